@@ -1,0 +1,71 @@
+# Two commands set everything up: "make demo" and "make test". The others are for people who change the code.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+DEMO   := fixtures/merajutasa/violating/production
+
+.PHONY: help demo test lint format generate generated-check smoke bench clean
+
+help:
+	@echo "make demo     create .venv, install, scan the bundled example, write SARIF and HTML"
+	@echo "make test     install what the tests need, and run them"
+	@echo "make lint     lint, format, types and layers"
+	@echo "make generate write the generated files again (docs, tables of fields)"
+	@echo "make smoke    build the wheel, install it alone, scan with it"
+	@echo "make bench    measure, side by side with other scanners where they are installed"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("kubeassay needs Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+demo: $(VENV)/.installed
+	@mkdir -p demo
+	@$(BIN)/kubeassay scan $(DEMO) --profile merajutasa/production --output terminal=demo/report.txt \
+	    --output json=demo/result.json --output sarif=demo/result.sarif --output html=demo/report.html --quiet --fail-on none --allow-incomplete
+	@$(BIN)/kubeassay report demo/result.json --quiet
+	@echo
+	@echo "The reports of $(DEMO), judged by the profile merajutasa/production:"
+	@echo "  demo/report.txt    for the terminal (less -R demo/report.txt)"
+	@echo "  demo/report.html   for a browser"
+	@echo "  demo/result.sarif  for GitHub code scanning"
+	@echo "  demo/result.json   for programs; $(BIN)/kubeassay report renders it again"
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+generate: $(VENV)/.installed-dev
+	$(BIN)/python .ci/generate_fields.py
+	$(BIN)/python .ci/generate_docs.py
+
+generated-check: $(VENV)/.installed-dev
+	$(BIN)/python .ci/generate_fields.py --check
+	$(BIN)/python .ci/generate_docs.py --check
+
+smoke: $(VENV)/.installed-dev
+	@bash .ci/smoke
+
+bench: $(VENV)/.installed
+	$(BIN)/python tests/bench/bench.py
+
+clean:
+	rm -rf $(VENV) demo dist build

@@ -1,0 +1,125 @@
+"""Kubernetes objects and the inventory of a target."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from kubeassay.model.place import Location, Path, SpanTable
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectRef:
+    """What names an object. ``namespace`` is None where the object states none (or is cluster-scoped)."""
+
+    api_version: str
+    kind: str
+    namespace: str | None
+    name: str
+
+    @property
+    def group(self) -> str:
+        """The API group; empty for the core group."""
+        group, slash, _ = self.api_version.rpartition("/")
+        return group if slash else ""
+
+    def __str__(self) -> str:
+        where = f"{self.namespace}/" if self.namespace else ""
+        return f"{self.kind} {where}{self.name}"
+
+
+class Object:
+    """One Kubernetes API object, with its place.
+
+    ``value`` is the object as a JSON client of Kubernetes sees it (dict, list, str, int, float, bool, None); it must not
+    be changed. ``prefix`` is the path inside the document at which the object begins: empty, or for example
+    ``("items", 3)`` for a member of a List.
+    """
+
+    __slots__ = ("_root", "duplicate_keys", "facts", "prefix", "ref", "spans", "value")
+
+    def __init__(
+        self,
+        ref: ObjectRef,
+        value: dict[str, Any],
+        spans: SpanTable,
+        root: Any,
+        prefix: Path = (),
+        duplicate_keys: tuple[tuple[Path, tuple[Location, ...]], ...] = (),
+    ) -> None:
+        self.ref = ref
+        self.value = value
+        self.spans = spans
+        self._root = root
+        self.prefix = prefix
+        self.duplicate_keys = duplicate_keys
+        #: What analyses computed about this object, by their own keys, so that it is computed once.
+        self.facts: dict[Any, Any] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Object, (self.ref, self.value, self.spans, self._root, self.prefix, self.duplicate_keys))
+
+    def with_value(self, value: dict[str, Any]) -> Object:
+        """The same object at the same place with another value (for an analysis that must leave parts out)."""
+        return Object(self.ref, value, self.spans, self._root, self.prefix, self.duplicate_keys)
+
+    @property
+    def file(self) -> str:
+        return self.spans.file
+
+    def locate(self, path: Path, *, key: bool = False) -> Location:
+        """Where a finding about ``path`` (from this object's root) points; see :meth:`SpanTable.locate`."""
+        return self.spans.locate(self._root, self.prefix + path, key=key)
+
+    def key_offsets(self, path: Path) -> tuple[int, int] | None:
+        """The character offsets of the key at ``path`` in the file; None where there is no such key."""
+        return self.spans.key_span(self._root, self.prefix + path)
+
+    def value_offsets(self, path: Path) -> tuple[int, int] | None:
+        """The character offsets of the value at ``path`` in the file; None where there is no such value."""
+        return self.spans.value_span(self._root, self.prefix + path)
+
+    def get(self, *path: str | int, default: Any = None) -> Any:
+        """The value at ``path``, or ``default`` where any step is missing or of another type."""
+        value: Any = self.value
+        for step in path:
+            if isinstance(step, str):
+                if not isinstance(value, dict) or step not in value:
+                    return default
+            elif not isinstance(value, list) or not 0 <= step < len(value):
+                return default
+            value = value[step]  # type: ignore[index]
+        return value
+
+    def __repr__(self) -> str:
+        return f"<{self.ref} in {self.file}>"
+
+
+class Inventory:
+    """All objects of one target, in reading order, indexed by kind."""
+
+    def __init__(self, objects: Iterable[Object]) -> None:
+        self.objects: tuple[Object, ...] = tuple(objects)
+
+    def __iter__(self) -> Iterator[Object]:
+        return iter(self.objects)
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    @cached_property
+    def _by_kind(self) -> dict[str, list[Object]]:
+        index: dict[str, list[Object]] = defaultdict(list)
+        for obj in self.objects:
+            index[obj.ref.kind].append(obj)
+        return index
+
+    def of_kind(self, kind: str, group: str | None = None) -> list[Object]:
+        """The objects of a kind, in reading order; of one API group where ``group`` is given ("" is the core group)."""
+        found = self._by_kind.get(kind, [])
+        if group is None:
+            return found
+        return [obj for obj in found if obj.ref.group == group]

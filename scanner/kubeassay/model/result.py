@@ -1,0 +1,171 @@
+"""What an evaluation yields: findings, and everything that could not be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kubeassay.model.object import ObjectRef
+from kubeassay.model.place import Location
+from kubeassay.model.policy import Control, Profile, Rule, Severity
+
+Outcome = Literal["fail", "pass", "not-evaluated", "excepted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """Another place that explains a finding."""
+
+    message: str
+    location: Location
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace the characters of ``location`` (possibly none: an insertion) by ``text``."""
+
+    location: Location
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """Edits that mend a finding when applied together."""
+
+    description: str
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """The finding's first source line, cut around the region when long, secret values masked.
+
+    ``start`` and ``end`` are the region's character offsets in ``text``.
+    """
+
+    text: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome of one rule at one place. Passing and not-evaluated outcomes have the same form.
+
+    ``path`` starts at the object's root. ``fingerprint`` identifies the finding over moved files, inserted lines and
+    reordered lists: it holds no file name, line or list index. ``line_hash`` is GitHub's primaryLocationLineHash.
+    ``reason`` says why a not-evaluated subject was not judged, or why an excepted one is accepted.
+    """
+
+    outcome: Outcome
+    rule: str
+    controls: tuple[str, ...]
+    area: str
+    severity: Severity
+    object: ObjectRef
+    container: str | None
+    path: str
+    message: str
+    location: Location
+    fingerprint: str
+    related: tuple[Related, ...] = ()
+    line_hash: str | None = None
+    excerpt: Excerpt | None = None
+    fix: Fix | None = None
+    exception: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotEvaluated:
+    """Something that was not judged. ``rule`` None: every rule is concerned.
+
+    ``reason`` is a word for programs: ``forbidden``, ``not-rendered``, ``invalid-object``, ``unknown-kind``,
+    ``rule-error``, ``unsupported``; ``detail`` is a sentence for people.
+    """
+
+    reason: str
+    detail: str
+    rule: str | None = None
+    namespace: str | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadError:
+    """A file, or a part of one, that could not be read. ``line`` and ``column`` are None where there are none."""
+
+    file: str
+    message: str
+    line: int | None = None
+    column: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A file, or a document of one, that was read or recognised and holds nothing to judge.
+
+    ``reason`` is a word for programs: ``not-kubernetes``, ``helm-template``, ``helm-values``, ``kustomize-patch``,
+    ``kustomization``, ``ignored``, ``symlink``, ``empty``; ``detail`` is a sentence for people.
+    """
+
+    file: str
+    reason: str
+    detail: str
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What was scanned. ``name`` is for people; it holds no absolute path."""
+
+    kind: Literal["manifests", "cluster"]
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSummary:
+    """How many (rule, subject) pairs of one control had each outcome."""
+
+    fail: int = 0
+    passed: int = 0
+    not_evaluated: int = 0
+    excepted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """``fail`` and ``excepted`` count findings; ``passed`` and ``not_evaluated`` count (rule, subject) pairs."""
+
+    fail: int = 0
+    passed: int = 0
+    not_evaluated: int = 0
+    excepted: int = 0
+    objects: int = 0
+    files: int = 0
+    #: Failing findings by severity; every severity is present.
+    by_severity: Mapping[str, int] = field(default_factory=dict)
+    by_control: Mapping[str, ControlSummary] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Everything a report needs. All sequences are sorted, so equal inputs give equal bytes."""
+
+    tool_version: str
+    profile: Profile
+    kubernetes_version: str
+    target: Target
+    summary: Summary
+    #: Failing and excepted findings; passing and not-evaluated ones only where they were asked for.
+    findings: tuple[Finding, ...]
+    not_evaluated: tuple[NotEvaluated, ...]
+    errors: tuple[ReadError, ...]
+    skipped: tuple[Skipped, ...]
+    #: The rules that were active, by id.
+    rules: Mapping[str, Rule]
+    #: The severity of each active rule in this profile, the highest where controls differ.
+    rule_severities: Mapping[str, Severity]
+    #: The controls of the profile, in its order.
+    controls: tuple[Control, ...]

@@ -1,0 +1,283 @@
+"""Which files of a tree are manifests, and which are something else that only looks like one."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kubeassay.model import ReadError, Skipped
+from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES, patch_files
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+EXTENSIONS = (".yaml", ".yml", ".json")
+IGNORE_FILES = (".gitignore", ".kubeassayignore")
+#: Directories that never hold manifests of the tree itself.
+_NEVER = frozenset({".git", ".hg", ".svn"})
+#: A larger file is refused with an error. Reading takes roughly 40 times a file's size in memory.
+DEFAULT_MAX_FILE_SIZE = 32 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file to read. ``path`` opens it, ``name`` is what reports call it, ``size`` is in bytes."""
+
+    path: str
+    name: str
+    size: int
+
+
+@dataclass(slots=True)
+class Discovery:
+    """The files of a target in a fixed order, and all that was seen and is not among them."""
+
+    files: list[SourceFile] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    errors: list[ReadError] = field(default_factory=list)
+
+
+class UsageError(ValueError):
+    """A path that the user named does not exist or matches nothing."""
+
+
+def display_name(path: str) -> str:
+    """A path as reports name it: relative to the working directory, ``/`` between its parts, valid Unicode."""
+    relative = os.path.relpath(path) if os.path.isabs(path) else os.path.normpath(path)
+    name = os.fsencode(relative).decode("utf-8", "backslashreplace")
+    return name.replace(os.sep, "/") if os.sep != "/" else name
+
+
+def discover(
+    arguments: Sequence[str], *, ignore: bool = True, max_file_size: int = DEFAULT_MAX_FILE_SIZE
+) -> Discovery:
+    """The manifest files that paths, directories and glob patterns name.
+
+    Files that are named themselves are read whatever their extension and whatever is ignored. Symbolic links are
+    followed where the user names one, or where they stay inside the tree. Raises UsageError for a path that does not
+    exist.
+    """
+    walk = _Walk(ignore, max_file_size)
+    for argument in arguments:
+        for path in _expand(argument):
+            if os.path.isdir(path):
+                walk.tree(path)
+            else:
+                walk.single(path)
+    return walk.finish()
+
+
+def _expand(argument: str) -> Iterable[str]:
+    if os.path.lexists(argument):
+        return (argument,)
+    if glob.has_magic(argument):
+        matches = sorted(glob.glob(argument, recursive=True, include_hidden=False))
+        if matches:
+            return matches
+        raise UsageError(f"no file matches {argument}")
+    raise UsageError(f"{argument} does not exist")
+
+
+class _Walk:
+    def __init__(self, ignore: bool, max_file_size: int) -> None:
+        self.ignore = ignore
+        self.max_file_size = max_file_size
+        self.found = Discovery()
+        self.patches: dict[str, str] = {}
+        #: Real path → (path, size) of files in order of discovery; links wait until all real files are known.
+        self.files: dict[str, tuple[str, int]] = {}
+        self.links: list[tuple[str, str, str]] = []
+        self.kustomizations: set[str] = set()
+        self.trees: list[str] = []
+
+    def skip(self, path: str, reason: str, detail: str) -> None:
+        self.found.skipped.append(Skipped(display_name(path), reason, detail))
+
+    def fail(self, path: str, message: str) -> None:
+        self.found.errors.append(ReadError(file=display_name(path), message=message))
+
+    # --- one file that the user named ---
+
+    def single(self, path: str) -> None:
+        directory = os.path.dirname(os.path.abspath(path))
+        # A patch is often given by itself (pre-commit passes changed files): its kustomization is near it.
+        for parent in (directory, *map(str, list(Path(directory).parents)[:3])):
+            self.kustomization(parent)
+            if os.path.lexists(os.path.join(parent, ".git")):
+                break
+        if os.path.basename(os.path.dirname(os.path.abspath(path))) == "templates" and os.path.isfile(
+            os.path.join(os.path.dirname(directory), "Chart.yaml")
+        ):
+            self.skip(path, "helm-template", "a template of a Helm chart: it is judged when rendered")
+            return
+        self.add(path)
+
+    def kustomization(self, directory: str) -> None:
+        for name in KUSTOMIZATION_NAMES:
+            path = os.path.join(directory, name)
+            if path in self.kustomizations or not os.path.isfile(path):
+                continue
+            self.kustomizations.add(path)
+            self.patches.update(patch_files(path))
+
+    def add(self, path: str) -> None:
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            self.fail(path, f"cannot be read: {error.strerror}")
+            return
+        if not stat.S_ISREG(status.st_mode):
+            self.fail(path, "is not a regular file")
+            return
+        if status.st_size > self.max_file_size:
+            self.fail(
+                path,
+                f"is larger than {self.max_file_size // 2**20} MiB ({status.st_size / 2**20:.0f} MiB); "
+                "raise the limit with --max-file-size",
+            )
+            return
+        self.files.setdefault(os.path.realpath(path), (path, status.st_size))
+
+    # --- a tree ---
+
+    def tree(self, root: str) -> None:
+        real_root = os.path.realpath(root)
+        self.trees.append(real_root)
+        specs = list(self.parent_specs(real_root)) if self.ignore else []
+        self.directory(root, real_root, specs, in_chart=False)
+
+    def parent_specs(self, real_root: str) -> Iterator[tuple[str, GitIgnoreSpec]]:
+        """Ignore files above the tree, up to the root of its repository, outermost first."""
+        parents = []
+        directory = real_root
+        while not os.path.lexists(os.path.join(directory, ".git")):
+            parent = os.path.dirname(directory)
+            if parent == directory:
+                return
+            directory = parent
+            parents.append(directory)
+        for parent in reversed(parents):
+            yield from self.specs_in(parent, parent)
+
+    def specs_in(self, path: str, real: str) -> Iterator[tuple[str, GitIgnoreSpec]]:
+        for name in IGNORE_FILES:
+            ignore_file = os.path.join(path, name)
+            if not os.path.isfile(ignore_file):
+                continue
+            # Imported here: most trees that a pull request scans are small, and the import takes longer than they do.
+            from pathspec import GitIgnoreSpec
+
+            try:
+                with open(ignore_file, encoding="utf-8", errors="replace") as lines:
+                    yield real, GitIgnoreSpec.from_lines(lines.read().splitlines())
+            except (OSError, ValueError) as error:
+                self.fail(ignore_file, f"cannot be used: {error}")
+
+    def ignored(self, real: str, specs: list[tuple[str, GitIgnoreSpec]], directory: bool) -> bool:
+        for base, spec in reversed(specs):
+            relative = os.path.relpath(real, base).replace(os.sep, "/")
+            verdict = spec.check_file(relative + "/" if directory else relative).include
+            if verdict is not None:
+                return verdict
+        return False
+
+    def directory(self, path: str, real: str, specs: list[tuple[str, GitIgnoreSpec]], *, in_chart: bool) -> None:
+        try:
+            with os.scandir(path) as listing:
+                entries = sorted(listing, key=lambda entry: entry.name)
+        except OSError as error:
+            self.fail(path, f"cannot be read: {error.strerror}")
+            return
+        names = {entry.name for entry in entries}
+        if self.ignore and not names.isdisjoint(IGNORE_FILES):
+            specs = [*specs, *self.specs_in(path, real)]
+        if not names.isdisjoint(KUSTOMIZATION_NAMES):
+            self.kustomization(path)
+        chart = "Chart.yaml" in names
+        for entry in entries:
+            name = entry.name
+            entry_path = os.path.join(path, name)
+            entry_real = os.path.join(real, name)
+            if entry.is_symlink():
+                if name.lower().endswith(EXTENSIONS) or os.path.isdir(entry_path):
+                    self.links.append((entry_path, entry_real, real))
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if name in _NEVER:
+                    continue
+                if specs and self.ignored(entry_real, specs, True):
+                    self.skip(entry_path, "ignored", "a directory that an ignore file names")
+                elif chart and name == "templates":
+                    self.templates(entry_path)
+                else:
+                    self.directory(entry_path, entry_real, specs, in_chart=in_chart or chart)
+                continue
+            if not name.lower().endswith(EXTENSIONS):
+                continue
+            if specs and self.ignored(entry_real, specs, False):
+                self.skip(entry_path, "ignored", "a file that an ignore file names")
+            elif chart and name in ("Chart.yaml", "Chart.lock"):
+                self.skip(entry_path, "not-kubernetes", "the description of a Helm chart")
+            elif chart and name.startswith("values") and not name.lower().endswith(".json"):
+                self.skip(entry_path, "helm-values", "the values of a Helm chart")
+            elif chart and name == "values.schema.json":
+                self.skip(entry_path, "not-kubernetes", "the values schema of a Helm chart")
+            else:
+                self.add(entry_path)
+
+    def templates(self, path: str) -> None:
+        for directory, directories, names in os.walk(path):
+            directories.sort()
+            for name in sorted(names):
+                if name.lower().endswith(EXTENSIONS):
+                    self.skip(
+                        os.path.join(directory, name),
+                        "helm-template",
+                        "a template of a Helm chart: it is judged when rendered",
+                    )
+
+    # --- what can be told only when everything was seen ---
+
+    def finish(self) -> Discovery:
+        roots = {os.path.dirname(real) for real in self.files}
+        for path, _real, real_directory in self.links:
+            self.link(path, real_directory, roots)
+        for real, (path, size) in self.files.items():
+            patch = self.patches.get(real)
+            if patch is not None:
+                self.skip(path, "kustomize-patch", f"a patch of {patch}: it is judged when rendered")
+            elif os.path.basename(path) in KUSTOMIZATION_NAMES:
+                self.skip(path, "kustomization", "a kustomization: it is judged when rendered")
+            else:
+                self.found.files.append(SourceFile(path, display_name(path), size))
+        self.found.files.sort(key=lambda file: file.name)
+        return self.found
+
+    def link(self, path: str, real_directory: str, roots: set[str]) -> None:
+        target = os.path.realpath(path)
+        if not os.path.exists(target):
+            self.fail(path, "is a symbolic link to nothing, or to itself")
+            return
+        if target in self.files:
+            self.skip(path, "symlink", f"a symbolic link to {display_name(self.files[target][0])}, which is scanned")
+            return
+        if os.path.isdir(target):
+            if any(root == target or root.startswith(target + os.sep) for root in roots):
+                self.skip(path, "symlink", "a symbolic link to a directory that is scanned")
+            else:
+                self.fail(path, "is a symbolic link to a directory outside the scanned tree; it is not followed")
+            return
+        tree = self.tree_of(real_directory)
+        if tree is not None and target.startswith(tree + os.sep):
+            self.add(path)
+        else:
+            self.fail(path, "is a symbolic link out of the scanned tree; it is not followed")
+
+    def tree_of(self, real_directory: str) -> str | None:
+        """The scanned tree that a directory belongs to."""
+        return next((t for t in self.trees if real_directory == t or real_directory.startswith(t + os.sep)), None)

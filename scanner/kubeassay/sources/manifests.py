@@ -1,0 +1,95 @@
+"""Objects from manifest files: bytes to text, text to documents, documents to objects."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+
+from kubeassay.model import Object, ReadError, Skipped
+from kubeassay.sources.files import KUSTOMIZATION_NAMES, SourceFile
+from kubeassay.sources.objects import objects_of
+from kubeassay.sources.yaml_reader import read_text
+
+#: What reports call the objects that came from standard input.
+STDIN_NAME = "stdin"
+
+_TEMPLATE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+_BYTE_ORDER_MARKS = (
+    # UTF-32's marks begin with UTF-16's.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+)
+
+
+@dataclass(slots=True)
+class ReadFile:
+    """What one file holds."""
+
+    name: str
+    #: Without its byte order mark.
+    text: str = ""
+    had_bom: bool = False
+    objects: list[Object] = field(default_factory=list)
+    errors: list[ReadError] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+def read_file(file: SourceFile) -> ReadFile:
+    """Read one file. Never raises for what the file is or holds: problems are in ``errors``."""
+    try:
+        # Without O_NONBLOCK, opening a FIFO that took the file's place would wait for a writer.
+        descriptor = os.open(file.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+        with open(descriptor, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return ReadFile(file.name, errors=[ReadError(file=file.name, message="is not a regular file")])
+            content = stream.read()
+    except OSError as error:
+        message = f"cannot be read: {error.strerror or error}"
+        return ReadFile(file.name, errors=[ReadError(file=file.name, message=message)])
+    return read_bytes(content, file.name)
+
+
+def read_bytes(content: bytes, name: str) -> ReadFile:
+    """Read the bytes of one file."""
+    read = ReadFile(name)
+    encoding = next((e for mark, e in _BYTE_ORDER_MARKS if content.startswith(mark)), "utf-8")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line = before.count(b"\n") + 1
+        column = len(before.rpartition(b"\n")[2].decode(encoding, "replace")) + 1
+        read.errors.append(ReadError(name, f"is not {error.encoding.upper()} text: {error.reason}", line, column))
+        return read
+    read.had_bom = encoding != "utf-8"
+    read.text = text
+    documents = read_text(text, name)
+    is_json = name.lower().endswith(".json")
+    for error, (line, chunk) in zip(documents.errors, documents.unreadable, strict=True):
+        if _TEMPLATE.search(chunk):
+            detail = "a template: it cannot be read before it is rendered"
+            read.skipped.append(Skipped(name, "helm-template", detail, line))
+        elif is_json and not ('"apiVersion"' in chunk and '"kind"' in chunk):
+            read.skipped.append(Skipped(name, "not-kubernetes", f"not readable ({error.message})", line))
+        else:
+            read.errors.append(error)
+    for document in documents.documents:
+        for found in objects_of(document):
+            if isinstance(found, Object):
+                read.objects.append(found)
+            elif isinstance(found, ReadError):
+                read.errors.append(found)
+            else:
+                read.skipped.append(found)
+    if name.rpartition("/")[2] in KUSTOMIZATION_NAMES:
+        # An old kustomization has no apiVersion and kind.
+        read.skipped = [Skipped(name, "kustomization", "a kustomization: it is judged when rendered")]
+    if not (read.objects or read.errors or read.skipped):
+        read.skipped.append(Skipped(name, "empty", "no document"))
+    return read
