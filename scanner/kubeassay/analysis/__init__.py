@@ -1,0 +1,1 @@
+"""Pure facts from objects: no input or output, no verdicts."""

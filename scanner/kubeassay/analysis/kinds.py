@@ -1,0 +1,41 @@
+"""Which kinds Kubernetes itself has."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from kubeassay.analysis.fields import served_kinds
+from kubeassay.analysis.workloads import BUILT_IN_GROUPS
+
+#: Kinds that were retired before the oldest release whose OpenAPI document the tables hold (1.25).
+_RETIRED = {
+    "extensions": (
+        "DaemonSet", "Deployment", "DeploymentRollback", "Ingress", "NetworkPolicy", "PodSecurityPolicy", "ReplicaSet",
+        "ReplicationControllerDummy", "Scale", "ThirdPartyResource",
+    ),
+    "policy": ("PodSecurityPolicy",),
+    "auditregistration.k8s.io": ("AuditSink",),
+    "settings.k8s.io": ("PodPreset",),
+}  # fmt: skip
+
+
+@cache
+def _kinds_by_group() -> dict[str, frozenset[str]]:
+    groups: dict[str, set[str]] = {}
+    for api_version, kinds in served_kinds().items():
+        groups.setdefault(api_version.rpartition("/")[0], set()).update(kinds)
+    for group, retired in _RETIRED.items():
+        groups.setdefault(group, set()).update(retired)
+    return {group: frozenset(kinds) for group, kinds in groups.items()}
+
+
+@cache
+def unknown_kind(api_version: str, kind: str) -> str | None:
+    """The group of a kind that stands in one of Kubernetes' own API groups, and that Kubernetes has in no release.
+
+    None for a known kind, and for every kind of another group: custom resources may have any.
+    """
+    group = api_version.rpartition("/")[0]
+    if group not in BUILT_IN_GROUPS:
+        return None
+    return None if kind in _kinds_by_group().get(group, ()) else group or "core"

@@ -1,0 +1,45 @@
+"""Quantities: the numbers that Kubernetes writes as ``500m``, ``2Gi`` or ``1e3``, compared by meaning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from functools import lru_cache
+from math import ceil
+from typing import Any
+
+# resource.ParseQuantity of k8s.io/apimachinery: sign, digits, one binary, decimal or exponent suffix.
+_FORM = re.compile(
+    r"(?P<sign>[+-]?)(?P<number>[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
+    r"(?:(?P<suffix>[KMGTPE]i|[numkMGTPE])|[eE](?P<exponent>[+-]?[0-9]{1,9}))?\Z"
+)
+_SUFFIXES: Mapping[str, Fraction] = {
+    **{suffix: Fraction(1, 1000**power) for power, suffix in enumerate("mun", 1)},
+    **{suffix: Fraction(1000**power) for power, suffix in enumerate("kMGTPE", 1)},
+    **{f"{suffix}i": Fraction(1024**power) for power, suffix in enumerate("KMGTPE", 1)},
+}
+_NANO = 10**9
+#: Exponents beyond this are as good as zero or infinity to Kubernetes, and would cost memory to write out.
+_MAX_EXPONENT = 64
+
+
+@lru_cache(maxsize=4096)
+def parse_quantity(value: Any) -> Fraction | None:
+    """The exact number that a quantity means (``500m`` = 1/2, ``1Ki`` = 1024); None for what is no quantity.
+
+    As in Kubernetes, nothing is finer than 10⁻⁹: a finer value is rounded up, away from zero.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    match = _FORM.match(str(value))
+    if match is None:
+        return None
+    number = Fraction(match["number"].rstrip(".") or "0")
+    if match["suffix"]:
+        number *= _SUFFIXES[match["suffix"]]
+    elif match["exponent"]:
+        exponent = max(-_MAX_EXPONENT, min(_MAX_EXPONENT, int(match["exponent"])))
+        number *= Fraction(10) ** exponent
+    number = Fraction(ceil(number * _NANO), _NANO)
+    return -number if match["sign"] == "-" else number

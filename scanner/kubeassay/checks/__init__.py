@@ -1,0 +1,12 @@
+"""Python checks: one module a rule family. A module listed here is searched for functions marked with ``@check``."""
+
+#: The modules that carry checks. Adding a family means adding its module here, nothing else.
+MODULES: tuple[str, ...] = (
+    "kubeassay.checks.pod_security_baseline",
+    "kubeassay.checks.pod_security_restricted",
+    "kubeassay.checks.pod_hardening",
+    "kubeassay.checks.images",
+    "kubeassay.checks.secrets",
+    "kubeassay.checks.manifest",
+    "kubeassay.checks.namespaces",
+)

@@ -1,0 +1,85 @@
+"""What a Python check is: a function of one subject that yields the places that break its rule.
+
+A check is pure: it reads the subject and the context and yields :class:`Violation`; it decides no outcome, severity or
+exit code. It is marked with the id of its rule and the Kubernetes version from which it holds::
+
+    @check("proc-mount")
+    def proc_mount(container: Container, context: Context) -> Iterator[Violation]: ...
+
+    @check("proc-mount", since="1.35")
+    def proc_mount_1_35(container: Container, context: Context) -> Iterator[Violation]: ...
+
+Of several functions with one id, the one with the newest ``since`` not above the judged version is used; before the
+first, the rule does not apply. The subject is what the rule file's ``subject`` says: an
+:class:`~kubeassay.model.Object` for ``object``, ``workload`` and ``namespace``, a
+:class:`~kubeassay.analysis.workloads.PodTemplate` for ``pod``, a :class:`ContainerSubject` for ``container``, an
+:class:`~kubeassay.model.Inventory` for ``inventory``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from kubeassay.analysis.workloads import Container, PodTemplate
+from kubeassay.model import KubernetesVersion, Object, Path
+
+
+class ContainerSubject(NamedTuple):
+    """The subject of a container rule: the container and the pod template that it belongs to."""
+
+    container: Container
+    pod: PodTemplate
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a check may know besides its subject: the judged Kubernetes version, and the rule's parameters (all set)."""
+
+    kubernetes_version: KubernetesVersion
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One place that breaks the rule.
+
+    ``path``: from the object's root to the key or value; of a missing field, the path it would have. ``container``: the
+    name of the container concerned. ``key``: point at the key, not at the value. ``sensitive``: the value must not be
+    shown. ``base``: what the rule's fix is relative to, where that is not the subject itself (for a pod rule, the
+    container's path). ``obj``: the object concerned, for an inventory rule. ``related``: (message, object, path).
+    """
+
+    path: Path
+    message: str
+    container: str | None = None
+    key: bool = False
+    sensitive: bool = False
+    base: Path | None = None
+    obj: Object | None = None
+    related: tuple[tuple[str, Object, Path], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NotJudged:
+    """What a check yields in place of violations when the subject cannot be judged. ``reason`` and ``detail``: see
+    :class:`kubeassay.model.NotEvaluated`."""
+
+    reason: str
+    detail: str
+    obj: Object | None = None
+
+
+CheckFunction = Callable[[Any, Context], Iterable["Violation | NotJudged"]]
+_F = TypeVar("_F", bound=CheckFunction)
+
+
+def check(rule_id: str, *, since: str = "1.0") -> Callable[[_F], _F]:
+    """Mark a function as the check of a rule from a Kubernetes version on."""
+
+    def mark(function: _F) -> _F:
+        function.__dict__["__check__"] = (rule_id, KubernetesVersion.parse(since))
+        return function
+
+    return mark

@@ -1,0 +1,84 @@
+"""The command ``kubeassay`` (and ``kubectl assay``)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from kubeassay import __version__
+from kubeassay.cli.exits import USAGE
+
+#: Command → the module that defines it, and its one-line help: a module is imported only for its own command.
+_COMMANDS = {
+    "scan": ("kubeassay.cli.scan", "Judge manifests by a profile."),
+    "rules": ("kubeassay.cli.rules", "List the rules."),
+    "explain": ("kubeassay.cli.explain", "Explain a rule: what it demands, why, and how to comply."),
+    "baselines": ("kubeassay.cli.baselines", "List the baselines and profiles, or the controls of one."),
+    "report": ("kubeassay.cli.report", "Render a JSON result in another format."),
+    "completion": ("kubeassay.cli.completion", "Print the completion script of a shell."),
+}
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
+            from kubeassay.policy.library import suggestion
+
+            raise click.UsageError(f"No such command '{args[0]}'{suggestion(args[0], _COMMANDS)}.", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="kubeassay")
+def cli() -> None:
+    """A policy-as-code compliance scanner for Kubernetes.
+
+    It loads documented baselines, evaluates them against manifests, and says, with the exact line and the clause of
+    the document, what does not comply, what does, and what could not be judged.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave the process with its exit code."""
+    try:
+        # The shell's completion script calls the program with this variable set; click answers only in this mode.
+        standalone = "_KUBEASSAY_COMPLETE" in os.environ
+        code: Any = cli.main(prog_name="kubeassay", complete_var="_KUBEASSAY_COMPLETE", args=list(arguments) if arguments is not None else None, standalone_mode=standalone)
+    except click.exceptions.Exit as exit_:
+        code = exit_.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        code = 130
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone: nothing more to say, and nothing to flush.
+        sys.stderr.close()
+        code = 141
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

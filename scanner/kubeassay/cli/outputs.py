@@ -1,0 +1,91 @@
+"""Reports to standard output and to files."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from kubeassay.model import Result
+from kubeassay.policy.library import suggestion
+from kubeassay.reporting import FORMATS, RenderOptions, render
+
+
+def parse_outputs(values: Sequence[str], default_format: str) -> list[tuple[str, str]]:
+    """``FORMAT=PATH`` or ``PATH`` (of the format of ``--format``) → (format, path). Raises click.UsageError."""
+    outputs: list[tuple[str, str]] = []
+    for value in values:
+        name, equals, path = value.partition("=")
+        if not equals:
+            name, path = default_format, value
+        elif name not in FORMATS:
+            raise click.UsageError(f"'{name}' is not a report format{suggestion(name, FORMATS)}: {', '.join(FORMATS)}.")
+        if not path:
+            raise click.UsageError(f"--output {value}: no path is given.")
+        outputs.append((name, path))
+    paths = [path for _, path in outputs]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise click.UsageError(f"--output: two reports would be written to {path}.")
+    return outputs
+
+
+def write_reports(
+    result: Result, format_name: str, outputs: Sequence[tuple[str, str]], options: RenderOptions
+) -> None:
+    """Write every report; to standard output where no path is given."""
+    if not outputs:
+        report = render(format_name, result, options)
+        for warning in report.warnings:
+            click.echo(f"warning: {warning}", err=True)
+        stream = sys.stdout.buffer
+        for document in report.documents:
+            stream.write(document)
+        stream.flush()
+        return
+    plain = RenderOptions(
+        colour=False,
+        width=options.width,
+        quiet=options.quiet,
+        show=options.show,
+        sarif_category=options.sarif_category,
+        sarif_split=options.sarif_split,
+        sarif_archive=options.sarif_archive,
+    )
+    for name, path in outputs:
+        report = render(name, result, plain)
+        for warning in report.warnings:
+            click.echo(f"warning: {warning}", err=True)
+        for number, document in enumerate(report.documents):
+            _write(Path(path) if number == 0 else _numbered(Path(path), number + 1), document)
+
+
+def _numbered(path: Path, number: int) -> Path:
+    """``results.sarif`` → ``results-2.sarif``."""
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+def _write(path: Path, document: bytes) -> None:
+    """Write by renaming a finished file, so that nobody ever reads half a report. Devices are written to directly."""
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(document)
+            return
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with open(descriptor, "wb") as stream:
+                stream.write(document)
+            # mkstemp's file is private; a report has the rights that any new file has.
+            mask = os.umask(0)
+            os.umask(mask)
+            Path(temporary).chmod(0o666 & ~mask)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise click.UsageError(f"--output {path}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,59 @@
+"""``kubeassay report``"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+import click
+
+from kubeassay.cli.outputs import parse_outputs, write_reports
+from kubeassay.reporting import FORMATS, RenderOptions
+from kubeassay.reporting.result_json import from_json
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("file", metavar="RESULT.json")
+@click.option(
+    "--format", "-f", "format_name", type=click.Choice(list(FORMATS)), default="terminal", show_default=True
+)
+@click.option("--output", "-o", "outputs", multiple=True, metavar="FORMAT=PATH", help="Write to a file instead. Repeats.")
+@click.option("--sarif-category", metavar="TEXT", help="GitHub's category of the analysis.")
+@click.option("--sarif-split", is_flag=True, help="Write several SARIF files when one would exceed GitHub's limit.")
+@click.option("--quiet", "-q", is_flag=True, help="Print the summary only.")
+@click.pass_context
+def report(
+    ctx: click.Context,
+    file: str,
+    format_name: str,
+    outputs: tuple[str, ...],
+    sarif_category: str | None,
+    sarif_split: bool,
+    quiet: bool,
+) -> int:
+    """Render the JSON result of an earlier scan in another format (- for standard input)."""
+    try:
+        if file == "-":
+            content = sys.stdin.buffer.read()
+        else:
+            with open(file, "rb") as stream:
+                content = stream.read()
+        result = from_json(content)
+    except OSError as error:
+        raise click.UsageError(f"{file}: cannot be read: {error.strerror}", ctx) from None
+    except ValueError as error:
+        raise click.UsageError(f"{file}: is not a result of kubeassay: {error}", ctx) from None
+    write_reports(
+        result,
+        format_name,
+        parse_outputs(outputs, format_name),
+        RenderOptions(
+            colour=sys.stdout.isatty(),
+            width=shutil.get_terminal_size((100, 24)).columns,
+            quiet=quiet,
+            show=frozenset({"fail", "excepted", "pass", "not-evaluated"}),
+            sarif_category=sarif_category,
+            sarif_split=sarif_split,
+        ),
+    )
+    return 0

@@ -1,0 +1,233 @@
+"""``kubeassay scan``"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path as FilePath
+from typing import Any
+
+import click
+
+from kubeassay.cli.exits import exit_code
+from kubeassay.cli.outputs import parse_outputs, write_reports
+from kubeassay.engine.plan import make_plan
+from kubeassay.execution.scan import scan as run_scan
+from kubeassay.model import SEVERITIES, KubernetesVersion, Path, Profile, Result, Target, parse_path
+from kubeassay.policy.errors import PolicyError
+from kubeassay.policy.library import Library, exceptions_from, load_valid
+from kubeassay.reporting import FORMATS, RenderOptions
+from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, discover
+from kubeassay.sources.manifests import STDIN_NAME
+
+DEFAULT_PROFILE = "recommended"
+_PROGRESS_FROM_BYTES = 4_000_000
+
+
+class _Show(click.ParamType):
+    name = "outcomes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[str]:
+        if isinstance(value, frozenset):
+            return value
+        outcomes = {part.strip() for part in value.split(",") if part.strip()}
+        unknown = outcomes - {"fail", "pass", "not-evaluated", "excepted"}
+        if unknown:
+            self.fail(f"{', '.join(sorted(unknown))}: expected fail, pass, not-evaluated or excepted.", param, ctx)
+        return frozenset(outcomes)
+
+
+class _Version(click.ParamType):
+    name = "version"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> KubernetesVersion:
+        if isinstance(value, KubernetesVersion):
+            return value
+        try:
+            return KubernetesVersion.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.option("--profile", "-p", metavar="NAME|FILE", help=f"What to judge by.  [default: {DEFAULT_PROFILE}]")
+@click.option("--baseline", "baselines", multiple=True, metavar="NAME|FILE", help="Judge by this baseline too. Repeats.")
+@click.option(
+    "--kubernetes-version", type=_Version(), metavar="1.N", help="The version to judge by.  [default: the profile's]"
+)
+@click.option("--rules", "rule_paths", multiple=True, metavar="PATH", help="Rule files of your own. Repeats.")
+@click.option("--exceptions", "exception_files", multiple=True, metavar="FILE", help="Accepted findings. Repeats.")
+@click.option("--config", "config_file", metavar="FILE", help="Take options from a configuration file.")
+@click.option(
+    "--format",
+    "-f",
+    "format_name",
+    type=click.Choice(list(FORMATS)),
+    default="terminal",
+    show_default=True,
+    help="The format of the report on standard output.",
+)
+@click.option(
+    "--output", "-o", "outputs", multiple=True, metavar="FORMAT=PATH", help="Write a report to a file instead. Repeats."
+)
+@click.option("--show", type=_Show(), default="", help="Also list these outcomes: pass,not-evaluated.")
+@click.option(
+    "--fail-on",
+    type=click.Choice([*SEVERITIES, "none"]),
+    help="Exit 1 on findings of at least this severity.  [default: high]",
+)
+@click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, when something was not evaluated or not readable.")
+@click.option("--no-ignore", is_flag=True, help="Read files that .gitignore or .kubeassayignore name, too.")
+@click.option(
+    "--max-file-size",
+    type=click.IntRange(min=1),
+    default=DEFAULT_MAX_FILE_SIZE // 2**20,
+    show_default=True,
+    metavar="MIB",
+    help="Refuse larger files.",
+)
+@click.option("--sarif-category", metavar="TEXT", help="GitHub's category of the analysis.  [default: kubeassay/PROFILE]")
+@click.option("--sarif-split", is_flag=True, help="Write several SARIF files when one would exceed GitHub's limit.")
+@click.option("--jobs", "-j", type=click.IntRange(min=1), metavar="N", help="Processes to use.  [default: the cores]")
+@click.option("--quiet", "-q", is_flag=True, help="Print the summary only.")
+@click.option("--color/--no-color", "colour", default=None, help="Colours.  [default: on a terminal]")
+@click.pass_context
+def scan(ctx: click.Context, paths: tuple[str, ...], **options: Any) -> int:
+    """Judge manifests by a profile.
+
+    PATH is a file, a directory, a glob pattern or - for standard input.
+
+    Exit codes: 0 complies; 1 findings at or above --fail-on; 2 wrong usage or policy; 3 nothing failed, but something
+    was not evaluated or not readable.
+    """
+    try:
+        return _scan(paths, options)
+    except (PolicyError, UsageError) as error:
+        raise click.UsageError(str(error), ctx) from None
+
+
+def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
+    config = load_valid(FilePath(options["config_file"]), "configuration")["spec"] if options["config_file"] else {}
+    paths = paths or tuple(config.get("paths", ()))
+    if not paths:
+        raise UsageError("no PATH is given (. scans the working directory)")
+    outputs = parse_outputs(options["outputs"], options["format_name"])
+    baselines = [*options["baselines"], *config.get("baselines", ())]
+    library = Library(
+        [FilePath(path) for path in (*options["rule_paths"], *config.get("rules", ()))],
+        [FilePath(name) for name in baselines if name.endswith((".yaml", ".yml"))],
+    )
+    profile = _with_baselines(library.profile(options["profile"] or config.get("profile", DEFAULT_PROFILE)), library, baselines)
+    wanted = options["kubernetes_version"] or KubernetesVersion.parse(
+        str(config.get("kubernetesVersion", profile.kubernetes_version))
+    )
+    show: frozenset[str] = options["show"]
+    plan = make_plan(
+        profile,
+        library,
+        wanted,
+        exceptions=[
+            exception
+            for file in (*options["exception_files"], *config.get("exceptions", ()))
+            for exception in exceptions_from(FilePath(file))
+        ],
+        pod_template_paths=_template_paths(config),
+        show=show,
+    )
+    stdin = None
+    if "-" in paths:
+        stdin = sys.stdin.buffer.read(options["max_file_size"] * 2**20 + 1)
+        if len(stdin) > options["max_file_size"] * 2**20:
+            raise UsageError("standard input is larger than --max-file-size")
+        paths = tuple(path for path in paths if path != "-")
+    discovery = discover(
+        paths, ignore=not options["no_ignore"], max_file_size=options["max_file_size"] * 2**20
+    )
+    target = Target("manifests", ", ".join((*paths, STDIN_NAME) if stdin is not None else paths))
+    result = _run(plan, discovery, target, stdin, options)
+    colour = options["colour"] if options["colour"] is not None else sys.stdout.isatty()
+    write_reports(
+        result,
+        options["format_name"],
+        outputs,
+        RenderOptions(
+            colour=colour,
+            width=shutil.get_terminal_size((100, 24)).columns,
+            quiet=options["quiet"],
+            show=frozenset({"fail", "excepted"}) | show,  # type: ignore[arg-type]
+            sarif_category=options["sarif_category"],
+            sarif_split=options["sarif_split"],
+        ),
+    )
+    if outputs and not options["quiet"]:
+        _say_written(result, outputs)
+    return exit_code(
+        result,
+        options["fail_on"] or config.get("failOn", "high"),
+        allow_incomplete=options["allow_incomplete"] or config.get("allowIncomplete", False),
+    )
+
+
+def _with_baselines(profile: Profile, library: Library, names: Sequence[str]) -> Profile:
+    chosen = []
+    for name in names:
+        if name.endswith((".yaml", ".yml")):
+            chosen.append(next(b for b in library.baselines.values() if b.file == FilePath(name).as_posix()))
+        else:
+            chosen.append(library.baseline(name))
+    if not chosen:
+        return profile
+    known = {(control.baseline, control.id) for control in profile.controls}
+    added = [c for baseline in chosen for c in baseline.controls if (c.baseline, c.id) not in known]
+    return Profile(
+        name=profile.name,
+        title=profile.title,
+        description=profile.description,
+        kubernetes_version=profile.kubernetes_version,
+        controls=(*profile.controls, *added),
+        baselines=(*profile.baselines, *(b for b in chosen if b not in profile.baselines)),
+        environment=profile.environment,
+        file=profile.file,
+    )
+
+
+def _template_paths(config: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Path, ...]]:
+    paths: dict[tuple[str, str], tuple[Path, ...]] = {}
+    for entry in config.get("podTemplatePaths", ()):
+        key = (entry.get("group", ""), entry["kind"])
+        try:
+            paths[key] = (*paths.get(key, ()), parse_path(entry["path"]))
+        except ValueError as error:
+            raise PolicyError(f"podTemplatePaths: {error}") from None
+    return paths
+
+
+def _run(plan: Any, discovery: Discovery, target: Target, stdin: bytes | None, options: Mapping[str, Any]) -> Result:
+    total = sum(file.size for file in discovery.files)
+    if total < _PROGRESS_FROM_BYTES or options["quiet"] or not sys.stderr.isatty():
+        return run_scan(plan, discovery, target, stdin=stdin, stdin_name=STDIN_NAME, processes=options["jobs"])
+    with click.progressbar(length=total, label="Scanning", file=sys.stderr) as bar:
+        return run_scan(
+            plan,
+            discovery,
+            target,
+            stdin=stdin,
+            stdin_name=STDIN_NAME,
+            processes=options["jobs"],
+            progress=bar.update,
+        )
+
+
+def _say_written(result: Result, outputs: Sequence[tuple[str, str]]) -> None:
+    counts = ", ".join(f"{count} {severity}" for severity, count in result.summary.by_severity.items() if count)
+    click.echo(f"{result.summary.fail} findings{f' ({counts})' if counts else ''} in {result.summary.objects} objects", err=True)
+    if result.errors:
+        click.echo(f"{len(result.errors)} could not be read", err=True)
+    if result.not_evaluated:
+        click.echo(f"{len(result.not_evaluated)} not evaluated", err=True)
+    for name, path in outputs:
+        click.echo(f"{FORMATS[name].name}: {path}", err=True)

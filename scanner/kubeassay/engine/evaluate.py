@@ -1,0 +1,433 @@
+"""Runs a plan on objects.
+
+Rules on single objects need nothing but the object, so they run while files are read, in any process. Rules on the
+inventory run at the end, on the objects of the kinds that they need.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kubeassay import __version__
+from kubeassay.analysis.fields import FieldProblem, check_pod_spec, problems_of, without
+from kubeassay.analysis.kinds import unknown_kind
+from kubeassay.analysis.workloads import TEMPLATE_PATHS, PodTemplate, pod_templates
+from kubeassay.checks.check import ContainerSubject, NotJudged, Violation
+from kubeassay.engine.findings import SourceText, make_finding
+from kubeassay.engine.plan import ActiveRule, Plan, rules_of
+from kubeassay.model import (
+    SEVERITIES,
+    ControlSummary,
+    Finding,
+    Inventory,
+    NotEvaluated,
+    Object,
+    Path,
+    ReadError,
+    Result,
+    Skipped,
+    Summary,
+    Target,
+    format_path,
+)
+
+#: Skipped files that hide objects: what they make is not judged until it is rendered.
+_HIDES_OBJECTS = frozenset({"helm-template", "kustomize-patch", "kustomization"})
+_MAX_NAMED_PROBLEMS = 3
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of subjects of one rule."""
+
+    passed: int = 0
+    not_evaluated: int = 0
+
+
+@dataclass(slots=True)
+class Partial:
+    """What came of some of the files. It can be sent to another process, and merged."""
+
+    findings: list[Finding] = field(default_factory=list)
+    #: By number of the rule in the plan.
+    tallies: dict[int, Tally] = field(default_factory=dict)
+    not_evaluated: list[NotEvaluated] = field(default_factory=list)
+    errors: list[ReadError] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    #: Objects that inventory rules need.
+    kept: list[Object] = field(default_factory=list)
+    objects: int = 0
+    files: int = 0
+
+    def add(self, other: Partial) -> None:
+        """Take over what another part yielded."""
+        self.findings += other.findings
+        self.not_evaluated += other.not_evaluated
+        self.errors += other.errors
+        self.skipped += other.skipped
+        self.kept += other.kept
+        self.objects += other.objects
+        self.files += other.files
+        for number, tally in other.tallies.items():
+            own = self.tallies.setdefault(number, Tally())
+            own.passed += tally.passed
+            own.not_evaluated += tally.not_evaluated
+
+
+class Evaluation:
+    """Evaluates one plan, object by object, into a :class:`Partial`."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.partial = Partial()
+        self._object_rules = plan.of_subject("object")
+        self._workload_rules = plan.of_subject("workload")
+        self._namespace_rules = plan.of_subject("namespace")
+        self._pod_rules = plan.of_subject("pod")
+        self._container_rules = plan.of_subject("container")
+        self._needed = frozenset(kind for active, _ in plan.of_subject("inventory") for kind in active.rule.needs)
+        self._keep_all = any(not active.rule.needs for active, _ in plan.of_subject("inventory"))
+
+    def file(self, objects: Iterable[Object], source: SourceText) -> None:
+        """Evaluate the objects of one file."""
+        start = len(self.partial.findings)
+        self.partial.files += 1
+        for obj in objects:
+            self.partial.objects += 1
+            self.object(obj, source)
+            if self._keep_all or obj.ref.kind in self._needed or ("*" in self._needed):
+                # Computed now: the nodes that it is computed from can go.
+                _ = obj.spans.offsets
+                self.partial.kept.append(obj)
+        self._hash_lines(start, source)
+
+    def _hash_lines(self, start: int, source: SourceText) -> None:
+        findings = self.partial.findings
+        if start == len(findings):
+            return
+        source.prepare({finding.location.start_line for finding in findings[start:]})
+        for number in range(start, len(findings)):
+            finding = findings[number]
+            findings[number] = replace(finding, line_hash=source.line_hash(finding.location.start_line))
+
+    def object(self, obj: Object, source: SourceText | None) -> None:
+        """Evaluate all rules on one object and what it holds."""
+        kind = obj.ref.kind
+        known_kind = unknown_kind(obj.ref.api_version, kind) is None
+        if not known_kind:
+            self.partial.not_evaluated.append(
+                NotEvaluated(
+                    "unknown-kind",
+                    f"{obj.ref}: Kubernetes has no kind {kind} in {obj.ref.api_version}, so nothing of it was judged",
+                    namespace=obj.ref.namespace,
+                    file=obj.file,
+                )
+            )
+        for active, matcher in self._object_rules:
+            if (not active.rule.needs or kind in active.rule.needs) and matcher.object(obj.ref, obj.value):
+                self._run(active, obj, obj, (), source, valid=True)
+        if kind == "Namespace" and obj.ref.group == "":
+            for active, matcher in self._namespace_rules:
+                if matcher.object(obj.ref, obj.value):
+                    self._run(active, obj, obj, (), source, valid=True)
+        problems = self._type_problems(obj)
+        judged = obj.with_value(without(obj.value, problems)) if problems else obj
+        templates = pod_templates(judged, self.plan.pod_template_paths)
+        if not templates:
+            if (obj.ref.group, kind) in TEMPLATE_PATHS:
+                self._no_template(obj)
+            return
+        if not (obj.ref.group, kind) in TEMPLATE_PATHS:
+            problems = [
+                problem
+                for template in templates
+                for problem in check_pod_spec(dict(template.spec), template.spec_path, self.plan.version.minor)
+            ]
+            if problems:
+                judged = obj.with_value(without(obj.value, problems))
+                templates = pod_templates(judged, self.plan.pod_template_paths)
+        if problems:
+            self._say_invalid(obj, problems)
+        valid = not problems
+        for active, matcher in self._workload_rules:
+            if matcher.object(obj.ref, obj.value):
+                self._run(active, obj, judged, (), source, valid=valid)
+        for template in templates:
+            self._template(obj, template, source, valid=valid)
+
+    def _type_problems(self, obj: Object) -> list[FieldProblem]:
+        return [p for p in problems_of(obj, self.plan.version.minor) if p.kind == "mistyped"]
+
+    def _template(self, obj: Object, template: PodTemplate, source: SourceText | None, *, valid: bool) -> None:
+        spoken: dict[str, set[Path]] = {}
+        ref, value = obj.ref, obj.value
+        for active, matcher in self._pod_rules:
+            if matcher.everything or matcher.object(ref, value):
+                self._run(active, obj, template, template.spec_path, source, valid=valid, spoken=spoken)
+        rules = [pair for pair in self._container_rules if pair[1].everything or pair[1].object(ref, value)]
+        for container in template.containers:
+            subject = ContainerSubject(container, template)
+            for active, matcher in rules:
+                if matcher.everything or matcher.container(container.name):
+                    self._run(active, obj, subject, container.path, source, valid=valid, spoken=spoken)
+
+    def _run(
+        self,
+        active: ActiveRule,
+        obj: Object,
+        subject: Any,
+        base: Path,
+        source: SourceText | None,
+        *,
+        valid: bool,
+        spoken: dict[str, set[Path]] | None = None,
+    ) -> None:
+        """Run one rule on one subject. ``valid`` False: parts of the subject were left out, so nothing passes."""
+        failed = judged = False
+        try:
+            for violation in active.function(subject, active.context):
+                if isinstance(violation, NotJudged):
+                    judged = True
+                    self._not_judged(active, violation, obj)
+                    continue
+                failed = True
+                if spoken is not None:
+                    if active.yields_to and any(violation.path in spoken.get(i, ()) for i in active.yields_to):
+                        continue
+                    if active.rule.id in self.plan.yielded_to:
+                        spoken.setdefault(active.rule.id, set()).add(violation.path)
+                self._found(active, violation.obj or obj, violation, source, base)
+        except Exception as error:
+            # A rule that crashes is a mistake of the tool or of a user's rule. It must not cost the other rules'
+            # findings, and it must not pass.
+            judged = True
+            self._crash(active, obj, error)
+        if failed or judged:
+            return
+        tally = self.partial.tallies.setdefault(active.number, Tally())
+        if valid:
+            tally.passed += 1
+            if self.plan.show_pass:
+                self._record(active, obj, subject, base, source, "pass", None)
+        else:
+            tally.not_evaluated += 1
+            if self.plan.show_not_evaluated:
+                self._record(active, obj, subject, base, source, "not-evaluated", "invalid-object")
+
+    def _found(
+        self, active: ActiveRule, obj: Object, violation: Violation, source: SourceText | None, base: Path
+    ) -> None:
+        finding = make_finding(active, obj, violation, source, base)
+        for exception, matcher in self.plan.exceptions:
+            if (
+                exception.rule == finding.rule
+                and matcher.object(obj.ref, obj.value)
+                and matcher.container(finding.container)
+                and (not exception.path or finding.path == exception.path)
+                and not _expired(exception.expires)
+            ):
+                finding = replace(finding, outcome="excepted", exception=exception.id, reason=exception.reason, fix=None)
+                break
+        self.partial.findings.append(finding)
+
+    def _record(
+        self,
+        active: ActiveRule,
+        obj: Object,
+        subject: Any,
+        base: Path,
+        source: SourceText | None,
+        outcome: Any,
+        reason: str | None,
+    ) -> None:
+        container = subject.container.name if isinstance(subject, ContainerSubject) else None
+        violation = Violation(path=base, message=active.rule.title, container=container)
+        self.partial.findings.append(make_finding(active, obj, violation, None, base, outcome=outcome, reason=reason))
+
+    def _not_judged(self, active: ActiveRule, said: NotJudged, obj: Object | None) -> None:
+        about = said.obj or obj
+        self.partial.tallies.setdefault(active.number, Tally()).not_evaluated += 1
+        self.partial.not_evaluated.append(
+            NotEvaluated(
+                said.reason,
+                said.detail,
+                rule=active.rule.id,
+                namespace=about.ref.namespace if about else None,
+                file=about.file if about else None,
+            )
+        )
+
+    def _crash(self, active: ActiveRule, obj: Object | None, error: Exception) -> None:
+        self.partial.tallies.setdefault(active.number, Tally()).not_evaluated += 1
+        where = f" on {obj.ref}" if obj is not None else ""
+        self.partial.not_evaluated.append(
+            NotEvaluated(
+                "rule-error",
+                f"rule {active.rule.id} failed{where}: {type(error).__name__}: {error}",
+                rule=active.rule.id,
+                namespace=obj.ref.namespace if obj is not None else None,
+                file=obj.file if obj is not None else None,
+            )
+        )
+
+    def _no_template(self, obj: Object) -> None:
+        self.partial.not_evaluated.append(
+            NotEvaluated(
+                "invalid-object",
+                f"{obj.ref} has no pod template where one is required, so no rule on pods was judged",
+                namespace=obj.ref.namespace,
+                file=obj.file,
+            )
+        )
+
+    def _say_invalid(self, obj: Object, problems: Sequence[FieldProblem]) -> None:
+        named = ", ".join(
+            f"{format_path(p.path)} is {p.found}, not {p.expected}" for p in problems[:_MAX_NAMED_PROBLEMS]
+        )
+        more = f" and {len(problems) - _MAX_NAMED_PROBLEMS} more" if len(problems) > _MAX_NAMED_PROBLEMS else ""
+        self.partial.not_evaluated.append(
+            NotEvaluated(
+                "invalid-object",
+                f"{obj.ref}: an API server refuses it ({named}{more}), so rules without a finding did not pass",
+                namespace=obj.ref.namespace,
+                file=obj.file,
+            )
+        )
+
+    def inventory(self, texts: Callable[[str], SourceText | None]) -> None:
+        """Evaluate the inventory rules on the kept objects. ``texts``: file name → its text."""
+        rules = self.plan.of_subject("inventory")
+        if not rules:
+            return
+        inventory = Inventory(self.partial.kept)
+        for active, matcher in rules:
+            start = len(self.partial.findings)
+            failed: set[int] = set()
+            judged = False
+            try:
+                for violation in active.function(inventory, active.context):
+                    judged = True
+                    if isinstance(violation, NotJudged):
+                        self._not_judged(active, violation, violation.obj)
+                        continue
+                    obj = violation.obj
+                    if obj is None:
+                        raise ValueError("a violation of an inventory rule names no object")
+                    if not matcher.object(obj.ref, obj.value) or not matcher.container(violation.container):
+                        continue
+                    failed.add(id(obj))
+                    self._found(active, obj, violation, texts(obj.file), violation.base or ())
+            except Exception as error:  # as in _run
+                judged = True
+                self._crash(active, None, error)
+            else:
+                kinds = active.rule.needs[:1]
+                subjects = [o for o in inventory if not kinds or o.ref.kind in kinds]
+                tally = self.partial.tallies.setdefault(active.number, Tally())
+                tally.passed += sum(
+                    1 for o in subjects if id(o) not in failed and matcher.object(o.ref, o.value)
+                )
+            for number in range(start, len(self.partial.findings)):
+                finding = self.partial.findings[number]
+                source = texts(finding.location.file)
+                if source is not None:
+                    source.prepare([finding.location.start_line])
+                    line_hash = source.line_hash(finding.location.start_line)
+                    self.partial.findings[number] = replace(finding, line_hash=line_hash)
+
+
+def _expired(expires: str) -> bool:
+    return bool(expires) and datetime.date.fromisoformat(expires) < datetime.date.today()
+
+
+def _occurrences(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Tell findings with one identity apart: the same object in several files, in the order of the files."""
+    seen: dict[str, int] = defaultdict(int)
+    for finding in findings:
+        seen[finding.fingerprint] += 1
+        count = seen[finding.fingerprint]
+        yield finding if count == 1 else replace(finding, fingerprint=f"{finding.fingerprint}:{count}")
+
+
+def _order(finding: Finding) -> tuple[Any, ...]:
+    location = finding.location
+    return (
+        location.file,
+        location.start_line,
+        location.start_column,
+        finding.rule,
+        finding.object.kind,
+        finding.object.namespace or "",
+        finding.object.name,
+        finding.path,
+        finding.container or "",
+        finding.outcome,
+        finding.controls,
+        finding.message,
+    )
+
+
+def finish(plan: Plan, partial: Partial, target: Target) -> Result:
+    """The result of everything that was evaluated."""
+    not_evaluated = list(partial.not_evaluated)
+    for skipped in partial.skipped:
+        if skipped.reason in _HIDES_OBJECTS:
+            not_evaluated.append(NotEvaluated("not-rendered", f"{skipped.file}: {skipped.detail}", file=skipped.file))
+    if not partial.objects and not partial.errors:
+        not_evaluated.append(NotEvaluated("no-objects", "no Kubernetes object was found in what was given"))
+    findings = tuple(_occurrences(sorted(partial.findings, key=_order)))
+    by_severity = dict.fromkeys(SEVERITIES, 0)
+    counts: dict[str, dict[str, int]] = {
+        control.id: dict.fromkeys(("fail", "pass", "not-evaluated", "excepted"), 0) for control in plan.profile.controls
+    }
+    totals = dict.fromkeys(("fail", "excepted"), 0)
+    for finding in findings:
+        if finding.outcome not in totals:
+            continue
+        totals[finding.outcome] += 1
+        if finding.outcome == "fail":
+            by_severity[finding.severity] += 1
+        for control in finding.controls:
+            counts[control][finding.outcome] += 1
+    for active in plan.rules:
+        tally = partial.tallies.get(active.number, Tally())
+        for control in active.controls:
+            counts[control]["pass"] += tally.passed
+            counts[control]["not-evaluated"] += tally.not_evaluated
+    rules, severities, controls = rules_of(plan)
+    return Result(
+        tool_version=__version__,
+        profile=plan.profile,
+        kubernetes_version=str(plan.version),
+        target=target,
+        summary=Summary(
+            fail=totals["fail"],
+            passed=sum(tally.passed for tally in partial.tallies.values()),
+            not_evaluated=sum(tally.not_evaluated for tally in partial.tallies.values()),
+            excepted=totals["excepted"],
+            objects=partial.objects,
+            files=partial.files,
+            by_severity=by_severity,
+            by_control={
+                control: ControlSummary(c["fail"], c["pass"], c["not-evaluated"], c["excepted"])
+                for control, c in counts.items()
+            },
+        ),
+        findings=findings,
+        not_evaluated=tuple(
+            sorted(
+                set(not_evaluated),
+                key=lambda n: (n.reason, n.rule or "", n.namespace or "", n.file or "", n.detail),
+            )
+        ),
+        errors=tuple(sorted(set(partial.errors), key=lambda e: (e.file, e.line or 0, e.column or 0, e.message))),
+        skipped=tuple(sorted(set(partial.skipped), key=lambda s: (s.file, s.line or 0, s.reason, s.detail))),
+        rules=rules,
+        rule_severities=severities,
+        controls=controls,
+    )
+

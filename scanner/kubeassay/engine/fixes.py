@@ -1,0 +1,105 @@
+"""Edits of a manifest that give a field the value that a rule wants, in the style of the text around it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import yaml
+
+from kubeassay.model import Edit, Fix, Object, Path, parse_path
+
+#: Anchors and aliases: an edit at one place would change others.
+_SHARED = re.compile(r"(?:^|[\s\[{,:-])[&*][A-Za-z0-9_]|<<\s*:")
+
+
+def make_fix(obj: Object, text: str, base: Path, values: Mapping[str, Any], description: str) -> Fix | None:
+    """Edits that set ``values`` (paths relative to ``base`` → value). None where no safe edit is known."""
+    document = obj.value_offsets(())
+    if document is None or _SHARED.search(text, *document):
+        return None
+    missing: dict[Path, dict[str, Any]] = {}
+    edits: list[Edit] = []
+    for relative, value in values.items():
+        path = (*base, *parse_path(relative))
+        parent, steps = _deepest(obj, path)
+        if not steps:
+            edit = _replace(obj, text, path, value)
+            if edit is None:
+                return None
+            edits.append(edit)
+            continue
+        target = missing.setdefault(parent, {})
+        for step in steps[:-1]:
+            if not isinstance(step, str):
+                return None
+            target = target.setdefault(step, {})
+        if not isinstance(steps[-1], str):
+            return None
+        target[steps[-1]] = value
+    for parent, entries in missing.items():
+        edit = _insert(obj, text, parent, entries)
+        if edit is None:
+            return None
+        edits.append(edit)
+    return Fix(description, tuple(edits))
+
+
+def _deepest(obj: Object, path: Path) -> tuple[Path, Path]:
+    """The longest existing beginning of a path, and the steps that are missing after it."""
+    for length in range(len(path), -1, -1):
+        if obj.value_offsets(path[:length]) is not None:
+            return path[:length], path[length:]
+    return (), path
+
+
+def _replace(obj: Object, text: str, path: Path, value: Any) -> Edit | None:
+    span = obj.value_offsets(path)
+    assert span is not None
+    old = text[span[0] : span[1]]
+    if "\n" in old or not old:
+        return None
+    return Edit(obj.spans.region(*span), json.dumps(value, ensure_ascii=False))
+
+
+def _insert(obj: Object, text: str, parent: Path, entries: dict[str, Any]) -> Edit | None:
+    """Insert entries before the first one of an existing mapping, where its indentation is known."""
+    span = obj.value_offsets(parent)
+    assert span is not None
+    value = obj.get(*parent)
+    if value is None and text[span[0] : span[1]].strip() == "":
+        # "key:" with nothing behind it.
+        key = obj.key_offsets(parent)
+        if key is None:
+            return None
+        colon = text.find(":", key[1])
+        return Edit(obj.spans.region(colon + 1, colon + 1), " " + json.dumps(entries)) if colon != -1 else None
+    if not isinstance(value, dict):
+        return None
+    flow = json.dumps(entries, ensure_ascii=False)
+    if text[span[0] : span[0] + 1] == "{":
+        if not value:
+            return Edit(obj.spans.region(*span), flow)
+        return Edit(obj.spans.region(span[0] + 1, span[0] + 1), flow[1:-1] + ", ")
+    if not value:
+        return None
+    first = obj.key_offsets((*parent, next(iter(value))))
+    if first is None or first[0] != span[0]:
+        return None
+    line_start = text.rfind("\n", 0, first[0]) + 1
+    lead = text[line_start : first[0]]
+    if lead.strip(" -"):
+        return None
+    newline = "\r\n" if "\r\n" in text else "\n"
+    indent = newline + " " * len(lead)
+    block = indent.join(_block(json.dumps(entries))) + indent
+    return Edit(obj.spans.region(first[0], first[0]), block)
+
+
+@lru_cache(maxsize=256)
+def _block(entries: str) -> tuple[str, ...]:
+    dumped: str = yaml.safe_dump(json.loads(entries), sort_keys=False, default_flow_style=False)
+    return tuple(dumped.rstrip("\n").split("\n"))

@@ -1,0 +1,1 @@
+"""Policy: loads and validates rules, baselines, profiles and exceptions."""

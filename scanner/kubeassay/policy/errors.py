@@ -1,0 +1,7 @@
+"""The one error of this layer."""
+
+from __future__ import annotations
+
+
+class PolicyError(ValueError):
+    """A policy file, or a choice of policy, that cannot be used. The message names the file and, where known, the line."""

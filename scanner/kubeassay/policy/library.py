@@ -1,0 +1,359 @@
+"""The policy library: rules, baselines and profiles, read from their files.
+
+Files that the user points at are validated against the published JSON Schemas, with the line of the mistake. The
+bundled ones are validated by the tests, so that a scan does not spend time on it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from yaml.cyaml import CSafeLoader
+
+from kubeassay import content
+from kubeassay.model import (
+    SEVERITIES,
+    Baseline,
+    Control,
+    Exception_,
+    Parameter,
+    Profile,
+    Rule,
+    RuleUse,
+    Severity,
+    Source,
+    SubjectMatch,
+)
+from kubeassay.policy.errors import PolicyError
+
+API_VERSION = "kubeassay.dev/v1"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`` (did you mean …?)`` where a known word is near, else nothing."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+@dataclass(slots=True)
+class Files:
+    """Where policy comes from. ``bundled`` files are trusted to be valid; the others are the user's."""
+
+    rules: Sequence[Path] = ()
+    baselines: Sequence[Path] = ()
+
+
+class Library:
+    """All rules, baselines and profiles that a run may use.
+
+    ``rule_folders`` and ``baseline_files`` are the user's; a rule of theirs may not take the id of another.
+    """
+
+    def __init__(self, rule_paths: Sequence[Path] = (), baseline_files: Sequence[Path] = ()) -> None:
+        self._rule_paths = tuple(rule_paths)
+        self._baseline_files = tuple(baseline_files)
+
+    # --- rules ---
+
+    @cached_property
+    def rules(self) -> Mapping[str, Rule]:
+        """Every rule by id, sorted."""
+        rules: dict[str, Rule] = {}
+        root = content.folder("rules")
+        for path in _yaml_files(root):
+            rule = rule_from(load_bundled(path), path.relative_to(root).as_posix())
+            rules[rule.id] = rule
+        for given in self._rule_paths:
+            files = list(_yaml_files(given)) if given.is_dir() else [given]
+            if not files:
+                raise PolicyError(f"{given}: no rule file in it")
+            for path in files:
+                rule = rule_from(load_valid(path, "rule"), path.as_posix())
+                if rule.id in rules:
+                    raise PolicyError(f"{path}: rule {rule.id} exists already ({rules[rule.id].file})")
+                rules[rule.id] = rule
+        return dict(sorted(rules.items()))
+
+    @property
+    def user_rules(self) -> bool:
+        """Whether rules beyond the bundled ones were given."""
+        return bool(self._rule_paths)
+
+    def rule(self, rule_id: str) -> Rule:
+        """The rule with an id. Raises PolicyError, with the nearest id, for an unknown one."""
+        try:
+            return self.rules[rule_id]
+        except KeyError:
+            raise PolicyError(f"unknown rule {rule_id}{suggestion(rule_id, self.rules)}") from None
+
+    # --- baselines ---
+
+    @cached_property
+    def baselines(self) -> Mapping[str, Baseline]:
+        """Every baseline by name, sorted."""
+        baselines: dict[str, Baseline] = {}
+        for path in sorted(content.folder("baselines").glob("*.yaml")):
+            baseline = baseline_from(load_bundled(path), path.name)
+            baselines[baseline.name] = baseline
+        for path in self._baseline_files:
+            baseline = baseline_from(load_valid(path, "baseline"), path.as_posix())
+            if baseline.name in baselines:
+                raise PolicyError(f"{path}: baseline {baseline.name} exists already")
+            baselines[baseline.name] = baseline
+        for baseline in baselines.values():
+            self._check_rules(baseline.controls, baseline.file)
+        return dict(sorted(baselines.items()))
+
+    def baseline(self, name: str) -> Baseline:
+        """The baseline with a name. Raises PolicyError for an unknown one."""
+        try:
+            return self.baselines[name]
+        except KeyError:
+            raise PolicyError(f"unknown baseline {name}{suggestion(name, self.baselines)}") from None
+
+    def _check_rules(self, controls: Iterable[Control], file: str) -> None:
+        for control in controls:
+            for use in control.rules:
+                if use.rule not in self.rules:
+                    near = suggestion(use.rule, self.rules)
+                    raise PolicyError(f"{file}: control {control.id}: unknown rule {use.rule}{near}")
+                known = {parameter.name for parameter in self.rules[use.rule].parameters}
+                for name in use.parameters:
+                    if name not in known:
+                        near = suggestion(name, known)
+                        raise PolicyError(f"{file}: control {control.id}: rule {use.rule} has no parameter {name}{near}")
+
+    # --- profiles ---
+
+    @cached_property
+    def profile_names(self) -> tuple[str, ...]:
+        """The names of the bundled profiles, sorted."""
+        root = content.folder("baselines") / "profiles"
+        return tuple(sorted(path.relative_to(root).with_suffix("").as_posix() for path in _yaml_files(root)))
+
+    def profile(self, name: str) -> Profile:
+        """A bundled profile by name, or one from a file (a path that ends in .yaml or .yml, or that has a ``/`` and
+        exists). Raises PolicyError."""
+        return self._profile(name, ())
+
+    def _profile(self, name: str, seen: tuple[str, ...]) -> Profile:
+        if name in seen:
+            raise PolicyError(f"profile {name} extends itself ({' → '.join((*seen, name))})")
+        path = Path(name)
+        if name in self.profile_names:
+            document = load_bundled(content.folder("baselines") / "profiles" / f"{name}.yaml")
+            file = f"profiles/{name}.yaml"
+        elif name.endswith((".yaml", ".yml")) or path.is_file():
+            document = load_valid(path, "profile")
+            file = path.as_posix()
+        else:
+            raise PolicyError(f"unknown profile {name}{suggestion(name, self.profile_names)}")
+        spec = document["spec"]
+        controls: dict[tuple[str, str], Control] = {}
+        baselines: dict[str, Baseline] = {}
+        for extended in spec.get("extends", ()):
+            parent = self._profile(extended, (*seen, name))
+            controls.update(((control.baseline, control.id), control) for control in parent.controls)
+            baselines.update((baseline.name, baseline) for baseline in parent.baselines)
+        for entry in spec.get("baselines", ()):
+            baseline = self.baseline(entry["name"])
+            baselines[baseline.name] = baseline
+            for control in self._chosen(baseline, entry, file):
+                controls[control.baseline, control.id] = control
+        own = _controls(spec.get("controls", ()), document["metadata"]["name"], Source(spec["title"]))
+        self._check_rules(own, file)
+        controls.update(((control.baseline, control.id), control) for control in own)
+        return Profile(
+            name=document["metadata"]["name"],
+            title=spec["title"],
+            description=spec.get("description", ""),
+            kubernetes_version=str(spec.get("kubernetesVersion", "latest")),
+            controls=tuple(controls.values()),
+            baselines=tuple(baselines.values()),
+            environment=spec.get("environment", ""),
+            file=file,
+        )
+
+    def _chosen(self, baseline: Baseline, entry: Mapping[str, Any], file: str) -> Iterator[Control]:
+        levels, included, excluded = (set(entry.get(key, ())) for key in ("levels", "controls", "exclude"))
+        ids = {control.id for control in baseline.controls}
+        for name in sorted((included | excluded) - ids):
+            raise PolicyError(f"{file}: baseline {baseline.name} has no control {name}{suggestion(name, ids)}")
+        known_levels = {control.level for control in baseline.controls}
+        for name in sorted(levels - known_levels):
+            raise PolicyError(f"{file}: baseline {baseline.name} has no level {name}{suggestion(name, known_levels)}")
+        severities: Mapping[str, Severity] = entry.get("severities", {})
+        parameters: Mapping[str, Mapping[str, Any]] = entry.get("parameters", {})
+        used = {use.rule for control in baseline.controls for use in control.rules}
+        for name in [*severities, *parameters]:
+            if name not in used and name not in ids:
+                raise PolicyError(
+                    f"{file}: baseline {baseline.name} has no control or rule {name}{suggestion(name, used | ids)}"
+                )
+        match = _match(entry.get("match"))
+        for control in baseline.controls:
+            if levels and control.level not in levels:
+                continue
+            if (included and control.id not in included) or control.id in excluded:
+                continue
+            uses = tuple(
+                replace(
+                    use,
+                    severity=severities.get(control.id)
+                    or severities.get(use.rule)
+                    or entry.get("severity")
+                    or use.severity,
+                    parameters={**use.parameters, **parameters.get(use.rule, {})},
+                    match=match if use.match == SubjectMatch() else use.match,
+                )
+                for use in control.rules
+            )
+            chosen = replace(control, rules=uses)
+            self._check_rules((chosen,), file)
+            yield chosen
+
+
+def highest(severities: Iterable[Severity]) -> Severity:
+    """The most severe of some severities (at least one)."""
+    return min(severities, key=SEVERITIES.index)
+
+
+def _yaml_files(folder: Path) -> Iterator[Path]:
+    for directory, directories, names in os.walk(folder):
+        directories.sort()
+        for name in sorted(names):
+            if name.endswith((".yaml", ".yml")):
+                yield Path(directory, name)
+
+
+def load_bundled(path: Path) -> dict[str, Any]:
+    """The document of a bundled policy file."""
+    with path.open("rb") as stream:
+        loaded: dict[str, Any] = yaml.load(stream, Loader=CSafeLoader)
+    return loaded
+
+
+def load_valid(path: Path, schema: str) -> dict[str, Any]:
+    """The document of a user's policy file, validated against a published schema. Raises PolicyError."""
+    # Imported here: jsonschema takes longer to import than a small scan takes.
+    from kubeassay.policy.validation import validated
+
+    return validated(path, schema)
+
+
+def rule_from(document: Mapping[str, Any], file: str) -> Rule:
+    """A rule from its (valid) document."""
+    spec = document["spec"]
+    return Rule(
+        id=document["metadata"]["id"],
+        title=spec["title"],
+        area=spec["area"],
+        severity=spec["severity"],
+        subject=spec["subject"],
+        rationale=spec["rationale"].strip(),
+        remediation=spec["remediation"].strip(),
+        expression=spec.get("expression"),
+        message_expression=spec.get("messageExpression"),
+        field=spec.get("field"),
+        needs=tuple(spec.get("needs", ())),
+        parameters=tuple(
+            Parameter(name, p["type"], p.get("default"), p.get("description", "").strip())
+            for name, p in spec.get("parameters", {}).items()
+        ),
+        fix=dict(spec.get("fix", {}).get("set", {})),
+        overrides=tuple(spec.get("overrides", ())),
+        references=spec.get("references", {}),
+        examples=tuple(
+            (outcome, text) for example in spec.get("examples", ()) for outcome, text in example.items()
+        ),
+        file=file,
+    )
+
+
+def baseline_from(document: Mapping[str, Any], file: str) -> Baseline:
+    """A baseline from its (valid) document."""
+    spec = document["spec"]
+    name = document["metadata"]["name"]
+    standard = spec.get("standard", {})
+    source = Source(document=standard.get("document", spec["title"]), url=standard.get("url", ""))
+    return Baseline(
+        name=name,
+        title=spec["title"],
+        area=spec["area"],
+        description=spec.get("description", "").strip(),
+        standard=source,
+        controls=_controls(spec["controls"], name, source),
+        file=file,
+    )
+
+
+def _controls(entries: Iterable[Mapping[str, Any]], baseline: str, standard: Source) -> tuple[Control, ...]:
+    return tuple(
+        Control(
+            id=entry["id"],
+            title=entry["title"],
+            baseline=baseline,
+            source=Source(
+                document=entry.get("source", {}).get("document", standard.document),
+                section=entry.get("source", {}).get("section", ""),
+                url=entry.get("source", {}).get("url", standard.url),
+                file=entry.get("source", {}).get("file", ""),
+                line=entry.get("source", {}).get("line", 0),
+            ),
+            rules=tuple(
+                RuleUse(
+                    rule=use["id"],
+                    severity=use.get("severity"),
+                    parameters=use.get("parameters", {}),
+                    match=_match(use.get("match")),
+                )
+                for use in entry["rules"]
+            ),
+            level=entry.get("level", ""),
+        )
+        for entry in entries
+    )
+
+
+def _match(entry: Mapping[str, Any] | None) -> SubjectMatch:
+    if not entry:
+        return SubjectMatch()
+    return SubjectMatch(
+        namespaces=tuple(entry.get("namespaces", ())),
+        kinds=tuple(entry.get("kinds", ())),
+        names=tuple(entry.get("names", ())),
+        containers=tuple(entry.get("containers", ())),
+        labels=tuple(sorted(entry.get("labels", {}).items())),
+    )
+
+
+def exceptions_from(path: Path) -> tuple[Exception_, ...]:
+    """The exceptions of a file. Raises PolicyError."""
+    document = load_valid(path, "exceptions")
+    lines: Mapping[int, int] = document.pop("__lines__", {})
+    exceptions = []
+    for number, entry in enumerate(document["spec"]["exceptions"]):
+        match = _match(entry.get("match"))
+        if match == SubjectMatch():
+            raise PolicyError(f"{path}: exception {number + 1} matches everything; name what it is for under match")
+        exceptions.append(
+            Exception_(
+                id=entry.get("id", f"{path.as_posix()}#{number + 1}"),
+                rule=entry["rule"],
+                match=match,
+                reason=entry["reason"],
+                path=entry.get("path", ""),
+                owner=entry.get("owner", ""),
+                expires=str(entry.get("expires", "")),
+                file=path.as_posix(),
+                line=lines.get(number, 0),
+            )
+        )
+    return tuple(exceptions)

@@ -1,0 +1,80 @@
+"""Validation of policy files against the published JSON Schemas, with the line of each mistake."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from kubeassay.policy.errors import PolicyError
+
+SCHEMAS = ("rule", "baseline", "profile", "exceptions", "configuration")
+
+
+def schema(name: str) -> dict[str, Any]:
+    """A published schema: one of SCHEMAS."""
+    text = resources.files("kubeassay.policy").joinpath("schemas", f"{name}.schema.json").read_text("utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def validated(path: Path, schema_name: str) -> dict[str, Any]:
+    """The document of a policy file that fits a schema.
+
+    Raises PolicyError: ``FILE:LINE:COLUMN: message``, a line each for the first mistakes.
+    """
+    try:
+        text = path.read_text("utf-8-sig")
+    except OSError as error:
+        raise PolicyError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise PolicyError(f"{path}: is not UTF-8 text: {error.reason}") from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
+        raise PolicyError(f"{path}{where}: {error.problem}") from None
+    except yaml.YAMLError as error:
+        raise PolicyError(f"{path}: {error}") from None
+    except RecursionError:
+        raise PolicyError(f"{path}: nested too deeply") from None
+    errors = sorted(
+        Draft202012Validator(schema(schema_name)).iter_errors(document), key=lambda error: list(map(str, error.path))
+    )
+    if errors:
+        raise PolicyError("\n".join(_message(path, node, error) for error in errors[:10]))
+    if schema_name == "rule" and document["metadata"]["id"] != path.stem:
+        raise PolicyError(f"{path}: a rule file has the name of its rule: {document['metadata']['id']}.yaml")
+    assert isinstance(document, dict)
+    return document
+
+
+def _message(path: Path, root: yaml.Node | None, error: ValidationError) -> str:
+    node = root
+    unknown = None
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+        unknown = next((key for key in error.instance if key not in known), None)
+    for step in [*error.absolute_path, *([unknown] if unknown is not None else [])]:
+        if isinstance(node, yaml.MappingNode):
+            pair = next((pair for pair in node.value if pair[0].value == str(step)), None)
+            if pair is None:
+                break
+            node = pair[0] if step == unknown else pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            node = node.value[step]
+    where = f":{node.start_mark.line + 1}:{node.start_mark.column + 1}" if node is not None else ""
+    field = ".".join(map(str, error.absolute_path))
+    text = error.message
+    if unknown is not None:
+        from kubeassay.policy.library import suggestion
+
+        text = f"unknown field {unknown}{suggestion(str(unknown), known)}"
+    return f"{path}{where}: {field + ': ' if field else ''}{text}"
