@@ -1,8 +1,8 @@
 """Pod templates: where they stand in an object, and their containers.
 
 Built-in kinds are known by path. A custom resource is searched for values that have the shape of a PodTemplateSpec
-(``spec.containers``) or a PodSpec (``containers``), so Argo Rollouts, Knative Services and others need no list of kinds;
-paths that a shape does not give away can be configured.
+(``spec.containers``) or a PodSpec (``containers``), so Argo Rollouts, Knative Services and others need no list of
+kinds; paths that a shape does not give away can be configured.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def pod_templates(
     if path is not None:
         value: Any = obj.value
         for step in path:
-            value = _mapping(value).get(step)
+            value = _mapping(value).get(str(step))
         if not isinstance(value, dict):
             return ()
         return (_template(obj, path, value, built_in=True),)
@@ -179,7 +179,8 @@ def _is_pod_spec(value: Any) -> bool:
 
 def _template(obj: Object, path: Path, value: dict[str, Any], *, built_in: bool) -> PodTemplate:
     spec = value.get("spec")
-    if not built_in and not _is_pod_spec(spec) and _is_pod_spec(value):
+    if not built_in and (not isinstance(spec, dict) or (not _is_pod_spec(spec) and _is_pod_spec(value))):
+        # A PodSpec by itself: found by its shape, or at a configured path (where it may lack containers).
         spec, spec_path, metadata = value, path, _EMPTY
     else:
         spec, spec_path, metadata = _mapping(spec), (*path, "spec"), _mapping(value.get("metadata"))

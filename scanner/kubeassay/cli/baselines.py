@@ -59,7 +59,12 @@ def _overview(library: Library, format_name: str) -> None:
                 for b in library.baselines.values()
             ],
             "profiles": [
-                {"name": p.name, "title": p.title, "kubernetesVersion": p.kubernetes_version, "controls": len(p.controls)}
+                {
+                    "name": p.name,
+                    "title": p.title,
+                    "kubernetesVersion": p.kubernetes_version,
+                    "controls": len(p.controls),
+                }
                 for p in profiles
             ],
         }

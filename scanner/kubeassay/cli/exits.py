@@ -16,7 +16,7 @@ def exit_code(result: Result, fail_on: str, *, allow_incomplete: bool) -> int:
     A rule that crashed is never waived by ``allow_incomplete``: it is a mistake of the tool, not of the input.
     """
     if fail_on != "none":
-        counted = SEVERITIES[: SEVERITIES.index(fail_on) + 1]  # type: ignore[arg-type]
+        counted = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
         if any(result.summary.by_severity.get(severity, 0) for severity in counted):
             return FINDINGS
     if any(entry.reason == "rule-error" for entry in result.not_evaluated):

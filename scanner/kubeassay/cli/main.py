@@ -64,7 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         # The shell's completion script calls the program with this variable set; click answers only in this mode.
         standalone = "_KUBEASSAY_COMPLETE" in os.environ
-        code: Any = cli.main(prog_name="kubeassay", complete_var="_KUBEASSAY_COMPLETE", args=list(arguments) if arguments is not None else None, standalone_mode=standalone)
+        code: Any = cli.main(
+            prog_name="kubeassay",
+            complete_var="_KUBEASSAY_COMPLETE",
+            args=list(arguments) if arguments is not None else None,
+            standalone_mode=standalone,
+        )
     except click.exceptions.Exit as exit_:
         code = exit_.exit_code
     except click.ClickException as error:

@@ -34,9 +34,7 @@ def parse_outputs(values: Sequence[str], default_format: str) -> list[tuple[str,
     return outputs
 
 
-def write_reports(
-    result: Result, format_name: str, outputs: Sequence[tuple[str, str]], options: RenderOptions
-) -> None:
+def write_reports(result: Result, format_name: str, outputs: Sequence[tuple[str, str]], options: RenderOptions) -> None:
     """Write every report; to standard output where no path is given."""
     if not outputs:
         report = render(format_name, result, options)
@@ -77,13 +75,13 @@ def _write(path: Path, document: bytes) -> None:
             return
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
-            with open(descriptor, "wb") as stream:
+            with os.fdopen(descriptor, "wb") as stream:
                 stream.write(document)
             # mkstemp's file is private; a report has the rights that any new file has.
             mask = os.umask(0)
             os.umask(mask)
             Path(temporary).chmod(0o666 & ~mask)
-            os.replace(temporary, path)
+            Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from pathlib import Path
 
 import click
 
@@ -14,10 +15,10 @@ from kubeassay.reporting.result_json import from_json
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("file", metavar="RESULT.json")
+@click.option("--format", "-f", "format_name", type=click.Choice(list(FORMATS)), default="terminal", show_default=True)
 @click.option(
-    "--format", "-f", "format_name", type=click.Choice(list(FORMATS)), default="terminal", show_default=True
+    "--output", "-o", "outputs", multiple=True, metavar="FORMAT=PATH", help="Write to a file instead. Repeats."
 )
-@click.option("--output", "-o", "outputs", multiple=True, metavar="FORMAT=PATH", help="Write to a file instead. Repeats.")
 @click.option("--sarif-category", metavar="TEXT", help="GitHub's category of the analysis.")
 @click.option("--sarif-split", is_flag=True, help="Write several SARIF files when one would exceed GitHub's limit.")
 @click.option("--quiet", "-q", is_flag=True, help="Print the summary only.")
@@ -36,8 +37,7 @@ def report(
         if file == "-":
             content = sys.stdin.buffer.read()
         else:
-            with open(file, "rb") as stream:
-                content = stream.read()
+            content = Path(file).read_bytes()
         result = from_json(content)
     except OSError as error:
         raise click.UsageError(f"{file}: cannot be read: {error.strerror}", ctx) from None

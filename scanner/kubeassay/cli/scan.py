@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -14,7 +14,7 @@ from kubeassay.cli.exits import exit_code
 from kubeassay.cli.outputs import parse_outputs, write_reports
 from kubeassay.engine.plan import make_plan
 from kubeassay.execution.scan import scan as run_scan
-from kubeassay.model import SEVERITIES, KubernetesVersion, Path, Profile, Result, Target, parse_path
+from kubeassay.model import SEVERITIES, KubernetesVersion, Outcome, Path, Profile, Result, Target, parse_path
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import Library, exceptions_from, load_valid
 from kubeassay.reporting import FORMATS, RenderOptions
@@ -25,25 +25,24 @@ DEFAULT_PROFILE = "recommended"
 _PROGRESS_FROM_BYTES = 4_000_000
 
 
-class _Show(click.ParamType):
+class _Show(click.ParamType[frozenset[Outcome]]):
     name = "outcomes"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[str]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[Outcome]:
         if isinstance(value, frozenset):
             return value
-        outcomes = {part.strip() for part in value.split(",") if part.strip()}
-        unknown = outcomes - {"fail", "pass", "not-evaluated", "excepted"}
+        words = {part.strip() for part in value.split(",") if part.strip()}
+        outcomes: dict[str, Outcome] = {outcome: outcome for outcome in get_args(Outcome)}
+        unknown = words - set(outcomes)
         if unknown:
-            self.fail(f"{', '.join(sorted(unknown))}: expected fail, pass, not-evaluated or excepted.", param, ctx)
-        return frozenset(outcomes)
+            self.fail(f"{', '.join(sorted(unknown))}: expected {', '.join(outcomes)}.", param, ctx)
+        return frozenset(outcomes[word] for word in words)
 
 
-class _Version(click.ParamType):
+class _Version(click.ParamType[KubernetesVersion]):
     name = "version"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> KubernetesVersion:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> KubernetesVersion:
         if isinstance(value, KubernetesVersion):
             return value
         try:
@@ -55,7 +54,9 @@ class _Version(click.ParamType):
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("--profile", "-p", metavar="NAME|FILE", help=f"What to judge by.  [default: {DEFAULT_PROFILE}]")
-@click.option("--baseline", "baselines", multiple=True, metavar="NAME|FILE", help="Judge by this baseline too. Repeats.")
+@click.option(
+    "--baseline", "baselines", multiple=True, metavar="NAME|FILE", help="Judge by this baseline too. Repeats."
+)
 @click.option(
     "--kubernetes-version", type=_Version(), metavar="1.N", help="The version to judge by.  [default: the profile's]"
 )
@@ -80,7 +81,9 @@ class _Version(click.ParamType):
     type=click.Choice([*SEVERITIES, "none"]),
     help="Exit 1 on findings of at least this severity.  [default: high]",
 )
-@click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, when something was not evaluated or not readable.")
+@click.option(
+    "--allow-incomplete", is_flag=True, help="Exit 0, not 3, when something was not evaluated or not readable."
+)
 @click.option("--no-ignore", is_flag=True, help="Read files that .gitignore or .kubeassayignore name, too.")
 @click.option(
     "--max-file-size",
@@ -90,13 +93,15 @@ class _Version(click.ParamType):
     metavar="MIB",
     help="Refuse larger files.",
 )
-@click.option("--sarif-category", metavar="TEXT", help="GitHub's category of the analysis.  [default: kubeassay/PROFILE]")
+@click.option(
+    "--sarif-category", metavar="TEXT", help="GitHub's category of the analysis.  [default: kubeassay/PROFILE]"
+)
 @click.option("--sarif-split", is_flag=True, help="Write several SARIF files when one would exceed GitHub's limit.")
 @click.option("--jobs", "-j", type=click.IntRange(min=1), metavar="N", help="Processes to use.  [default: the cores]")
 @click.option("--quiet", "-q", is_flag=True, help="Print the summary only.")
 @click.option("--color/--no-color", "colour", default=None, help="Colours.  [default: on a terminal]")
 @click.pass_context
-def scan(ctx: click.Context, paths: tuple[str, ...], **options: Any) -> int:
+def scan(ctx: click.Context, /, paths: tuple[str, ...], **options: Any) -> int:
     """Judge manifests by a profile.
 
     PATH is a file, a directory, a glob pattern or - for standard input.
@@ -121,11 +126,13 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
         [FilePath(path) for path in (*options["rule_paths"], *config.get("rules", ()))],
         [FilePath(name) for name in baselines if name.endswith((".yaml", ".yml"))],
     )
-    profile = _with_baselines(library.profile(options["profile"] or config.get("profile", DEFAULT_PROFILE)), library, baselines)
+    profile = _with_baselines(
+        library.profile(options["profile"] or config.get("profile", DEFAULT_PROFILE)), library, baselines
+    )
     wanted = options["kubernetes_version"] or KubernetesVersion.parse(
         str(config.get("kubernetesVersion", profile.kubernetes_version))
     )
-    show: frozenset[str] = options["show"]
+    show: frozenset[Outcome] = options["show"]
     plan = make_plan(
         profile,
         library,
@@ -144,9 +151,7 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
         if len(stdin) > options["max_file_size"] * 2**20:
             raise UsageError("standard input is larger than --max-file-size")
         paths = tuple(path for path in paths if path != "-")
-    discovery = discover(
-        paths, ignore=not options["no_ignore"], max_file_size=options["max_file_size"] * 2**20
-    )
+    discovery = discover(paths, ignore=not options["no_ignore"], max_file_size=options["max_file_size"] * 2**20)
     target = Target("manifests", ", ".join((*paths, STDIN_NAME) if stdin is not None else paths))
     result = _run(plan, discovery, target, stdin, options)
     colour = options["colour"] if options["colour"] is not None else sys.stdout.isatty()
@@ -158,7 +163,7 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
             colour=colour,
             width=shutil.get_terminal_size((100, 24)).columns,
             quiet=options["quiet"],
-            show=frozenset({"fail", "excepted"}) | show,  # type: ignore[arg-type]
+            show=frozenset[Outcome](("fail", "excepted")) | show,
             sarif_category=options["sarif_category"],
             sarif_split=options["sarif_split"],
         ),
@@ -224,7 +229,10 @@ def _run(plan: Any, discovery: Discovery, target: Target, stdin: bytes | None, o
 
 def _say_written(result: Result, outputs: Sequence[tuple[str, str]]) -> None:
     counts = ", ".join(f"{count} {severity}" for severity, count in result.summary.by_severity.items() if count)
-    click.echo(f"{result.summary.fail} findings{f' ({counts})' if counts else ''} in {result.summary.objects} objects", err=True)
+    click.echo(
+        f"{result.summary.fail} findings{f' ({counts})' if counts else ''} in {result.summary.objects} objects",
+        err=True,
+    )
     if result.errors:
         click.echo(f"{len(result.errors)} could not be read", err=True)
     if result.not_evaluated:

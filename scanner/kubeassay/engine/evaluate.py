@@ -141,7 +141,7 @@ class Evaluation:
             if (obj.ref.group, kind) in TEMPLATE_PATHS:
                 self._no_template(obj)
             return
-        if not (obj.ref.group, kind) in TEMPLATE_PATHS:
+        if (obj.ref.group, kind) not in TEMPLATE_PATHS:
             problems = [
                 problem
                 for template in templates
@@ -230,7 +230,9 @@ class Evaluation:
                 and (not exception.path or finding.path == exception.path)
                 and not _expired(exception.expires)
             ):
-                finding = replace(finding, outcome="excepted", exception=exception.id, reason=exception.reason, fix=None)
+                finding = replace(
+                    finding, outcome="excepted", exception=exception.id, reason=exception.reason, fix=None
+                )
                 break
         self.partial.findings.append(finding)
 
@@ -306,12 +308,12 @@ class Evaluation:
         inventory = Inventory(self.partial.kept)
         for active, matcher in rules:
             start = len(self.partial.findings)
-            failed: set[int] = set()
-            judged = False
+            #: Objects that did not pass.
+            decided: set[int] = set()
             try:
                 for violation in active.function(inventory, active.context):
-                    judged = True
                     if isinstance(violation, NotJudged):
+                        decided.add(id(violation.obj))
                         self._not_judged(active, violation, violation.obj)
                         continue
                     obj = violation.obj
@@ -319,18 +321,15 @@ class Evaluation:
                         raise ValueError("a violation of an inventory rule names no object")
                     if not matcher.object(obj.ref, obj.value) or not matcher.container(violation.container):
                         continue
-                    failed.add(id(obj))
+                    decided.add(id(obj))
                     self._found(active, obj, violation, texts(obj.file), violation.base or ())
             except Exception as error:  # as in _run
-                judged = True
                 self._crash(active, None, error)
             else:
                 kinds = active.rule.needs[:1]
                 subjects = [o for o in inventory if not kinds or o.ref.kind in kinds]
                 tally = self.partial.tallies.setdefault(active.number, Tally())
-                tally.passed += sum(
-                    1 for o in subjects if id(o) not in failed and matcher.object(o.ref, o.value)
-                )
+                tally.passed += sum(1 for o in subjects if id(o) not in decided and matcher.object(o.ref, o.value))
             for number in range(start, len(self.partial.findings)):
                 finding = self.partial.findings[number]
                 source = texts(finding.location.file)
@@ -380,7 +379,7 @@ def finish(plan: Plan, partial: Partial, target: Target) -> Result:
     if not partial.objects and not partial.errors:
         not_evaluated.append(NotEvaluated("no-objects", "no Kubernetes object was found in what was given"))
     findings = tuple(_occurrences(sorted(partial.findings, key=_order)))
-    by_severity = dict.fromkeys(SEVERITIES, 0)
+    by_severity: dict[str, int] = dict.fromkeys(SEVERITIES, 0)
     counts: dict[str, dict[str, int]] = {
         control.id: dict.fromkeys(("fail", "pass", "not-evaluated", "excepted"), 0) for control in plan.profile.controls
     }
@@ -430,4 +429,3 @@ def finish(plan: Plan, partial: Partial, target: Target) -> Result:
         rule_severities=severities,
         controls=controls,
     )
-

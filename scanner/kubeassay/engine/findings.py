@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from kubeassay.analysis.sensitive import sensitive_value_paths
 from kubeassay.checks.check import Violation
 from kubeassay.engine.fixes import make_fix
 from kubeassay.engine.plan import ActiveRule
-from kubeassay.model import Excerpt, Finding, Location, Object, Outcome, Path, Related, format_path
+from kubeassay.model import Excerpt, Finding, Location, Object, Outcome, Path, Related, format_path, parse_path
 from kubeassay.model.line_hash import primary_location_line_hashes
 
 #: A longer source line is cut around the finding.
@@ -58,7 +58,8 @@ def make_finding(
         excerpt = make_excerpt(obj, location, source.text, violation)
         if rule.fix and outcome == "fail" and not violation.sensitive:
             base = fix_base if violation.base is None else violation.base
-            fix = make_fix(obj, source.text, base, rule.fix, rule.title)
+            if _concerns(violation.path, base, rule.fix):
+                fix = make_fix(obj, source.text, base, rule.fix, rule.title)
     return Finding(
         outcome=outcome,
         rule=rule.id,
@@ -71,13 +72,25 @@ def make_finding(
         message=violation.message,
         location=location,
         fingerprint=fingerprint(rule.id, obj, violation),
-        related=tuple(
-            Related(message, other.locate(path)) for message, other, path in violation.related
-        ),
+        related=tuple(Related(message, other.locate(path)) for message, other, path in violation.related),
         excerpt=excerpt,
         fix=fix,
         reason=reason,
     )
+
+
+def _concerns(path: Path, base: Path, fix: Mapping[str, Any]) -> bool:
+    """Whether a fix sets the field that a violation is about, one above or one below it: a rule may have violations
+    that its fix does not mend. A field of a container may be mended by the pod's field of the same name."""
+    for relative in fix:
+        steps = parse_path(relative)
+        target = (*base, *steps)
+        length = min(len(target), len(path))
+        if target[:length] == path[:length]:
+            return True
+        if any(path[-count:] == steps[:count] for count in range(1, len(steps) + 1)):
+            return True
+    return False
 
 
 def fingerprint(rule_id: str, obj: Object, violation: Violation) -> str:

@@ -18,6 +18,7 @@ from kubeassay.engine.plan import Plan
 from kubeassay.model import ReadError, Result, Target
 from kubeassay.sources.files import Discovery, SourceFile
 from kubeassay.sources.manifests import ReadFile, read_bytes, read_file
+from kubeassay.sources.yaml_reader import PlainScalars
 
 #: Below this many bytes of manifests a second process costs more than it saves.
 _WORTH_A_PROCESS = 400_000
@@ -76,9 +77,7 @@ def scan(
             gc.enable()
 
 
-def _texts(
-    known: dict[str, SourceText], files: dict[str, SourceFile]
-) -> Callable[[str], SourceText | None]:
+def _texts(known: dict[str, SourceText], files: dict[str, SourceFile]) -> Callable[[str], SourceText | None]:
     """The texts of files, read again when a finding on the inventory points into one."""
 
     def text(name: str) -> SourceText | None:
@@ -101,8 +100,9 @@ def _evaluate(evaluation: Evaluation, read: ReadFile) -> SourceText:
 
 
 def _run(evaluation: Evaluation, files: Iterable[SourceFile], progress: Progress | None = None) -> None:
+    remembered: PlainScalars = {}
     for file in files:
-        _evaluate(evaluation, read_file(file))
+        _evaluate(evaluation, read_file(file, remembered))
         if progress is not None:
             progress(file.size)
 
@@ -119,9 +119,7 @@ def _shares(files: Sequence[SourceFile], count: int) -> list[list[SourceFile]]:
     return shares
 
 
-def _forked(
-    plan: Plan, files: Sequence[SourceFile], count: int, progress: Progress | None
-) -> Iterable[Partial]:
+def _forked(plan: Plan, files: Sequence[SourceFile], count: int, progress: Progress | None) -> Iterable[Partial]:
     shares = _shares(files, count)
     workers = [_start(plan, share) for share in shares[1:]]
     evaluation = Evaluation(plan)

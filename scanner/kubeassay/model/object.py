@@ -34,8 +34,8 @@ class ObjectRef:
 class Object:
     """One Kubernetes API object, with its place.
 
-    ``value`` is the object as a JSON client of Kubernetes sees it (dict, list, str, int, float, bool, None); it must not
-    be changed. ``prefix`` is the path inside the document at which the object begins: empty, or for example
+    ``value`` is the object as a JSON client of Kubernetes sees it (dict, list, str, int, float, bool, None); it must
+    not be changed. ``prefix`` is the path inside the document at which the object begins: empty, or for example
     ``("items", 3)`` for a member of a List.
     """
 
@@ -91,7 +91,7 @@ class Object:
                     return default
             elif not isinstance(value, list) or not 0 <= step < len(value):
                 return default
-            value = value[step]  # type: ignore[index]
+            value = value[step]
         return value
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ Severity = Literal["critical", "high", "medium", "low"]
 SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low")
 
 #: What one evaluation of a rule is about. ``object``: any object. ``workload``: an object that carries pod templates.
-#: ``pod``: one pod template (or Pod). ``container``: one container of one. ``namespace``: a Namespace or a name used as one.
+#: ``pod``: one pod template (or Pod). ``container``: one container of one. ``namespace``: a Namespace.
 #: ``inventory``: the whole target at once, for rules that join objects.
 Subject = Literal["object", "workload", "pod", "container", "namespace", "inventory"]
 
@@ -43,7 +43,8 @@ class Rule:
     message_expression: str | None = None
     #: Where a finding of an expression points, relative to the subject.
     field: str | None = None
-    #: For rules with subject ``object``: the kinds that it judges. For all: the kinds whose absence makes it not-evaluated.
+    #: The kinds that the rule reads: for subject ``object`` those that it judges (empty: all), for ``inventory`` those
+    #: that it joins, the judged one first.
     needs: tuple[str, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     #: Paths (relative to the subject) to the values that mend the finding; empty where no fix is machine-applicable.

@@ -85,9 +85,7 @@ def _functions() -> list[Any]:
         return cel.FunctionDecl(name, list(overloads))
 
     def comparison(name: str, result: Any, compare: Any) -> Any:
-        return declared(
-            name, member(name, result, (_QUANTITY,), lambda a, b: compare(_sign(_unpack(a) - _unpack(b))))
-        )
+        return declared(name, member(name, result, (_QUANTITY,), lambda a, b: compare(_sign(_unpack(a) - _unpack(b)))))
 
     def arithmetic(name: str, combine: Any) -> Any:
         return declared(

@@ -128,7 +128,9 @@ class Library:
                 for name in use.parameters:
                     if name not in known:
                         near = suggestion(name, known)
-                        raise PolicyError(f"{file}: control {control.id}: rule {use.rule} has no parameter {name}{near}")
+                        raise PolicyError(
+                            f"{file}: control {control.id}: rule {use.rule} has no parameter {name}{near}"
+                        )
 
     # --- profiles ---
 
@@ -270,9 +272,7 @@ def rule_from(document: Mapping[str, Any], file: str) -> Rule:
         fix=dict(spec.get("fix", {}).get("set", {})),
         overrides=tuple(spec.get("overrides", ())),
         references=spec.get("references", {}),
-        examples=tuple(
-            (outcome, text) for example in spec.get("examples", ()) for outcome, text in example.items()
-        ),
+        examples=tuple((outcome, text) for example in spec.get("examples", ()) for outcome, text in example.items()),
         file=file,
     )
 

@@ -1,0 +1,233 @@
+"""The commands as a user meets them: output, streams, exit codes, errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from kubeassay.cli.main import cli
+
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec:
+  containers:
+    - name: app
+      image: registry.example/app:1.0
+      securityContext: {privileged: true}
+"""
+GOOD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\n"
+
+
+def run(*arguments: str, stdin: str | bytes | None = None) -> Result:
+    """Run a command; the exit code of a command is its return value."""
+    result = CliRunner().invoke(cli, list(arguments), input=stdin, standalone_mode=False)
+    if result.exception is not None:
+        import click
+
+        if not isinstance(result.exception, click.ClickException):
+            raise result.exception
+        result.exit_code = 2
+        result.stderr_bytes = (result.stderr_bytes or b"") + result.exception.format_message().encode()
+    elif isinstance(result.return_value, int):
+        result.exit_code = result.return_value
+    return result
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pod.yaml").write_text(POD)
+    (tmp_path / "good.yaml").write_text(GOOD)
+    (tmp_path / "broken.yaml").write_text("a: [1\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["good.yaml"], 0),
+        (["pod.yaml"], 1),
+        (["pod.yaml", "--fail-on", "critical"], 0),
+        (["pod.yaml", "--fail-on", "low"], 1),
+        (["pod.yaml", "--fail-on", "none"], 0),
+        (["pod.yaml", "good.yaml", "broken.yaml"], 1),
+        (["good.yaml", "broken.yaml"], 3),
+        (["good.yaml", "broken.yaml", "--allow-incomplete"], 0),
+        (["pod.yaml", "broken.yaml", "--fail-on", "none"], 3),
+        (["missing.yaml"], 2),
+        (["*.yml"], 2),
+        (["pod.yaml", "--profile", "recomended"], 2),
+        (["pod.yaml", "--kubernetes-version", "2.0"], 2),
+        (["pod.yaml", "--format", "xml"], 2),
+        (["pod.yaml", "-o", "sarf=x"], 2),
+        (["pod.yaml", "-o", "sarif=x", "-o", "json=x"], 2),
+        (["pod.yaml", "-o", "sarif=no/such/folder/x"], 2),
+        (["pod.yaml", "--show", "everything"], 2),
+        ([], 2),
+    ],
+)
+def test_exit_codes(arguments: list[str], code: int) -> None:
+    profile = [] if "--profile" in arguments else ["--profile", "pss-baseline"]
+    assert run("scan", *profile, *arguments).exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["scn"], "did you mean scan?"),
+        (["scan", "pod.yaml", "--profile", "recomended"], "did you mean recommended?"),
+        (["scan", "pod.yaml", "--baseline", "pod-securty"], "did you mean pod-security?"),
+        (["scan", "pod.yaml", "-o", "sarf=x"], "did you mean sarif?"),
+        (["scan", "pod.yaml", "--fail-no", "high"], "--fail-on"),
+        (["explain", "privileged-contaner"], "did you mean privileged-container?"),
+        (["rules", "--area", "pod-securty"], "did you mean pod-security?"),
+        (["rules", "--mapping", "owasp"], "did you mean owasp-k8s?"),
+        (["baselines", "strikt"], "did you mean strict?"),
+    ],
+)
+def test_a_misspelling_is_answered_with_the_right_word(arguments: list[str], hint: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert hint in result.stderr
+
+
+def test_the_json_result_goes_to_standard_output_alone() -> None:
+    result = run("scan", "pod.yaml", "broken.yaml", "--profile", "pss-baseline", "--format", "json")
+    document = json.loads(result.stdout)
+    assert {
+        (r["rule"], r["location"]["file"], r["location"]["startLine"], r["location"]["startColumn"])
+        for r in document["results"]
+    } == {("privileged-container", "pod.yaml", 8, 37)}
+    assert [(e["file"], e["line"]) for e in document["errors"]] == [("broken.yaml", 2)]
+    assert document["profile"] == "pss-baseline"
+
+
+def test_standard_input_is_scanned() -> None:
+    result = run("scan", "-", "--profile", "pss-baseline", "--format", "json", stdin=POD)
+    assert [r["location"]["file"] for r in json.loads(result.stdout)["results"]] == ["stdin"]
+    assert result.exit_code == 1
+
+
+def test_reports_are_written_to_files_and_the_summary_to_standard_error() -> None:
+    result = run(
+        "scan", "pod.yaml", "-o", "json=a.json", "-o", "sarif=a.sarif", "-o", "html=a.html", "-o", "terminal=a.txt"
+    )
+    assert result.stdout == ""
+    assert "json: a.json" in result.stderr
+    assert json.loads(Path("a.sarif").read_text())["version"] == "2.1.0"
+    assert "privileged-container" in Path("a.txt").read_text()
+    assert "\x1b[" not in Path("a.txt").read_text()
+    assert sorted(p.name for p in Path.cwd().glob(".a*")) == []
+    again = run("report", "a.json", "--format", "sarif")
+    assert again.stdout == Path("a.sarif").read_text()
+
+
+def test_equal_inputs_give_equal_bytes() -> None:
+    for form in ("json", "sarif", "html", "terminal"):
+        first, second = (run("scan", ".", "--profile", "strict", "--format", form).stdout_bytes for _ in range(2))
+        assert first == second
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"schemaVersion": "9"}', '{"schemaVersion": "1"}'])
+def test_a_file_that_is_no_result_is_refused_in_one_sentence(content: str) -> None:
+    Path("r.json").write_text(content)
+    result = run("report", "r.json")
+    assert result.exit_code == 2
+    assert "r.json: is not a result of kubeassay" in result.stderr
+
+
+def test_a_configuration_file_gives_the_options_and_the_command_line_wins() -> None:
+    Path("kubeassay.yaml").write_text(
+        "apiVersion: kubeassay.dev/v1\nkind: Configuration\n"
+        "spec: {paths: [pod.yaml], profile: pss-baseline, kubernetesVersion: '1.25', failOn: none}\n"
+    )
+    result = run("scan", "--config", "kubeassay.yaml", "--format", "json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["kubernetesVersion"] == "1.25"
+    other = run(
+        "scan", "--config", "kubeassay.yaml", "--kubernetes-version", "v1.30", "--fail-on", "high", "--format", "json"
+    )
+    assert other.exit_code == 1
+    assert json.loads(other.stdout)["kubernetesVersion"] == "1.30"
+
+
+def test_configured_paths_lead_to_pod_templates_that_no_shape_gives_away() -> None:
+    Path("kafka.yaml").write_text(
+        "apiVersion: kafka.example/v1\nkind: Kafka\nmetadata: {name: events}\nspec:\n  pod:\n    hostNetwork: true\n"
+    )
+    Path("kubeassay.yaml").write_text(
+        "apiVersion: kubeassay.dev/v1\nkind: Configuration\n"
+        "spec: {podTemplatePaths: [{group: kafka.example, kind: Kafka, path: spec.pod}]}\n"
+    )
+    arguments = ("scan", "kafka.yaml", "--profile", "pss-baseline", "--format", "json")
+    assert json.loads(run(*arguments).stdout)["results"] == []
+    found = json.loads(run(*arguments, "--config", "kubeassay.yaml").stdout)["results"]
+    assert [(r["rule"], r["path"], r["location"]["startLine"]) for r in found] == [
+        ("host-namespaces", "spec.pod.hostNetwork", 6)
+    ]
+
+
+def test_exceptions_accept_findings() -> None:
+    Path("exceptions.yaml").write_text(
+        "apiVersion: kubeassay.dev/v1\nkind: Exceptions\n"
+        "spec: {exceptions: [{rule: privileged-container, match: {names: [web]}, reason: node agent,\n"
+        "  expires: '2999-01-01'}]}\n"
+    )
+    result = run("scan", "pod.yaml", "--profile", "pss-baseline", "--exceptions", "exceptions.yaml", "--format", "json")
+    assert result.exit_code == 0
+    assert [(r["outcome"], r["rule"]) for r in json.loads(result.stdout)["results"]] == [
+        ("excepted", "privileged-container")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kind: Rule\n", "bad.yaml:1:1: 'apiVersion' is a required property"),
+        ("a: [\n", "bad.yaml:2:1: "),
+        (
+            "apiVersion: kubeassay.dev/v1\nkind: Rule\nmetadata: {id: bad}\nspec: {severty: high}\n",
+            "did you mean severity?",
+        ),
+        (
+            "apiVersion: kubeassay.dev/v1\nkind: Rule\nmetadata: {id: bad}\nspec:\n  severity: huge\n",
+            "bad.yaml:5:13: spec.severity: ",
+        ),
+    ],
+)
+def test_a_policy_file_with_a_mistake_is_refused_with_its_line(text: str, message: str) -> None:
+    Path("bad.yaml").write_text(text)
+    result = run("scan", "pod.yaml", "--rules", "bad.yaml")
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_rules_are_listed_with_their_mappings() -> None:
+    listed = {rule["id"]: rule for rule in json.loads(run("rules", "--format", "json").stdout)}
+    assert listed["run-as-non-root"]["references"]["pss"] == "runAsNonRoot"
+    chosen = json.loads(run("rules", "--mapping", "pss=runAsNonRoot", "--format", "json").stdout)
+    assert [rule["id"] for rule in chosen] == ["run-as-non-root"]
+    assert "run-as-non-root" in run("rules", "--area", "pod-security").stdout
+
+
+def test_a_rule_is_explained() -> None:
+    text = run("explain", "privileged-container").stdout
+    assert "How to comply" in text
+    assert "pod-security PS-01" in text
+    assert json.loads(run("explain", "privileged-container", "-f", "json").stdout)["id"] == "privileged-container"
+
+
+def test_baselines_and_profiles_are_listed_with_their_controls() -> None:
+    assert "pss-restricted" in run("baselines").stdout
+    controls = json.loads(run("baselines", "pss-baseline", "--format", "json").stdout)
+    assert {c["level"] for c in controls} == {"baseline"}
+    assert "PS-01" in run("baselines", "pod-security").stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_there_is_a_completion_script(shell: str) -> None:
+    assert "_KUBEASSAY_COMPLETE" in run("completion", shell).stdout

@@ -1,0 +1,161 @@
+"""The identity, excerpt and fix of a finding."""
+
+from __future__ import annotations
+
+import pytest
+
+from kit import failing, plan_of, profile_of, scan_text
+from kubeassay.model import Finding
+
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop}
+spec:
+  containers:
+    - name: log
+      image: registry.example/log:1.0
+    - name: app
+      image: registry.example/app:1.0
+      securityContext: {privileged: true, capabilities: {add: [SYS_ADMIN, SYS_PTRACE]}}
+  volumes:
+    - {name: one, hostPath: {path: /one}}
+    - {name: two, hostPath: {path: /two}}
+"""
+RULES = ("privileged-container", "capabilities-baseline", "host-path-volumes")
+
+
+def found(text: str, name: str = "test.yaml", rules: tuple[str, ...] = RULES) -> list[Finding]:
+    return failing(scan_text(plan_of(profile_of(*rules)), text, name))
+
+
+def identities(findings: list[Finding]) -> set[tuple[str, str | None, str]]:
+    return {(f.rule, f.container, f.fingerprint) for f in findings}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pytest.param("# a comment\n\n" + POD, id="inserted lines"),
+        pytest.param(POD.replace("[SYS_ADMIN, SYS_PTRACE]", "[SYS_PTRACE, SYS_ADMIN]"), id="reordered scalars"),
+        pytest.param(
+            POD.replace(
+                "    - {name: one, hostPath: {path: /one}}\n    - {name: two, hostPath: {path: /two}}\n",
+                "    - {name: two, hostPath: {path: /two}}\n    - {name: one, hostPath: {path: /one}}\n",
+            ),
+            id="reordered mappings",
+        ),
+        pytest.param(
+            POD.replace("    - name: log\n      image: registry.example/log:1.0\n", ""), id="a container less before it"
+        ),
+        pytest.param(POD.replace("apiVersion: v1", "apiVersion: v1\n"), id="an empty line"),
+    ],
+)
+def test_an_identity_survives_changes_around_the_finding(changed: str) -> None:
+    assert identities(found(changed)) == identities(found(POD))
+
+
+def test_an_identity_survives_a_moved_file() -> None:
+    assert identities(found(POD, "a/b/new.yaml")) == identities(found(POD))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        POD.replace("name: web", "name: api"),
+        POD.replace("namespace: shop", "namespace: bank"),
+        POD.replace("kind: Pod", "kind: PodTemplate").replace("spec:", "template:\n spec:", 1).replace("\n  ", "\n   "),
+    ],
+)
+def test_another_object_has_another_identity(changed: str) -> None:
+    assert {f.fingerprint for f in found(changed)} & {f.fingerprint for f in found(POD)} == set()
+
+
+def test_all_findings_of_an_object_have_identities_of_their_own() -> None:
+    fingerprints = [f.fingerprint for f in found(POD)]
+    assert len(fingerprints) == len(set(fingerprints)) == 5
+
+
+def test_the_same_object_in_two_documents_is_told_apart_by_order() -> None:
+    findings = found(POD + "---\n" + POD)
+    first, second = findings[: len(findings) // 2], findings[len(findings) // 2 :]
+    assert {f.fingerprint for f in first} == {f.fingerprint for f in found(POD)}
+    assert {f.fingerprint for f in second} == {f"{f.fingerprint}:2" for f in first}
+
+
+SECRETS = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec:
+  containers:
+    - {name: app, image: "registry.example/app:latest", env: [{name: DB_PASSWORD, value: "zebra7-crossing"}]}
+    - name: job
+      image: registry.example/job:latest
+      command: ["run", "--password=violet-otter-lamp"]
+"""
+
+
+def test_no_secret_reaches_a_finding() -> None:
+    result = scan_text(plan_of("strict", show=["pass"]), SECRETS)
+    assert {"secret-in-environment", "secret-in-arguments", "image-tag-latest"} <= {f.rule for f in failing(result)}
+    assert "zebra7" not in repr(result)
+    assert "violet-otter" not in repr(result)
+
+
+def test_an_excerpt_shows_the_line_with_the_region_marked_and_secrets_masked() -> None:
+    findings = {
+        f.rule: f for f in found(SECRETS, rules=("image-tag-latest", "secret-in-environment")) if f.container == "app"
+    }
+    excerpt = findings["image-tag-latest"].excerpt
+    assert excerpt is not None
+    assert excerpt.text[excerpt.start : excerpt.end] == '"registry.example/app:latest"'
+    assert "value: •••" in excerpt.text
+    secret = findings["secret-in-environment"].excerpt
+    assert secret is not None
+    assert secret.text[secret.start : secret.end] == "•••"
+
+
+def test_an_excerpt_of_a_long_line_is_cut_around_its_region() -> None:
+    text = POD.replace("{privileged: true,", "{" + " " * 3000 + "privileged: true," + " " * 3000)
+    (finding,) = found(text, rules=("privileged-container",))
+    assert finding.excerpt is not None
+    assert len(finding.excerpt.text) <= 200
+    assert finding.excerpt.text[finding.excerpt.start : finding.excerpt.end] == "true"
+
+
+def test_an_excerpt_counts_characters_where_the_location_counts_utf_16_units() -> None:
+    text = POD.replace("{privileged: true,", '{"🦊🦊": 1, privileged: true,')
+    (finding,) = found(text, rules=("privileged-container",))
+    assert finding.excerpt is not None
+    assert finding.excerpt.text[finding.excerpt.start : finding.excerpt.end] == "true"
+    assert finding.location.start_column == finding.excerpt.start + 1 + 2
+
+
+@pytest.mark.parametrize(
+    ("context", "edit"),
+    [
+        ("      securityContext: {privileged: true}\n", (True, "false")),
+        ("      securityContext:\n        privileged: true\n", (True, "false")),
+        ('      securityContext: {"privileged" : yes}\n', (True, "false")),
+    ],
+)
+def test_a_fix_replaces_the_value(context: str, edit: tuple[bool, str]) -> None:
+    text = POD.partition("    - name: app")[0] + "    - name: app\n      image: registry.example/app:1.0\n" + context
+    (finding,) = found(text, rules=("privileged-container",))
+    assert finding.fix is not None
+    assert [(e.location == finding.location, e.text) for e in finding.fix.edits] == [edit]
+
+
+def test_no_fix_is_offered_where_an_edit_would_change_other_places() -> None:
+    text = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec:
+  containers:
+    - {name: a, image: "a:1", securityContext: &context {privileged: true}}
+    - {name: b, image: "b:1", securityContext: *context}
+"""
+    findings = found(text, rules=("privileged-container",))
+    assert {(f.container, f.location.start_line, f.fix) for f in findings} == {("a", 6, None), ("b", 6, None)}

@@ -1,0 +1,70 @@
+"""What many tests need: objects from text, results of scanning text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from kubeassay.engine.plan import Plan, make_plan
+from kubeassay.execution.scan import scan
+from kubeassay.model import (
+    Control,
+    Exception_,
+    Finding,
+    KubernetesVersion,
+    Object,
+    Profile,
+    Result,
+    RuleUse,
+    Source,
+    Target,
+)
+from kubeassay.policy.library import Library
+from kubeassay.sources.files import Discovery
+from kubeassay.sources.manifests import read_bytes
+
+LIBRARY = Library()
+
+
+def objects_in(text: str) -> list[Object]:
+    """The objects of a manifest; an error in it fails the test."""
+    read = read_bytes(text.encode(), "test.yaml")
+    assert not read.errors, read.errors
+    return read.objects
+
+
+def profile_of(*rules: str, library: Library = LIBRARY, **parameters: Any) -> Profile:
+    """A profile of a few rules, with their own severities."""
+    control = Control(
+        "T-1", "test", "test", Source("test"), tuple(RuleUse(rule, parameters=parameters) for rule in rules)
+    )
+    return Profile("test", "test", "", "latest", (control,))
+
+
+def plan_of(
+    profile: Profile | str,
+    version: str = "latest",
+    *,
+    library: Library = LIBRARY,
+    exceptions: Iterable[Exception_] = (),
+    show: Iterable[str] = (),
+    **options: Any,
+) -> Plan:
+    """The plan of a profile (by name, or made by :func:`profile_of`)."""
+    chosen = library.profile(profile) if isinstance(profile, str) else profile
+    return make_plan(chosen, library, KubernetesVersion.parse(version), exceptions=exceptions, show=show, **options)
+
+
+def scan_text(plan: Plan, text: str | bytes, name: str = "test.yaml") -> Result:
+    """The result of scanning one text."""
+    content = text.encode() if isinstance(text, str) else text
+    return scan(plan, Discovery(), Target("manifests", name), stdin=content, stdin_name=name)
+
+
+def places(findings: Iterable[Finding]) -> set[tuple[str, str, int, int]]:
+    """(rule, path, line, column) of findings."""
+    return {(f.rule, f.path, f.location.start_line, f.location.start_column) for f in findings}
+
+
+def failing(result: Result) -> list[Finding]:
+    return [finding for finding in result.findings if finding.outcome == "fail"]

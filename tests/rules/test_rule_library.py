@@ -1,0 +1,117 @@
+"""The bundled policy as a whole: every file valid, every rule implemented once, every example true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from kit import LIBRARY, failing, plan_of, profile_of, scan_text
+from kubeassay import content
+from kubeassay.checks import registry
+from kubeassay.model import Edit, Rule
+from kubeassay.policy.validation import validated
+
+RULE_FILES = sorted(content.folder("rules").rglob("*.yaml"))
+EXAMPLES = [
+    pytest.param(rule, outcome, text, id=f"{rule.id}-{outcome}-{number}")
+    for rule in LIBRARY.rules.values()
+    for number, (outcome, text) in enumerate(rule.examples)
+]
+
+
+@pytest.mark.parametrize("path", RULE_FILES, ids=lambda path: path.stem)
+def test_a_rule_file_fits_its_schema_and_stands_in_the_folder_of_its_area(path: Path) -> None:
+    document = validated(path, "rule")
+    assert path.parent.name == document["spec"]["area"]
+
+
+@pytest.mark.parametrize("path", sorted(content.folder("baselines").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_baseline_file_fits_its_schema(path: Path) -> None:
+    assert validated(path, "baseline")["metadata"]["name"] == path.stem
+
+
+@pytest.mark.parametrize("name", LIBRARY.profile_names)
+def test_a_profile_fits_its_schema_and_can_be_planned(name: str) -> None:
+    document = validated(content.folder("baselines") / "profiles" / f"{name}.yaml", "profile")
+    assert document["metadata"]["name"] == name
+    plan_of(name)
+    plan_of(name, "1.0")
+
+
+def test_every_rule_has_exactly_one_implementation() -> None:
+    by_expression = {rule.id for rule in LIBRARY.rules.values() if rule.expression is not None}
+    by_check = set(registry.built_in())
+    assert by_expression & by_check == set()
+    assert by_expression | by_check == set(LIBRARY.rules)
+
+
+def test_every_rule_is_demanded_by_a_bundled_baseline_or_profile() -> None:
+    demanded = {use.rule for b in LIBRARY.baselines.values() for control in b.controls for use in control.rules}
+    demanded |= {
+        use.rule
+        for name in LIBRARY.profile_names
+        for control in LIBRARY.profile(name).controls
+        for use in control.rules
+    }
+    assert set(LIBRARY.rules) - demanded == set()
+
+
+@pytest.mark.parametrize("rule", LIBRARY.rules.values(), ids=lambda rule: rule.id)
+def test_a_rule_has_examples_of_both_outcomes_and_known_overrides(rule: Rule) -> None:
+    assert {outcome for outcome, _ in rule.examples} == {"fails", "passes"}
+    assert set(rule.overrides) <= set(LIBRARY.rules)
+
+
+@pytest.mark.parametrize(("rule", "outcome", "text"), EXAMPLES)
+def test_an_example_has_its_outcome(rule: Rule, outcome: str, text: str) -> None:
+    result = scan_text(plan_of(profile_of(rule.id)), text)
+    assert result.errors == ()
+    assert [n for n in result.not_evaluated if n.reason == "rule-error"] == []
+    if outcome == "fails":
+        assert {finding.rule for finding in failing(result)} == {rule.id}
+    else:
+        assert failing(result) == []
+
+
+def _apply(text: str, edits: list[Edit]) -> str:
+    lines = text.splitlines(keepends=True)
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line))
+
+    def offset(line: int, column: int) -> int:
+        return starts[line - 1] + column - 1
+
+    spans = sorted(
+        (
+            offset(e.location.start_line, e.location.start_column),
+            offset(e.location.end_line, e.location.end_column),
+            e.text,
+        )
+        for e in edits
+    )
+    for start, end, inserted in reversed(spans):
+        text = text[:start] + inserted + text[end:]
+    return text
+
+
+@pytest.mark.parametrize(
+    ("rule", "outcome", "text"), [p for p in EXAMPLES if p.values[1] == "fails" and p.values[0].fix]
+)
+def test_applying_the_fixes_of_a_rule_mends_its_example(rule: Rule, outcome: str, text: str) -> None:
+    plan = plan_of(profile_of(rule.id))
+    findings = failing(scan_text(plan, text))
+    fixed = [finding for finding in findings if finding.fix is not None]
+    assert fixed, "the rule has a fix, and none of its findings offers it"
+    # One at a time, as a person accepts them: each fix is made for the text as it is.
+    remaining = len(findings)
+    while fixed:
+        assert fixed[0].fix is not None
+        text = _apply(text, list(fixed[0].fix.edits))
+        result = scan_text(plan, text)
+        assert result.errors == ()
+        findings = failing(result)
+        assert len(findings) < remaining, text
+        remaining = len(findings)
+        fixed = [finding for finding in findings if finding.fix is not None]
