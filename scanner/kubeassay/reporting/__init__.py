@@ -1,0 +1,49 @@
+"""Reports: a :class:`~kubeassay.model.Result` in, bytes out. One module a format, imported when it is first used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+from typing import cast
+
+from kubeassay.model import Result
+from kubeassay.reporting.options import RenderOptions, Report
+
+__all__ = ["FORMATS", "Format", "RenderOptions", "Report", "render"]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format of reports. ``module`` has a function ``write(result, options) -> Report``."""
+
+    name: str
+    title: str
+    #: The usual end of a file name, with its dot.
+    suffix: str
+    module: str
+
+    def write(self, result: Result, options: RenderOptions) -> Report:
+        return cast(Report, import_module(self.module).write(result, options))
+
+
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        form.name: form
+        for form in (
+            Format("terminal", "for people, by object", ".txt", "kubeassay.reporting.terminal"),
+            Format("json", "for programs; can be rendered later", ".json", "kubeassay.reporting.result_json"),
+            Format("sarif", "SARIF 2.1.0, for code scanning", ".sarif", "kubeassay.reporting.sarif"),
+            Format("html", "one self-contained page", ".html", "kubeassay.reporting.html"),
+        )
+    }
+)
+
+
+def render(name: str, result: Result, options: RenderOptions | None = None) -> Report:
+    """Write ``result`` in the format ``name``. Raises ValueError where there is no such format."""
+    form = FORMATS.get(name)
+    if form is None:
+        raise ValueError(f"{name!r} is not a report format; expected one of {', '.join(FORMATS)}")
+    return form.write(result, options or RenderOptions())

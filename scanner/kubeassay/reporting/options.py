@@ -1,0 +1,36 @@
+"""What a caller may ask of a report, and what it gets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kubeassay.model import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class RenderOptions:
+    """Choices that change a report but not the result behind it. Each format reads those that concern it."""
+
+    #: ANSI colours (terminal).
+    colour: bool = False
+    #: Columns to wrap text at (terminal).
+    width: int = 100
+    #: The summary alone (terminal).
+    quiet: bool = False
+    #: Which findings to list (terminal, html). A result holds passing and not-evaluated ones only where asked to.
+    show: frozenset[Outcome] = frozenset({"fail", "excepted"})
+    #: GitHub's category of the analysis; None: ``kubeassay/<profile>``.
+    sarif_category: str | None = None
+    #: Write as many documents as the limit of results a run needs, instead of keeping the most severe.
+    sarif_split: bool = False
+    #: Keep excepted findings, as suppressed results. For archives and other readers than GitHub, which would show them
+    #: as open alerts.
+    sarif_archive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A finished report. ``documents`` has one entry, more only for a split SARIF; ``warnings`` are for stderr."""
+
+    documents: tuple[bytes, ...]
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,582 @@
+"""The result as JSON: stable, complete, and readable again, so that it can be rendered into other formats later.
+
+The shape is reports/schemas/result.schema.json. Every result, rule and control stands on a line of its own, which keeps
+the document readable by line-based tools and costs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NoReturn, TypeVar, cast, get_args
+
+from kubeassay.model import (
+    SEVERITIES,
+    Baseline,
+    Control,
+    ControlSummary,
+    Edit,
+    Excerpt,
+    Finding,
+    Fix,
+    Location,
+    NotEvaluated,
+    ObjectRef,
+    Outcome,
+    Parameter,
+    Profile,
+    ReadError,
+    Related,
+    Result,
+    Rule,
+    RuleUse,
+    Severity,
+    Skipped,
+    Source,
+    Subject,
+    SubjectMatch,
+    Summary,
+    Target,
+)
+from kubeassay.reporting.options import RenderOptions, Report
+
+SCHEMA_VERSION = "1"
+
+_OUTCOMES = get_args(Outcome)
+_SUBJECTS = get_args(Subject)
+
+
+def write(result: Result, options: RenderOptions) -> Report:
+    return Report((to_json(result),))
+
+
+# Writing
+
+
+def to_json(result: Result) -> bytes:
+    """The result as a JSON document (UTF-8, ending in a line feed)."""
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, default=_plain).encode
+    profile = result.profile
+    details: dict[str, Any] = {
+        "title": profile.title,
+        "description": profile.description,
+        "kubernetesVersion": profile.kubernetes_version,
+        "environment": profile.environment,
+        "file": profile.file,
+    }
+    if profile.controls != result.controls:
+        details["controls"] = [_control(control) for control in profile.controls]
+    members = [
+        ("schemaVersion", encode(SCHEMA_VERSION)),
+        ("tool", encode({"name": "kubeassay", "version": result.tool_version})),
+        ("profile", encode(profile.name)),
+        ("kubernetesVersion", encode(result.kubernetes_version)),
+        ("target", encode({"kind": result.target.kind, "name": result.target.name})),
+        ("summary", encode(_summary(result.summary))),
+        ("results", _lines(encode, map(_finding, result.findings))),
+        ("notEvaluated", _lines(encode, map(_not_evaluated, result.not_evaluated))),
+        ("errors", _lines(encode, map(_read_error, result.errors))),
+        ("skipped", _lines(encode, map(_skipped, result.skipped))),
+        ("profileDetails", encode(details)),
+        ("baselines", _lines(encode, map(_baseline, profile.baselines))),
+        ("controls", _lines(encode, map(_control, result.controls))),
+        ("rules", _member_lines(encode, ((key, rule_as_json(result.rules[key])) for key in sorted(result.rules)))),
+        ("ruleSeverities", encode(dict(sorted(result.rule_severities.items())))),
+    ]
+    text = "{\n" + ",\n".join(f'"{name}": {value}' for name, value in members) + "\n}\n"
+    # The handler writes half of a surrogate pair (from a name that is no UTF-8) as JSON's own escape for it.
+    return text.encode("utf-8", "backslashreplace")
+
+
+def rule_as_json(rule: Rule) -> dict[str, Any]:
+    """A rule with all that its file states, for JSON. Identity first; every key is always present."""
+    return {
+        "id": rule.id,
+        "title": rule.title,
+        "area": rule.area,
+        "severity": rule.severity,
+        "references": dict(rule.references),
+        "subject": rule.subject,
+        "needs": list(rule.needs),
+        "parameters": [
+            {"name": p.name, "type": p.type, "default": p.default, "description": p.description}
+            for p in rule.parameters
+        ],
+        "rationale": rule.rationale,
+        "remediation": rule.remediation,
+        "fix": dict(rule.fix),
+        "overrides": list(rule.overrides),
+        "hasExpression": rule.expression is not None,
+        "expression": rule.expression,
+        "messageExpression": rule.message_expression,
+        "field": rule.field,
+        "examples": [{outcome: text} for outcome, text in rule.examples],
+        "file": rule.file,
+    }
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _lines(encode: Callable[[object], str], items: Iterable[object]) -> str:
+    body = ",\n".join(map(encode, items))
+    return f"[\n{body}\n]" if body else "[]"
+
+
+def _member_lines(encode: Callable[[object], str], items: Iterable[tuple[str, object]]) -> str:
+    body = ",\n".join(f"{encode(key)}: {encode(value)}" for key, value in items)
+    return f"{{\n{body}\n}}" if body else "{}"
+
+
+def _summary(summary: Summary) -> dict[str, Any]:
+    known = [severity for severity in SEVERITIES if severity in summary.by_severity]
+    severities = [*known, *sorted(set(summary.by_severity).difference(known))]
+    return {
+        "fail": summary.fail,
+        "pass": summary.passed,
+        "notEvaluated": summary.not_evaluated,
+        "excepted": summary.excepted,
+        "objects": summary.objects,
+        "files": summary.files,
+        "bySeverity": {severity: summary.by_severity[severity] for severity in severities},
+        "byControl": {
+            control: {
+                "fail": counts.fail,
+                "pass": counts.passed,
+                "notEvaluated": counts.not_evaluated,
+                "excepted": counts.excepted,
+            }
+            for control, counts in sorted(summary.by_control.items())
+        },
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    ref = finding.object
+    excerpt = finding.excerpt
+    fix = finding.fix
+    return {
+        "outcome": finding.outcome,
+        "rule": finding.rule,
+        "controls": finding.controls,
+        "area": finding.area,
+        "severity": finding.severity,
+        "object": {"apiVersion": ref.api_version, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name},
+        "container": finding.container,
+        "path": finding.path,
+        "message": finding.message,
+        "location": _location(finding.location),
+        "related": [{"message": r.message, "location": _location(r.location)} for r in finding.related],
+        "fingerprint": finding.fingerprint,
+        "exception": finding.exception,
+        "reason": finding.reason,
+        "lineHash": finding.line_hash,
+        "excerpt": None if excerpt is None else {"text": excerpt.text, "start": excerpt.start, "end": excerpt.end},
+        "fix": None
+        if fix is None
+        else {
+            "description": fix.description,
+            "edits": [{"location": _location(edit.location), "text": edit.text} for edit in fix.edits],
+        },
+    }
+
+
+def _location(location: Location) -> dict[str, Any]:
+    return {
+        "file": location.file,
+        "startLine": location.start_line,
+        "startColumn": location.start_column,
+        "endLine": location.end_line,
+        "endColumn": location.end_column,
+    }
+
+
+def _not_evaluated(entry: NotEvaluated) -> dict[str, Any]:
+    return {
+        "rule": entry.rule,
+        "reason": entry.reason,
+        "detail": entry.detail,
+        "namespace": entry.namespace,
+        "file": entry.file,
+    }
+
+
+def _read_error(error: ReadError) -> dict[str, Any]:
+    return {"file": error.file, "line": error.line, "column": error.column, "message": error.message}
+
+
+def _skipped(skipped: Skipped) -> dict[str, Any]:
+    return {"file": skipped.file, "line": skipped.line, "reason": skipped.reason, "detail": skipped.detail}
+
+
+def _source(source: Source) -> dict[str, Any]:
+    return {
+        "document": source.document,
+        "section": source.section,
+        "url": source.url,
+        "file": source.file,
+        "line": source.line,
+    }
+
+
+def _match(match: SubjectMatch) -> dict[str, Any]:
+    return {
+        "namespaces": match.namespaces,
+        "kinds": match.kinds,
+        "names": match.names,
+        "containers": match.containers,
+        "labels": match.labels,
+    }
+
+
+def _control(control: Control) -> dict[str, Any]:
+    return {
+        "id": control.id,
+        "title": control.title,
+        "baseline": control.baseline,
+        "level": control.level,
+        "source": _source(control.source),
+        "rules": [
+            {"id": use.rule, "severity": use.severity, "parameters": use.parameters, "match": _match(use.match)}
+            for use in control.rules
+        ],
+    }
+
+
+def _baseline(baseline: Baseline) -> dict[str, Any]:
+    return {
+        "name": baseline.name,
+        "title": baseline.title,
+        "area": baseline.area,
+        "description": baseline.description,
+        "standard": _source(baseline.standard),
+        "controls": [_control(control) for control in baseline.controls],
+        "file": baseline.file,
+    }
+
+
+# Reading
+
+_T = TypeVar("_T")
+
+
+def from_json(document: bytes) -> Result:
+    """Read what :func:`to_json` wrote. Unknown members are passed over.
+
+    Raises ValueError on anything that is not such a document. The message names the place in it and what was expected
+    there; the caller knows the file and says that it is no result.
+    """
+    try:
+        value = json.loads(document, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"the file is not JSON ({error})") from None
+    top = _Node(value, "")
+    if not isinstance(value, dict):
+        top.refuse("an object")
+    if "schemaVersion" not in value:
+        raise ValueError("schemaVersion is missing")
+    version = value["schemaVersion"]
+    if version != SCHEMA_VERSION:
+        raise ValueError(f"schemaVersion is {version!r:.40}; this version of kubeassay reads {SCHEMA_VERSION!r}")
+    controls = top["controls"].tuple_of(_read_control)
+    details = top["profileDetails"]
+    own_controls = details.get("controls")
+    return Result(
+        tool_version=top["tool"]["version"].text(),
+        profile=Profile(
+            name=top["profile"].text(),
+            title=details["title"].text(),
+            description=details["description"].text(),
+            kubernetes_version=details["kubernetesVersion"].text(),
+            controls=controls if own_controls is None else own_controls.tuple_of(_read_control),
+            baselines=top["baselines"].tuple_of(_read_baseline),
+            environment=details["environment"].text(),
+            file=details["file"].text(),
+        ),
+        kubernetes_version=top["kubernetesVersion"].text(),
+        target=Target(top["target"]["kind"].one_of(("manifests", "cluster")), top["target"]["name"].text()),
+        summary=_read_summary(top["summary"]),
+        findings=top["results"].tuple_of(_read_finding),
+        not_evaluated=top["notEvaluated"].tuple_of(_read_not_evaluated),
+        errors=top["errors"].tuple_of(_read_read_error),
+        skipped=top["skipped"].tuple_of(_read_skipped),
+        rules=top["rules"].mapping_of(_read_rule),
+        rule_severities=top["ruleSeverities"].mapping_of(_Node.severity),
+        controls=controls,
+    )
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+class _Node:
+    """A value of the document and the path to it, for messages."""
+
+    __slots__ = ("path", "value")
+
+    def __init__(self, value: Any, path: str) -> None:
+        self.value = value
+        self.path = path
+
+    def refuse(self, expected: str) -> NoReturn:
+        found = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}.get(
+            type(self.value), "a number"
+        )
+        raise ValueError(f"{self.path or 'the document'} is {found}; expected {expected}")
+
+    def __getitem__(self, key: str) -> _Node:
+        child = self.get(key)
+        if child is None:
+            raise ValueError(f"{self.path}{'.' if self.path else ''}{key} is missing")
+        return child
+
+    def get(self, key: str) -> _Node | None:
+        if not isinstance(self.value, dict):
+            self.refuse("an object")
+        if key not in self.value:
+            return None
+        return _Node(self.value[key], f"{self.path}.{key}" if self.path else key)
+
+    def text(self) -> str:
+        if not isinstance(self.value, str):
+            self.refuse("a text")
+        return self.value
+
+    def text_or_none(self) -> str | None:
+        return None if self.value is None else self.text()
+
+    def integer(self, least: int = 0) -> int:
+        if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < least:
+            self.refuse(f"a whole number, {least} or more")
+        return self.value
+
+    def integer_or_none(self) -> int | None:
+        return None if self.value is None else self.integer(1)
+
+    def one_of(self, words: tuple[_T, ...]) -> _T:
+        if self.value not in words or not isinstance(self.value, str):
+            self.refuse("one of " + ", ".join(map(str, words)))
+        return cast(_T, self.value)
+
+    def severity(self) -> Severity:
+        return self.one_of(SEVERITIES)
+
+    def mapping(self) -> dict[str, Any]:
+        if not isinstance(self.value, dict):
+            self.refuse("an object")
+        return self.value
+
+    def tuple_of(self, read: Callable[[_Node], _T]) -> tuple[_T, ...]:
+        if not isinstance(self.value, list):
+            self.refuse("a list")
+        return tuple(read(_Node(item, f"{self.path}[{index}]")) for index, item in enumerate(self.value))
+
+    def texts(self) -> tuple[str, ...]:
+        return self.tuple_of(_Node.text)
+
+    def mapping_of(self, read: Callable[[_Node], _T]) -> dict[str, _T]:
+        return {key: read(_Node(item, f"{self.path}[{key!r:.60}]")) for key, item in self.mapping().items()}
+
+    def optional(self, read: Callable[[_Node], _T]) -> _T | None:
+        return None if self.value is None else read(self)
+
+
+def _read_summary(node: _Node) -> Summary:
+    return Summary(
+        fail=node["fail"].integer(),
+        passed=node["pass"].integer(),
+        not_evaluated=node["notEvaluated"].integer(),
+        excepted=node["excepted"].integer(),
+        objects=node["objects"].integer(),
+        files=node["files"].integer(),
+        by_severity=node["bySeverity"].mapping_of(_Node.integer),
+        by_control=node["byControl"].mapping_of(_read_control_summary),
+    )
+
+
+def _read_control_summary(node: _Node) -> ControlSummary:
+    return ControlSummary(
+        node["fail"].integer(),
+        node["pass"].integer(),
+        node["notEvaluated"].integer(),
+        node["excepted"].integer(),
+    )
+
+
+def _read_finding(node: _Node) -> Finding:
+    return Finding(
+        outcome=node["outcome"].one_of(_OUTCOMES),
+        rule=node["rule"].text(),
+        controls=node["controls"].texts(),
+        area=node["area"].text(),
+        severity=node["severity"].severity(),
+        object=_read_object(node["object"]),
+        container=node["container"].text_or_none(),
+        path=node["path"].text(),
+        message=node["message"].text(),
+        location=_read_location(node["location"]),
+        fingerprint=node["fingerprint"].text(),
+        related=node["related"].tuple_of(_read_related),
+        line_hash=node["lineHash"].text_or_none(),
+        excerpt=node["excerpt"].optional(_read_excerpt),
+        fix=node["fix"].optional(_read_fix),
+        exception=node["exception"].text_or_none(),
+        reason=node["reason"].text_or_none(),
+    )
+
+
+def _read_object(node: _Node) -> ObjectRef:
+    return ObjectRef(
+        node["apiVersion"].text(), node["kind"].text(), node["namespace"].text_or_none(), node["name"].text()
+    )
+
+
+def _read_location(node: _Node) -> Location:
+    location = Location(
+        node["file"].text(),
+        node["startLine"].integer(1),
+        node["startColumn"].integer(1),
+        node["endLine"].integer(1),
+        node["endColumn"].integer(1),
+    )
+    if (location.end_line, location.end_column) < (location.start_line, location.start_column):
+        raise ValueError(f"{node.path} ends before it begins")
+    return location
+
+
+def _read_related(node: _Node) -> Related:
+    return Related(node["message"].text(), _read_location(node["location"]))
+
+
+def _read_excerpt(node: _Node) -> Excerpt:
+    excerpt = Excerpt(node["text"].text(), node["start"].integer(), node["end"].integer())
+    if not excerpt.start <= excerpt.end <= len(excerpt.text):
+        raise ValueError(f"{node.path} marks a part that its text does not have")
+    return excerpt
+
+
+def _read_fix(node: _Node) -> Fix:
+    return Fix(node["description"].text(), node["edits"].tuple_of(_read_edit))
+
+
+def _read_edit(node: _Node) -> Edit:
+    return Edit(_read_location(node["location"]), node["text"].text())
+
+
+def _read_not_evaluated(node: _Node) -> NotEvaluated:
+    return NotEvaluated(
+        reason=node["reason"].text(),
+        detail=node["detail"].text(),
+        rule=node["rule"].text_or_none(),
+        namespace=node["namespace"].text_or_none(),
+        file=node["file"].text_or_none(),
+    )
+
+
+def _read_read_error(node: _Node) -> ReadError:
+    return ReadError(
+        node["file"].text(), node["message"].text(), node["line"].integer_or_none(), node["column"].integer_or_none()
+    )
+
+
+def _read_skipped(node: _Node) -> Skipped:
+    return Skipped(node["file"].text(), node["reason"].text(), node["detail"].text(), node["line"].integer_or_none())
+
+
+def _read_source(node: _Node) -> Source:
+    return Source(
+        node["document"].text(),
+        node["section"].text(),
+        node["url"].text(),
+        node["file"].text(),
+        node["line"].integer(),
+    )
+
+
+def _read_match(node: _Node) -> SubjectMatch:
+    return SubjectMatch(
+        node["namespaces"].texts(),
+        node["kinds"].texts(),
+        node["names"].texts(),
+        node["containers"].texts(),
+        node["labels"].tuple_of(_read_label),
+    )
+
+
+def _read_label(node: _Node) -> tuple[str, str]:
+    parts = node.texts()
+    if len(parts) != 2:
+        node.refuse("a list of two texts")
+    return parts[0], parts[1]
+
+
+def _read_control(node: _Node) -> Control:
+    return Control(
+        id=node["id"].text(),
+        title=node["title"].text(),
+        baseline=node["baseline"].text(),
+        source=_read_source(node["source"]),
+        rules=node["rules"].tuple_of(_read_rule_use),
+        level=node["level"].text(),
+    )
+
+
+def _read_rule_use(node: _Node) -> RuleUse:
+    return RuleUse(
+        rule=node["id"].text(),
+        severity=node["severity"].optional(_Node.severity),
+        parameters=node["parameters"].mapping(),
+        match=_read_match(node["match"]),
+    )
+
+
+def _read_baseline(node: _Node) -> Baseline:
+    return Baseline(
+        name=node["name"].text(),
+        title=node["title"].text(),
+        area=node["area"].text(),
+        description=node["description"].text(),
+        standard=_read_source(node["standard"]),
+        controls=node["controls"].tuple_of(_read_control),
+        file=node["file"].text(),
+    )
+
+
+def _read_rule(node: _Node) -> Rule:
+    return Rule(
+        id=node["id"].text(),
+        title=node["title"].text(),
+        area=node["area"].text(),
+        severity=node["severity"].severity(),
+        subject=node["subject"].one_of(_SUBJECTS),
+        rationale=node["rationale"].text(),
+        remediation=node["remediation"].text(),
+        expression=node["expression"].text_or_none(),
+        message_expression=node["messageExpression"].text_or_none(),
+        field=node["field"].text_or_none(),
+        needs=node["needs"].texts(),
+        parameters=node["parameters"].tuple_of(_read_parameter),
+        fix=node["fix"].mapping(),
+        overrides=node["overrides"].texts(),
+        references=node["references"].mapping(),
+        examples=node["examples"].tuple_of(_read_example),
+        file=node["file"].text(),
+    )
+
+
+def _read_parameter(node: _Node) -> Parameter:
+    return Parameter(node["name"].text(), node["type"].text(), node["default"].value, node["description"].text())
+
+
+def _read_example(node: _Node) -> tuple[str, str]:
+    members = node.mapping()
+    if len(members) != 1:
+        node.refuse("an object with one member")
+    [(outcome, _)] = members.items()
+    return outcome, node[outcome].text()

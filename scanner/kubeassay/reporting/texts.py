@@ -1,0 +1,67 @@
+"""Text as the reports show it: harmless wherever it came from, and short enough."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def printable(text: str) -> str:
+    """``text`` on one line, with every character that could steer a terminal or hide text written as its code.
+
+    Manifests come from anywhere: names and values may hold escape sequences, line endings or the controls of
+    bidirectional text. None of these is printable in the sense of ``str.isprintable``.
+    """
+    if text.isprintable():
+        return text
+    return "".join(character if character.isprintable() else _code(character) for character in text)
+
+
+def _code(character: str) -> str:
+    code = ord(character)
+    if unicodedata.category(character) == "Zs":
+        return " "
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def printable_in_place(text: str) -> str:
+    """As :func:`printable`, but one character for one, so that offsets into the text hold."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character
+        if character.isprintable()
+        else " "
+        if character == "\t" or unicodedata.category(character) == "Zs"
+        else "\ufffd"
+        for character in text
+    )
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal ``text`` takes; an estimate for scripts whose letters combine."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def shorten(text: str, limit: int) -> str:
+    """``text`` cut to at most ``limit`` characters, at a word and with an ellipsis where it was cut."""
+    if len(text) <= limit:
+        return text
+    cut = text[: limit - 1]
+    head, space, _ = cut.rpartition(" ")
+    return (head if space and len(head) > limit // 2 else cut).rstrip() + "…"
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence of a paragraph, its lines joined."""
+    paragraph = " ".join(text.strip().split("\n\n", 1)[0].split())
+    end = paragraph.find(". ")
+    return paragraph if end < 0 else paragraph[: end + 1]
+
+
+def plural(number: int, noun: str) -> str:
+    """``1 finding``, ``2 findings``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

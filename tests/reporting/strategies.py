@@ -1,0 +1,184 @@
+"""Hypothesis strategies for results: any text in any field, as hostile manifests have it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from kubeassay.model import (
+    SEVERITIES,
+    Baseline,
+    Control,
+    ControlSummary,
+    Edit,
+    Excerpt,
+    Finding,
+    Fix,
+    Location,
+    NotEvaluated,
+    ObjectRef,
+    Parameter,
+    Profile,
+    ReadError,
+    Related,
+    Result,
+    Rule,
+    RuleUse,
+    Skipped,
+    Source,
+    SubjectMatch,
+    Summary,
+    Target,
+)
+
+_NASTY = (
+    "",
+    " ",
+    "\x1b[31m\x1b]0;x\x07",
+    "a\r\nb\u2028c\x00\x9b",
+    "</script><script>alert(1)</script>",
+    "[a](https://evil.example)",
+    "\u202egnirts",
+    "{{ 7 * 7 }}{% x %}{0}",
+    "../../etc/passwd",
+    "https://evil.example/a?b#c",
+    "//host/share",
+    "日本語 \U0001f600 e\u0301",
+    "\udcff\udc80",
+    "](x) ```\n# y",
+    "x" * 1500,
+    "word " * 400,
+)
+#: Any text but high surrogates, which JSON would join with a low one that follows. No reader of files yields them.
+texts = st.one_of(st.sampled_from(_NASTY), st.text(alphabet=st.characters(max_codepoint=0xD7FF), max_size=20))
+ids = st.one_of(
+    st.from_regex(r"[a-z]{1,6}(-[a-z]{1,6})?", fullmatch=True), texts.filter(lambda text: bool(text.strip()))
+)
+counts = st.integers(0, 10**7)
+severities = st.sampled_from(SEVERITIES)
+json_values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
+    max_leaves=4,
+)
+
+
+def _tuples(items: st.SearchStrategy[Any], most: int = 2) -> st.SearchStrategy[Any]:
+    return st.lists(items, max_size=most).map(tuple)
+
+
+@st.composite
+def locations(draw: st.DrawFn) -> Location:
+    line, column = draw(st.integers(1, 10**6)), draw(st.integers(1, 10**6))
+    end_line = line + draw(st.integers(0, 5))
+    end_column = draw(st.integers(column if end_line == line else 1, 2 * 10**6))
+    return Location(draw(texts), line, column, end_line, end_column)
+
+
+@st.composite
+def excerpts(draw: st.DrawFn) -> Excerpt:
+    text = draw(texts)
+    start = draw(st.integers(0, len(text)))
+    return Excerpt(text, start, draw(st.integers(start, len(text))))
+
+
+sources = st.builds(Source, texts, texts, texts | st.just("https://example.org/a#b"), texts, st.integers(0, 9999))
+matches = st.builds(
+    SubjectMatch, _tuples(texts), _tuples(texts), _tuples(texts), _tuples(texts), _tuples(st.tuples(texts, texts))
+)
+rule_uses = st.builds(RuleUse, ids, st.none() | severities, st.dictionaries(texts, json_values, max_size=1), matches)
+controls = st.builds(Control, ids, texts, ids, sources, _tuples(rule_uses), texts)
+baselines = st.builds(Baseline, ids, texts, texts, texts, sources, _tuples(controls, 1), texts)
+profiles = st.builds(Profile, texts, texts, texts, texts, _tuples(controls, 1), _tuples(baselines), texts, texts)
+rules = st.builds(
+    Rule,
+    id=ids,
+    title=texts,
+    area=texts,
+    severity=severities,
+    subject=st.sampled_from(("object", "workload", "pod", "container", "namespace", "inventory")),
+    rationale=texts,
+    remediation=texts,
+    expression=st.none() | texts,
+    message_expression=st.none() | texts,
+    field=st.none() | texts,
+    needs=_tuples(texts),
+    parameters=_tuples(st.builds(Parameter, texts, texts, json_values, texts), 1),
+    fix=st.dictionaries(texts, json_values, max_size=1),
+    overrides=_tuples(ids),
+    references=st.dictionaries(
+        st.sampled_from(("pss", "cis-kubernetes", "mitre-attack")) | texts, json_values, max_size=2
+    ),
+    examples=_tuples(st.tuples(st.sampled_from(("fails", "passes")), texts)),
+    file=texts,
+)
+related = st.builds(Related, texts, locations())
+fixes = st.builds(Fix, texts, _tuples(st.builds(Edit, locations(), texts)))
+findings = st.builds(
+    Finding,
+    outcome=st.sampled_from(("fail", "pass", "not-evaluated", "excepted")),
+    rule=ids,
+    controls=_tuples(ids),
+    area=texts,
+    severity=severities,
+    object=st.builds(ObjectRef, texts, texts, st.none() | texts, texts),
+    container=st.none() | texts,
+    path=texts,
+    message=texts,
+    location=locations(),
+    fingerprint=texts,
+    related=_tuples(related),
+    line_hash=st.none() | texts,
+    excerpt=st.none() | excerpts(),
+    fix=st.none() | fixes,
+    exception=st.none() | texts,
+    reason=st.none() | texts,
+)
+summaries = st.builds(
+    Summary,
+    counts,
+    counts,
+    counts,
+    counts,
+    counts,
+    counts,
+    st.dictionaries(severities, counts),
+    st.dictionaries(ids, st.builds(ControlSummary, counts, counts, counts, counts), max_size=2),
+)
+_positions = st.none() | st.integers(1, 10**6)
+_reasons = st.sampled_from(("forbidden", "rule-error")) | texts
+
+
+@st.composite
+def results(draw: st.DrawFn) -> Result:
+    """A result whose findings partly belong to its rules and controls, and partly to none."""
+    active = {rule.id: rule for rule in draw(st.lists(rules, max_size=2))}
+    own = draw(_tuples(controls))
+    profile = draw(profiles)
+    rule_ids = st.sampled_from(sorted(active)) | ids if active else ids
+    return Result(
+        tool_version=draw(texts),
+        profile=profile,
+        kubernetes_version=draw(texts),
+        target=Target(draw(st.sampled_from(("manifests", "cluster"))), draw(texts)),
+        summary=draw(summaries),
+        findings=draw(
+            _tuples(st.tuples(findings, rule_ids).map(lambda pair: _of_rule(*pair)), 3),
+        ),
+        not_evaluated=draw(
+            _tuples(
+                st.builds(NotEvaluated, _reasons, texts, st.none() | rule_ids, st.none() | texts, st.none() | texts)
+            )
+        ),
+        errors=draw(_tuples(st.builds(ReadError, texts, texts, _positions, _positions))),
+        skipped=draw(_tuples(st.builds(Skipped, texts, texts, texts, _positions))),
+        rules=active,
+        rule_severities={rule: draw(severities) for rule in active},
+        controls=profile.controls if draw(st.booleans()) else own,
+    )
+
+
+def _of_rule(finding: Finding, rule: str) -> Finding:
+    return replace(finding, rule=rule)
