@@ -91,6 +91,7 @@ def test_the_profiles_hold_exactly_the_checks_of_their_level(level: str) -> None
 def test_examples_do_what_they_say(rule: str) -> None:
     outcomes = set()
     for example in rule_spec(rule)["examples"]:
+        assert "parameters" not in example
         ((outcome, text),) = example.items()
         outcomes.add(outcome)
         for manifest in yaml.safe_load_all(text):

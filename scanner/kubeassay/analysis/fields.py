@@ -1,0 +1,478 @@
+"""The fields of Kubernetes' own objects: what the API server drops because it does not know it, and what it refuses.
+
+The facts come from the OpenAPI documents of the releases (``kubernetes_fields.json``, written by
+``.ci/generate_fields.py``). Types are judged as the API server's JSON decoder does (sigs.k8s.io/json: field names are
+case-sensitive, null means unset, no scalar is converted to another).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path as FilePath
+from typing import Any, Final, Literal
+
+from kubeassay.analysis.quantity import parse_quantity
+from kubeassay.model import Object, Path
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """A field that its type does not have (``unknown``), or a value of another type than the field's (``mistyped``).
+
+    ``path`` starts at the object's root. ``expected``: for a mistyped value what the field takes ("a string"), for an
+    unknown field the type that lacks it, with the release that brought or removed it ("SecurityContext before 1.30").
+    ``found``: what stands there, never a value that could be secret. ``suggestion``: for an unknown field the name of
+    the field of the same type that was meant, or the path from the object's root at which the field belongs, with
+    ``[]`` for any item of a list.
+    """
+
+    kind: Literal["unknown", "mistyped"]
+    path: Path
+    expected: str
+    found: str
+    suggestion: str | None
+
+
+# A compiled shape is one of: str, int, bool (the Python type that JSON decoding yields), a _Mark, a dict (a type: field
+# → shape), a list [shape] (a list of it), a tuple (shape,) (a mapping with free keys and such values).
+_Shape = Any
+_Fields = dict[str, _Shape]
+
+
+class _Mark:
+    """A shape that several Python types satisfy."""
+
+    __slots__ = ("expected", "types")
+
+    def __init__(self, expected: str, *types: type) -> None:
+        self.expected = expected
+        self.types = types
+
+
+_NUMBER: Final = _Mark("a number", int, float)
+_INT_OR_STRING: Final = _Mark("an integer or a string", int, str)
+_QUANTITY: Final = _Mark("a quantity such as 500m or 2Gi", str, int, float)
+_ANY: Final = _Mark("any value", str, int, float, bool, dict, list)
+
+_SCALARS: Mapping[str, _Shape] = {
+    "string": str,
+    "time": str,
+    "integer": int,
+    "boolean": bool,
+    "number": _NUMBER,
+    "int-or-string": _INT_OR_STRING,
+    "quantity": _QUANTITY,
+    "any": _ANY,
+}
+_EXPECTED: Mapping[Any, str] = {str: "a string", int: "an integer", bool: "true or false"}
+_NONE: Final = type(None)
+
+
+@cache
+def _document() -> dict[str, Any]:
+    path = FilePath(__file__).parent / "kubernetes_fields.json"
+    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return document
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    #: Type name → its compiled fields. Types refer to each other by identity.
+    types: dict[str, _Fields]
+    #: id of compiled fields → type name.
+    names: dict[int, str]
+    #: (group, kind) → (API version, compiled fields).
+    kinds: dict[tuple[str, str], tuple[str, _Fields]]
+
+
+@cache
+def _table(minor: int) -> _Table:
+    """The fields at one release. Below the oldest known release: every field of any release."""
+    document = _document()
+    oldest, newest = document["minors"]
+    everything = minor < oldest
+    minor = min(minor, newest)
+    types: dict[str, _Fields] = {name: {} for name in document["types"]}
+
+    def compiled(shape: str) -> _Shape:
+        if shape[0] == "[":
+            return [compiled(shape[1:-1])]
+        if shape[0] == "{":
+            return (compiled(shape[1:-1]),)
+        return _SCALARS[shape] if shape in _SCALARS else types[shape]
+
+    for name, fields in document["types"].items():
+        target = types[name]
+        for field, shape in fields.items():
+            if isinstance(shape, list):
+                shape, since, until = shape
+                if not everything and ((since or 0) > minor or (until is not None and until <= minor)):
+                    continue
+            target[field] = compiled(shape)
+    kinds = {
+        (api_version.rpartition("/")[0], kind): (api_version, types[name])
+        for api_version, by_kind in document["kinds"].items()
+        for kind, name in by_kind.items()
+    }
+    # Served from this group until 1.16, with the same pod templates.
+    for kind in ("Deployment", "ReplicaSet", "DaemonSet"):
+        kinds["extensions", kind] = kinds["apps", kind]
+    return _Table(types, {id(fields): name for name, fields in types.items()}, kinds)
+
+
+def has_fields(api_version: str, kind: str) -> bool:
+    """Whether the fields of the kind are known, so that :func:`check_fields` can judge its objects."""
+    return kind in _document()["kinds"].get(api_version, ())
+
+
+@cache
+def _root(api_version: str, kind: str, minor: int) -> tuple[_Fields, bool] | None:
+    """The compiled fields of a kind, and whether all of its fields are known: those of a retired version are not."""
+    known = _table(minor).kinds.get((api_version.rpartition("/")[0], kind))
+    return None if known is None else (known[1], known[0] == api_version)
+
+
+def check_fields(api_version: str, kind: str, value: dict[str, Any], minor: int) -> list[FieldProblem]:
+    """The unknown and mistyped fields of an object of Kubernetes' own workload kinds, in the order of the file.
+
+    Empty for a kind that is not in the table. For a retired version of one of its kinds (``extensions/v1beta1``) only
+    mistyped values are told. ``minor`` is clamped to the known releases; before them a field of any release is known.
+    """
+    root = _root(api_version, kind, minor)
+    if root is None:
+        return []
+    fields, complete = root
+    if _fits(value, fields):
+        return []
+    table = _table(minor)
+    return list(_problems(value, fields, (), (((), fields),), table, minor, unknown=complete))
+
+
+def problems_of(obj: Object, minor: int) -> tuple[FieldProblem, ...]:
+    """:func:`check_fields` of an object, computed once: several rules and the engine ask for it in turn."""
+    key = ("fields", minor)
+    found: tuple[FieldProblem, ...] | None = obj.facts.get(key)
+    if found is None:
+        found = obj.facts[key] = tuple(check_fields(obj.ref.api_version, obj.ref.kind, obj.value, minor))
+    return found
+
+
+def check_pod_spec(spec: dict[str, Any], path: Path, minor: int) -> list[FieldProblem]:
+    """The mistyped values of a pod spec at ``path`` of a custom resource, whose own further fields are not judged."""
+    table = _table(minor)
+    fields = table.types["PodSpec"]
+    if _fits(spec, fields):
+        return []
+    return list(_problems(spec, fields, path, ((path, fields),), table, minor, unknown=False))
+
+
+def _fits(value: dict[str, Any], fields: _Fields) -> bool:
+    """Whether a mapping has no problem at all. The common case: no paths are built."""
+    for key, item in value.items():
+        shape = fields.get(key)
+        if shape is None:
+            return False
+        kind = type(item)
+        if kind is shape or kind is _NONE:
+            continue
+        if kind is dict:
+            of = type(shape)
+            if of is dict:
+                if not _fits(item, shape):
+                    return False
+            elif of is tuple:
+                of = shape[0]
+                for member in item.values():
+                    if type(member) is not of and not (
+                        parse_quantity(member) is not None
+                        if of is _QUANTITY and type(member) is str
+                        else _fits_shape(member, of)
+                    ):
+                        return False
+            elif shape is not _ANY:
+                return False
+        elif kind is list:
+            if type(shape) is list:
+                of = shape[0]
+                if type(of) is dict:
+                    for member in item:
+                        if type(member) is dict:
+                            if not _fits(member, of):
+                                return False
+                        elif member is not None:
+                            return False
+                else:
+                    for member in item:
+                        if type(member) is not of and not _fits_shape(member, of):
+                            return False
+            elif shape is not _ANY:
+                return False
+        elif type(shape) is not _Mark or kind not in shape.types:
+            return False
+        if shape is _QUANTITY and kind is str and parse_quantity(item) is None:
+            return False
+    return True
+
+
+def _fits_shape(value: Any, shape: _Shape) -> bool:
+    kind = type(value)
+    if kind is shape or kind is _NONE:
+        return True
+    of = type(shape)
+    if of is _Mark:
+        if kind not in shape.types:
+            return False
+        return shape is not _QUANTITY or kind is not str or parse_quantity(value) is not None
+    if of is dict:
+        return kind is dict and _fits(value, shape)
+    if of is list:
+        return kind is list and all(_fits_shape(member, shape[0]) for member in value)
+    if of is tuple:
+        return kind is dict and all(_fits_shape(member, shape[0]) for member in value.values())
+    return False
+
+
+_Ancestors = tuple[tuple[Path, _Fields], ...]
+
+
+def _problems(
+    value: dict[str, Any],
+    fields: _Fields,
+    path: Path,
+    ancestors: _Ancestors,
+    table: _Table,
+    minor: int,
+    *,
+    unknown: bool,
+) -> Iterator[FieldProblem]:
+    for key, item in value.items():
+        shape = fields.get(key)
+        if shape is not None:
+            yield from _shape_problems(item, shape, (*path, key), ancestors, table, minor, unknown=unknown)
+        elif unknown:
+            yield FieldProblem(
+                kind="unknown",
+                path=(*path, key),
+                expected=_lacking_type(key, table.names[id(fields)], minor),
+                found=key,
+                suggestion=_suggestion(key, fields, ancestors, table),
+            )
+
+
+def _shape_problems(
+    value: Any, shape: _Shape, path: Path, ancestors: _Ancestors, table: _Table, minor: int, *, unknown: bool
+) -> Iterator[FieldProblem]:
+    if value is None:
+        return
+    of = type(shape)
+    if of is dict and type(value) is dict:
+        inner = (*ancestors, (path, shape))
+        yield from _problems(value, shape, path, inner, table, minor, unknown=unknown)
+    elif of is list and type(value) is list:
+        for number, member in enumerate(value):
+            yield from _shape_problems(member, shape[0], (*path, number), ancestors, table, minor, unknown=unknown)
+    elif of is tuple and type(value) is dict:
+        for key, member in value.items():
+            yield from _shape_problems(member, shape[0], (*path, key), ancestors, table, minor, unknown=unknown)
+    elif not _fits_shape(value, shape):
+        yield FieldProblem("mistyped", path, _expected(shape), _found(value, shape), None)
+
+
+def _expected(shape: _Shape) -> str:
+    if isinstance(shape, _Mark):
+        return shape.expected
+    if isinstance(shape, list):
+        return "a list"
+    if isinstance(shape, dict | tuple):
+        return "a mapping"
+    return _EXPECTED[shape]
+
+
+def _found(value: Any, shape: _Shape) -> str:
+    """What stands there. Values of string fields may be secret (a password of digits), so they are not named."""
+    match value:
+        case bool() if shape is str:
+            return "a boolean"
+        case bool():
+            return "true" if value else "false"
+        case int() if shape in (bool, _QUANTITY):
+            return f"the number {value}"
+        case int():
+            return "an integer"
+        case float():
+            return "a number"
+        case str() if shape in (bool, int, _QUANTITY) and len(value) <= 40:
+            return f"the string {json.dumps(value, ensure_ascii=False)}"
+        case str():
+            return "a string"
+        case list():
+            return "a list"
+    return "a mapping"
+
+
+def _lacking_type(field: str, type_name: str, minor: int) -> str:
+    known = _document()["types"][type_name].get(field)
+    if isinstance(known, list):
+        _, since, until = known
+        if since is not None and minor < since:
+            return f"{type_name} before 1.{since}"
+        return f"{type_name} from 1.{until} on"
+    return type_name
+
+
+#: Names that stand in so many types that a field of that name elsewhere says nothing about what was meant.
+_COMMON_FIELDS = 8
+#: How far from where a field stands its right place is looked for, in steps up and down.
+_NEAR = 4
+
+
+def _suggestion(field: str, fields: _Fields, ancestors: _Ancestors, table: _Table) -> str | None:
+    nearest = nearest_name(field, fields)
+    if nearest is not None and nearest.lower() == field.lower():
+        return nearest
+    elsewhere = _right_place(field, ancestors, table)
+    if elsewhere is not None or nearest is not None:
+        return elsewhere or nearest
+    # Both misspelt and misplaced: readonlyRootFilesystem in the container itself.
+    meant = nearest_name(field, [name for known in table.types.values() for name in known])
+    return None if meant is None else _right_place(meant, ancestors, table)
+
+
+def _right_place(field: str, ancestors: _Ancestors, table: _Table) -> str | None:
+    """The path at which the field exists, searched down from its parent, then from that one's parent, and so on."""
+    if sum(field in fields for fields in table.types.values()) > _COMMON_FIELDS:
+        return None
+    for up, (path, fields) in enumerate(reversed(ancestors)):
+        down = _below(field, fields, _NEAR - up)
+        if down is not None:
+            return ".".join((*_steps(path), *down)).replace(".[", "[")
+    return None
+
+
+def _steps(path: Path) -> Iterator[str]:
+    for step in path:
+        yield f"[{step}]" if isinstance(step, int) else step
+
+
+def _below(field: str, fields: _Fields, depth: int) -> tuple[str, ...] | None:
+    """The shortest way down to a type that has the field; of equals the first by name."""
+    level: list[tuple[tuple[str, ...], _Fields]] = [((), fields)]
+    for _ in range(depth + 1):
+        below: list[tuple[tuple[str, ...], _Fields]] = []
+        for steps, table in level:
+            if field in table:
+                return (*steps, field)
+            for name in sorted(table):
+                shape = table[name]
+                # What the system writes is no place for a field of the user's.
+                if name in ("status", "metadata"):
+                    continue
+                if isinstance(shape, list) and isinstance(shape[0], dict):
+                    below.append(((*steps, f"{name}[]"), shape[0]))
+                elif isinstance(shape, dict):
+                    below.append(((*steps, name), shape))
+        level = below
+    return None
+
+
+def nearest_name(name: str, known: Mapping[str, Any] | Sequence[str]) -> str | None:
+    """The known name that ``name`` was meant to be: equal but for case, else at most two edits away; None if none is.
+
+    Short names get fewer edits: at most one for up to five characters, none for up to three.
+    """
+    lower = name.lower()
+    best: tuple[int, str] | None = None
+    for candidate in sorted(known):
+        if candidate.lower() == lower:
+            return candidate
+        allowed = 0 if len(name) <= 3 else 1 if len(name) <= 5 else 2
+        distance = edit_distance(lower, candidate.lower(), allowed)
+        if distance <= allowed and (best is None or distance < best[0]):
+            best = (distance, candidate)
+    return None if best is None else best[1]
+
+
+def edit_distance(first: str, second: str, limit: int) -> int:
+    """Insertions, deletions, replacements and swaps of neighbours that turn one text into the other; limit + 1 where
+    more than ``limit`` are needed."""
+    if abs(len(first) - len(second)) > limit:
+        return limit + 1
+    before: list[int] = []
+    row = list(range(len(second) + 1))
+    for i, a in enumerate(first, 1):
+        previous, row, older = row, [i], before
+        for j, b in enumerate(second, 1):
+            cost = min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == second[j - 2] and first[i - 2] == b:
+                cost = min(cost, older[j - 2] + 1)
+            row.append(cost)
+        before = previous
+        if min(row) > limit:
+            return limit + 1
+    return min(row[-1], limit + 1)
+
+
+#: What takes the place of a mistyped list item, so that the indices of the others stay: Kubernetes' own zero values.
+_ZERO: Mapping[str, Any] = {"a mapping": {}, "a list": [], "a string": "", "an integer": 0, "true or false": False}
+
+
+def without(value: Any, problems: Sequence[FieldProblem]) -> Any:
+    """A copy of ``value`` without its mistyped values; only what lies on the way to a change is copied.
+
+    A mistyped value of a field is removed; a mistyped item of a list becomes the empty value of its type ({}, "", 0),
+    so the indices of the other items stay right. ``problems`` are those found in ``value``: their paths start at it.
+    Unknown fields stay.
+    """
+    mistyped = [problem for problem in problems if problem.kind == "mistyped"]
+    if not mistyped:
+        return value
+    result = _copy(value)
+    # id of each copy made here: it may be changed again, and must not be copied again.
+    copied = {id(result)}
+    for problem in mistyped:
+        parent: Any = result
+        for step in problem.path[:-1]:
+            child = parent[step]
+            if id(child) not in copied:
+                child = _copy(child)
+                copied.add(id(child))
+                parent[step] = child
+            parent = child
+        last: Any = problem.path[-1]
+        if type(parent) is list:
+            zero = _ZERO.get(problem.expected)
+            parent[last] = _copy(zero) if isinstance(zero, dict | list) else zero
+        else:
+            del parent[last]
+    return result
+
+
+def _copy(value: Any) -> Any:
+    return dict(value) if isinstance(value, dict) else list(value)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedKind:
+    """When a built-in group serves a kind in one version: the first release, and the first that no longer does.
+
+    None: before the oldest, or after the newest known release.
+    """
+
+    since: int | None
+    until: int | None
+
+
+def served_kinds() -> Mapping[str, Mapping[str, ServedKind]]:
+    """API version → kind → the releases that serve it, for every group of Kubernetes itself (1.25 and later)."""
+    return _served()
+
+
+@cache
+def _served() -> dict[str, dict[str, ServedKind]]:
+    return {
+        api_version: {kind: ServedKind(*span) for kind, span in kinds.items()}
+        for api_version, kinds in _document()["served"].items()
+    }

@@ -1,0 +1,122 @@
+"""Which image a container runs: tag, digest and registry."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from kubeassay.checks.check import ContainerSubject, Context, Violation, check
+
+#: Where an image without a registry comes from, and the folder of one without any folder there.
+_DEFAULT_REGISTRY = "docker.io"
+_DEFAULT_FOLDER = "library"
+#: Istio's injector replaces this by the proxy's image (gateway injection).
+_INJECTED = "auto"
+
+
+class ImageReference(NamedTuple):
+    """An image reference in its parts. ``repository`` is the name without the registry; tag and digest may be ""."""
+
+    registry: str
+    repository: str
+    tag: str
+    digest: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.registry}/{self.repository}"
+
+
+def parse_image(image: str) -> ImageReference:
+    """Read ``registry:port/folder/name:tag@digest`` as container runtimes do.
+
+    The first part is a registry when it holds a dot or a colon or is ``localhost``; otherwise the image is one of
+    Docker Hub's. Nothing is refused: what is no image reference yields parts that no rule accepts.
+    """
+    name, _, digest = image.partition("@")
+    first, slash, rest = name.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        registry = first
+    else:
+        registry, rest = _DEFAULT_REGISTRY, name
+    repository, tag = rest, ""
+    colon = rest.rfind(":")
+    if colon > rest.rfind("/"):
+        repository, tag = rest[:colon], rest[colon + 1 :]
+    if registry in (_DEFAULT_REGISTRY, "index.docker.io"):
+        registry = _DEFAULT_REGISTRY
+        if "/" not in repository:
+            repository = f"{_DEFAULT_FOLDER}/{repository}"
+    return ImageReference(registry, repository, tag, digest)
+
+
+def _image(subject: ContainerSubject) -> str:
+    """The container's image; empty where there is none or where it is only put in later."""
+    image = subject.container.spec.get("image")
+    return image if isinstance(image, str) and image != _INJECTED else ""
+
+
+def _violation(subject: ContainerSubject, message: str) -> Violation:
+    container = subject.container
+    return Violation((*container.path, "image"), f"container {container.name} {message}", container=container.name)
+
+
+@check("image-tag-latest")
+def image_tag_latest(subject: ContainerSubject, context: Context) -> Iterable[Violation]:
+    image = _image(subject)
+    if not image:
+        # A custom resource may leave the image to its operator; Kubernetes' own kinds may not.
+        if subject.pod.built_in and not subject.container.spec.get("image"):
+            return (_violation(subject, "has no image"),)
+        return ()
+    if "@" in image:
+        return ()
+    colon = image.rfind(":")
+    if colon <= image.rfind("/"):
+        return (_violation(subject, f"runs image {image}, whose missing tag means latest"),)
+    if image[colon:] == ":latest":
+        return (_violation(subject, f"runs image {image}"),)
+    return ()
+
+
+#: What a reference may hold (github.com/distribution/reference): lower-case folders, a tag, a digest.
+_FORM = re.compile(
+    r"[A-Za-z0-9.-]+(?::[0-9]+)?(?:/[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*)*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,})?\Z"
+)
+
+
+@lru_cache(maxsize=4096)
+def _is_reference(image: str) -> bool:
+    return _FORM.match(image) is not None and ("/" in image or image.partition(":")[0].islower())
+
+
+@check("image-reference-invalid")
+def image_reference_invalid(subject: ContainerSubject, context: Context) -> Iterable[Violation]:
+    """A reference with a placeholder is filled in later, so it is not judged."""
+    image = _image(subject)
+    if not image or _is_reference(image) or "$" in image or "{{" in image or "<" in image:
+        return ()
+    return (_violation(subject, f'names image "{image}", which is no image reference'),)
+
+
+@check("image-digest")
+def image_digest(subject: ContainerSubject, context: Context) -> Iterable[Violation]:
+    image = _image(subject)
+    if not image or "@sha256:" in image or "@sha512:" in image:
+        return ()
+    return (_violation(subject, f"runs image {image}, which no digest pins"),)
+
+
+@check("image-registry")
+def image_registry(subject: ContainerSubject, context: Context) -> Iterable[Violation]:
+    allowed = context.parameters["allowed_registries"]
+    image = _image(subject)
+    if not allowed or not image:
+        return ()
+    name = parse_image(image).name
+    if any(name.startswith(f"{prefix.rstrip('/')}/") or name == prefix for prefix in allowed):
+        return ()
+    return (_violation(subject, f"runs image {image}, which comes from none of {', '.join(allowed)}"),)

@@ -1,0 +1,170 @@
+"""Rules of kubeassay.checks.manifest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from checks.rule_runner import make_object, paths, pod, rule_spec, run
+from kubeassay.analysis.fields import served_kinds
+from kubeassay.analysis.workloads import TEMPLATE_PATHS
+from kubeassay.checks import manifest
+from kubeassay.checks.manifest import SECURITY_FIELDS
+from kubeassay.model import Location
+
+C = "spec.containers[0]"
+
+
+@pytest.mark.parametrize(
+    ("spec", "container", "dropped", "unknown"),
+    [
+        ({}, {"securityContext": {"runAsNonroot": True}}, {f"{C}.securityContext.runAsNonroot"}, set()),
+        (
+            {},
+            {"securityContext": {"seccompProfile": {"Type": "x"}}},
+            {f"{C}.securityContext.seccompProfile.Type"},
+            set(),
+        ),
+        ({}, {"securityContext": {"xyz": 1}}, {f"{C}.securityContext.xyz"}, set()),
+        ({}, {"runAsNonRoot": True}, {f"{C}.runAsNonRoot"}, set()),
+        ({}, {"readonlyRootFileSystem": True}, {f"{C}.readonlyRootFileSystem"}, set()),
+        ({}, {"SecurityContext": {}}, {f"{C}.SecurityContext"}, set()),
+        ({"hostpid": True}, {}, {"spec.hostpid"}, set()),
+        ({"privileged": True}, {}, {"spec.privileged"}, set()),
+        ({"automountServiceAccountTokens": False}, {}, {"spec.automountServiceAccountTokens"}, set()),
+        ({"securityContext": {"capabilities": {}}}, {}, {"spec.securityContext.capabilities"}, set()),
+        ({"replicas": 1}, {"imagePullpolicy": "Always"}, set(), {"spec.replicas", f"{C}.imagePullpolicy"}),
+        ({"hostIP": "10.0.0.1"}, {}, set(), {"spec.hostIP"}),
+        ({}, {}, set(), set()),
+    ],
+)
+def test_each_unknown_field_belongs_to_one_rule(
+    spec: dict[str, Any], container: dict[str, Any], dropped: set[str], unknown: set[str]
+) -> None:
+    web = pod(spec, **container)
+    assert paths("dropped-security-field", web) == dropped
+    assert paths("unknown-field", web) == unknown
+    assert paths("mistyped-field", web) == set()
+
+
+def test_a_field_of_a_later_release_is_dropped() -> None:
+    web = pod(securityContext={"appArmorProfile": {"type": "RuntimeDefault"}})
+    (violation,) = run("dropped-security-field", web, minor=28)
+    assert "SecurityContext before 1.30" in violation.message
+    assert run("dropped-security-field", web, minor=30) == []
+
+
+def test_the_status_is_not_the_users() -> None:
+    web = make_object({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "status": {"x": 1}})
+    assert paths("unknown-field", web) == set()
+
+
+def test_mistyped_fields() -> None:
+    web = pod({"hostPID": "true"}, env=[{"name": "PIN", "value": 123456}])
+    violations = run("mistyped-field", web)
+    assert {(violation.path, violation.sensitive) for violation in violations} == {
+        (("spec", "hostPID"), False),
+        (("spec", "containers", 0, "env", 0, "value"), True),
+    }
+    assert not any("123456" in violation.message for violation in violations)
+
+
+def test_the_rules_name_the_kinds_whose_fields_are_known() -> None:
+    workloads = {kind for group, kind in TEMPLATE_PATHS if group != "extensions"}
+    assert set(rule_spec("dropped-security-field")["needs"]) == workloads
+    for rule in ("unknown-field", "mistyped-field"):
+        assert set(rule_spec(rule)["needs"]) == workloads | {"Namespace", "ServiceAccount", "Secret"}
+
+
+def test_duplicate_keys() -> None:
+    place = Location("test.yaml", 1, 1, 1, 2)
+    keys = ((("spec", "securityContext"), (place, place)), (("metadata",), (place, place, place)))
+    web = make_object(pod().value, duplicate_keys=keys)
+    assert {violation.message for violation in run("duplicate-key", web)} == {
+        "key securityContext stands twice; only the last one counts",
+        "key metadata stands 3 times; only the last one counts",
+    }
+    assert all(violation.key for violation in run("duplicate-key", web))
+
+
+def obj(api_version: str, kind: str) -> Any:
+    return make_object({"apiVersion": api_version, "kind": kind, "metadata": {"name": "web"}})
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "minor", "path", "said"),
+    [
+        ("v1", "pod", 37, "kind", "called Pod"),
+        ("v1", "Pods", 37, "kind", "called Pod"),
+        ("v1", "Shop", 37, "kind", ""),
+        ("v1", "Deployment", 37, "apiVersion", "in apps/v1"),
+        ("apps/v1", "Pod", 37, "apiVersion", "in v1"),
+        ("apps/v2", "Deployment", 37, "apiVersion", "in apps/v1"),
+        ("app/v1", "Deployment", 37, "apiVersion", "in apps/v1"),
+        ("network.k8s.io/v1", "NetworkPolicy", 37, None, ""),
+        ("networking.k8s.io/v1", "ServiceCIDR", 32, "apiVersion", "1.33 brought"),
+        ("networking.k8s.io/v1", "ServiceCIDR", 33, None, ""),
+        ("apps/v1", "Deployment", 16, None, ""),
+        ("policy/v1beta1", "PodDisruptionBudget", 37, None, ""),
+        ("v1", "Config", 37, None, ""),
+        ("v1", "List", 37, None, ""),
+        ("v1", "ConfigMapList", 37, None, ""),
+        ("example.com/v1", "Deployment", 37, None, ""),
+        ("skaffold/v4beta6", "Config", 37, None, ""),
+    ],
+)
+def test_unknown_kinds(api_version: str, kind: str, minor: int, path: str | None, said: str) -> None:
+    found = run("unknown-kind", obj(api_version, kind), minor=minor)
+    assert {violation.path for violation in found} == ({(path,)} if path else set())
+    assert all(said in violation.message for violation in found)
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "removed", "successor"),
+    [
+        ("extensions/v1beta1", "Deployment", 16, "apps/v1"),
+        ("apps/v1beta2", "StatefulSet", 16, "apps/v1"),
+        ("extensions/v1beta1", "Ingress", 22, "networking.k8s.io/v1"),
+        ("apiextensions.k8s.io/v1beta1", "CustomResourceDefinition", 22, "apiextensions.k8s.io/v1"),
+        ("rbac.authorization.k8s.io/v1beta1", "ClusterRole", 22, "rbac.authorization.k8s.io/v1"),
+        ("batch/v1beta1", "CronJob", 25, "batch/v1"),
+        ("autoscaling/v2beta2", "HorizontalPodAutoscaler", 26, "autoscaling/"),
+        ("storage.k8s.io/v1beta1", "CSIStorageCapacity", 27, "storage.k8s.io/v1"),
+        ("flowcontrol.apiserver.k8s.io/v1beta2", "FlowSchema", 29, "flowcontrol.apiserver.k8s.io/v1"),
+        ("flowcontrol.apiserver.k8s.io/v1beta3", "FlowSchema", 32, "flowcontrol.apiserver.k8s.io/v1"),
+    ],
+)
+def test_removed_api_versions(api_version: str, kind: str, removed: int, successor: str) -> None:
+    assert run("removed-api-version", obj(api_version, kind), minor=removed - 1) == []
+    (violation,) = run("removed-api-version", obj(api_version, kind), minor=removed)
+    assert violation.path == ("apiVersion",)
+    assert f"1.{removed} removed" in violation.message
+    assert successor in violation.message
+    assert run("unknown-kind", obj(api_version, kind), minor=removed) == []
+
+
+def test_the_table_of_removals_agrees_with_the_published_schemas() -> None:
+    served = served_kinds()
+    for api_version, kinds in manifest._REMOVED.items():
+        for kind, minor in kinds.items():
+            if minor <= 25:
+                assert kind not in served.get(api_version, {})
+            else:
+                assert served[api_version][kind].until == minor
+
+
+@pytest.mark.parametrize(
+    ("api_version", "minor", "found"), [("policy/v1beta1", 24, False), ("policy/v1beta1", 25, True)]
+)
+def test_pod_security_policy(api_version: str, minor: int, found: bool) -> None:
+    policy = obj(api_version, "PodSecurityPolicy")
+    assert paths("pod-security-policy-left-over", policy, minor=minor) == ({"kind"} if found else set())
+    assert run("removed-api-version", policy, minor=minor) == []
+
+
+def test_security_fields_exist() -> None:
+    from kubeassay.analysis.fields import _document
+
+    known = {field for table in _document()["types"].values() for field in table}
+    assert known >= SECURITY_FIELDS
