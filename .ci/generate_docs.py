@@ -61,8 +61,9 @@ def rule_page(rule: Rule, controls: list[tuple[str, Control]]) -> str:
                 text = ", ".join(value) if isinstance(value, list) else value
             lines.append(f"- {catalogue}: {text}")
         lines.append("")
-    for outcome, text in rule.examples:
-        lines += [f"## Example that {outcome}", "", "```yaml", text.rstrip(), "```", ""]
+    for example in rule.examples:
+        given = f" with `{json.dumps(example.parameters)}`" if example.parameters else ""
+        lines += [f"## Example that {example.outcome}{given}", "", "```yaml", example.text.rstrip(), "```", ""]
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from kubeassay.analysis.workloads import pod_templates
 from kubeassay.checks import registry
-from kubeassay.checks.check import CheckFunction, ContainerSubject, Context, Violation
+from kubeassay.checks.check import CheckFunction, ContainerSubject, Context, Passed, Violation
 from kubeassay.content import folder
 from kubeassay.model import NEWEST_KNOWN, Inventory, KubernetesVersion, Object, ObjectRef, SpanTable, format_path
 
@@ -60,7 +60,7 @@ def _violations(
     if subject == "inventory":
         subjects.append(Inventory(inputs))
     for obj in inputs:
-        if subject == "object":
+        if subject == "object" or (subject == "namespace" and obj.ref.kind == "Namespace"):
             subjects.append(obj)
         for template in pod_templates(obj):
             if subject == "pod":
@@ -69,6 +69,8 @@ def _violations(
                 subjects += [ContainerSubject(container, template) for container in template.containers]
     for one in subjects:
         for violation in function(one, context):
+            if isinstance(violation, Passed):
+                continue
             assert isinstance(violation, Violation)
             yield violation
 

@@ -7,6 +7,7 @@ from kubeassay.model import (
     Control,
     ControlSummary,
     Edit,
+    Example,
     Excerpt,
     Finding,
     Fix,
@@ -46,8 +47,8 @@ PRIVILEGED = Rule(
         "mitre-attack": ["T1610", "T1611"],
     },
     examples=(
-        ("fails", "kind: Pod\nspec: {containers: [{name: app, securityContext: {privileged: true}}]}\n"),
-        ("passes", "kind: Pod\nspec: {containers: [{name: app}]}\n"),
+        Example("fails", "kind: Pod\nspec: {containers: [{name: app, securityContext: {privileged: true}}]}\n"),
+        Example("passes", "kind: Pod\nspec: {containers: [{name: app}]}\n"),
     ),
     file="rules/pod-security/privileged-container.yaml",
 )

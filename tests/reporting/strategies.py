@@ -13,6 +13,7 @@ from kubeassay.model import (
     Control,
     ControlSummary,
     Edit,
+    Example,
     Excerpt,
     Finding,
     Fix,
@@ -111,7 +112,7 @@ rules = st.builds(
     references=st.dictionaries(
         st.sampled_from(("pss", "cis-kubernetes", "mitre-attack")) | texts, json_values, max_size=2
     ),
-    examples=_tuples(st.tuples(st.sampled_from(("fails", "passes")), texts)),
+    examples=_tuples(st.builds(Example, st.sampled_from(("fails", "passes")), texts, st.dictionaries(texts, texts, max_size=2))),
     file=texts,
 )
 related = st.builds(Related, texts, locations())

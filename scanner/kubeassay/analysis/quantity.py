@@ -24,7 +24,7 @@ _NANO = 10**9
 _MAX_EXPONENT = 64
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=4096, typed=True)
 def parse_quantity(value: Any) -> Fraction | None:
     """The exact number that a quantity means (``500m`` = 1/2, ``1Ki`` = 1024); None for what is no quantity.
 

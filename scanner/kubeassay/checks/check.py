@@ -71,7 +71,15 @@ class NotJudged:
     obj: Object | None = None
 
 
-CheckFunction = Callable[[Any, Context], Iterable["Violation | NotJudged"]]
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What a rule on the inventory yields for an object that it judged and found compliant: only the rule knows which
+    objects those are. For other subjects, yielding nothing says it."""
+
+    obj: Object
+
+
+CheckFunction = Callable[[Any, Context], Iterable["Violation | NotJudged | Passed"]]
 _F = TypeVar("_F", bound=CheckFunction)
 
 

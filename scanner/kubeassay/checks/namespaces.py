@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from kubeassay.analysis.workloads import PodTemplate, pod_templates
 from kubeassay.checks import pod_security_baseline, pod_security_restricted
-from kubeassay.checks.check import CheckFunction, ContainerSubject, Context, Violation, check
+from kubeassay.checks.check import CheckFunction, ContainerSubject, Context, Passed, Violation, check
 from kubeassay.checks.pod_security_common import mapping
 from kubeassay.checks.registry import Registry, at_version, collect
 from kubeassay.model import Inventory, KubernetesVersion, Object
@@ -80,40 +80,34 @@ def enforced(namespace: Object, judged: KubernetesVersion) -> tuple[str, Kuberne
 
 
 @check("namespace-pod-security-labels")
-def namespace_pod_security_labels(inventory: Inventory, context: Context) -> Iterator[Violation]:
+def namespace_pod_security_labels(namespace: Object, context: Context) -> Iterator[Violation]:
     wanted = context.parameters["level"]
-    for namespace in inventory.of_kind("Namespace", ""):
-        labels = _labels(namespace)
-        name = namespace.ref.name
-        level = labels.get(f"{_PREFIX}enforce")
-        path = ("metadata", "labels", f"{_PREFIX}enforce")
-        if not isinstance(level, str):
-            if wanted != "privileged":
-                yield Violation(path, f"namespace {name} enforces no Pod Security Standard", obj=namespace)
-        elif level in _LEVELS and _LEVELS.index(level) < _LEVELS.index(wanted):
-            yield Violation(path, f"namespace {name} enforces {level}, which is weaker than {wanted}", obj=namespace)
+    name = namespace.ref.name
+    level = _labels(namespace).get(f"{_PREFIX}enforce")
+    path = ("metadata", "labels", f"{_PREFIX}enforce")
+    if not isinstance(level, str):
+        if wanted != "privileged":
+            yield Violation(path, f"namespace {name} enforces no Pod Security Standard")
+    elif level in _LEVELS and _LEVELS.index(level) < _LEVELS.index(wanted):
+        yield Violation(path, f"namespace {name} enforces {level}, which is weaker than {wanted}")
 
 
 @check("namespace-pod-security-labels-invalid")
-def namespace_pod_security_labels_invalid(inventory: Inventory, context: Context) -> Iterator[Violation]:
-    for namespace in inventory.of_kind("Namespace", ""):
-        yield from _invalid_labels(namespace, _labels(namespace))
-
-
-def _invalid_labels(namespace: Object, labels: Mapping[str, object]) -> Iterator[Violation]:
+def namespace_pod_security_labels_invalid(namespace: Object, context: Context) -> Iterator[Violation]:
     """The API server refuses a new namespace with such a label. One that has it already keeps it, and is treated so."""
+    labels = _labels(namespace)
     for mode in _MODES:
         key = f"{_PREFIX}{mode}"
         level = labels.get(key)
         if level is not None and level not in _LEVELS:
             message = f"{key} has no level {level}: the API server refuses it, or treats it as {_FALLBACK[mode]}"
-            yield Violation(("metadata", "labels", key), message, obj=namespace)
+            yield Violation(("metadata", "labels", key), message)
         key = f"{key}-version"
         version = labels.get(key)
         if version is None or version == "latest" or (isinstance(version, str) and _VERSION.match(version)):
             continue
         message = f"{key} has no version {version}: the API server refuses it, or treats it as latest"
-        yield Violation(("metadata", "labels", key), message, obj=namespace)
+        yield Violation(("metadata", "labels", key), message)
 
 
 class _LevelCheck(NamedTuple):
@@ -142,7 +136,7 @@ def _level_checks(level: str, version: KubernetesVersion) -> tuple[_LevelCheck, 
 
 
 @check("namespace-workloads-refused")
-def namespace_workloads_refused(inventory: Inventory, context: Context) -> Iterator[Violation]:
+def namespace_workloads_refused(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
     """Workloads of the inputs that name one of the inputs' namespaces. Exemptions of the cluster are not known."""
     levels: dict[str, tuple[Object, str, KubernetesVersion]] = {}
     for namespace in inventory.of_kind("Namespace", ""):
@@ -157,10 +151,10 @@ def namespace_workloads_refused(inventory: Inventory, context: Context) -> Itera
             continue
         namespace, level, version = found
         at = Context(version, {})
-        for pod in pod_templates(obj):
-            # What an operator makes of a custom resource's template is not known.
-            if not pod.built_in:
-                continue
+        # What an operator makes of a custom resource's template is not known.
+        pods = [pod for pod in pod_templates(obj) if pod.built_in]
+        refused = False
+        for pod in pods:
             for violation in _violations(pod, level, version, at):
                 yield Violation(
                     violation.path,
@@ -176,6 +170,9 @@ def namespace_workloads_refused(inventory: Inventory, context: Context) -> Itera
                         ),
                     ),
                 )
+                refused = True
+        if pods and not refused:
+            yield Passed(obj)
 
 
 def _violations(pod: PodTemplate, level: str, version: KubernetesVersion, context: Context) -> Iterator[Violation]:

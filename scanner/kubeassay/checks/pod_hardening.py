@@ -9,7 +9,7 @@ from typing import Any
 
 from kubeassay.analysis.quantity import parse_quantity
 from kubeassay.analysis.workloads import Container, PodTemplate, pod_templates
-from kubeassay.checks.check import ContainerSubject, Context, Violation, check
+from kubeassay.checks.check import ContainerSubject, Context, Passed, Violation, check
 from kubeassay.checks.pod_security_common import items, mapping, string
 from kubeassay.model import Inventory, Object, Path
 
@@ -33,7 +33,7 @@ def service_account_name(pod: PodTemplate) -> str:
 
 
 @check("service-account-token-automount")
-def service_account_token_automount(inventory: Inventory, context: Context) -> Iterator[Violation]:
+def service_account_token_automount(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
     """The pod's own setting wins over its account's; without either the token is mounted."""
     accounts: dict[tuple[str | None, str], Object] = {
         (obj.ref.namespace, obj.ref.name): obj for obj in inventory.of_kind("ServiceAccount", "")
@@ -42,11 +42,13 @@ def service_account_token_automount(inventory: Inventory, context: Context) -> I
         for pod in pod_templates(obj):
             value = pod.spec.get("automountServiceAccountToken")
             if value is False:
+                yield Passed(obj)
                 continue
             name = service_account_name(pod)
             account = accounts.get((obj.ref.namespace, name))
             setting = None if account is None else account.value.get("automountServiceAccountToken")
             if value is None and setting is False:
+                yield Passed(obj)
                 continue
             related: tuple[tuple[str, Object, Path], ...] = ()
             if account is not None and value is None:

@@ -56,8 +56,9 @@ def explain(ctx: click.Context, rule_id: str, rule_paths: tuple[str, ...], forma
             text = ", ".join(f"{k}: {v}" for k, v in value.items()) if isinstance(value, dict) else value
             lines.append(f"  {catalogue}: {', '.join(text) if isinstance(text, list) else text}")
         lines.append("")
-    for outcome, text in rule.examples:
-        lines += [f"Example that {outcome}", *_indented(text.rstrip()), ""]
+    for example in rule.examples:
+        given = f" with {json.dumps(example.parameters)}" if example.parameters else ""
+        lines += [f"Example that {example.outcome}{given}", *_indented(example.text.rstrip()), ""]
     click.echo("\n".join(lines).rstrip())
     return 0
 

@@ -16,7 +16,7 @@ from kubeassay import __version__
 from kubeassay.analysis.fields import FieldProblem, check_pod_spec, problems_of, without
 from kubeassay.analysis.kinds import unknown_kind
 from kubeassay.analysis.workloads import TEMPLATE_PATHS, PodTemplate, pod_templates
-from kubeassay.checks.check import ContainerSubject, NotJudged, Violation
+from kubeassay.checks.check import ContainerSubject, NotJudged, Passed, Violation
 from kubeassay.engine.findings import SourceText, make_finding
 from kubeassay.engine.plan import ActiveRule, Plan, rules_of
 from kubeassay.model import (
@@ -41,20 +41,13 @@ _MAX_NAMED_PROBLEMS = 3
 
 
 @dataclass(slots=True)
-class Tally:
-    """Counts of subjects of one rule."""
-
-    passed: int = 0
-    not_evaluated: int = 0
-
-
-@dataclass(slots=True)
 class Partial:
     """What came of some of the files. It can be sent to another process, and merged."""
 
     findings: list[Finding] = field(default_factory=list)
-    #: By number of the rule in the plan.
-    tallies: dict[int, Tally] = field(default_factory=dict)
+    #: Subjects that passed, and that were not judged, by number of the rule in the plan.
+    passed: list[int] = field(default_factory=list)
+    not_judged: list[int] = field(default_factory=list)
     not_evaluated: list[NotEvaluated] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
@@ -72,10 +65,9 @@ class Partial:
         self.kept += other.kept
         self.objects += other.objects
         self.files += other.files
-        for number, tally in other.tallies.items():
-            own = self.tallies.setdefault(number, Tally())
-            own.passed += tally.passed
-            own.not_evaluated += tally.not_evaluated
+        for own, others in ((self.passed, other.passed), (self.not_judged, other.not_judged)):
+            for number, count in enumerate(others):
+                own[number] += count
 
 
 class Evaluation:
@@ -83,7 +75,9 @@ class Evaluation:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.partial = Partial()
+        count = len(plan.rules)
+        self.partial = Partial(passed=[0] * count, not_judged=[0] * count)
+        self._passed, self._not_evaluated = self.partial.passed, self.partial.not_judged
         self._object_rules = plan.of_subject("object")
         self._workload_rules = plan.of_subject("workload")
         self._namespace_rules = plan.of_subject("namespace")
@@ -98,11 +92,11 @@ class Evaluation:
         self.partial.files += 1
         for obj in objects:
             self.partial.objects += 1
-            self.object(obj, source)
-            if self._keep_all or obj.ref.kind in self._needed or ("*" in self._needed):
+            judged = self.object(obj, source)
+            if judged is not None:
                 # Computed now: the nodes that it is computed from can go.
-                _ = obj.spans.offsets
-                self.partial.kept.append(obj)
+                _ = judged.spans.offsets
+                self.partial.kept.append(judged)
         self._hash_lines(start, source)
 
     def _hash_lines(self, start: int, source: SourceText) -> None:
@@ -114,8 +108,9 @@ class Evaluation:
             finding = findings[number]
             findings[number] = replace(finding, line_hash=source.line_hash(finding.location.start_line))
 
-    def object(self, obj: Object, source: SourceText | None) -> None:
-        """Evaluate all rules on one object and what it holds."""
+    def object(self, obj: Object, source: SourceText | None) -> Object | None:
+        """Evaluate all rules on one object and what it holds. Returns the object, without its mistyped values, where
+        rules on the inventory need it."""
         kind = obj.ref.kind
         known_kind = unknown_kind(obj.ref.api_version, kind) is None
         if not known_kind:
@@ -129,18 +124,18 @@ class Evaluation:
             )
         for active, matcher in self._object_rules:
             if (not active.rule.needs or kind in active.rule.needs) and matcher.object(obj.ref, obj.value):
-                self._run(active, obj, obj, (), source, valid=True)
+                self._run(active, obj, obj, (), source, True)
         if kind == "Namespace" and obj.ref.group == "":
             for active, matcher in self._namespace_rules:
                 if matcher.object(obj.ref, obj.value):
-                    self._run(active, obj, obj, (), source, valid=True)
+                    self._run(active, obj, obj, (), source, True)
         problems = self._type_problems(obj)
         judged = obj.with_value(without(obj.value, problems)) if problems else obj
         templates = pod_templates(judged, self.plan.pod_template_paths)
         if not templates:
             if (obj.ref.group, kind) in TEMPLATE_PATHS:
                 self._no_template(obj)
-            return
+            return judged if self._keep_all or kind in self._needed else None
         if (obj.ref.group, kind) not in TEMPLATE_PATHS:
             problems = [
                 problem
@@ -155,25 +150,26 @@ class Evaluation:
         valid = not problems
         for active, matcher in self._workload_rules:
             if matcher.object(obj.ref, obj.value):
-                self._run(active, obj, judged, (), source, valid=valid)
+                self._run(active, obj, judged, (), source, valid)
         for template in templates:
-            self._template(obj, template, source, valid=valid)
+            self._template(obj, template, source, valid)
+        return judged if self._keep_all or kind in self._needed or "Workload" in self._needed else None
 
     def _type_problems(self, obj: Object) -> list[FieldProblem]:
         return [p for p in problems_of(obj, self.plan.version.minor) if p.kind == "mistyped"]
 
-    def _template(self, obj: Object, template: PodTemplate, source: SourceText | None, *, valid: bool) -> None:
+    def _template(self, obj: Object, template: PodTemplate, source: SourceText | None, valid: bool) -> None:
         spoken: dict[str, set[Path]] = {}
         ref, value = obj.ref, obj.value
         for active, matcher in self._pod_rules:
             if matcher.everything or matcher.object(ref, value):
-                self._run(active, obj, template, template.spec_path, source, valid=valid, spoken=spoken)
+                self._run(active, obj, template, template.spec_path, source, valid, spoken)
         rules = [pair for pair in self._container_rules if pair[1].everything or pair[1].object(ref, value)]
         for container in template.containers:
             subject = ContainerSubject(container, template)
             for active, matcher in rules:
                 if matcher.everything or matcher.container(container.name):
-                    self._run(active, obj, subject, container.path, source, valid=valid, spoken=spoken)
+                    self._run(active, obj, subject, container.path, source, valid, spoken)
 
     def _run(
         self,
@@ -182,39 +178,48 @@ class Evaluation:
         subject: Any,
         base: Path,
         source: SourceText | None,
-        *,
         valid: bool,
         spoken: dict[str, set[Path]] | None = None,
     ) -> None:
         """Run one rule on one subject. ``valid`` False: parts of the subject were left out, so nothing passes."""
-        failed = judged = False
         try:
-            for violation in active.function(subject, active.context):
-                if isinstance(violation, NotJudged):
-                    judged = True
-                    self._not_judged(active, violation, obj)
-                    continue
-                failed = True
-                if spoken is not None:
-                    if active.yields_to and any(violation.path in spoken.get(i, ()) for i in active.yields_to):
-                        continue
-                    if active.rule.id in self.plan.yielded_to:
-                        spoken.setdefault(active.rule.id, set()).add(violation.path)
-                self._found(active, violation.obj or obj, violation, source, base)
+            said = active.function(subject, active.context)
+            if said.__class__ is not tuple:
+                said = tuple(said)
         except Exception as error:
             # A rule that crashes is a mistake of the tool or of a user's rule. It must not cost the other rules'
             # findings, and it must not pass.
-            judged = True
             self._crash(active, obj, error)
-        if failed or judged:
             return
-        tally = self.partial.tallies.setdefault(active.number, Tally())
+        if not said:
+            if valid and not self.plan.show_pass:
+                self._passed[active.number] += 1
+            else:
+                self._silent(active, obj, subject, base, source, valid)
+            return
+        for violation in said:
+            if isinstance(violation, NotJudged):
+                self._not_judged(active, violation, obj)
+                continue
+            if isinstance(violation, Passed):
+                raise TypeError(f"the check of {active.rule.id} yields Passed for a subject that is not the inventory")
+            if spoken is not None:
+                if active.yields_to and any(violation.path in spoken.get(i, ()) for i in active.yields_to):
+                    continue
+                if active.rule.id in self.plan.yielded_to:
+                    spoken.setdefault(active.rule.id, set()).add(violation.path)
+            self._found(active, violation.obj or obj, violation, source, base)
+
+    def _silent(
+        self, active: ActiveRule, obj: Object, subject: Any, base: Path, source: SourceText | None, valid: bool
+    ) -> None:
+        """A rule found nothing on a subject."""
         if valid:
-            tally.passed += 1
+            self._passed[active.number] += 1
             if self.plan.show_pass:
                 self._record(active, obj, subject, base, source, "pass", None)
         else:
-            tally.not_evaluated += 1
+            self._not_evaluated[active.number] += 1
             if self.plan.show_not_evaluated:
                 self._record(active, obj, subject, base, source, "not-evaluated", "invalid-object")
 
@@ -252,7 +257,7 @@ class Evaluation:
 
     def _not_judged(self, active: ActiveRule, said: NotJudged, obj: Object | None) -> None:
         about = said.obj or obj
-        self.partial.tallies.setdefault(active.number, Tally()).not_evaluated += 1
+        self._not_evaluated[active.number] += 1
         self.partial.not_evaluated.append(
             NotEvaluated(
                 said.reason,
@@ -264,7 +269,7 @@ class Evaluation:
         )
 
     def _crash(self, active: ActiveRule, obj: Object | None, error: Exception) -> None:
-        self.partial.tallies.setdefault(active.number, Tally()).not_evaluated += 1
+        self._not_evaluated[active.number] += 1
         where = f" on {obj.ref}" if obj is not None else ""
         self.partial.not_evaluated.append(
             NotEvaluated(
@@ -308,28 +313,22 @@ class Evaluation:
         inventory = Inventory(self.partial.kept)
         for active, matcher in rules:
             start = len(self.partial.findings)
-            #: Objects that did not pass.
-            decided: set[int] = set()
             try:
-                for violation in active.function(inventory, active.context):
-                    if isinstance(violation, NotJudged):
-                        decided.add(id(violation.obj))
-                        self._not_judged(active, violation, violation.obj)
+                for said in active.function(inventory, active.context):
+                    if isinstance(said, NotJudged):
+                        self._not_judged(active, said, said.obj)
                         continue
-                    obj = violation.obj
+                    obj = said.obj
                     if obj is None:
                         raise ValueError("a violation of an inventory rule names no object")
-                    if not matcher.object(obj.ref, obj.value) or not matcher.container(violation.container):
+                    if not matcher.object(obj.ref, obj.value):
                         continue
-                    decided.add(id(obj))
-                    self._found(active, obj, violation, texts(obj.file), violation.base or ())
+                    if isinstance(said, Passed):
+                        self._silent(active, obj, obj, (), None, True)
+                    elif matcher.container(said.container):
+                        self._found(active, obj, said, texts(obj.file), said.base or ())
             except Exception as error:  # as in _run
                 self._crash(active, None, error)
-            else:
-                kinds = active.rule.needs[:1]
-                subjects = [o for o in inventory if not kinds or o.ref.kind in kinds]
-                tally = self.partial.tallies.setdefault(active.number, Tally())
-                tally.passed += sum(1 for o in subjects if id(o) not in decided and matcher.object(o.ref, o.value))
             for number in range(start, len(self.partial.findings)):
                 finding = self.partial.findings[number]
                 source = texts(finding.location.file)
@@ -393,10 +392,9 @@ def finish(plan: Plan, partial: Partial, target: Target) -> Result:
         for control in finding.controls:
             counts[control][finding.outcome] += 1
     for active in plan.rules:
-        tally = partial.tallies.get(active.number, Tally())
         for control in active.controls:
-            counts[control]["pass"] += tally.passed
-            counts[control]["not-evaluated"] += tally.not_evaluated
+            counts[control]["pass"] += partial.passed[active.number]
+            counts[control]["not-evaluated"] += partial.not_judged[active.number]
     rules, severities, controls = rules_of(plan)
     return Result(
         tool_version=__version__,
@@ -405,8 +403,8 @@ def finish(plan: Plan, partial: Partial, target: Target) -> Result:
         target=target,
         summary=Summary(
             fail=totals["fail"],
-            passed=sum(tally.passed for tally in partial.tallies.values()),
-            not_evaluated=sum(tally.not_evaluated for tally in partial.tallies.values()),
+            passed=sum(partial.passed),
+            not_evaluated=sum(partial.not_judged),
             excepted=totals["excepted"],
             objects=partial.objects,
             files=partial.files,

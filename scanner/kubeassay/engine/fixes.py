@@ -18,8 +18,7 @@ _SHARED = re.compile(r"(?:^|[\s\[{,:-])[&*][A-Za-z0-9_]|<<\s*:")
 
 def make_fix(obj: Object, text: str, base: Path, values: Mapping[str, Any], description: str) -> Fix | None:
     """Edits that set ``values`` (paths relative to ``base`` → value). None where no safe edit is known."""
-    document = obj.value_offsets(())
-    if document is None or _SHARED.search(text, *document):
+    if _shares_values(obj, text):
         return None
     missing: dict[Path, dict[str, Any]] = {}
     edits: list[Edit] = []
@@ -46,6 +45,16 @@ def make_fix(obj: Object, text: str, base: Path, values: Mapping[str, Any], desc
             return None
         edits.append(edit)
     return Fix(description, tuple(edits))
+
+
+def _shares_values(obj: Object, text: str) -> bool:
+    known: bool | None = obj.facts.get("shares values")
+    if known is None:
+        document = obj.value_offsets(())
+        known = obj.facts["shares values"] = document is None or (
+            ("&" in text or "<<" in text) and _SHARED.search(text, *document) is not None
+        )
+    return known
 
 
 def _deepest(obj: Object, path: Path) -> tuple[Path, Path]:

@@ -165,7 +165,7 @@ def _received(plan: Plan, files: Sequence[SourceFile], process: int, pipe: int) 
     if len(files) == 1:
         message = "cannot be read: the process that read it ended abnormally"
         return Partial(errors=[ReadError(file=files[0].name, message=message)], files=1)
-    partial = Partial()
+    partial = Partial(passed=[0] * len(plan.rules), not_judged=[0] * len(plan.rules))
     middle = len(files) // 2
     for half in (files[:middle], files[middle:]):
         partial.add(_received(plan, half, *_start(plan, half)))

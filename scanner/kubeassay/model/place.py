@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,7 +126,10 @@ class SpanTable:
     def index(self, root: Any, path: Path) -> int | None:
         """The number of the node at ``path`` of the value tree ``root``, or None where there is none."""
         if self._indices is None:
-            self._indices = {p: number for number, p in enumerate(_preorder(root))}
+            indices: dict[Path, int] = {(): 0}
+            if isinstance(root, dict | list):
+                _number(root, (), indices)
+            self._indices = indices
         return self._indices.get(path)
 
     def key_span(self, root: Any, path: Path) -> tuple[int, int] | None:
@@ -192,12 +195,10 @@ class SpanTable:
         return location
 
 
-def _preorder(root: Any) -> Iterator[Path]:
-    stack: list[tuple[Path, Any]] = [((), root)]
-    while stack:
-        path, value = stack.pop()
-        yield path
-        if isinstance(value, dict):
-            stack.extend([((*path, k), v) for k, v in value.items()][::-1])
-        elif isinstance(value, list):
-            stack.extend([((*path, i), v) for i, v in enumerate(value)][::-1])
+def _number(value: Any, path: Path, indices: dict[Path, int]) -> None:
+    """Give every node below ``value`` its number in pre-order."""
+    for step, child in value.items() if isinstance(value, dict) else enumerate(value):
+        child_path = (*path, step)
+        indices[child_path] = len(indices)
+        if child and isinstance(child, dict | list):
+            _number(child, child_path, indices)

@@ -28,6 +28,15 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    """A manifest (YAML text) that a rule must fail or pass, with the parameters that differ from the defaults."""
+
+    outcome: Literal["fails", "passes"]
+    text: str
+    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One requirement on one kind of subject. The fields are those of a rule file's ``spec``, in snake case."""
 
@@ -44,7 +53,7 @@ class Rule:
     #: Where a finding of an expression points, relative to the subject.
     field: str | None = None
     #: The kinds that the rule reads: for subject ``object`` those that it judges (empty: all), for ``inventory`` those
-    #: that it joins, the judged one first.
+    #: that it joins. ``Workload`` is every kind that carries pod templates.
     needs: tuple[str, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     #: Paths (relative to the subject) to the values that mend the finding; empty where no fix is machine-applicable.
@@ -53,8 +62,7 @@ class Rule:
     overrides: tuple[str, ...] = ()
     #: Identifiers in catalogues: ``pss``, ``cis-kubernetes``, ``nsa-cisa``, ``owasp-k8s``, ``mitre-attack``.
     references: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    #: Pairs (outcome "fails" | "passes", YAML text).
-    examples: tuple[tuple[str, str], ...] = ()
+    examples: tuple[Example, ...] = ()
     #: The file that defines the rule; relative to the policy library for a bundled one.
     file: str = ""
 

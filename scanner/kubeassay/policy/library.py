@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from yaml.cyaml import CSafeLoader
@@ -22,6 +22,7 @@ from kubeassay.model import (
     SEVERITIES,
     Baseline,
     Control,
+    Example,
     Exception_,
     Parameter,
     Profile,
@@ -272,9 +273,14 @@ def rule_from(document: Mapping[str, Any], file: str) -> Rule:
         fix=dict(spec.get("fix", {}).get("set", {})),
         overrides=tuple(spec.get("overrides", ())),
         references=spec.get("references", {}),
-        examples=tuple((outcome, text) for example in spec.get("examples", ()) for outcome, text in example.items()),
+        examples=tuple(_example(example) for example in spec.get("examples", ())),
         file=file,
     )
+
+
+def _example(entry: Mapping[str, Any]) -> Example:
+    outcome: Literal["fails", "passes"] = "fails" if "fails" in entry else "passes"
+    return Example(outcome, entry[outcome], entry.get("parameters", {}))
 
 
 def baseline_from(document: Mapping[str, Any], file: str) -> Baseline:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NoReturn, TypeVar, cast, get_args
+from typing import Any, Literal, NoReturn, TypeVar, cast, get_args
 
 from kubeassay.model import (
     SEVERITIES,
@@ -16,6 +16,7 @@ from kubeassay.model import (
     Control,
     ControlSummary,
     Edit,
+    Example,
     Excerpt,
     Finding,
     Fix,
@@ -110,9 +111,16 @@ def rule_as_json(rule: Rule) -> dict[str, Any]:
         "expression": rule.expression,
         "messageExpression": rule.message_expression,
         "field": rule.field,
-        "examples": [{outcome: text} for outcome, text in rule.examples],
+        "examples": [_example(example) for example in rule.examples],
         "file": rule.file,
     }
+
+
+def _example(example: Example) -> dict[str, Any]:
+    written: dict[str, Any] = {example.outcome: example.text}
+    if example.parameters:
+        written["parameters"] = _plain(example.parameters)
+    return written
 
 
 def _plain(value: object) -> Any:
@@ -574,9 +582,10 @@ def _read_parameter(node: _Node) -> Parameter:
     return Parameter(node["name"].text(), node["type"].text(), node["default"].value, node["description"].text())
 
 
-def _read_example(node: _Node) -> tuple[str, str]:
-    members = node.mapping()
-    if len(members) != 1:
-        node.refuse("an object with one member")
-    [(outcome, _)] = members.items()
-    return outcome, node[outcome].text()
+def _read_example(node: _Node) -> Example:
+    outcomes = [outcome for outcome in ("fails", "passes") if outcome in node.mapping()]
+    if len(outcomes) != 1:
+        node.refuse("an object with either fails or passes")
+    outcome: Literal["fails", "passes"] = "fails" if outcomes[0] == "fails" else "passes"
+    parameters = node["parameters"].mapping() if "parameters" in node.mapping() else {}
+    return Example(outcome, node[outcome].text(), parameters)

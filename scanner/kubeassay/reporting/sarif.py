@@ -557,7 +557,7 @@ def _help_markdown(rule: Rule, title: str, controls: Iterable[Control]) -> str:
     if rule.remediation.strip():
         parts.append("## Remediation\n\n" + rule.remediation.strip())
     for outcome, heading in (("fails", "This fails"), ("passes", "This passes")):
-        example = next((text for kind, text in rule.examples if kind == outcome), "")
+        example = next((example.text for example in rule.examples if example.outcome == outcome), "")
         if example.strip():
             # A fence longer than any in the text cannot be closed by it.
             fence = "`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", example)), default=0))
