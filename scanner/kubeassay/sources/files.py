@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kubeassay.model import ReadError, Skipped
-from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES, patch_files
+from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES, used_files
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -26,11 +26,16 @@ DEFAULT_MAX_FILE_SIZE = 32 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file to read. ``path`` opens it, ``name`` is what reports call it, ``size`` is in bytes."""
+    """A file to read. ``path`` opens it, ``name`` is what reports call it, ``size`` is in bytes.
+
+    ``role`` is what the file seems to be by its name, as the reason and detail of a skip. It is that only where it holds
+    no object: any file can be given any name.
+    """
 
     path: str
     name: str
     size: int
+    role: tuple[str, str] | None = None
 
 
 @dataclass(slots=True)
@@ -53,9 +58,7 @@ def display_name(path: str) -> str:
     return name.replace(os.sep, "/") if os.sep != "/" else name
 
 
-def discover(
-    arguments: Sequence[str], *, ignore: bool = True, max_file_size: int = DEFAULT_MAX_FILE_SIZE
-) -> Discovery:
+def discover(arguments: Sequence[str], *, ignore: bool = True, max_file_size: int = DEFAULT_MAX_FILE_SIZE) -> Discovery:
     """The manifest files that paths, directories and glob patterns name.
 
     Files that are named themselves are read whatever their extension and whatever is ignored. Symbolic links are
@@ -88,10 +91,12 @@ class _Walk:
         self.ignore = ignore
         self.max_file_size = max_file_size
         self.found = Discovery()
+        #: Real path → the name of the kustomization that uses the file as a patch.
         self.patches: dict[str, str] = {}
-        #: Real path → (path, size) of files in order of discovery; links wait until all real files are known.
-        self.files: dict[str, tuple[str, int]] = {}
-        self.links: list[tuple[str, str, str]] = []
+        self.resources: set[str] = set()
+        #: Real path → the file, in order of discovery; links wait until all real files are known.
+        self.files: dict[str, SourceFile] = {}
+        self.links: list[tuple[str, str]] = []
         self.kustomizations: set[str] = set()
         self.trees: list[str] = []
 
@@ -123,9 +128,11 @@ class _Walk:
             if path in self.kustomizations or not os.path.isfile(path):
                 continue
             self.kustomizations.add(path)
-            self.patches.update(patch_files(path))
+            used = used_files(path)
+            self.resources.update(used.resources)
+            self.patches.update(dict.fromkeys(used.patches, f"{os.path.basename(os.path.abspath(directory))}/{name}"))
 
-    def add(self, path: str) -> None:
+    def add(self, path: str, role: tuple[str, str] | None = None) -> None:
         try:
             status = os.stat(path)
         except OSError as error:
@@ -141,7 +148,9 @@ class _Walk:
                 "raise the limit with --max-file-size",
             )
             return
-        self.files.setdefault(os.path.realpath(path), (path, status.st_size))
+        if role is None and os.path.basename(path) in KUSTOMIZATION_NAMES:
+            role = ("kustomization", "a kustomization: it is judged when rendered")
+        self.files.setdefault(os.path.realpath(path), SourceFile(path, display_name(path), status.st_size, role))
 
     # --- a tree ---
 
@@ -149,6 +158,9 @@ class _Walk:
         real_root = os.path.realpath(root)
         self.trees.append(real_root)
         specs = list(self.parent_specs(real_root)) if self.ignore else []
+        if self.ignored(real_root, specs, True):
+            # A directory that is named itself is read, as a file is. Rendered manifests often are in an ignored one.
+            specs = []
         self.directory(root, real_root, specs, in_chart=False)
 
     def parent_specs(self, real_root: str) -> Iterator[tuple[str, GitIgnoreSpec]]:
@@ -204,8 +216,12 @@ class _Walk:
             entry_path = os.path.join(path, name)
             entry_real = os.path.join(real, name)
             if entry.is_symlink():
-                if name.lower().endswith(EXTENSIONS) or os.path.isdir(entry_path):
-                    self.links.append((entry_path, entry_real, real))
+                manifest = name.lower().endswith(EXTENSIONS)
+                # To git, a link to a directory is a file.
+                if manifest and specs and self.ignored(entry_real, specs, False):
+                    self.skip(entry_path, "ignored", "a file that an ignore file names")
+                elif manifest or os.path.isdir(entry_path):
+                    self.links.append((entry_path, real))
                 continue
             if entry.is_dir(follow_symlinks=False):
                 if name in _NEVER:
@@ -217,18 +233,12 @@ class _Walk:
                 else:
                     self.directory(entry_path, entry_real, specs, in_chart=in_chart or chart)
                 continue
-            if not name.lower().endswith(EXTENSIONS):
+            if not name.lower().endswith(EXTENSIONS) and name not in KUSTOMIZATION_NAMES:
                 continue
             if specs and self.ignored(entry_real, specs, False):
                 self.skip(entry_path, "ignored", "a file that an ignore file names")
-            elif chart and name in ("Chart.yaml", "Chart.lock"):
-                self.skip(entry_path, "not-kubernetes", "the description of a Helm chart")
-            elif chart and name.startswith("values") and not name.lower().endswith(".json"):
-                self.skip(entry_path, "helm-values", "the values of a Helm chart")
-            elif chart and name == "values.schema.json":
-                self.skip(entry_path, "not-kubernetes", "the values schema of a Helm chart")
             else:
-                self.add(entry_path)
+                self.add(entry_path, _chart_role(name) if chart else None)
 
     def templates(self, path: str) -> None:
         for directory, directories, names in os.walk(path):
@@ -244,40 +254,54 @@ class _Walk:
     # --- what can be told only when everything was seen ---
 
     def finish(self) -> Discovery:
-        roots = {os.path.dirname(real) for real in self.files}
-        for path, _real, real_directory in self.links:
-            self.link(path, real_directory, roots)
-        for real, (path, size) in self.files.items():
+        for path, real_directory in self.links:
+            self.link(path, real_directory)
+        for real, file in self.files.items():
             patch = self.patches.get(real)
-            if patch is not None:
-                self.skip(path, "kustomize-patch", f"a patch of {patch}: it is judged when rendered")
-            elif os.path.basename(path) in KUSTOMIZATION_NAMES:
-                self.skip(path, "kustomization", "a kustomization: it is judged when rendered")
+            if patch is not None and real not in self.resources:
+                self.skip(file.path, "kustomize-patch", f"a patch of {patch}: it is judged when rendered")
             else:
-                self.found.files.append(SourceFile(path, display_name(path), size))
+                self.found.files.append(file)
         self.found.files.sort(key=lambda file: file.name)
         return self.found
 
-    def link(self, path: str, real_directory: str, roots: set[str]) -> None:
+    def link(self, path: str, real_directory: str) -> None:
         target = os.path.realpath(path)
         if not os.path.exists(target):
             self.fail(path, "is a symbolic link to nothing, or to itself")
             return
         if target in self.files:
-            self.skip(path, "symlink", f"a symbolic link to {display_name(self.files[target][0])}, which is scanned")
-            return
-        if os.path.isdir(target):
-            if any(root == target or root.startswith(target + os.sep) for root in roots):
-                self.skip(path, "symlink", "a symbolic link to a directory that is scanned")
-            else:
-                self.fail(path, "is a symbolic link to a directory outside the scanned tree; it is not followed")
+            self.skip(path, "symlink", f"a symbolic link to {self.files[target].name}, which is scanned")
             return
         tree = self.tree_of(real_directory)
-        if tree is not None and target.startswith(tree + os.sep):
+        if os.path.isdir(target):
+            if tree is not None and self.tree_of(target) is not None:
+                self.skip(path, "symlink", "a symbolic link to a directory of the scanned tree")
+            else:
+                self.fail(path, "is a symbolic link to a directory outside the scanned tree; it is not followed")
+        elif tree is not None and target.startswith(os.path.join(tree, "")):
             self.add(path)
         else:
             self.fail(path, "is a symbolic link out of the scanned tree; it is not followed")
 
     def tree_of(self, real_directory: str) -> str | None:
         """The scanned tree that a directory belongs to."""
-        return next((t for t in self.trees if real_directory == t or real_directory.startswith(t + os.sep)), None)
+        return next(
+            (
+                tree
+                for tree in self.trees
+                if real_directory == tree or real_directory.startswith(os.path.join(tree, ""))
+            ),
+            None,
+        )
+
+
+def _chart_role(name: str) -> tuple[str, str] | None:
+    """What a file beside a Chart.yaml is by its name."""
+    if name in ("Chart.yaml", "Chart.lock"):
+        return "not-kubernetes", "the description of a Helm chart"
+    if name == "values.schema.json":
+        return "not-kubernetes", "the values schema of a Helm chart"
+    if name.startswith("values") and not name.lower().endswith(".json"):
+        return "helm-values", "the values of a Helm chart"
+    return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from kubeassay.sources.yaml_reader import read_text
@@ -12,19 +14,24 @@ KUSTOMIZATION_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization
 _MAX_SIZE = 2**20
 
 
-def patch_files(kustomization: str) -> dict[str, str]:
-    """The files that a kustomization uses as patches or other non-objects: real path → the kustomization's base name.
+@dataclass(frozen=True, slots=True)
+class UsedFiles:
+    """The real paths that a kustomization names. What is a resource anywhere is an object, whatever else it is."""
 
-    A file that is also listed as a resource is an object of its own, and not among them.
-    """
+    patches: frozenset[str] = frozenset()
+    resources: frozenset[str] = frozenset()
+
+
+def used_files(kustomization: str) -> UsedFiles:
+    """The files that a kustomization uses as patches or other non-objects, and those that are its resources."""
     try:
         if os.path.getsize(kustomization) > _MAX_SIZE:
-            return {}
+            return UsedFiles()
         with open(kustomization, encoding="utf-8-sig") as stream:
             documents = read_text(stream.read(), kustomization).documents
     except (OSError, UnicodeDecodeError):
         # The file itself is read later as every other file is, and its error reported there.
-        return {}
+        return UsedFiles()
     directory = os.path.dirname(os.path.abspath(kustomization))
     patches: set[str] = set()
     resources: set[str] = set()
@@ -43,12 +50,13 @@ def patch_files(kustomization: str) -> dict[str, str]:
                     patches.add(entry)
         for key in ("resources", "bases", "components"):
             resources.update(entry for entry in _list(root.get(key)) if isinstance(entry, str))
-    own = os.path.basename(kustomization)
-    return {
-        os.path.realpath(os.path.join(directory, patch)): f"{os.path.basename(directory)}/{own}"
-        for patch in patches - resources
-        if "://" not in patch
-    }
+    return UsedFiles(_real_paths(directory, patches), _real_paths(directory, resources))
+
+
+def _real_paths(directory: str, names: Iterable[str]) -> frozenset[str]:
+    return frozenset(
+        os.path.realpath(os.path.join(directory, name)) for name in names if "://" not in name and "\0" not in name
+    )
 
 
 def _list(value: Any) -> list[Any]:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import codecs
 import os
-import re
 import stat
 from dataclasses import dataclass, field
 
 from kubeassay.model import Object, ReadError, Skipped
-from kubeassay.sources.files import KUSTOMIZATION_NAMES, SourceFile
+from kubeassay.sources.files import SourceFile
 from kubeassay.sources.objects import objects_of
-from kubeassay.sources.yaml_reader import read_text
+from kubeassay.sources.yaml_reader import PlainScalars, read_text
 
 #: What reports call the objects that came from standard input.
 STDIN_NAME = "stdin"
 
-_TEMPLATE = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _BYTE_ORDER_MARKS = (
     # UTF-32's marks begin with UTF-16's.
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -40,22 +38,28 @@ class ReadFile:
     skipped: list[Skipped] = field(default_factory=list)
 
 
-def read_file(file: SourceFile) -> ReadFile:
+def read_file(file: SourceFile, remembered: PlainScalars | None = None) -> ReadFile:
     """Read one file. Never raises for what the file is or holds: problems are in ``errors``."""
     try:
         # Without O_NONBLOCK, opening a FIFO that took the file's place would wait for a writer.
         descriptor = os.open(file.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-        with open(descriptor, "rb") as stream:
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return ReadFile(file.name, errors=[ReadError(file=file.name, message="is not a regular file")])
-            content = stream.read()
+            with open(descriptor, "rb", closefd=False) as stream:
+                content = stream.read()
+        finally:
+            os.close(descriptor)
     except OSError as error:
         message = f"cannot be read: {error.strerror or error}"
         return ReadFile(file.name, errors=[ReadError(file=file.name, message=message)])
-    return read_bytes(content, file.name)
+    read = read_bytes(content, file.name, remembered)
+    if file.role is not None and not read.objects:
+        read.skipped = [Skipped(file.name, *file.role)]
+    return read
 
 
-def read_bytes(content: bytes, name: str) -> ReadFile:
+def read_bytes(content: bytes, name: str, remembered: PlainScalars | None = None) -> ReadFile:
     """Read the bytes of one file."""
     read = ReadFile(name)
     encoding = next((e for mark, e in _BYTE_ORDER_MARKS if content.startswith(mark)), "utf-8")
@@ -69,16 +73,16 @@ def read_bytes(content: bytes, name: str) -> ReadFile:
         return read
     read.had_bom = encoding != "utf-8"
     read.text = text
-    documents = read_text(text, name)
+    documents = read_text(text, name, remembered)
     is_json = name.lower().endswith(".json")
-    for error, (line, chunk) in zip(documents.errors, documents.unreadable, strict=True):
-        if _TEMPLATE.search(chunk):
+    for problem, (line, chunk) in zip(documents.errors, documents.unreadable, strict=True):
+        if _is_template(chunk):
             detail = "a template: it cannot be read before it is rendered"
             read.skipped.append(Skipped(name, "helm-template", detail, line))
         elif is_json and not ('"apiVersion"' in chunk and '"kind"' in chunk):
-            read.skipped.append(Skipped(name, "not-kubernetes", f"not readable ({error.message})", line))
+            read.skipped.append(Skipped(name, "not-kubernetes", f"not readable ({problem.message})", line))
         else:
-            read.errors.append(error)
+            read.errors.append(problem)
     for document in documents.documents:
         for found in objects_of(document):
             if isinstance(found, Object):
@@ -87,9 +91,11 @@ def read_bytes(content: bytes, name: str) -> ReadFile:
                 read.errors.append(found)
             else:
                 read.skipped.append(found)
-    if name.rpartition("/")[2] in KUSTOMIZATION_NAMES:
-        # An old kustomization has no apiVersion and kind.
-        read.skipped = [Skipped(name, "kustomization", "a kustomization: it is judged when rendered")]
     if not (read.objects or read.errors or read.skipped):
         read.skipped.append(Skipped(name, "empty", "no document"))
     return read
+
+
+def _is_template(text: str) -> bool:
+    opening = text.find("{{")
+    return opening != -1 and text.find("}}", opening) != -1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from kubeassay.model import Object, ObjectRef, Path, ReadError, Skipped
+from kubeassay.model import Location, Object, ObjectRef, Path, ReadError, Skipped
 from kubeassay.sources.yaml_reader import Document
 
 #: API groups of files that tools read beside manifests, and that no API server ever sees → reason for skipping.
@@ -25,11 +25,31 @@ def objects_of(document: Document) -> Iterator[Object | ReadError | Skipped]:
     if not isinstance(root, dict):
         yield Skipped(file, "not-kubernetes", "a document without apiVersion and kind", document.line)
         return
-    yield from _objects(document, root, (), 0, None)
+    yield from _objects(document, root, (), 0, None, _duplicates_by_object(document))
+
+
+_Duplicates = dict[Path, list[tuple[Path, tuple[Location, ...]]]]
+
+
+def _duplicates_by_object(document: Document) -> _Duplicates:
+    """The duplicate keys by the path of the List member that they are in, at every level of Lists in Lists."""
+    found: _Duplicates = {}
+    for path, places in document.duplicate_keys:
+        size = 0
+        found.setdefault((), []).append((path, places))
+        while size < 2 * _MAX_LIST_DEPTH and path[size : size + 1] == ("items",) and len(path) > size + 2:
+            size += 2
+            found.setdefault(path[:size], []).append((path[size:], places))
+    return found
 
 
 def _objects(
-    document: Document, value: dict[str, Any], prefix: Path, depth: int, list_type: tuple[str, str] | None
+    document: Document,
+    value: dict[str, Any],
+    prefix: Path,
+    depth: int,
+    list_type: tuple[str, str] | None,
+    duplicates: _Duplicates,
 ) -> Iterator[Object | ReadError | Skipped]:
     spans = document.spans
     api_version, kind = value.get("apiVersion"), value.get("kind")
@@ -69,7 +89,7 @@ def _objects(
         for number, member in enumerate(items or ()):
             path: Path = (*prefix, "items", number)
             if isinstance(member, dict):
-                yield from _objects(document, member, path, depth + 1, member_type)
+                yield from _objects(document, member, path, depth + 1, member_type, duplicates)
             else:
                 yield error(("items", number), "a member of a List is not an object")
         return
@@ -82,14 +102,11 @@ def _objects(
         name = f"{generated}*" if isinstance(generated, str) and generated else ""
     if list_type is not None:
         value = {"apiVersion": api_version, "kind": kind, **value} if "kind" not in value else value
-    size = len(prefix)
     yield Object(
         ref=ObjectRef(api_version, kind, namespace if isinstance(namespace, str) and namespace else None, name),
         value=value,
         spans=spans,
         root=document.root,
         prefix=prefix,
-        duplicate_keys=tuple(
-            (path[size:], places) for path, places in document.duplicate_keys if path[:size] == prefix
-        ),
+        duplicate_keys=tuple(duplicates.get(prefix, ())),
     )

@@ -6,30 +6,45 @@ nodes in one walk. Its own constructors and resolvers are not used: see :mod:`ku
 
 from __future__ import annotations
 
+import operator
 import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from operator import sub
+from itertools import chain, islice
 from typing import Any
 
 import yaml
-from yaml.cyaml import CParser
+from yaml._yaml import CParser
 
 from kubeassay.model import Location, Path, ReadError, SpanTable
-from kubeassay.sources.yaml_values import TAG_PREFIX, ScalarError, key_text, resolve_plain, resolve_tagged
+from kubeassay.sources.json_nodes import JsonError, json_nodes
+from kubeassay.sources.yaml_values import TAG_PREFIX, ScalarError, plain_key, resolve_plain, resolve_tagged, tagged_key
 
 #: Nesting beyond this is refused. No Kubernetes schema comes near it, and it keeps every recursion far from its limits.
 MAX_DEPTH = 400
 #: How many values more than the text has characters may come out of aliases. An alias bomb is refused here.
 MAX_ALIASED_VALUES = 100_000
 
+#: How many documents a text may hold. Each costs about a thousand bytes of memory, and four of text.
+MAX_DOCUMENTS = 100_000
+
 _TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 _SEPARATOR = re.compile(r"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
-_YAML_DIRECTIVE = re.compile(r"^%YAML[ \t]+(?P<version>\S+)", re.MULTILINE)
+_YAML_DIRECTIVE = re.compile(r"^%YAML[ \t]", re.MULTILINE)
+#: The non-specific tag, and where one, or a tag in front of a comma, may stand; then how both look at a node's start.
+_BARE_TAG = "!"
+_ODD_TAGS = re.compile(r"(?:^|[\s\[{,:?-])!(?:\s|\Z|(?:[^\s,<!]*!)?[^\s,<!]*,)")
+_PROPERTIES = re.compile(r"(?:&[^\s,\[\]{}]+\s+)?!(?:(?P<bare>\s|\Z)|[^\s,<]*(?P<comma>,))?")
+#: A byte order mark at the start of a line.
+_INNER_BOM = re.compile("(?<=[\n\r\x85\u2028\u2029])\ufeff")
+_PRIVATE_USE = [chr(number) for number in range(0xE000, 0xE200)]
+#: How often a text is mended and read again, and how long it may be for that.
+_MAX_MENDS = 50
+_MAX_MENDED_SIZE = 2**18
 _BRACKETS = re.compile(r"[\[\]{}]")
 #: A block collection opens at an indentation, or behind one of these on the same line (``- - - a``, ``? ? a``).
 _OPENERS = re.compile(r"[-?:][ \t]")
@@ -67,21 +82,19 @@ class _Composer(CParser):
     def __init__(self, text: str) -> None:
         super().__init__(text)
 
-    # An untagged node gets its "implicit" flags as its tag: for a scalar the pair (plain, quoted).
+    # An untagged scalar gets True as its tag when it is plain, False when it is quoted (``implicit`` is the pair of
+    # flags of the scalar event); an untagged collection gets None.
     @staticmethod
     def resolve(kind: Any, value: Any, implicit: Any) -> Any:
-        return implicit
+        return None if value is None else implicit[0]
 
-    @staticmethod
-    def descend_resolver(parent: Any, index: Any) -> None:
-        return None
-
-    @staticmethod
-    def ascend_resolver() -> None:
-        return None
+    # Called around every node, for path resolvers, of which there are none. Two of the cheapest callables that take
+    # the arguments: a Python function here costs a tenth of the whole reading.
+    descend_resolver = operator.is_
+    ascend_resolver = tuple
 
 
-class _Refused(ValueError):
+class _RefusedError(ValueError):
     """A document that is well-formed YAML and still not acceptable. Carries the node's character offset."""
 
     def __init__(self, message: str, offset: int) -> None:
@@ -89,30 +102,72 @@ class _Refused(ValueError):
         self.offset = offset
 
 
-def read_text(text: str, file: str) -> Documents:
+#: What plain scalars were resolved to: most words of a manifest stand in every other one.
+PlainScalars = dict[str, Any]
+_MAX_REMEMBERED = 100_000
+
+
+def read_text(text: str, file: str, remembered: PlainScalars | None = None) -> Documents:
     """Read all documents of a text (without byte-order mark). Never raises for anything that the text may hold.
+
+    ``remembered``, passed to every call of a run, saves resolving the same plain scalars again.
 
     A document that cannot be read costs one error with its line and column; the others are returned.
     """
     line_starts = _line_starts(text)
     astral = _astral_offsets(text)
     found = Documents()
+    plain: PlainScalars = {} if remembered is None else remembered
+    if len(plain) > _MAX_REMEMBERED:
+        plain.clear()
     try:
-        found.documents.extend(_compose(text, 0, file, line_starts, astral))
-    except (yaml.YAMLError, _Refused, RecursionError) as error:
+        found.documents.extend(_compose(text, 0, file, line_starts, astral, plain, _longest_line(text, line_starts)))
+    except (yaml.YAMLError, _RefusedError, RecursionError) as error:
         # Something in the text is wrong. Documents are separate texts to Kubernetes' clients: read each by itself.
-        found.documents.clear()
+        documents = _json_documents(text, 0, file, line_starts, astral, plain)
+        if documents:
+            found.documents = documents
+            return found
         starts = sorted({0, *(match.start() for match in _SEPARATOR.finditer(text))})
         if len(starts) == 1:
             _record(found, error, text, 0, file, line_starts, astral)
             return found
+        found.documents.clear()
+        if len(starts) > MAX_DOCUMENTS:
+            _record(found, error, text, 0, file, line_starts, astral)
+            return found
         for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
             chunk = text[start:end]
+            read: list[Document] = []
             try:
-                found.documents.extend(_compose(chunk, start, file, line_starts, astral))
-            except (yaml.YAMLError, _Refused, RecursionError) as chunk_error:
-                _record(found, chunk_error, chunk, start, file, line_starts, astral)
+                # What was read of a chunk before its error stays.
+                longest = max(map(len, chunk.splitlines()), default=0)
+                for document in _compose(chunk, start, file, line_starts, astral, plain, longest):
+                    read.append(document)
+            except (yaml.YAMLError, _RefusedError, RecursionError) as chunk_error:
+                documents = _json_documents(chunk, start, file, line_starts, astral, plain)
+                if documents:
+                    read = documents
+                else:
+                    _record(found, chunk_error, chunk, start, file, line_starts, astral)
+            found.documents += read
     return found
+
+
+def _json_documents(
+    text: str, offset: int, file: str, line_starts: array[int], astral: array[int], plain: PlainScalars
+) -> list[Document]:
+    """The documents of a text that is JSON and not YAML; none where it is not JSON or begins with no object."""
+    if not text.removeprefix("---").lstrip(" \t\r\n").startswith("{"):
+        return []
+    text = " " * 3 + text[3:] if text.startswith("---") else text
+    try:
+        return [
+            _Builder(text, offset, file, line_starts, astral, plain).document(node)
+            for node in json_nodes(text, MAX_DEPTH)
+        ]
+    except (JsonError, _RefusedError):
+        return []
 
 
 def _record(
@@ -126,7 +181,7 @@ def _record(
 ) -> None:
     spans = SpanTable(file, array("I"), line_starts, astral)
     offset = start
-    if isinstance(error, _Refused):
+    if isinstance(error, _RefusedError):
         offset, message = error.offset, str(error)
     elif isinstance(error, RecursionError):
         message = _TOO_DEEP
@@ -175,39 +230,152 @@ def _astral_offsets(text: str) -> array[int]:
 
 
 def _compose(
-    text: str, offset: int, file: str, line_starts: array[int], astral: array[int]
+    text: str,
+    offset: int,
+    file: str,
+    line_starts: array[int],
+    astral: array[int],
+    plain: PlainScalars,
+    longest_line: int,
 ) -> Iterator[Document]:
-    _refuse_directives(text, offset)
-    _refuse_depth(text, offset, _longest_line(text, line_starts))
-    try:
-        nodes = list(_nodes(text))
-    except yaml.composer.ComposerError as error:
-        if "duplicate anchor" not in str(error.context):
-            raise
-        nodes = list(_nodes_from_events(text))
-    for node in nodes:
-        yield _Builder(text, offset, file, line_starts, astral).document(node)
+    """The documents of a text, up to the first that cannot be read."""
+    refused = _refused_directive(text)
+    if refused is not None:
+        text = text[:refused]
+    _refuse_depth(text, offset, longest_line)
+    mended = _Mended(text)
+    nodes = _nodes
+    read = 0
+    while True:
+        try:
+            for node in islice(nodes(mended), read, None):
+                if read == MAX_DOCUMENTS:
+                    raise _RefusedError(f"more than {MAX_DOCUMENTS:,} documents", node.start_mark.index + offset)
+                yield _Builder(text, offset, file, line_starts, astral, plain).document(node)
+                read += 1
+            break
+        except yaml.composer.ComposerError as error:
+            if "duplicate anchor" not in str(error.context) or nodes is _nodes_from_events:
+                raise
+            nodes = _nodes_from_events
+        except yaml.scanner.ScannerError as error:
+            if not mended.mend(error):
+                raise
+    if refused is not None:
+        raise _RefusedError("found incompatible YAML document: only %YAML 1.1 is accepted", offset + refused)
 
 
-def _nodes(text: str) -> Iterator[Any]:
-    parser = _Composer(text)
+class _Mended:
+    """A text in which what go-yaml reads and libyaml does not is written in characters that both read.
+
+    The text keeps its length, so offsets hold. :meth:`finish` puts the meaning back into the nodes.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        #: Stand-in → what it stands for.
+        self.table: dict[int, str] = {}
+        self._stand_ins: dict[str, str] = {}
+        self._mends = 0
+        if "\ufeff" in text:
+            # libyaml skips the mark at the start of any line, go-yaml has it as a character.
+            self.text = _INNER_BOM.sub(self._inner_mark, text)
+        self._odd_tags = _ODD_TAGS.search(text) is not None
+
+    def _inner_mark(self, match: re.Match[str]) -> str:
+        line = self.text.rfind("\n", 0, match.start() - 1) + 1
+        # At the start of a document go-yaml skips it, too.
+        return match[0] if _SEPARATOR.match(self.text, line) else self._stand_in("\ufeff")
+
+    def _stand_in(self, meaning: str) -> str:
+        if meaning not in self._stand_ins:
+            used = set(self.text).union(self._stand_ins.values())
+            character = next((c for c in _PRIVATE_USE if c not in used), None)
+            if character is None:
+                raise _RefusedError("too many characters of the private use area", 0)
+            self._stand_ins[meaning] = character
+            self.table[ord(character)] = meaning
+        return self._stand_ins[meaning]
+
+    def _replace(self, offset: int, meaning: str) -> None:
+        self.text = self.text[:offset] + self._stand_in(meaning) + self.text[offset + 1 :]
+
+    def mend(self, error: yaml.scanner.ScannerError) -> bool:
+        """Mend the cause of an error. False where it has to stand."""
+        mark: Any = error.problem_mark
+        if mark is None or self._mends >= _MAX_MENDS or len(self.text) > _MAX_MENDED_SIZE:
+            return False
+        self._mends += 1
+        if error.problem == "found unexpected ':'":
+            # [a:] has the item "a:".
+            self._replace(mark.index, ":")
+            return True
+        if error.problem == "found unknown escape character" and self.text[mark.index : mark.index + 2] == "\\'":
+            self._replace(mark.index, "")
+            return True
+        return False
+
+    def finish(self, root: Any) -> Any:
+        """The root node of a document, with the meaning of what was mended, and the tag ``!`` where it stands."""
+        if not (self.table or self._odd_tags):
+            return root
+        seen: set[int] = set()
+        stack = [root]
+        while stack:
+            node = stack.pop()
+            if id(node) in seen:
+                continue
+            seen.add(id(node))
+            if node.__class__ is not _ScalarNode:
+                stack.extend(chain.from_iterable(node.value) if node.__class__ is _MappingNode else node.value)
+                continue
+            if self._odd_tags:
+                self._tag(node)
+            if self.table:
+                node.value = node.value.translate(self.table)
+        return root
+
+    def _tag(self, node: Any) -> None:
+        match = _PROPERTIES.match(self.text, node.start_mark.index)
+        if match is None:
+            return
+        if match["comma"] and not node.value:
+            # libyaml ends the tag at the comma, go-yaml makes the comma a part of it.
+            raise yaml.scanner.ScannerError(None, None, "a tag followed by a comma is ambiguous", node.start_mark)
+        if match["bare"] is not None and node.tag is True:
+            # A string; the parser reports it as untagged.
+            node.tag = _BARE_TAG
+
+
+def _nodes(mended: _Mended) -> Iterator[Any]:
+    parser = _Composer(mended.text)
     try:
         while parser.check_node():
-            yield parser.get_node()
+            yield mended.finish(parser.get_node())
     finally:
         parser.dispose()
 
 
-def _refuse_directives(text: str, offset: int) -> None:
-    if "%YAML" not in text:
-        return
-    for match in _YAML_DIRECTIVE.finditer(text):
-        if match["version"] != "1.1":
-            raise _Refused("found incompatible YAML document: only %YAML 1.1 is accepted", offset + match.start())
+def _refused_directive(text: str) -> int | None:
+    """The offset of the first document with a directive that Kubernetes' clients refuse."""
+    if _YAML_DIRECTIVE.search(text) is None:
+        return None
+    parser = _Composer(text)
+    try:
+        while parser.check_event():
+            event: Any = parser.get_event()
+            if isinstance(event, yaml.DocumentStartEvent) and event.version not in (None, (1, 1)):
+                mark: Any = event.start_mark
+                return int(mark.index)
+    except yaml.YAMLError:
+        pass  # the same error comes again, with its place, when the documents are read
+    finally:
+        parser.dispose()
+    return None
 
 
 def _longest_line(text: str, line_starts: array[int]) -> int:
-    return max(len(text) - line_starts[-1], max(map(sub, line_starts[1:], line_starts), default=0))
+    return max(len(text) - line_starts[-1], max(map(operator.sub, line_starts[1:], line_starts), default=0))
 
 
 def _may_be_deep(text: str, longest_line: int) -> bool:
@@ -227,9 +395,7 @@ def _may_be_deep(text: str, longest_line: int) -> bool:
     if longest_line <= part:
         return False
     return any(
-        not line[:part].strip() or len(_OPENERS.findall(line)) > part
-        for line in text.splitlines()
-        if len(line) > part
+        not line[:part].strip() or len(_OPENERS.findall(line)) > part for line in text.splitlines() if len(line) > part
     )
 
 
@@ -243,46 +409,48 @@ def _refuse_depth(text: str, offset: int, longest_line: int) -> None:
     parser = _Composer(text)
     try:
         while parser.check_event():
-            event = parser.get_event()
+            event: Any = parser.get_event()
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
                 if depth > MAX_DEPTH:
-                    raise _Refused(_TOO_DEEP, offset + event.start_mark.index)
+                    mark: Any = event.start_mark
+                    raise _RefusedError(_TOO_DEEP, offset + mark.index)
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
     finally:
         parser.dispose()
 
 
-def _nodes_from_events(text: str) -> Iterator[Any]:
+def _nodes_from_events(mended: _Mended) -> Iterator[Any]:
     """The root node of each document, composed from events: what the C composer does, but with anchors that may be
     defined again (it refuses them; YAML and Kubernetes' clients let the later definition hold)."""
-    parser = _Composer(text)
+    parser = _Composer(mended.text)
     try:
         anchors: dict[str, Any] = {}
         stack: list[Any] = []
         while parser.check_event():
-            event = parser.get_event()
+            event: Any = parser.get_event()
             if isinstance(event, yaml.DocumentStartEvent):
                 anchors = {}
                 continue
             node: Any
             if isinstance(event, yaml.AliasEvent):
                 if event.anchor not in anchors:
-                    raise yaml.composer.ComposerError(None, None, "found undefined alias", event.start_mark)
+                    mark: Any = event.start_mark
+                    raise yaml.composer.ComposerError(None, None, "found undefined alias", mark)
                 node = anchors[event.anchor]
             elif isinstance(event, yaml.ScalarEvent):
-                tag = event.implicit if event.tag in (None, "!") else event.tag
-                node = yaml.ScalarNode(tag, event.value, event.start_mark, event.end_mark, event.style)
+                tag = event.implicit[0] if event.tag is None else event.tag
+                node = _ScalarNode(tag, event.value, event.start_mark, event.end_mark, event.style)
             elif isinstance(event, yaml.MappingStartEvent):
-                node = yaml.MappingNode(event.tag, [], event.start_mark, None, event.flow_style)
+                node = _MappingNode(event.tag, [], event.start_mark, None, event.flow_style)
             elif isinstance(event, yaml.SequenceStartEvent):
-                node = yaml.SequenceNode(event.tag, [], event.start_mark, None, event.flow_style)
+                node = _SequenceNode(event.tag, [], event.start_mark, None, event.flow_style)
             elif isinstance(event, yaml.CollectionEndEvent):
                 node, pending = stack.pop()
                 node.end_mark = event.end_mark
                 if not stack:
-                    yield node
+                    yield mended.finish(node)
                 continue
             else:
                 continue
@@ -299,16 +467,15 @@ def _nodes_from_events(text: str) -> Iterator[Any]:
             if isinstance(event, yaml.CollectionStartEvent):
                 stack.append((node, []))
             elif not stack:
-                yield node
+                yield mended.finish(node)
     finally:
         parser.dispose()
 
 
 _MISSING = object()
-#: The tag that the composer gives an untagged plain scalar: its "implicit" flags.
-_PLAIN = (True, False)
-_ScalarNode = yaml.ScalarNode
-_MappingNode = yaml.MappingNode
+_ScalarNode: Any = yaml.ScalarNode
+_MappingNode: Any = yaml.MappingNode
+_SequenceNode: Any = yaml.SequenceNode
 
 
 def _offsets(nodes: list[Any], shift: int) -> array[int]:
@@ -320,19 +487,17 @@ def _offsets(nodes: list[Any], shift: int) -> array[int]:
         if key is value:
             made.extend((start, start, start, value.end_mark.index + shift))
         else:
-            made.extend(
-                (key.start_mark.index + shift, key.end_mark.index + shift, start, value.end_mark.index + shift)
-            )
+            made.extend((key.start_mark.index + shift, key.end_mark.index + shift, start, value.end_mark.index + shift))
     return made
 
 
 class _Builder:
     """Builds the value of one document from its nodes, and notes the nodes in the order of the value tree."""
 
-    __slots__ = ("budget", "duplicates", "nodes", "offset", "plain", "spans")
+    __slots__ = ("budget", "careful", "duplicates", "nodes", "offset", "plain", "size", "spans")
 
     def __init__(
-        self, text: str, offset: int, file: str, line_starts: array[int], astral: array[int]
+        self, text: str, offset: int, file: str, line_starts: array[int], astral: array[int], plain: PlainScalars
     ) -> None:
         self.offset = offset
         #: Pairs (key node, value node) in pre-order; a value without a key stands for both.
@@ -340,12 +505,23 @@ class _Builder:
         # Not a method of the builder: a reference cycle would keep all nodes alive.
         self.spans = SpanTable(file, partial(_offsets, self.nodes, offset), line_starts, astral)
         self.duplicates: list[tuple[Path, tuple[Location, ...]]] = []
-        self.plain: dict[str, Any] = {}
-        self.budget = len(text) + MAX_ALIASED_VALUES
+        self.plain = plain
+        self.size = len(text)
+        self.budget = self.size + MAX_ALIASED_VALUES
+        #: Look for duplicate keys before any value is built.
+        self.careful = False
 
     def document(self, node: Any) -> Document:
         self.nodes += (node, node)
-        root = self.scalar(node) if node.__class__ is _ScalarNode else self.value(node, (), 1)
+        try:
+            root = self.scalar(node) if node.__class__ is _ScalarNode else self.value(node, (), 1)
+        except _RefusedError:
+            # A later duplicate of a key may replace the value that is refused.
+            del self.nodes[2:]
+            self.duplicates.clear()
+            self.careful = True
+            self.budget = self.size + MAX_ALIASED_VALUES
+            root = self.scalar(node) if node.__class__ is _ScalarNode else self.value(node, (), 1)
         line = self.spans.position(node.start_mark.index + self.offset)[0]
         return Document(root, self.spans, tuple(self.duplicates), line)
 
@@ -353,20 +529,20 @@ class _Builder:
         tag = node.tag
         text: str = node.value
         try:
-            if tag.__class__ is tuple:
-                return resolve_plain(text) if tag[0] else text
-            return resolve_tagged(tag, text)
+            if tag is True:
+                return resolve_plain(text)
+            return text if tag is False else resolve_tagged(tag, text)
         except ScalarError as error:
-            raise _Refused(str(error), node.start_mark.index + self.offset) from None
+            raise _RefusedError(str(error), node.start_mark.index + self.offset) from None
 
     def value(self, node: Any, path: Path, depth: int) -> Any:
         """The value of a collection; its descendants are noted in the order of the value tree."""
         if depth > MAX_DEPTH:
-            raise _Refused(f"{_TOO_DEEP}, or an anchor that contains itself", node.start_mark.index + self.offset)
+            raise _RefusedError(f"{_TOO_DEEP}, or an anchor that contains itself", node.start_mark.index + self.offset)
         items = node.value
         self.budget -= len(items)
         if self.budget < 0:
-            raise _Refused("aliases expand to too many values", node.start_mark.index + self.offset)
+            raise _RefusedError("aliases expand to too many values", node.start_mark.index + self.offset)
         nodes = self.nodes
         append = nodes.append
         plain = self.plain
@@ -376,14 +552,16 @@ class _Builder:
                 append(child)
                 append(child)
                 if child.__class__ is _ScalarNode:
-                    values.append(self.scalar(child))
+                    values.append(child.value if child.tag is False else self.scalar(child))
                 else:
                     values.append(self.value(child, (*path, number), depth + 1))
             return values
+        if self.careful:
+            return self.reordered(node, path, depth)
         mapping: dict[str, Any] = {}
         mark = len(nodes)
         for key_node, child in items:
-            key: Any = plain.get(key_node.value, _MISSING) if key_node.tag == _PLAIN else _MISSING
+            key: Any = plain.get(key_node.value, _MISSING) if key_node.tag is True else _MISSING
             if key.__class__ is not str:
                 key = self.key(key_node)
             if key is None or key in mapping:
@@ -393,14 +571,16 @@ class _Builder:
             append(key_node)
             append(child)
             if child.__class__ is _ScalarNode:
-                if child.tag == _PLAIN:
+                if child.tag is True:
                     text = child.value
                     value = plain.get(text, _MISSING)
                     if value is _MISSING:
-                        value = plain[text] = self.scalar(child)
+                        value = self.scalar(child)
+                        if text != "<<":  # which is a merge where it is a key
+                            plain[text] = value
                     mapping[key] = value
                 else:
-                    mapping[key] = self.scalar(child)
+                    mapping[key] = child.value if child.tag is False else self.scalar(child)
             else:
                 mapping[key] = self.value(child, (*path, key), depth + 1)
         return mapping
@@ -421,17 +601,19 @@ class _Builder:
     def key(self, node: Any) -> str | None:
         """The text of a key; None for a merge key. Plain keys are remembered, so that equal ones share one string."""
         if node.__class__ is not _ScalarNode:
-            raise _Refused("a mapping key must be a scalar", node.start_mark.index + self.offset)
-        tag = node.tag
-        if node.value == "<<" and (tag == _PLAIN or tag == TAG_PREFIX + "merge"):
+            raise _RefusedError("a mapping key must be a scalar", node.start_mark.index + self.offset)
+        tag, text = node.tag, node.value
+        if text == "<<" and tag in (True, _BARE_TAG, TAG_PREFIX + "merge"):
             return None
-        scalar = self.scalar(node)
-        if tag == _PLAIN:
-            self.plain[node.value] = scalar
         try:
-            return key_text(scalar)
+            if tag is not True:
+                return text if tag is False else tagged_key(tag, text)
+            key, is_string = plain_key(text)
+            if is_string:
+                self.plain[text] = key
+            return key
         except ScalarError as error:
-            raise _Refused(str(error), node.start_mark.index + self.offset) from None
+            raise _RefusedError(str(error), node.start_mark.index + self.offset) from None
 
     def entries(self, node: Any, path: Path, depth: int) -> dict[str, tuple[Any, Any]]:
         """The entries of a mapping that hold, merges applied: key → (key node, value node).
@@ -457,10 +639,10 @@ class _Builder:
 
     def merged(self, node: Any, path: Path, depth: int) -> dict[str, tuple[Any, Any]]:
         if depth > MAX_DEPTH:
-            raise _Refused("an anchor that contains itself", node.start_mark.index + self.offset)
+            raise _RefusedError("an anchor that contains itself", node.start_mark.index + self.offset)
         self.budget -= 1
         if self.budget < 0:
-            raise _Refused("aliases expand to too many values", node.start_mark.index + self.offset)
+            raise _RefusedError("aliases expand to too many values", node.start_mark.index + self.offset)
         if node.__class__ is _MappingNode:
             entries = self.entries(node, path, depth + 1)
             self.budget -= len(entries)
@@ -474,7 +656,7 @@ class _Builder:
                 merged.update(self.merged(member, path, depth + 1))
             else:
                 return merged
-        raise _Refused("<< merges a mapping or a list of mappings", node.start_mark.index + self.offset)
+        raise _RefusedError("<< merges a mapping or a list of mappings", node.start_mark.index + self.offset)
 
     def duplicate(self, path: Path, key: str, earlier: Any, later: Any) -> None:
         locations = tuple(
