@@ -11,7 +11,7 @@ import yaml
 
 from kubeassay.analysis.workloads import pod_templates
 from kubeassay.checks import registry
-from kubeassay.checks.check import CheckFunction, ContainerSubject, Context, Passed, Violation
+from kubeassay.checks.check import CheckFunction, ContainerSubject, Context, NotApplicable, Violation
 from kubeassay.content import folder
 from kubeassay.model import NEWEST_KNOWN, Inventory, KubernetesVersion, Object, ObjectRef, SpanTable, format_path
 
@@ -49,7 +49,8 @@ def run(rule: str, *inputs: Object, minor: int = NEWEST_KNOWN.minor, **parameter
         return []
     defaults = {name: parameter.get("default") for name, parameter in spec.get("parameters", {}).items()}
     assert set(parameters) <= set(defaults)
-    context = Context(version, {**defaults, **parameters})
+    joined = Inventory(obj for obj in inputs if obj.ref.kind in spec.get("context", ()))
+    context = Context(version, {**defaults, **parameters}, joined)
     return list(_violations(spec["subject"], function, context, inputs))
 
 
@@ -69,7 +70,7 @@ def _violations(
                 subjects += [ContainerSubject(container, template) for container in template.containers]
     for one in subjects:
         for violation in function(one, context):
-            if isinstance(violation, Passed):
+            if isinstance(violation, NotApplicable):
                 continue
             assert isinstance(violation, Violation)
             yield violation

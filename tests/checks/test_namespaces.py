@@ -106,7 +106,6 @@ def test_refused_workloads(
     assert {".".join(map(str, v.path)).replace(".0", "[0]") for v in violations} == found
     assert len(violations) == len(found)
     for violation in violations:
-        assert violation.obj is web
         assert violation.related[0][2] == ("metadata", "labels", f"{PREFIX}enforce")
 
 

@@ -106,6 +106,7 @@ rules = st.builds(
     message_expression=st.none() | texts,
     field=st.none() | texts,
     needs=_tuples(texts),
+    context=_tuples(texts),
     parameters=_tuples(st.builds(Parameter, texts, texts, json_values, texts), 1),
     fix=st.dictionaries(texts, json_values, max_size=1),
     overrides=_tuples(ids),

@@ -18,12 +18,13 @@ first, the rule does not apply. The subject is what the rule file's ``subject`` 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from kubeassay.analysis.workloads import Container, PodTemplate
-from kubeassay.model import KubernetesVersion, Object, Path
+from kubeassay.model import Inventory, KubernetesVersion, Object, Path
 
 
 class ContainerSubject(NamedTuple):
@@ -35,10 +36,12 @@ class ContainerSubject(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a check may know besides its subject: the judged Kubernetes version, and the rule's parameters (all set)."""
+    """What a check may know besides its subject: the judged Kubernetes version, the rule's parameters (all set), and
+    the objects of the kinds that the rule names as its ``context``, from all files."""
 
     kubernetes_version: KubernetesVersion
     parameters: Mapping[str, Any]
+    inventory: Inventory = dataclasses.field(default_factory=Inventory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,12 @@ class Passed:
     obj: Object
 
 
-CheckFunction = Callable[[Any, Context], Iterable["Violation | NotJudged | Passed"]]
+@dataclass(frozen=True, slots=True)
+class NotApplicable:
+    """What a check yields when its rule says nothing about the subject: neither a failure nor a pass."""
+
+
+CheckFunction = Callable[[Any, Context], Iterable["Violation | NotJudged | NotApplicable | Passed"]]
 _F = TypeVar("_F", bound=CheckFunction)
 
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import NamedTuple
 
-from kubeassay.analysis.workloads import PodTemplate, pod_templates
+from kubeassay.analysis.workloads import PodTemplate
 from kubeassay.checks import pod_security_baseline, pod_security_restricted
-from kubeassay.checks.check import CheckFunction, ContainerSubject, Context, Passed, Violation, check
+from kubeassay.checks.check import CheckFunction, ContainerSubject, Context, NotApplicable, Violation, check
 from kubeassay.checks.pod_security_common import mapping
 from kubeassay.checks.registry import Registry, at_version, collect
 from kubeassay.model import Inventory, KubernetesVersion, Object
@@ -135,44 +135,42 @@ def _level_checks(level: str, version: KubernetesVersion) -> tuple[_LevelCheck, 
     return tuple(found.values())
 
 
+def _levels(inventory: Inventory, judged: KubernetesVersion) -> Mapping[str, tuple[Object, str, KubernetesVersion]]:
+    """The namespaces of the inputs that enforce more than privileged: name → (Namespace, level, version)."""
+    key = ("enforced", judged)
+    found: dict[str, tuple[Object, str, KubernetesVersion]] | None = inventory.facts.get(key)
+    if found is None:
+        found = inventory.facts[key] = {}
+        for namespace in inventory.of_kind("Namespace", ""):
+            standard = enforced(namespace, judged)
+            if standard is not None and standard[0] != "privileged":
+                found[namespace.ref.name] = (namespace, *standard)
+    return found
+
+
 @check("namespace-workloads-refused")
-def namespace_workloads_refused(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
-    """Workloads of the inputs that name one of the inputs' namespaces. Exemptions of the cluster are not known."""
-    levels: dict[str, tuple[Object, str, KubernetesVersion]] = {}
-    for namespace in inventory.of_kind("Namespace", ""):
-        standard = enforced(namespace, context.kubernetes_version)
-        if standard is not None and standard[0] != "privileged":
-            levels[namespace.ref.name] = (namespace, *standard)
-    if not levels:
+def namespace_workloads_refused(pod: PodTemplate, context: Context) -> Iterator[Violation | NotApplicable]:
+    """Pods whose namespace is among the inputs. Exemptions of the cluster are not known, nor what an operator makes of
+    a custom resource's template."""
+    found = _levels(context.inventory, context.kubernetes_version).get(pod.obj.ref.namespace or "")
+    if found is None or not pod.built_in:
+        yield NotApplicable()
         return
-    for obj in inventory:
-        found = levels.get(obj.ref.namespace or "")
-        if found is None:
-            continue
-        namespace, level, version = found
-        at = Context(version, {})
-        # What an operator makes of a custom resource's template is not known.
-        pods = [pod for pod in pod_templates(obj) if pod.built_in]
-        refused = False
-        for pod in pods:
-            for violation in _violations(pod, level, version, at):
-                yield Violation(
-                    violation.path,
-                    f"namespace {namespace.ref.name} enforces {level} and refuses the pods: {violation.message}",
-                    container=violation.container,
-                    base=violation.base,
-                    obj=obj,
-                    related=(
-                        (
-                            f"Namespace {namespace.ref.name} enforces {level}",
-                            namespace,
-                            ("metadata", "labels", f"{_PREFIX}enforce"),
-                        ),
-                    ),
-                )
-                refused = True
-        if pods and not refused:
-            yield Passed(obj)
+    namespace, level, version = found
+    for violation in _violations(pod, level, version, Context(version, {})):
+        yield Violation(
+            violation.path,
+            f"namespace {namespace.ref.name} enforces {level} and refuses the pods: {violation.message}",
+            container=violation.container,
+            base=violation.base,
+            related=(
+                (
+                    f"Namespace {namespace.ref.name} enforces {level}",
+                    namespace,
+                    ("metadata", "labels", f"{_PREFIX}enforce"),
+                ),
+            ),
+        )
 
 
 def _violations(pod: PodTemplate, level: str, version: KubernetesVersion, context: Context) -> Iterator[Violation]:

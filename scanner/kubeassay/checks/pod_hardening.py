@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import Any
 
 from kubeassay.analysis.quantity import parse_quantity
-from kubeassay.analysis.workloads import Container, PodTemplate, pod_templates
-from kubeassay.checks.check import ContainerSubject, Context, Passed, Violation, check
+from kubeassay.analysis.workloads import Container, PodTemplate
+from kubeassay.checks.check import ContainerSubject, Context, Violation, check
 from kubeassay.checks.pod_security_common import items, mapping, string
 from kubeassay.model import Inventory, Object, Path
 
@@ -32,35 +32,32 @@ def service_account_name(pod: PodTemplate) -> str:
     return name if isinstance(name, str) and name else "default"
 
 
+def _accounts(inventory: Inventory) -> Mapping[tuple[str | None, str], Object]:
+    found: dict[tuple[str | None, str], Object] | None = inventory.facts.get("accounts")
+    if found is None:
+        found = inventory.facts["accounts"] = {
+            (obj.ref.namespace, obj.ref.name): obj for obj in inventory.of_kind("ServiceAccount", "")
+        }
+    return found
+
+
 @check("service-account-token-automount")
-def service_account_token_automount(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+def service_account_token_automount(pod: PodTemplate, context: Context) -> Iterable[Violation]:
     """The pod's own setting wins over its account's; without either the token is mounted."""
-    accounts: dict[tuple[str | None, str], Object] = {
-        (obj.ref.namespace, obj.ref.name): obj for obj in inventory.of_kind("ServiceAccount", "")
-    }
-    for obj in inventory:
-        for pod in pod_templates(obj):
-            value = pod.spec.get("automountServiceAccountToken")
-            if value is False:
-                yield Passed(obj)
-                continue
-            name = service_account_name(pod)
-            account = accounts.get((obj.ref.namespace, name))
-            setting = None if account is None else account.value.get("automountServiceAccountToken")
-            if value is None and setting is False:
-                yield Passed(obj)
-                continue
-            related: tuple[tuple[str, Object, Path], ...] = ()
-            if account is not None and value is None:
-                said = "asks for it" if setting is True else "does not disable it"
-                related = ((f"ServiceAccount {name} {said}", account, ("automountServiceAccountToken",)),)
-            yield Violation(
-                (*pod.spec_path, "automountServiceAccountToken"),
-                f"pod mounts the token of ServiceAccount {name}",
-                base=pod.spec_path,
-                obj=obj,
-                related=related,
-            )
+    value = pod.spec.get("automountServiceAccountToken")
+    if value is False:
+        return ()
+    name = service_account_name(pod)
+    account = _accounts(context.inventory).get((pod.obj.ref.namespace, name))
+    setting = None if account is None else account.value.get("automountServiceAccountToken")
+    if value is None and setting is False:
+        return ()
+    related: tuple[tuple[str, Object, Path], ...] = ()
+    if account is not None and value is None:
+        said = "asks for it" if setting is True else "does not disable it"
+        related = ((f"ServiceAccount {name} {said}", account, ("automountServiceAccountToken",)),)
+    path = (*pod.spec_path, "automountServiceAccountToken")
+    return (Violation(path, f"pod mounts the token of ServiceAccount {name}", related=related),)
 
 
 @check("default-service-account")

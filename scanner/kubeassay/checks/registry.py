@@ -1,4 +1,4 @@
-"""The one registry of Python checks: rule id → versions of its check. Filled by looking, never by import side effects."""
+"""The one registry of Python checks: rule id → versions of its check. Filled by looking, not by import side effects."""
 
 from __future__ import annotations
 

@@ -34,10 +34,7 @@ def report(
 ) -> int:
     """Render the JSON result of an earlier scan in another format (- for standard input)."""
     try:
-        if file == "-":
-            content = sys.stdin.buffer.read()
-        else:
-            content = Path(file).read_bytes()
+        content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         result = from_json(content)
     except OSError as error:
         raise click.UsageError(f"{file}: cannot be read: {error.strerror}", ctx) from None

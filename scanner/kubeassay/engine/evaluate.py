@@ -10,15 +10,16 @@ import datetime
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from kubeassay import __version__
 from kubeassay.analysis.fields import FieldProblem, check_pod_spec, problems_of, without
 from kubeassay.analysis.kinds import unknown_kind
 from kubeassay.analysis.workloads import TEMPLATE_PATHS, PodTemplate, pod_templates
-from kubeassay.checks.check import ContainerSubject, NotJudged, Passed, Violation
+from kubeassay.checks.check import ContainerSubject, NotApplicable, NotJudged, Passed, Violation
 from kubeassay.engine.findings import SourceText, make_finding
-from kubeassay.engine.plan import ActiveRule, Plan, rules_of
+from kubeassay.engine.plan import ActiveRule, Matcher, Plan, rules_of
 from kubeassay.model import (
     SEVERITIES,
     ControlSummary,
@@ -30,6 +31,7 @@ from kubeassay.model import (
     ReadError,
     Result,
     Skipped,
+    Subject,
     Summary,
     Target,
     format_path,
@@ -51,7 +53,7 @@ class Partial:
     not_evaluated: list[NotEvaluated] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
-    #: Objects that inventory rules need.
+    #: Objects that rules on the inventory need, and that other rules judge their subjects by.
     kept: list[Object] = field(default_factory=list)
     objects: int = 0
     files: int = 0
@@ -70,33 +72,83 @@ class Partial:
                 own[number] += count
 
 
+class _Rules:
+    """The rules of a plan by subject: those that need nothing but their subject, or those that need other objects."""
+
+    __slots__ = ("containers", "namespaces", "objects", "pods", "workloads")
+
+    def __init__(self, plan: Plan, *, joined: bool) -> None:
+        def of(subject: Subject) -> tuple[tuple[ActiveRule, Matcher], ...]:
+            return tuple(pair for pair in plan.of_subject(subject) if bool(pair[0].rule.context) == joined)
+
+        self.objects = of("object")
+        self.workloads = of("workload")
+        self.namespaces = of("namespace")
+        self.pods = of("pod")
+        self.containers = of("container")
+
+    def __bool__(self) -> bool:
+        return bool(self.objects or self.workloads or self.namespaces or self.pods or self.containers)
+
+
+#: Finds an object again by its file and its number in it, with its places and the file's text.
+Reread = Callable[[str, int], tuple[Object, SourceText]]
+
+
 class Evaluation:
-    """Evaluates one plan, object by object, into a :class:`Partial`."""
+    """Evaluates one plan, object by object, into a :class:`Partial`.
+
+    First every file (:meth:`file`), with the rules that need nothing but their subject. Then, with the objects of all
+    files that rules name as their context, the rules that do (:meth:`join`). Last, where everything is together, the
+    rules on the inventory (:meth:`inventory`).
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         count = len(plan.rules)
         self.partial = Partial(passed=[0] * count, not_judged=[0] * count)
         self._passed, self._not_evaluated = self.partial.passed, self.partial.not_judged
-        self._object_rules = plan.of_subject("object")
-        self._workload_rules = plan.of_subject("workload")
-        self._namespace_rules = plan.of_subject("namespace")
-        self._pod_rules = plan.of_subject("pod")
-        self._container_rules = plan.of_subject("container")
-        self._needed = frozenset(kind for active, _ in plan.of_subject("inventory") for kind in active.rule.needs)
-        self._keep_all = any(not active.rule.needs for active, _ in plan.of_subject("inventory"))
+        self._local = _Rules(plan, joined=False)
+        self._joined = _Rules(plan, joined=True)
+        inventory_rules = plan.of_subject("inventory")
+        self._needed = frozenset(
+            {kind for active, _ in inventory_rules for kind in active.rule.needs}
+            | {kind for active in plan.rules for kind in active.rule.context}
+        )
+        self._keep_all = any(not active.rule.needs for active, _ in inventory_rules)
+        #: What :meth:`join` judges: (file, number of the object in it, the object without its places, whether valid).
+        self._waiting: list[tuple[str, int, Object, bool]] = []
+        #: While joining: finds the judged object again, with its places.
+        self._again: Callable[[], tuple[Object, SourceText]] | None = None
+
+    @property
+    def joins(self) -> bool:
+        """Whether :meth:`join` has anything to do."""
+        return bool(self._joined)
+
+    def take(self) -> Partial:
+        """What was evaluated so far; what follows begins with nothing."""
+        taken = self.partial
+        count = len(self.plan.rules)
+        self.partial = Partial(passed=[0] * count, not_judged=[0] * count)
+        self._passed, self._not_evaluated = self.partial.passed, self.partial.not_judged
+        return taken
 
     def file(self, objects: Iterable[Object], source: SourceText) -> None:
         """Evaluate the objects of one file."""
         start = len(self.partial.findings)
         self.partial.files += 1
-        for obj in objects:
+        for number, obj in enumerate(objects):
             self.partial.objects += 1
-            judged = self.object(obj, source)
-            if judged is not None:
+            judged, templates, valid = self._understood(obj)
+            self._rules_on(self._local, obj, judged, templates, source, valid)
+            kind = obj.ref.kind
+            if self._keep_all or kind in self._needed or (templates and "Workload" in self._needed):
                 # Computed now: the nodes that it is computed from can go.
                 _ = judged.spans.offsets
                 self.partial.kept.append(judged)
+            if self._joined and (templates or self._joined.objects or self._joined.namespaces):
+                self._waiting.append((obj.file, number, judged.without_places(), valid))
         self._hash_lines(start, source)
 
     def _hash_lines(self, start: int, source: SourceText) -> None:
@@ -108,12 +160,25 @@ class Evaluation:
             finding = findings[number]
             findings[number] = replace(finding, line_hash=source.line_hash(finding.location.start_line))
 
-    def object(self, obj: Object, source: SourceText | None) -> Object | None:
-        """Evaluate all rules on one object and what it holds. Returns the object, without its mistyped values, where
-        rules on the inventory need it."""
+    def join(self, context: Iterable[Object], reread: Reread) -> None:
+        """Evaluate the rules that judge their subjects by other objects (``context``, of all files)."""
+        everything = Inventory(context)
+        rules = _Rules(_with_context(self.plan, everything), joined=True)
+        for file, number, obj, valid in self._waiting:
+            start = len(self.partial.findings)
+            # Most subjects comply: the object's places are looked up only for one that does not.
+            self._again = partial(reread, file, number)
+            self._rules_on(rules, obj, obj, pod_templates(obj, self.plan.pod_template_paths), None, valid)
+            if len(self.partial.findings) > start:
+                self._hash_lines(start, reread(file, number)[1])
+        self._again = None
+        self._waiting.clear()
+
+    def _understood(self, obj: Object) -> tuple[Object, tuple[PodTemplate, ...], bool]:
+        """An object without its mistyped values, its pod templates, and whether it was understood as a whole. What was
+        not is said."""
         kind = obj.ref.kind
-        known_kind = unknown_kind(obj.ref.api_version, kind) is None
-        if not known_kind:
+        if unknown_kind(obj.ref.api_version, kind) is not None:
             self.partial.not_evaluated.append(
                 NotEvaluated(
                     "unknown-kind",
@@ -122,21 +187,13 @@ class Evaluation:
                     file=obj.file,
                 )
             )
-        for active, matcher in self._object_rules:
-            if (not active.rule.needs or kind in active.rule.needs) and matcher.object(obj.ref, obj.value):
-                self._run(active, obj, obj, (), source, True)
-        if kind == "Namespace" and obj.ref.group == "":
-            for active, matcher in self._namespace_rules:
-                if matcher.object(obj.ref, obj.value):
-                    self._run(active, obj, obj, (), source, True)
         problems = self._type_problems(obj)
         judged = obj.with_value(without(obj.value, problems)) if problems else obj
         templates = pod_templates(judged, self.plan.pod_template_paths)
-        if not templates:
-            if (obj.ref.group, kind) in TEMPLATE_PATHS:
+        if (obj.ref.group, kind) in TEMPLATE_PATHS:
+            if not templates:
                 self._no_template(obj)
-            return judged if self._keep_all or kind in self._needed else None
-        if (obj.ref.group, kind) not in TEMPLATE_PATHS:
+        elif templates:
             problems = [
                 problem
                 for template in templates
@@ -145,29 +202,52 @@ class Evaluation:
             if problems:
                 judged = obj.with_value(without(obj.value, problems))
                 templates = pod_templates(judged, self.plan.pod_template_paths)
-        if problems:
+        if problems and templates:
             self._say_invalid(obj, problems)
-        valid = not problems
-        for active, matcher in self._workload_rules:
-            if matcher.object(obj.ref, obj.value):
+        return judged, templates, not problems
+
+    def _rules_on(
+        self,
+        rules: _Rules,
+        obj: Object,
+        judged: Object,
+        templates: tuple[PodTemplate, ...],
+        source: SourceText | None,
+        valid: bool,
+    ) -> None:
+        ref, value = obj.ref, obj.value
+        for active, matcher in rules.objects:
+            if (not active.rule.needs or ref.kind in active.rule.needs) and matcher.object(ref, value):
+                self._run(active, obj, obj, (), source, True)
+        if ref.kind == "Namespace" and ref.group == "":
+            for active, matcher in rules.namespaces:
+                if matcher.object(ref, value):
+                    self._run(active, obj, obj, (), source, True)
+        if not templates:
+            return
+        for active, matcher in rules.workloads:
+            if matcher.object(ref, value):
                 self._run(active, obj, judged, (), source, valid)
         for template in templates:
-            self._template(obj, template, source, valid)
-        return judged if self._keep_all or kind in self._needed or "Workload" in self._needed else None
+            self._template(rules, obj, template, source, valid)
 
     def _type_problems(self, obj: Object) -> list[FieldProblem]:
         return [p for p in problems_of(obj, self.plan.version.minor) if p.kind == "mistyped"]
 
-    def _template(self, obj: Object, template: PodTemplate, source: SourceText | None, valid: bool) -> None:
+    def _template(
+        self, rules: _Rules, obj: Object, template: PodTemplate, source: SourceText | None, valid: bool
+    ) -> None:
         spoken: dict[str, set[Path]] = {}
         ref, value = obj.ref, obj.value
-        for active, matcher in self._pod_rules:
+        for active, matcher in rules.pods:
             if matcher.everything or matcher.object(ref, value):
                 self._run(active, obj, template, template.spec_path, source, valid, spoken)
-        rules = [pair for pair in self._container_rules if pair[1].everything or pair[1].object(ref, value)]
+        on_containers = [pair for pair in rules.containers if pair[1].everything or pair[1].object(ref, value)]
+        if not on_containers:
+            return
         for container in template.containers:
             subject = ContainerSubject(container, template)
-            for active, matcher in rules:
+            for active, matcher in on_containers:
                 if matcher.everything or matcher.container(container.name):
                     self._run(active, obj, subject, container.path, source, valid, spoken)
 
@@ -201,8 +281,9 @@ class Evaluation:
             if isinstance(violation, NotJudged):
                 self._not_judged(active, violation, obj)
                 continue
-            if isinstance(violation, Passed):
-                raise TypeError(f"the check of {active.rule.id} yields Passed for a subject that is not the inventory")
+            if not isinstance(violation, Violation):
+                # NotApplicable; Passed is for the inventory alone, and says nothing new here.
+                continue
             if spoken is not None:
                 if active.yields_to and any(violation.path in spoken.get(i, ()) for i in active.yields_to):
                     continue
@@ -226,6 +307,8 @@ class Evaluation:
     def _found(
         self, active: ActiveRule, obj: Object, violation: Violation, source: SourceText | None, base: Path
     ) -> None:
+        if self._again is not None:
+            obj, source = self._again()
         finding = make_finding(active, obj, violation, source, base)
         for exception, matcher in self.plan.exceptions:
             if (
@@ -251,6 +334,8 @@ class Evaluation:
         outcome: Any,
         reason: str | None,
     ) -> None:
+        if self._again is not None:
+            obj, _ = self._again()
         container = subject.container.name if isinstance(subject, ContainerSubject) else None
         violation = Violation(path=base, message=active.rule.title, container=container)
         self.partial.findings.append(make_finding(active, obj, violation, None, base, outcome=outcome, reason=reason))
@@ -305,7 +390,7 @@ class Evaluation:
             )
         )
 
-    def inventory(self, texts: Callable[[str], SourceText | None]) -> None:
+    def inventory(self, texts: Callable[[str], SourceText]) -> None:
         """Evaluate the inventory rules on the kept objects. ``texts``: file name → its text."""
         rules = self.plan.of_subject("inventory")
         if not rules:
@@ -317,6 +402,8 @@ class Evaluation:
                 for said in active.function(inventory, active.context):
                     if isinstance(said, NotJudged):
                         self._not_judged(active, said, said.obj)
+                        continue
+                    if isinstance(said, NotApplicable):
                         continue
                     obj = said.obj
                     if obj is None:
@@ -332,10 +419,28 @@ class Evaluation:
             for number in range(start, len(self.partial.findings)):
                 finding = self.partial.findings[number]
                 source = texts(finding.location.file)
-                if source is not None:
-                    source.prepare([finding.location.start_line])
-                    line_hash = source.line_hash(finding.location.start_line)
-                    self.partial.findings[number] = replace(finding, line_hash=line_hash)
+                source.prepare([finding.location.start_line])
+                line_hash = source.line_hash(finding.location.start_line)
+                self.partial.findings[number] = replace(finding, line_hash=line_hash)
+
+
+def _with_context(plan: Plan, inventory: Inventory) -> Plan:
+    """The plan, with its rules knowing the objects of the kinds that they name as their context."""
+
+    def known(active: ActiveRule) -> ActiveRule:
+        kinds = active.rule.context
+        if not kinds:
+            return active
+        objects = Inventory(obj for obj in inventory if obj.ref.kind in kinds)
+        return replace(active, context=replace(active.context, inventory=objects))
+
+    return replace(
+        plan,
+        by_subject={
+            subject: tuple((known(active), matcher) for active, matcher in pairs)
+            for subject, pairs in plan.by_subject.items()
+        },
+    )
 
 
 def _expired(expires: str) -> bool:

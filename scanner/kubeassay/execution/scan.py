@@ -1,21 +1,24 @@
 """Scanning manifest files: reading and the rules on single objects run in as many processes as there are cores.
 
-Workers are forked, so they inherit the plan, and send back findings only (and the objects that rules on the whole
-inventory need). Where a platform cannot fork, or the input is small, everything runs in this process.
+Workers are forked, so they inherit the plan, and send back findings, and those objects that rules judge others by. They
+get these objects of all workers, and judge by them. Where a platform cannot fork, or the input is small, everything
+runs in this process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import pickle
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NoReturn
 
 from kubeassay.engine.evaluate import Evaluation, Partial, finish
 from kubeassay.engine.findings import SourceText
 from kubeassay.engine.plan import Plan
-from kubeassay.model import ReadError, Result, Target
+from kubeassay.model import NotEvaluated, Object, ReadError, Result, Target
 from kubeassay.sources.files import Discovery, SourceFile
 from kubeassay.sources.manifests import ReadFile, read_bytes, read_file
 from kubeassay.sources.yaml_reader import PlainScalars
@@ -58,45 +61,57 @@ def scan(
     gc.disable()
     try:
         evaluation = Evaluation(plan)
-        partial = evaluation.partial
-        partial.errors += discovery.errors
-        partial.skipped += discovery.skipped
-        texts: dict[str, SourceText] = {}
+        texts = _Texts(files, stdin_name, stdin)
         if stdin is not None:
-            read = read_bytes(stdin, stdin_name)
-            texts[stdin_name] = _evaluate(evaluation, read)
+            _evaluate(evaluation, texts.read(stdin_name))
         if wanted > 1 and hasattr(os, "fork"):
-            for part in _forked(plan, files, wanted, progress):
-                partial.add(part)
+            partial = _forked(evaluation, files, wanted, texts, progress)
         else:
             _run(evaluation, files, progress)
-        evaluation.inventory(_texts(texts, {file.name: file for file in files}))
-        return finish(plan, partial, target)
+            evaluation.join(evaluation.partial.kept, texts.again)
+            partial = evaluation.partial
+        partial.errors += discovery.errors
+        partial.skipped += discovery.skipped
+        evaluation.partial = partial
+        evaluation.inventory(texts.source)
+        return finish(plan, evaluation.partial, target)
     finally:
         if was_enabled:
             gc.enable()
 
 
-def _texts(known: dict[str, SourceText], files: dict[str, SourceFile]) -> Callable[[str], SourceText | None]:
-    """The texts of files, read again when a finding on the inventory points into one."""
+class _Texts:
+    """The texts of files, read again when a finding that came of several files points into one."""
 
-    def text(name: str) -> SourceText | None:
-        if name not in known:
-            if name not in files:
-                return None
-            read = read_file(files[name])
-            known[name] = SourceText(read.text, read.had_bom)
-        return known[name]
+    def __init__(self, files: Sequence[SourceFile], stdin_name: str, stdin: bytes | None) -> None:
+        self._files = {file.name: file for file in files}
+        self._stdin_name = stdin_name
+        self._stdin = stdin
+        self._last: ReadFile | None = None
+        self._source = SourceText("")
 
-    return text
+    def read(self, name: str) -> ReadFile:
+        if self._last is None or self._last.name != name:
+            if self._stdin is not None and name == self._stdin_name:
+                self._last = read_bytes(self._stdin, name)
+            else:
+                self._last = read_file(self._files[name])
+            self._source = SourceText(self._last.text, self._last.had_bom)
+        return self._last
+
+    def source(self, name: str) -> SourceText:
+        self.read(name)
+        return self._source
+
+    def again(self, name: str, number: int) -> tuple[Object, SourceText]:
+        """An object by its file and its number in it."""
+        return self.read(name).objects[number], self._source
 
 
-def _evaluate(evaluation: Evaluation, read: ReadFile) -> SourceText:
-    source = SourceText(read.text, read.had_bom)
+def _evaluate(evaluation: Evaluation, read: ReadFile) -> None:
     evaluation.partial.errors += read.errors
     evaluation.partial.skipped += read.skipped
-    evaluation.file(read.objects, source)
-    return source
+    evaluation.file(read.objects, SourceText(read.text, read.had_bom))
 
 
 def _run(evaluation: Evaluation, files: Iterable[SourceFile], progress: Progress | None = None) -> None:
@@ -119,54 +134,115 @@ def _shares(files: Sequence[SourceFile], count: int) -> list[list[SourceFile]]:
     return shares
 
 
-def _forked(plan: Plan, files: Sequence[SourceFile], count: int, progress: Progress | None) -> Iterable[Partial]:
+def _forked(
+    evaluation: Evaluation, files: Sequence[SourceFile], count: int, texts: _Texts, progress: Progress | None
+) -> Partial:
     shares = _shares(files, count)
-    workers = [_start(plan, share) for share in shares[1:]]
-    evaluation = Evaluation(plan)
+    workers = [_Worker(evaluation.plan, share, texts) for share in shares[1:]]
     _run(evaluation, shares[0], progress)
-    yield evaluation.partial
-    for share, (process, pipe) in zip(shares[1:], workers, strict=True):
-        yield _received(plan, share, process, pipe)
-        if progress is not None:
-            progress(sum(file.size for file in share))
+    together = evaluation.take()
+    living: list[_Worker] = []
+    for worker in workers:
+        for survivor, part in worker.first(progress):
+            together.add(part)
+            living += survivor
+    if evaluation.joins:
+        for worker in living:
+            worker.send(together.kept)
+        evaluation.join(together.kept, texts.again)
+        together.add(evaluation.take())
+        for worker in living:
+            together.add(worker.second())
+    for worker in living:
+        worker.end()
+    return together
 
 
-def _start(plan: Plan, files: Sequence[SourceFile]) -> tuple[int, int]:
-    """Evaluate files in a new process. Returns its id, and the pipe that its result comes through."""
-    receiving, sending = os.pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    process = os.fork()
-    if process:
-        os.close(sending)
-        return process, receiving
-    status = 1
-    try:
-        os.close(receiving)
-        evaluation = Evaluation(plan)
-        _run(evaluation, files)
-        with open(sending, "wb") as stream:
-            pickle.dump(evaluation.partial, stream, pickle.HIGHEST_PROTOCOL)
-        status = 0
-    finally:
-        # Not sys.exit: nothing of the parent's (buffers, handlers) may run twice.
-        os._exit(status)
+class _Worker:
+    """A forked process that evaluates a share of the files: first by themselves, then with the objects of all files."""
 
+    def __init__(self, plan: Plan, files: Sequence[SourceFile], texts: _Texts) -> None:
+        self._plan = plan
+        self._files = files
+        self._texts = texts
+        receiving, answering = os.pipe()
+        telling, listening = os.pipe()[::-1]
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._process = os.fork()
+        if self._process == 0:
+            os.close(receiving)
+            os.close(telling)
+            self._work(listening, answering)
+        os.close(answering)
+        os.close(listening)
+        self._results = open(receiving, "rb")  # noqa: SIM115 - closed in end
+        self._orders = open(telling, "wb")  # noqa: SIM115 - closed in end
 
-def _received(plan: Plan, files: Sequence[SourceFile], process: int, pipe: int) -> Partial:
-    """The result of a worker. Files on which workers die are found by halving, and named."""
-    with open(pipe, "rb") as stream:
-        content = stream.read()
-    _, status = os.waitpid(process, 0)
-    if status == 0:
-        partial = pickle.loads(content)
-        assert isinstance(partial, Partial)
-        return partial
-    if len(files) == 1:
-        message = "cannot be read: the process that read it ended abnormally"
-        return Partial(errors=[ReadError(file=files[0].name, message=message)], files=1)
-    partial = Partial(passed=[0] * len(plan.rules), not_judged=[0] * len(plan.rules))
-    middle = len(files) // 2
-    for half in (files[:middle], files[middle:]):
-        partial.add(_received(plan, half, *_start(plan, half)))
-    return partial
+    def _work(self, listening: int, answering: int) -> NoReturn:
+        status = 1
+        try:
+            evaluation = Evaluation(self._plan)
+            _run(evaluation, self._files)
+            with open(answering, "wb") as results, open(listening, "rb") as orders:
+                pickle.dump(evaluation.take(), results, pickle.HIGHEST_PROTOCOL)
+                results.flush()
+                if evaluation.joins:
+                    evaluation.join(pickle.load(orders), self._texts.again)
+                    pickle.dump(evaluation.take(), results, pickle.HIGHEST_PROTOCOL)
+            status = 0
+        finally:
+            # Not sys.exit: nothing of the parent's (buffers, handlers) may run twice.
+            os._exit(status)
+
+    def first(self, progress: Progress | None = None) -> Iterator[tuple[list[_Worker], Partial]]:
+        """What came of the files by themselves. Files on which workers die are found by halving, and named."""
+        part = self._load()
+        if part is not None:
+            if progress is not None:
+                progress(sum(file.size for file in self._files))
+            yield [self], part
+            return
+        self.end()
+        nothing = [0] * len(self._plan.rules)
+        if len(self._files) == 1:
+            message = "cannot be read: the process that read it ended abnormally"
+            error = ReadError(file=self._files[0].name, message=message)
+            yield [], Partial(errors=[error], files=1, passed=nothing, not_judged=nothing)
+            return
+        middle = len(self._files) // 2
+        for half in (self._files[:middle], self._files[middle:]):
+            yield from _Worker(self._plan, half, self._texts).first(progress)
+
+    def send(self, context: Sequence[Object]) -> None:
+        """Give the worker the objects of all files that its rules may need."""
+        # A worker that died meanwhile is noticed when its answer is read.
+        with contextlib.suppress(BrokenPipeError):
+            pickle.dump(context, self._orders, pickle.HIGHEST_PROTOCOL)
+            self._orders.flush()
+
+    def second(self) -> Partial:
+        """What came of the files together with the others."""
+        part = self._load()
+        if part is not None:
+            return part
+        count = len(self._plan.rules)
+        said = (
+            f"a worker process ended abnormally: rules that need other objects did not judge {len(self._files)} files"
+        )
+        return Partial(not_evaluated=[NotEvaluated("rule-error", said)], passed=[0] * count, not_judged=[0] * count)
+
+    def _load(self) -> Partial | None:
+        try:
+            part = pickle.load(self._results)
+        except (EOFError, pickle.UnpicklingError):
+            return None
+        assert isinstance(part, Partial)
+        return part
+
+    def end(self) -> None:
+        """Close the pipes and wait for the process."""
+        self._results.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._orders.close()
+        os.waitpid(self._process, 0)

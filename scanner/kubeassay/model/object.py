@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -66,6 +67,11 @@ class Object:
         """The same object at the same place with another value (for an analysis that must leave parts out)."""
         return Object(self.ref, value, self.spans, self._root, self.prefix, self.duplicate_keys)
 
+    def without_places(self) -> Object:
+        """The same object without its spans, which take more memory than its value. Only its file is known."""
+        spans = SpanTable(self.spans.file, array("I"), array("I", (0,)), array("I"))
+        return Object(self.ref, self.value, spans, None, self.prefix)
+
     @property
     def file(self) -> str:
         return self.spans.file
@@ -101,8 +107,10 @@ class Object:
 class Inventory:
     """All objects of one target, in reading order, indexed by kind."""
 
-    def __init__(self, objects: Iterable[Object]) -> None:
+    def __init__(self, objects: Iterable[Object] = ()) -> None:
         self.objects: tuple[Object, ...] = tuple(objects)
+        #: What analyses computed about these objects, by their own keys, so that it is computed once.
+        self.facts: dict[Any, Any] = {}
 
     def __iter__(self) -> Iterator[Object]:
         return iter(self.objects)

@@ -52,9 +52,10 @@ class Rule:
     message_expression: str | None = None
     #: Where a finding of an expression points, relative to the subject.
     field: str | None = None
-    #: The kinds that the rule reads: for subject ``object`` those that it judges (empty: all), for ``inventory`` those
-    #: that it joins. ``Workload`` is every kind that carries pod templates.
+    #: The kinds that the rule judges, for subject ``object`` (empty: all), or joins, for subject ``inventory``.
     needs: tuple[str, ...] = ()
+    #: Kinds of other objects that the subject is judged by (a pod by its ServiceAccount).
+    context: tuple[str, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     #: Paths (relative to the subject) to the values that mend the finding; empty where no fix is machine-applicable.
     fix: Mapping[str, Any] = dataclasses.field(default_factory=dict)

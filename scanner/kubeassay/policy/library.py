@@ -266,6 +266,7 @@ def rule_from(document: Mapping[str, Any], file: str) -> Rule:
         message_expression=spec.get("messageExpression"),
         field=spec.get("field"),
         needs=tuple(spec.get("needs", ())),
+        context=tuple(spec.get("context", ())),
         parameters=tuple(
             Parameter(name, p["type"], p.get("default"), p.get("description", "").strip())
             for name, p in spec.get("parameters", {}).items()

@@ -99,6 +99,7 @@ def rule_as_json(rule: Rule) -> dict[str, Any]:
         "references": dict(rule.references),
         "subject": rule.subject,
         "needs": list(rule.needs),
+        "context": list(rule.context),
         "parameters": [
             {"name": p.name, "type": p.type, "default": p.default, "description": p.description}
             for p in rule.parameters
@@ -569,6 +570,7 @@ def _read_rule(node: _Node) -> Rule:
         message_expression=node["messageExpression"].text_or_none(),
         field=node["field"].text_or_none(),
         needs=node["needs"].texts(),
+        context=node["context"].texts(),
         parameters=node["parameters"].tuple_of(_read_parameter),
         fix=node["fix"].mapping(),
         overrides=node["overrides"].texts(),

@@ -28,8 +28,8 @@ DEFAULT_MAX_FILE_SIZE = 32 * 2**20
 class SourceFile:
     """A file to read. ``path`` opens it, ``name`` is what reports call it, ``size`` is in bytes.
 
-    ``role`` is what the file seems to be by its name, as the reason and detail of a skip. It is that only where it holds
-    no object: any file can be given any name.
+    ``role`` is what the file seems to be by its name, as the reason and detail of a skip. It is that only where it
+    holds no object: any file can be given any name.
     """
 
     path: str

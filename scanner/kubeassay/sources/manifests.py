@@ -17,11 +17,11 @@ STDIN_NAME = "stdin"
 
 _BYTE_ORDER_MARKS = (
     # UTF-32's marks begin with UTF-16's.
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+    (codecs.BOM_UTF8, "utf-8"),
 )
 
 
@@ -62,16 +62,17 @@ def read_file(file: SourceFile, remembered: PlainScalars | None = None) -> ReadF
 def read_bytes(content: bytes, name: str, remembered: PlainScalars | None = None) -> ReadFile:
     """Read the bytes of one file."""
     read = ReadFile(name)
-    encoding = next((e for mark, e in _BYTE_ORDER_MARKS if content.startswith(mark)), "utf-8")
+    mark, encoding = next((known for known in _BYTE_ORDER_MARKS if content.startswith(known[0])), (b"", "utf-8"))
+    content = content[len(mark) :]
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        before = content[: error.start]
-        line = before.count(b"\n") + 1
-        column = len(before.rpartition(b"\n")[2].decode(encoding, "replace")) + 1
-        read.errors.append(ReadError(name, f"is not {error.encoding.upper()} text: {error.reason}", line, column))
+        before = content[: error.start].decode(encoding, "replace")
+        line = before.count("\n") + 1
+        column = len(before.rpartition("\n")[2]) + 1
+        read.errors.append(ReadError(name, f"is not {encoding.upper()} text: {error.reason}", line, column))
         return read
-    read.had_bom = encoding != "utf-8"
+    read.had_bom = bool(mark)
     read.text = text
     documents = read_text(text, name, remembered)
     is_json = name.lower().endswith(".json")

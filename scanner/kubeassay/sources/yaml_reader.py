@@ -129,13 +129,10 @@ def read_text(text: str, file: str, remembered: PlainScalars | None = None) -> D
             found.documents = documents
             return found
         starts = sorted({0, *(match.start() for match in _SEPARATOR.finditer(text))})
-        if len(starts) == 1:
+        if len(starts) == 1 or len(starts) > MAX_DOCUMENTS:
             _record(found, error, text, 0, file, line_starts, astral)
             return found
         found.documents.clear()
-        if len(starts) > MAX_DOCUMENTS:
-            _record(found, error, text, 0, file, line_starts, astral)
-            return found
         for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
             chunk = text[start:end]
             read: list[Document] = []
@@ -280,7 +277,7 @@ class _Mended:
         if "\ufeff" in text:
             # libyaml skips the mark at the start of any line, go-yaml has it as a character.
             self.text = _INNER_BOM.sub(self._inner_mark, text)
-        self._odd_tags = _ODD_TAGS.search(text) is not None
+        self._odd_tags = "!" in text and _ODD_TAGS.search(text) is not None
 
     def _inner_mark(self, match: re.Match[str]) -> str:
         line = self.text.rfind("\n", 0, match.start() - 1) + 1
@@ -358,7 +355,7 @@ def _nodes(mended: _Mended) -> Iterator[Any]:
 
 def _refused_directive(text: str) -> int | None:
     """The offset of the first document with a directive that Kubernetes' clients refuse."""
-    if _YAML_DIRECTIVE.search(text) is None:
+    if "%YAML" not in text or _YAML_DIRECTIVE.search(text) is None:
         return None
     parser = _Composer(text)
     try:
