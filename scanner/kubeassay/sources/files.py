@@ -134,10 +134,13 @@ class _Walk:
 
     def add(self, path: str, role: tuple[str, str] | None = None) -> None:
         try:
-            status = os.stat(path)
+            self.found_file(path, display_name(path), os.path.realpath(path), os.stat(path), role)
         except OSError as error:
             self.fail(path, f"cannot be read: {error.strerror}")
-            return
+
+    def found_file(
+        self, path: str, name: str, real: str, status: os.stat_result, role: tuple[str, str] | None
+    ) -> None:
         if not stat.S_ISREG(status.st_mode):
             self.fail(path, "is not a regular file")
             return
@@ -150,7 +153,7 @@ class _Walk:
             return
         if role is None and os.path.basename(path) in KUSTOMIZATION_NAMES:
             role = ("kustomization", "a kustomization: it is judged when rendered")
-        self.files.setdefault(os.path.realpath(path), SourceFile(path, display_name(path), status.st_size, role))
+        self.files.setdefault(real, SourceFile(path, name, status.st_size, role))
 
     # --- a tree ---
 
@@ -211,6 +214,9 @@ class _Walk:
         if not names.isdisjoint(KUSTOMIZATION_NAMES):
             self.kustomization(path)
         chart = "Chart.yaml" in names
+        # Worked out once for the directory: in a large tree, resolving each path by itself takes longer than reading
+        # the directories.
+        prefix = _prefix(display_name(path))
         for entry in entries:
             name = entry.name
             entry_path = os.path.join(path, name)
@@ -238,7 +244,13 @@ class _Walk:
             if specs and self.ignored(entry_real, specs, False):
                 self.skip(entry_path, "ignored", "a file that an ignore file names")
             else:
-                self.add(entry_path, _chart_role(name) if chart else None)
+                shown = prefix + os.fsencode(name).decode("utf-8", "backslashreplace")
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except OSError as error:
+                    self.fail(entry_path, f"cannot be read: {error.strerror}")
+                    continue
+                self.found_file(entry_path, shown, entry_real, status, _chart_role(name) if chart else None)
 
     def templates(self, path: str) -> None:
         for directory, directories, names in os.walk(path):
@@ -294,6 +306,10 @@ class _Walk:
             ),
             None,
         )
+
+
+def _prefix(directory: str) -> str:
+    return "" if directory == "." else directory if directory.endswith("/") else directory + "/"
 
 
 def _chart_role(name: str) -> tuple[str, str] | None:
