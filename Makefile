@@ -30,15 +30,14 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 demo: $(VENV)/.installed
 	@mkdir -p demo
-	@$(BIN)/kubeassay scan $(DEMO) --profile merajutasa/production --output terminal=demo/report.txt \
-	    --output json=demo/result.json --output sarif=demo/result.sarif --output html=demo/report.html --quiet --fail-on none --allow-incomplete
-	@$(BIN)/kubeassay report demo/result.json --quiet
+	@$(BIN)/kubeassay scan $(DEMO) --profile merajutasa/production --fail-on none --allow-incomplete \
+	    --output json=demo/result.json --output sarif=demo/result.sarif --output html=demo/report.html 2>/dev/null
+	@$(BIN)/kubeassay report demo/result.json
 	@echo
-	@echo "The reports of $(DEMO), judged by the profile merajutasa/production:"
-	@echo "  demo/report.txt    for the terminal (less -R demo/report.txt)"
+	@echo "The same as files:"
 	@echo "  demo/report.html   for a browser"
 	@echo "  demo/result.sarif  for GitHub code scanning"
-	@echo "  demo/result.json   for programs; $(BIN)/kubeassay report renders it again"
+	@echo "  demo/result.json   for programs; $(BIN)/kubeassay report demo/result.json renders it again"
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest

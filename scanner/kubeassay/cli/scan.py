@@ -16,7 +16,7 @@ from kubeassay.engine.plan import make_plan
 from kubeassay.execution.scan import scan as run_scan
 from kubeassay.model import SEVERITIES, KubernetesVersion, Outcome, Path, Profile, Result, Target, parse_path
 from kubeassay.policy.errors import PolicyError
-from kubeassay.policy.library import Library, exceptions_from, load_valid
+from kubeassay.policy.library import Library, check_control_ids, exceptions_from, load_valid
 from kubeassay.reporting import FORMATS, RenderOptions
 from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, discover
 from kubeassay.sources.manifests import STDIN_NAME
@@ -188,6 +188,7 @@ def _with_baselines(profile: Profile, library: Library, names: Sequence[str]) ->
         return profile
     known = {(control.baseline, control.id) for control in profile.controls}
     added = [c for baseline in chosen for c in baseline.controls if (c.baseline, c.id) not in known]
+    check_control_ids((*profile.controls, *added), "--baseline")
     return Profile(
         name=profile.name,
         title=profile.title,

@@ -173,6 +173,7 @@ class Library:
         own = _controls(spec.get("controls", ()), document["metadata"]["name"], Source(spec["title"]))
         self._check_rules(own, file)
         controls.update(((control.baseline, control.id), control) for control in own)
+        check_control_ids(controls.values(), file)
         return Profile(
             name=document["metadata"]["name"],
             title=spec["title"],
@@ -221,6 +222,14 @@ class Library:
             chosen = replace(control, rules=uses)
             self._check_rules((chosen,), file)
             yield chosen
+
+
+def check_control_ids(controls: Iterable[Control], file: str) -> None:
+    """Findings name controls by id alone, so an id must not mean two. Raises PolicyError."""
+    seen: dict[str, str] = {}
+    for control in controls:
+        if seen.setdefault(control.id, control.baseline) != control.baseline:
+            raise PolicyError(f"{file}: {seen[control.id]} and {control.baseline} both have a control {control.id}")
 
 
 def highest(severities: Iterable[Severity]) -> Severity:

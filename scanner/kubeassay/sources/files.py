@@ -8,9 +8,10 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kubeassay.model import ReadError, Skipped
+from kubeassay.sources.git_index import TrackedFiles
 from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES, used_files
 
 if TYPE_CHECKING:
@@ -86,6 +87,14 @@ def _expand(argument: str) -> Iterable[str]:
     raise UsageError(f"{argument} does not exist")
 
 
+class _Ignore(NamedTuple):
+    """The patterns of one ignore file, and the real path of its directory."""
+
+    base: str
+    spec: GitIgnoreSpec
+    of_git: bool
+
+
 class _Walk:
     def __init__(self, ignore: bool, max_file_size: int) -> None:
         self.ignore = ignore
@@ -99,6 +108,7 @@ class _Walk:
         self.links: list[tuple[str, str]] = []
         self.kustomizations: set[str] = set()
         self.trees: list[str] = []
+        self.repositories: dict[str, TrackedFiles] = {}
 
     def skip(self, path: str, reason: str, detail: str) -> None:
         self.found.skipped.append(Skipped(display_name(path), reason, detail))
@@ -138,9 +148,7 @@ class _Walk:
         except OSError as error:
             self.fail(path, f"cannot be read: {error.strerror}")
 
-    def found_file(
-        self, path: str, name: str, real: str, status: os.stat_result, role: tuple[str, str] | None
-    ) -> None:
+    def found_file(self, path: str, name: str, real: str, status: os.stat_result, role: tuple[str, str] | None) -> None:
         if not stat.S_ISREG(status.st_mode):
             self.fail(path, "is not a regular file")
             return
@@ -166,7 +174,7 @@ class _Walk:
             specs = []
         self.directory(root, real_root, specs, in_chart=False)
 
-    def parent_specs(self, real_root: str) -> Iterator[tuple[str, GitIgnoreSpec]]:
+    def parent_specs(self, real_root: str) -> Iterator[_Ignore]:
         """Ignore files above the tree, up to the root of its repository, outermost first."""
         parents = []
         directory = real_root
@@ -179,7 +187,7 @@ class _Walk:
         for parent in reversed(parents):
             yield from self.specs_in(parent, parent)
 
-    def specs_in(self, path: str, real: str) -> Iterator[tuple[str, GitIgnoreSpec]]:
+    def specs_in(self, path: str, real: str) -> Iterator[_Ignore]:
         for name in IGNORE_FILES:
             ignore_file = os.path.join(path, name)
             if not os.path.isfile(ignore_file):
@@ -189,19 +197,32 @@ class _Walk:
 
             try:
                 with open(ignore_file, encoding="utf-8", errors="replace") as lines:
-                    yield real, GitIgnoreSpec.from_lines(lines.read().splitlines())
+                    spec = GitIgnoreSpec.from_lines(lines.read().splitlines())
+                    yield _Ignore(real, spec, name == ".gitignore")
             except (OSError, ValueError) as error:
                 self.fail(ignore_file, f"cannot be used: {error}")
 
-    def ignored(self, real: str, specs: list[tuple[str, GitIgnoreSpec]], directory: bool) -> bool:
-        for base, spec in reversed(specs):
-            relative = os.path.relpath(real, base).replace(os.sep, "/")
-            verdict = spec.check_file(relative + "/" if directory else relative).include
+    def ignored(self, real: str, specs: list[_Ignore], directory: bool) -> bool:
+        for ignore in reversed(specs):
+            relative = os.path.relpath(real, ignore.base).replace(os.sep, "/")
+            verdict = ignore.spec.check_file(relative + "/" if directory else relative).include
             if verdict is not None:
-                return verdict
+                return verdict and not (ignore.of_git and self.tracked(real, directory))
         return False
 
-    def directory(self, path: str, real: str, specs: list[tuple[str, GitIgnoreSpec]], *, in_chart: bool) -> None:
+    def tracked(self, real: str, directory: bool) -> bool:
+        """Whether git tracks the file, or any below the directory: it ignores only what it does not track."""
+        root = os.path.dirname(real)
+        while not os.path.lexists(os.path.join(root, ".git")):
+            parent = os.path.dirname(root)
+            if parent == root:
+                return False
+            root = parent
+        if root not in self.repositories:
+            self.repositories[root] = TrackedFiles(root)
+        return self.repositories[root].tracks(real, directory=directory)
+
+    def directory(self, path: str, real: str, specs: list[_Ignore], *, in_chart: bool) -> None:
         try:
             with os.scandir(path) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
