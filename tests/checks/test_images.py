@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from checks.rule_runner import make_object, paths, pod
+from kit import plan_of, profile_of, scan_text
 from kubeassay.checks.images import ImageReference, parse_image
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
@@ -84,7 +87,6 @@ def test_registries(image: str, allowed: list[str], found: bool) -> None:
         ("registry:5000/a_b/c-d.e:1.0-RC1", False),
         ("Registry.example/app", False),
         ("app@" + DIGEST, False),
-        ("${REGISTRY}/app:1", False),
         ("app:1 ", True),
         (" app:1", True),
         ("registry.example/App:1", True),
@@ -96,3 +98,12 @@ def test_registries(image: str, allowed: list[str], found: bool) -> None:
 )
 def test_invalid_references(image: str, found: bool) -> None:
     assert paths("image-reference-invalid", pod(image=image)) == (IMAGE if found else set())
+
+
+@pytest.mark.parametrize("rule", ["image-tag-latest", "image-digest", "image-reference-invalid"])
+@pytest.mark.parametrize("image", ["${REGISTRY}/app:1", "{{ .Values.image }}", "<image>"])
+def test_an_image_that_is_still_to_be_filled_in_is_not_judged(rule: str, image: str) -> None:
+    text = json.dumps({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "a", "image": image}]}})
+    result = scan_text(plan_of(profile_of(rule)), text)
+    assert [(n.reason, n.rule) for n in result.not_evaluated] == [("not-rendered", rule)]
+    assert (result.findings, result.summary.passed, result.summary.not_evaluated) == ((), 0, 1)

@@ -171,6 +171,67 @@ def test_configured_paths_lead_to_pod_templates_that_no_shape_gives_away() -> No
     ]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "form"), [(["-o", "a.json"], "json"), (["-o", "a.sarif"], "sarif"), (["-o", "a.html"], "html")]
+)
+def test_the_ending_of_a_path_names_the_format(arguments: list[str], form: str) -> None:
+    assert f"{form}: {arguments[1]}" in run("scan", "pod.yaml", *arguments).stderr
+
+
+@pytest.mark.parametrize(("value", "message"), [("json", "write json=PATH"), ("report", "write FORMAT=PATH")])
+def test_an_output_without_a_format_is_refused(value: str, message: str) -> None:
+    result = run("scan", "pod.yaml", "-o", value)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not Path(value).exists()
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (
+            "{rule: privileged-container, match: {names: [web]}, reason: r, expires: '2020-01-01'}",
+            "expired on 2020-01-01",
+        ),
+        ("{rule: privileged-container, match: {names: [other]}, reason: r}", "matches no finding"),
+    ],
+)
+def test_an_exception_without_effect_is_told(entry: str, message: str) -> None:
+    Path("e.yaml").write_text(f"apiVersion: kubeassay.dev/v1\nkind: Exceptions\nspec: {{exceptions: [{entry}]}}\n")
+    result = run("scan", "pod.yaml", "--exceptions", "e.yaml")
+    assert result.exit_code == 1
+    assert f"warning: e.yaml: exception e.yaml#1 {message}" in result.stderr
+
+
+def test_an_exception_to_an_unknown_rule_is_refused() -> None:
+    Path("e.yaml").write_text(
+        "apiVersion: kubeassay.dev/v1\nkind: Exceptions\n"
+        "spec: {exceptions: [{rule: privileged-contaner, match: {names: [web]}, reason: r}]}\n"
+    )
+    result = run("scan", "pod.yaml", "--exceptions", "e.yaml")
+    assert result.exit_code == 2
+    assert "did you mean privileged-container?" in result.stderr
+
+
+def test_a_version_beyond_the_newest_known_is_told() -> None:
+    assert "newer than the newest known" in run("scan", "pod.yaml", "--kubernetes-version", "1.99").stderr
+
+
+def test_a_rule_of_ones_own_runs_without_a_baseline_and_a_folder_may_hold_other_policy() -> None:
+    Path("own").mkdir()
+    Path("own/has-label.yaml").write_text(
+        "apiVersion: kubeassay.dev/v1\nkind: Rule\nmetadata: {id: has-label}\n"
+        "spec: {title: t, area: platform, severity: low, subject: workload, rationale: r, remediation: r,\n"
+        "  expression: object.metadata.?labels.hasValue(), messageExpression: '\"no label\"', field: metadata.labels}\n"
+    )
+    Path("own/baseline.yaml").write_text("apiVersion: kubeassay.dev/v1\nkind: Baseline\n")
+    result = run("scan", "pod.yaml", "--profile", "pss-baseline", "--rules", "own", "--format", "json")
+    found = {
+        (r["rule"], tuple(r["controls"]), r["location"]["startLine"]) for r in json.loads(result.stdout)["results"]
+    }
+    assert ("has-label", ("has-label",), 3) in found
+
+
 def test_exceptions_accept_findings() -> None:
     Path("exceptions.yaml").write_text(
         "apiVersion: kubeassay.dev/v1\nkind: Exceptions\n"

@@ -81,6 +81,8 @@ spec:
     [
         ("apiVersion: v1\nkind: pod\nmetadata: {name: a}\nspec: {containers: [{name: a}]}\n", "unknown-kind"),
         ("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {}\n", "invalid-object"),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {}\n", "invalid-object"),
+        ("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: []}\n", "invalid-object"),
         ("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {template: []}\n", "invalid-object"),
         ("a: 1\n", "no-objects"),
         ("", "no-objects"),

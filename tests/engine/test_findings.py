@@ -103,6 +103,28 @@ def test_no_secret_reaches_a_finding() -> None:
     assert "violet-otter" not in repr(result)
 
 
+def test_what_stands_behind_a_masked_secret_is_shown_whole() -> None:
+    text = SECRETS.replace(
+        '["run", "--password=violet-otter-lamp"]', '["run", "--password=violet-otter-lamp", "--tail", "END"]'
+    )
+    (finding,) = found(text, rules=("secret-in-arguments",))
+    assert finding.excerpt is not None
+    assert finding.excerpt.text == '      command: ["run", •••, "--tail", "END"]'
+
+
+@pytest.mark.parametrize(
+    ("context", "rule"),
+    [
+        ("{privileged: true}", "allow-privilege-escalation"),
+        ("{capabilities: {add: [SYS_ADMIN]}}", "allow-privilege-escalation"),
+        ("{runAsUser: 0}", "run-as-non-root"),
+    ],
+)
+def test_no_fix_is_offered_that_kubernetes_would_refuse_or_not_start(context: str, rule: str) -> None:
+    text = POD.replace("{privileged: true, capabilities: {add: [SYS_ADMIN, SYS_PTRACE]}}", context)
+    assert {f.container: f.fix is not None for f in found(text, rules=(rule,))} == {"log": True, "app": False}
+
+
 def test_an_excerpt_shows_the_line_with_the_region_marked_and_secrets_masked() -> None:
     findings = {
         f.rule: f for f in found(SECRETS, rules=("image-tag-latest", "secret-in-environment")) if f.container == "app"

@@ -19,6 +19,7 @@ def golden() -> Callable[[str, bytes], None]:
         file = GOLDEN / name
         if os.environ.get("KUBEASSAY_UPDATE_GOLDEN"):
             file.write_bytes(written)
+        assert file.is_file(), f"{name} is new: KUBEASSAY_UPDATE_GOLDEN=1 pytest tests/reporting writes it"
         assert written.decode("utf-8") == file.read_bytes().decode("utf-8")
 
     return check

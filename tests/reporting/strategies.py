@@ -113,7 +113,9 @@ rules = st.builds(
     references=st.dictionaries(
         st.sampled_from(("pss", "cis-kubernetes", "mitre-attack")) | texts, json_values, max_size=2
     ),
-    examples=_tuples(st.builds(Example, st.sampled_from(("fails", "passes")), texts, st.dictionaries(texts, texts, max_size=2))),
+    examples=_tuples(
+        st.builds(Example, st.sampled_from(("fails", "passes")), texts, st.dictionaries(texts, texts, max_size=2))
+    ),
     file=texts,
 )
 related = st.builds(Related, texts, locations())

@@ -51,7 +51,8 @@ class Violation:
     ``path``: from the object's root to the key or value; of a missing field, the path it would have. ``container``: the
     name of the container concerned. ``key``: point at the key, not at the value. ``sensitive``: the value must not be
     shown. ``base``: what the rule's fix is relative to, where that is not the subject itself (for a pod rule, the
-    container's path). ``obj``: the object concerned, for an inventory rule. ``related``: (message, object, path).
+    container's path). ``fixable``: False where the rule's fix would make an object that is refused or does not run.
+    ``obj``: the object concerned, for an inventory rule. ``related``: (message, object, path).
     """
 
     path: Path
@@ -60,6 +61,7 @@ class Violation:
     key: bool = False
     sensitive: bool = False
     base: Path | None = None
+    fixable: bool = True
     obj: Object | None = None
     related: tuple[tuple[str, Object, Path], ...] = ()
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
-from kubeassay.checks.check import ContainerSubject, Context, Violation, check
+from kubeassay.checks.check import ContainerSubject, Context, NotJudged, Violation, check
 
 #: Where an image without a registry comes from, and the folder of one without any folder there.
 _DEFAULT_REGISTRY = "docker.io"
@@ -58,19 +58,31 @@ def _image(subject: ContainerSubject) -> str:
     return image if isinstance(image, str) and image != _INJECTED else ""
 
 
+def _placeholder(image: str) -> bool:
+    """Whether a template or a variable is still to be filled in."""
+    return "$" in image or "{{" in image or "<" in image
+
+
+def _not_rendered(subject: ContainerSubject, image: str) -> tuple[NotJudged]:
+    container = subject.container
+    return (NotJudged("not-rendered", f"{subject.pod.obj.ref}: container {container.name} has image {image}"),)
+
+
 def _violation(subject: ContainerSubject, message: str) -> Violation:
     container = subject.container
     return Violation((*container.path, "image"), f"container {container.name} {message}", container=container.name)
 
 
 @check("image-tag-latest")
-def image_tag_latest(subject: ContainerSubject, context: Context) -> Iterable[Violation]:
+def image_tag_latest(subject: ContainerSubject, context: Context) -> Iterable[Violation | NotJudged]:
     image = _image(subject)
     if not image:
         # A custom resource may leave the image to its operator; Kubernetes' own kinds may not.
         if subject.pod.built_in and not subject.container.spec.get("image"):
             return (_violation(subject, "has no image"),)
         return ()
+    if _placeholder(image):
+        return _not_rendered(subject, image)
     if "@" in image:
         return ()
     colon = image.rfind(":")
@@ -94,24 +106,27 @@ def _is_reference(image: str) -> bool:
 
 
 @check("image-reference-invalid")
-def image_reference_invalid(subject: ContainerSubject, context: Context) -> Iterable[Violation]:
-    """A reference with a placeholder is filled in later, so it is not judged."""
+def image_reference_invalid(subject: ContainerSubject, context: Context) -> Iterable[Violation | NotJudged]:
     image = _image(subject)
-    if not image or _is_reference(image) or "$" in image or "{{" in image or "<" in image:
+    if not image or _is_reference(image):
         return ()
+    if _placeholder(image):
+        return _not_rendered(subject, image)
     return (_violation(subject, f'names image "{image}", which is no image reference'),)
 
 
 @check("image-digest")
-def image_digest(subject: ContainerSubject, context: Context) -> Iterable[Violation]:
+def image_digest(subject: ContainerSubject, context: Context) -> Iterable[Violation | NotJudged]:
     image = _image(subject)
     if not image or "@sha256:" in image or "@sha512:" in image:
         return ()
+    if _placeholder(image):
+        return _not_rendered(subject, image)
     return (_violation(subject, f"runs image {image}, which no digest pins"),)
 
 
 @check("image-registry")
-def image_registry(subject: ContainerSubject, context: Context) -> Iterable[Violation]:
+def image_registry(subject: ContainerSubject, context: Context) -> Iterable[Violation | NotJudged]:
     allowed = context.parameters["allowed_registries"]
     image = _image(subject)
     if not allowed or not image:

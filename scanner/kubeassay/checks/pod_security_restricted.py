@@ -8,8 +8,9 @@ are exempt from what only Linux has; from 1.35 pods in a user namespace may run 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from kubeassay.analysis.workloads import PodTemplate
+from kubeassay.analysis.workloads import Container, PodTemplate
 from kubeassay.checks.check import ContainerSubject, Context, Violation, check
 from kubeassay.checks.pod_security_common import (
     SECCOMP_TYPES,
@@ -30,7 +31,21 @@ def allow_privilege_escalation(subject: ContainerSubject, context: Context) -> S
     if value is False:
         return ()
     done = "allows privilege escalation" if value is True else "does not set allowPrivilegeEscalation to false"
-    return (violation(container, ("securityContext", "allowPrivilegeEscalation"), done),)
+    found = violation(container, ("securityContext", "allowPrivilegeEscalation"), done)
+    return (found if _may_forbid_escalation(container) else replace(found, fixable=False),)
+
+
+def _may_forbid_escalation(container: Container) -> bool:
+    """Kubernetes refuses ``allowPrivilegeEscalation: false`` beside a privileged container or CAP_SYS_ADMIN
+    (pkg/apis/core/validation, ValidateSecurityContext)."""
+    added = items(mapping(container.security_context.get("capabilities")).get("add"))
+    return container.security_context.get("privileged") is not True and not (
+        {"SYS_ADMIN", "CAP_SYS_ADMIN"} & set(filter(_is_text, added))
+    )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 @check("allow-privilege-escalation", since="1.25")
@@ -154,9 +169,12 @@ def run_as_non_root(pod: PodTemplate, context: Context) -> Sequence[Violation]:
             found.append(
                 Violation(
                     (*container.path, *field),
-                    f"container {container.name} does not have to run as non-root",
+                    f"container {container.name} is not required to run as non-root",
                     container=container.name,
                     base=pod.spec_path,
+                    # With the user 0 the pod would be admitted, and its containers never start.
+                    fixable=0
+                    not in (pod.security_context.get("runAsUser"), container.security_context.get("runAsUser")),
                 )
             )
     return found

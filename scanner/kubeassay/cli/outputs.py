@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -15,13 +16,13 @@ from kubeassay.policy.library import suggestion
 from kubeassay.reporting import FORMATS, RenderOptions, render
 
 
-def parse_outputs(values: Sequence[str], default_format: str) -> list[tuple[str, str]]:
-    """``FORMAT=PATH`` or ``PATH`` (of the format of ``--format``) → (format, path). Raises click.UsageError."""
+def parse_outputs(values: Sequence[str]) -> list[tuple[str, str]]:
+    """``FORMAT=PATH``, or ``PATH`` with the usual ending of a format → (format, path). Raises click.UsageError."""
     outputs: list[tuple[str, str]] = []
     for value in values:
         name, equals, path = value.partition("=")
         if not equals:
-            name, path = default_format, value
+            name, path = _format_by_suffix(value), value
         elif name not in FORMATS:
             raise click.UsageError(f"'{name}' is not a report format{suggestion(name, FORMATS)}: {', '.join(FORMATS)}.")
         if not path:
@@ -32,6 +33,15 @@ def parse_outputs(values: Sequence[str], default_format: str) -> list[tuple[str,
         if paths.count(path) > 1:
             raise click.UsageError(f"--output: two reports would be written to {path}.")
     return outputs
+
+
+def _format_by_suffix(value: str) -> str:
+    if value in FORMATS:
+        raise click.UsageError(f"--output {value}: write {value}=PATH, or --format {value} for standard output.")
+    for form in FORMATS.values():
+        if value.endswith(form.suffix):
+            return form.name
+    raise click.UsageError(f"--output {value}: write FORMAT=PATH; the formats are {', '.join(FORMATS)}.")
 
 
 def write_reports(result: Result, format_name: str, outputs: Sequence[tuple[str, str]], options: RenderOptions) -> None:
@@ -45,15 +55,7 @@ def write_reports(result: Result, format_name: str, outputs: Sequence[tuple[str,
             stream.write(document)
         stream.flush()
         return
-    plain = RenderOptions(
-        colour=False,
-        width=options.width,
-        quiet=options.quiet,
-        show=options.show,
-        sarif_category=options.sarif_category,
-        sarif_split=options.sarif_split,
-        sarif_archive=options.sarif_archive,
-    )
+    plain = replace(options, colour=False, quiet=False)
     for name, path in outputs:
         report = render(name, result, plain)
         for warning in report.warnings:

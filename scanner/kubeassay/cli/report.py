@@ -43,7 +43,7 @@ def report(
     write_reports(
         result,
         format_name,
-        parse_outputs(outputs, format_name),
+        parse_outputs(outputs),
         RenderOptions(
             colour=sys.stdout.isatty(),
             width=shutil.get_terminal_size((100, 24)).columns,

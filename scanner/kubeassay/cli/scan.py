@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, get_args
 
@@ -12,13 +13,27 @@ import click
 
 from kubeassay.cli.exits import exit_code
 from kubeassay.cli.outputs import parse_outputs, write_reports
-from kubeassay.engine.plan import make_plan
+from kubeassay.engine.evaluate import has_expired
+from kubeassay.engine.plan import Plan, make_plan
 from kubeassay.execution.scan import scan as run_scan
-from kubeassay.model import SEVERITIES, KubernetesVersion, Outcome, Path, Profile, Result, Target, parse_path
+from kubeassay.model import (
+    NEWEST_KNOWN,
+    SEVERITIES,
+    Control,
+    KubernetesVersion,
+    Outcome,
+    Path,
+    Profile,
+    Result,
+    RuleUse,
+    Source,
+    Target,
+    parse_path,
+)
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import Library, check_control_ids, exceptions_from, load_valid
-from kubeassay.reporting import FORMATS, RenderOptions
-from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, discover
+from kubeassay.reporting import FORMATS, RenderOptions, render
+from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, discover, display_name
 from kubeassay.sources.manifests import STDIN_NAME
 
 DEFAULT_PROFILE = "recommended"
@@ -120,14 +135,17 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     paths = paths or tuple(config.get("paths", ()))
     if not paths:
         raise UsageError("no PATH is given (. scans the working directory)")
-    outputs = parse_outputs(options["outputs"], options["format_name"])
+    outputs = parse_outputs(options["outputs"])
     baselines = [*options["baselines"], *config.get("baselines", ())]
     library = Library(
         [FilePath(path) for path in (*options["rule_paths"], *config.get("rules", ()))],
         [FilePath(name) for name in baselines if name.endswith((".yaml", ".yml"))],
     )
-    profile = _with_baselines(
-        library.profile(options["profile"] or config.get("profile", DEFAULT_PROFILE)), library, baselines
+    profile = _with_own_rules(
+        library,
+        _with_baselines(
+            library.profile(options["profile"] or config.get("profile", DEFAULT_PROFILE)), library, baselines
+        ),
     )
     wanted = options["kubernetes_version"] or KubernetesVersion.parse(
         str(config.get("kubernetesVersion", profile.kubernetes_version))
@@ -140,7 +158,7 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
         exceptions=[
             exception
             for file in (*options["exception_files"], *config.get("exceptions", ()))
-            for exception in exceptions_from(FilePath(file))
+            for exception in exceptions_from(FilePath(file), library.rules)
         ],
         pod_template_paths=_template_paths(config),
         show=show,
@@ -152,8 +170,10 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
             raise UsageError("standard input is larger than --max-file-size")
         paths = tuple(path for path in paths if path != "-")
     discovery = discover(paths, ignore=not options["no_ignore"], max_file_size=options["max_file_size"] * 2**20)
-    target = Target("manifests", ", ".join((*paths, STDIN_NAME) if stdin is not None else paths))
+    names = [display_name(path) for path in paths]
+    target = Target("manifests", ", ".join([*names, STDIN_NAME] if stdin is not None else names))
     result = _run(plan, discovery, target, stdin, options)
+    _warn(plan, result, wanted)
     colour = options["colour"] if options["colour"] is not None else sys.stdout.isatty()
     write_reports(
         result,
@@ -189,16 +209,22 @@ def _with_baselines(profile: Profile, library: Library, names: Sequence[str]) ->
     known = {(control.baseline, control.id) for control in profile.controls}
     added = [c for baseline in chosen for c in baseline.controls if (c.baseline, c.id) not in known]
     check_control_ids((*profile.controls, *added), "--baseline")
-    return Profile(
-        name=profile.name,
-        title=profile.title,
-        description=profile.description,
-        kubernetes_version=profile.kubernetes_version,
+    return replace(
+        profile,
         controls=(*profile.controls, *added),
         baselines=(*profile.baselines, *(b for b in chosen if b not in profile.baselines)),
-        environment=profile.environment,
-        file=profile.file,
     )
+
+
+def _with_own_rules(library: Library, profile: Profile) -> Profile:
+    """The profile with the user's rules that no control of it demands: who names a rule file wants it to run."""
+    demanded = {use.rule for control in profile.controls for use in control.rules}
+    own = tuple(
+        Control(rule.id, rule.title, "own-rules", Source(rule.file), (RuleUse(rule.id),))
+        for rule in library.own_rules
+        if rule.id not in demanded
+    )
+    return replace(profile, controls=(*profile.controls, *own))
 
 
 def _template_paths(config: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Path, ...]]:
@@ -229,14 +255,22 @@ def _run(plan: Any, discovery: Discovery, target: Target, stdin: bytes | None, o
 
 
 def _say_written(result: Result, outputs: Sequence[tuple[str, str]]) -> None:
-    counts = ", ".join(f"{count} {severity}" for severity, count in result.summary.by_severity.items() if count)
-    click.echo(
-        f"{result.summary.fail} findings{f' ({counts})' if counts else ''} in {result.summary.objects} objects",
-        err=True,
-    )
-    if result.errors:
-        click.echo(f"{len(result.errors)} could not be read", err=True)
-    if result.not_evaluated:
-        click.echo(f"{len(result.not_evaluated)} not evaluated", err=True)
+    (summary,) = render("terminal", result, RenderOptions(quiet=True)).documents
+    click.echo(summary.decode("utf-8"), nl=False, err=True)
     for name, path in outputs:
-        click.echo(f"{FORMATS[name].name}: {path}", err=True)
+        click.echo(f"{name}: {path}", err=True)
+
+
+def _warn(plan: Plan, result: Result, wanted: KubernetesVersion) -> None:
+    """Say what the user should know of the policy that was used: nothing of it changes the result."""
+    if wanted > NEWEST_KNOWN:
+        click.echo(
+            f"warning: Kubernetes {wanted} is newer than the newest known, {NEWEST_KNOWN}; its rules hold", err=True
+        )
+    used = {finding.exception for finding in result.findings if finding.exception is not None}
+    for exception, _ in plan.exceptions:
+        where = f"{exception.file}:{exception.line}" if exception.line else exception.file
+        if has_expired(exception):
+            click.echo(f"warning: {where}: exception {exception.id} expired on {exception.expires}", err=True)
+        elif exception.id not in used:
+            click.echo(f"warning: {where}: exception {exception.id} matches no finding", err=True)

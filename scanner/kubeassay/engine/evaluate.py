@@ -23,6 +23,7 @@ from kubeassay.engine.plan import ActiveRule, Matcher, Plan, rules_of
 from kubeassay.model import (
     SEVERITIES,
     ControlSummary,
+    Exception_,
     Finding,
     Inventory,
     NotEvaluated,
@@ -192,7 +193,10 @@ class Evaluation:
         templates = pod_templates(judged, self.plan.pod_template_paths)
         if (obj.ref.group, kind) in TEMPLATE_PATHS:
             if not templates:
-                self._no_template(obj)
+                self._no_template(obj, "pod template")
+            elif not any(container.type == "container" for container in templates[0].containers):
+                self._no_template(obj, "container")
+                return judged, templates, False
         elif templates:
             problems = [
                 problem
@@ -316,7 +320,7 @@ class Evaluation:
                 and matcher.object(obj.ref, obj.value)
                 and matcher.container(finding.container)
                 and (not exception.path or finding.path == exception.path)
-                and not _expired(exception.expires)
+                and not has_expired(exception)
             ):
                 finding = replace(
                     finding, outcome="excepted", exception=exception.id, reason=exception.reason, fix=None
@@ -366,11 +370,11 @@ class Evaluation:
             )
         )
 
-    def _no_template(self, obj: Object) -> None:
+    def _no_template(self, obj: Object, missing: str) -> None:
         self.partial.not_evaluated.append(
             NotEvaluated(
                 "invalid-object",
-                f"{obj.ref} has no pod template where one is required, so no rule on pods was judged",
+                f"{obj.ref} has no {missing}, without which an API server refuses it, so nothing of its pods passed",
                 namespace=obj.ref.namespace,
                 file=obj.file,
             )
@@ -443,8 +447,9 @@ def _with_context(plan: Plan, inventory: Inventory) -> Plan:
     )
 
 
-def _expired(expires: str) -> bool:
-    return bool(expires) and datetime.date.fromisoformat(expires) < datetime.date.today()
+def has_expired(exception: Exception_) -> bool:
+    """Whether the last day of an exception has passed."""
+    return bool(exception.expires) and datetime.date.fromisoformat(exception.expires) < datetime.date.today()
 
 
 def _occurrences(findings: Iterable[Finding]) -> Iterator[Finding]:

@@ -56,7 +56,7 @@ def make_finding(
     excerpt = fix = None
     if source is not None:
         excerpt = make_excerpt(obj, location, source.text, violation)
-        if rule.fix and outcome == "fail" and not violation.sensitive:
+        if rule.fix and outcome == "fail" and violation.fixable and not violation.sensitive:
             base = fix_base if violation.base is None else violation.base
             if _concerns(violation.path, base, rule.fix):
                 fix = make_fix(obj, source.text, base, rule.fix, rule.title)
@@ -155,7 +155,8 @@ def make_excerpt(obj: Object, location: Location, text: str, violation: Violatio
         span = obj.value_offsets(path)
         if span is not None and span[0] < end and span[1] > begin:
             masks.append((max(span[0] - begin, 0), min(span[1] - begin, len(line))))
-    for mask_start, mask_stop in sorted(masks, reverse=True):
+    # A violation's own value is often among the known ones: each span is masked once.
+    for mask_start, mask_stop in sorted(set(masks), reverse=True):
         line = line[:mask_start] + _MASK + line[mask_stop:]
         shift = len(_MASK) - (mask_stop - mask_start)
         if start >= mask_stop:

@@ -39,7 +39,10 @@ API_VERSION = "kubeassay.dev/v1"
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`` (did you mean …?)`` where a known word is near, else nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1)
+    words = list(known)
+    # What was begun or cut short is meant before what only looks alike.
+    near = sorted(k for k in words if k.startswith(word)) if len(word) > 2 else []
+    near = near if len(near) == 1 else difflib.get_close_matches(word, words, n=1) or near[:1]
     return f" (did you mean {near[0]}?)" if near else ""
 
 
@@ -60,6 +63,7 @@ class Library:
     def __init__(self, rule_paths: Sequence[Path] = (), baseline_files: Sequence[Path] = ()) -> None:
         self._rule_paths = tuple(rule_paths)
         self._baseline_files = tuple(baseline_files)
+        self._own: set[str] = set()
 
     # --- rules ---
 
@@ -72,7 +76,7 @@ class Library:
             rule = rule_from(load_bundled(path), path.relative_to(root).as_posix())
             rules[rule.id] = rule
         for given in self._rule_paths:
-            files = list(_yaml_files(given)) if given.is_dir() else [given]
+            files = [path for path in _yaml_files(given) if _may_be_rule(path)] if given.is_dir() else [given]
             if not files:
                 raise PolicyError(f"{given}: no rule file in it")
             for path in files:
@@ -80,12 +84,13 @@ class Library:
                 if rule.id in rules:
                     raise PolicyError(f"{path}: rule {rule.id} exists already ({rules[rule.id].file})")
                 rules[rule.id] = rule
+                self._own.add(rule.id)
         return dict(sorted(rules.items()))
 
     @property
-    def user_rules(self) -> bool:
-        """Whether rules beyond the bundled ones were given."""
-        return bool(self._rule_paths)
+    def own_rules(self) -> tuple[Rule, ...]:
+        """The rules that the user gave, by id."""
+        return tuple(rule for rule in self.rules.values() if rule.id in self._own) if self._rule_paths else ()
 
     def rule(self, rule_id: str) -> Rule:
         """The rule with an id. Raises PolicyError, with the nearest id, for an unknown one."""
@@ -157,7 +162,8 @@ class Library:
             document = load_valid(path, "profile")
             file = path.as_posix()
         else:
-            raise PolicyError(f"unknown profile {name}{suggestion(name, self.profile_names)}")
+            near = suggestion(name, self.profile_names) or f"; there are {', '.join(self.profile_names)}"
+            raise PolicyError(f"unknown profile {name}{near}")
         spec = document["spec"]
         controls: dict[tuple[str, str], Control] = {}
         baselines: dict[str, Baseline] = {}
@@ -243,6 +249,20 @@ def _yaml_files(folder: Path) -> Iterator[Path]:
         for name in sorted(names):
             if name.endswith((".yaml", ".yml")):
                 yield Path(directory, name)
+
+
+def _may_be_rule(path: Path) -> bool:
+    """Whether a file of a folder of rules is to be one: the baseline or profile beside them is not."""
+    try:
+        document = yaml.load(path.read_bytes(), Loader=CSafeLoader)
+    except (OSError, ValueError, yaml.YAMLError):
+        return True
+    return not isinstance(document, dict) or document.get("kind") not in (
+        "Baseline",
+        "Profile",
+        "Exceptions",
+        "Configuration",
+    )
 
 
 def load_bundled(path: Path) -> dict[str, Any]:
@@ -350,13 +370,16 @@ def _match(entry: Mapping[str, Any] | None) -> SubjectMatch:
     )
 
 
-def exceptions_from(path: Path) -> tuple[Exception_, ...]:
-    """The exceptions of a file. Raises PolicyError."""
+def exceptions_from(path: Path, known_rules: Iterable[str]) -> tuple[Exception_, ...]:
+    """The exceptions of a file. Raises PolicyError, also for an exception to a rule that does not exist."""
     document = load_valid(path, "exceptions")
-    lines: Mapping[int, int] = document.pop("__lines__", {})
+    known = set(known_rules)
     exceptions = []
     for number, entry in enumerate(document["spec"]["exceptions"]):
         match = _match(entry.get("match"))
+        if entry["rule"] not in known:
+            near = suggestion(entry["rule"], known)
+            raise PolicyError(f"{path}: exception {number + 1}: unknown rule {entry['rule']}{near}")
         if match == SubjectMatch():
             raise PolicyError(f"{path}: exception {number + 1} matches everything; name what it is for under match")
         exceptions.append(
@@ -369,7 +392,6 @@ def exceptions_from(path: Path) -> tuple[Exception_, ...]:
                 owner=entry.get("owner", ""),
                 expires=str(entry.get("expires", "")),
                 file=path.as_posix(),
-                line=lines.get(number, 0),
             )
         )
     return tuple(exceptions)

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from yaml.cyaml import CSafeLoader
 
 from kubeassay.policy.errors import PolicyError
 
@@ -35,8 +36,8 @@ def validated(path: Path, schema_name: str) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise PolicyError(f"{path}: is not UTF-8 text: {error.reason}") from None
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        document = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=CSafeLoader)
+        document = yaml.load(text, Loader=CSafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from kubeassay.model import SEVERITIES, Control, Excerpt, Finding, Result
 from kubeassay.reporting.options import RenderOptions, Report
-from kubeassay.reporting.texts import columns, first_sentence, plural, printable, printable_in_place
+from kubeassay.reporting.texts import columns, plural, printable, printable_in_place
 
 _STYLES: Mapping[str, dict[str, Any]] = {
     "critical": {"fg": "bright_white", "bg": "red", "bold": True},
@@ -130,7 +130,7 @@ class _Page:
     def _remedies(self, findings: Iterable[Finding]) -> Iterator[str]:
         failed = {finding.rule for finding in findings if finding.outcome == "fail"}
         rules = [self.result.rules[rule] for rule in sorted(failed) if rule in self.result.rules]
-        remedies = [(rule.id, first_sentence(rule.remediation)) for rule in rules if rule.remediation.strip()]
+        remedies = [(rule.id, " ".join(rule.remediation.split())) for rule in rules if rule.remediation.strip()]
         if not remedies:
             return
         yield self.paint("How to mend", "object")
@@ -201,9 +201,13 @@ class _Page:
             rest.append(self.paint(f"{summary.not_evaluated:,} not evaluated", "not-evaluated"))
         if summary.excepted:
             rest.append(self.paint(f"{summary.excepted:,} excepted", "excepted"))
-        if self.result.errors:
-            rest.append(self.paint(f"{plural(len(self.result.errors), 'part')} not read", "error"))
         yield ", ".join(rest)
+        if self.result.errors:
+            yield self.paint(f"{plural(len(self.result.errors), 'part')} not read", "error")
+        if self.result.not_evaluated:
+            reasons = Counter(entry.reason for entry in self.result.not_evaluated)
+            listed = ", ".join(f"{number:,} {printable(reason)}" for reason, number in sorted(reasons.items()))
+            yield self.paint(f"Incomplete: {listed}", "not-evaluated")
 
     # Layout
 

@@ -128,7 +128,9 @@ class _Walk:
         if os.path.basename(os.path.dirname(os.path.abspath(path))) == "templates" and os.path.isfile(
             os.path.join(os.path.dirname(directory), "Chart.yaml")
         ):
-            self.skip(path, "helm-template", "a template of a Helm chart: it is judged when rendered")
+            self.skip(
+                path, "helm-template", "a template of a Helm chart: render it (helm template CHART | kubeassay scan -)"
+            )
             return
         self.add(path)
 
@@ -160,7 +162,7 @@ class _Walk:
             )
             return
         if role is None and os.path.basename(path) in KUSTOMIZATION_NAMES:
-            role = ("kustomization", "a kustomization: it is judged when rendered")
+            role = ("kustomization", "a kustomization: render it (kustomize build DIR | kubeassay scan -)")
         self.files.setdefault(real, SourceFile(path, name, status.st_size, role))
 
     # --- a tree ---
@@ -281,7 +283,7 @@ class _Walk:
                     self.skip(
                         os.path.join(directory, name),
                         "helm-template",
-                        "a template of a Helm chart: it is judged when rendered",
+                        "a template of a Helm chart: render it (helm template CHART | kubeassay scan -)",
                     )
 
     # --- what can be told only when everything was seen ---
@@ -292,7 +294,9 @@ class _Walk:
         for real, file in self.files.items():
             patch = self.patches.get(real)
             if patch is not None and real not in self.resources:
-                self.skip(file.path, "kustomize-patch", f"a patch of {patch}: it is judged when rendered")
+                self.skip(
+                    file.path, "kustomize-patch", f"a patch of {patch}: it is judged when its kustomization is rendered"
+                )
             else:
                 self.found.files.append(file)
         self.found.files.sort(key=lambda file: file.name)
