@@ -1,4 +1,4 @@
-"""Write docs/rules/, docs/baselines.md and docs/commands.md from the policy library and the command line.
+"""Write docs/rules/, docs/baselines.md, docs/commands.md and the outputs in the README from what they describe.
 
 ``--check`` writes nothing, and fails where a file differs from what would be written.
 """
@@ -6,7 +6,11 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,6 +116,29 @@ def commands_page() -> str:
     return "\n".join(lines)
 
 
+def readme() -> str:
+    """The README, with what the commands in its console blocks print."""
+
+    def block(match: re.Match[str]) -> str:
+        lines = []
+        for command in re.findall(r"^\$ kubeassay (.*)$", match[1], re.MULTILINE):
+            done = subprocess.run(
+                [sys.executable, "-m", "kubeassay.cli.main", *command.split()],
+                cwd=folder,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
+            lines.append(f"$ kubeassay {command}\n{done.stdout}")
+        return f"```console\n{''.join(lines)}```" if lines else match[0]
+
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(ROOT / "examples", Path(folder) / "examples")
+        text = (ROOT / "README.md").read_text("utf-8")
+        return re.sub(r"```console\n(.*?)```", block, text, flags=re.DOTALL)
+
+
 def pages() -> Iterator[tuple[Path, str]]:
     library = Library()
     demanded: dict[str, list[tuple[str, Control]]] = {}
@@ -124,6 +151,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "rules" / "README.md", rule_index(library)
     yield ROOT / "docs" / "baselines.md", baselines_page(library)
     yield ROOT / "docs" / "commands.md", commands_page()
+    yield ROOT / "README.md", readme()
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from checks.rule_runner import make_object, paths, pod, run
+from kubeassay.analysis.sensitive import sensitive_value_paths
 
 C = "spec.containers[0]"
 
@@ -59,3 +60,25 @@ def secret(**fields: Any) -> Any:
 def test_secrets_in_manifests(fields: dict[str, Any], found: set[str]) -> None:
     assert paths("secret-in-manifest", secret(**fields)) == found
     assert all(v.sensitive and "hunter2" not in v.message for v in run("secret-in-manifest", secret(**fields)))
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        ({"DB_PASSWORD": "hunter2"}, {"DB_PASSWORD"}),
+        ({"db.password": "hunter2", "db.user": "shop"}, {'["db.password"]'}),
+        ({"apiKey": "AKIA" + "A" * 16}, {"apiKey"}),
+        ({"app.properties": "url=postgres://shop:hunter2@db/shop\n"}, {'["app.properties"]'}),
+        ({"app.properties": "db.password=hunter2\nuser=shop\n"}, set()),
+        ({"PASSWORD_FILE": "/run/secrets/db", "TOKEN_TTL": "30m", "DB_PASSWORD": "$(DB_PASSWORD)"}, set()),
+        ({"password": ""}, set()),
+        ({"tokens.txt": "a\nb\n"}, set()),
+    ],
+)
+def test_config_maps(data: dict[str, str], found: set[str]) -> None:
+    config_map = make_object({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data})
+    separator = {key: "data" + key if key.startswith("[") else "data." + key for key in found}
+    assert paths("secret-in-config-map", config_map) == set(separator.values())
+    for violation in run("secret-in-config-map", config_map):
+        assert "hunter2" not in violation.message
+        assert violation.path in sensitive_value_paths(config_map)

@@ -221,12 +221,32 @@ def _secret_items(items: Sequence[Any]) -> Iterator[tuple[int, str]]:
             yield number, ""
 
 
+def config_map_secrets(obj: Object) -> Iterator[tuple[str, Evidence]]:
+    """(key, evidence) of each entry of a ConfigMap whose value is a secret in the clear.
+
+    A whole file is judged by the forms that give a credential away, a single value also by the name of its key.
+    """
+    data = obj.value.get("data")
+    if not isinstance(data, dict):
+        return
+    for key, value in data.items():
+        if not isinstance(value, str) or not value:
+            continue
+        if "\n" not in value.strip() and names_secret(key) and _could_be_secret(value):
+            yield key, "name"
+        elif is_secret_value(value):
+            yield key, "value"
+
+
 def sensitive_value_paths(obj: Object) -> list[Path]:
     """The paths of all values of an object that no report may show.
 
-    Every value of a Secret, and the variables and arguments of containers that hold a secret in the clear.
+    Every value of a Secret, and the entries of ConfigMaps, variables and arguments of containers that hold a secret in
+    the clear.
     """
     found: list[Path] = []
+    if obj.ref.kind == "ConfigMap" and obj.ref.group == "":
+        return [("data", key) for key, _ in config_map_secrets(obj)]
     if obj.ref.kind == "Secret" and obj.ref.group == "":
         for field in ("data", "stringData"):
             values = obj.value.get(field)

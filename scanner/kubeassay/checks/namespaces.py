@@ -13,7 +13,7 @@ from typing import NamedTuple
 from kubeassay.analysis.workloads import PodTemplate
 from kubeassay.checks import pod_security_baseline, pod_security_restricted
 from kubeassay.checks.check import CheckFunction, ContainerSubject, Context, NotApplicable, Violation, check
-from kubeassay.checks.pod_security_common import mapping
+from kubeassay.checks.reading import mapping
 from kubeassay.checks.registry import Registry, at_version, collect
 from kubeassay.model import Inventory, KubernetesVersion, Object
 

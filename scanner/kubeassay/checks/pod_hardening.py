@@ -10,7 +10,7 @@ from typing import Any
 from kubeassay.analysis.quantity import parse_quantity
 from kubeassay.analysis.workloads import Container, PodTemplate
 from kubeassay.checks.check import ContainerSubject, Context, Violation, check
-from kubeassay.checks.pod_security_common import items, mapping, string
+from kubeassay.checks.reading import items, mapping, string
 from kubeassay.model import Inventory, Object, Path
 
 

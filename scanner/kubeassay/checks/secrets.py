@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from kubeassay.analysis.sensitive import holds_credential, secret_arguments, secret_environment
+from kubeassay.analysis.sensitive import config_map_secrets, holds_credential, secret_arguments, secret_environment
 from kubeassay.checks.check import ContainerSubject, Context, Violation, check
-from kubeassay.checks.pod_security_common import items, mapping
+from kubeassay.checks.reading import items, mapping
 from kubeassay.model import Object
 
 
@@ -63,6 +63,19 @@ def secret_in_manifest(obj: Object, context: Context) -> Iterator[Violation]:
             if holds_credential(key, value, encoded=field == "data"):
                 message = f"Secret {obj.ref.name} holds the value of {key} in the manifest"
                 yield Violation((field, key), message, sensitive=True)
+
+
+@check("secret-in-config-map")
+def secret_in_config_map(obj: Object, context: Context) -> Iterator[Violation]:
+    if obj.ref.group:
+        return
+    for key, evidence in config_map_secrets(obj):
+        holds = (
+            f"the credential {key} in the clear"
+            if evidence == "name"
+            else f"a value of the form of a credential in {key}"
+        )
+        yield Violation(("data", key), f"ConfigMap {obj.ref.name} holds {holds}", sensitive=True)
 
 
 @check("secret-environment-reference")

@@ -76,22 +76,29 @@ def _objects(
         if not isinstance(text, str) or not text:
             yield error((field,), f"{field} must be a non-empty string")
             return
+    is_list = kind.endswith("List")
+    if "items" in value or kind == "List":
+        items = value.get("items")
+        if isinstance(items, list):
+            if depth >= _MAX_LIST_DEPTH:
+                yield error((), f"Lists nested deeper than {_MAX_LIST_DEPTH} levels")
+                return
+            member_type = None if kind == "List" else (api_version, kind.removesuffix("List"))
+            for number, member in enumerate(items):
+                path: Path = (*prefix, "items", number)
+                if isinstance(member, dict) and (is_list or _is_object(member)):
+                    yield from _objects(document, member, path, depth + 1, member_type, duplicates)
+                elif is_list:
+                    yield error(("items", number), "a member of a List is not an object")
+        elif is_list and items is not None:
+            yield error(("items",), "the items of a List must be a list")
+        # kubectl takes a document of any kind for a List when it has items (apimachinery v0.37.1, unstructured/helpers.go,
+        # decode); an API server takes one of another kind for what it says. Such a one is read as both.
+        if is_list:
+            return
     group = api_version.rpartition("/")[0]
     if group in _TOOL_GROUPS:
         yield Skipped(spans.file, _TOOL_GROUPS[group], f"{kind}: read by a tool, not by an API server", document.line)
-        return
-    items = value.get("items")
-    if kind.endswith("List") and "items" in value and (items is None or isinstance(items, list)):
-        if depth >= _MAX_LIST_DEPTH:
-            yield error((), f"Lists nested deeper than {_MAX_LIST_DEPTH} levels")
-            return
-        member_type = None if kind == "List" else (api_version, kind.removesuffix("List"))
-        for number, member in enumerate(items or ()):
-            path: Path = (*prefix, "items", number)
-            if isinstance(member, dict):
-                yield from _objects(document, member, path, depth + 1, member_type, duplicates)
-            else:
-                yield error(("items", number), "a member of a List is not an object")
         return
     metadata = value.get("metadata")
     if not isinstance(metadata, dict):
@@ -110,3 +117,8 @@ def _objects(
         prefix=prefix,
         duplicate_keys=tuple(duplicates.get(prefix, ())),
     )
+
+
+def _is_object(member: dict[str, Any]) -> bool:
+    """Whether an item of what is no List by its kind looks like an object. kubectl gives it its parent's type."""
+    return ("apiVersion" in member and "kind" in member) or "spec" in member or "metadata" in member
