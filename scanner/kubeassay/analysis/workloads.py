@@ -152,6 +152,39 @@ def pod_templates(
     return tuple(_search(obj, (), obj.value))
 
 
+def operator_pods(obj: Object, templates: tuple[PodTemplate, ...]) -> Path | None:
+    """Where a custom resource lets an operator make pods in a way that its shape does not tell; None: nowhere.
+
+    Signs are an ``image`` outside the templates that were found (Prometheus, Tekton's steps, Argo Workflows' single
+    container), and a ``template`` with settings for a ``pod`` (Strimzi).
+    """
+    if obj.ref.group in BUILT_IN_GROUPS:
+        return None
+    return _sign(
+        (), obj.value, frozenset(path for template in templates for path in (template.path, template.spec_path))
+    )
+
+
+def _sign(path: Path, value: Any, known: frozenset[Path]) -> Path | None:
+    if path in known:
+        return None
+    if isinstance(value, dict):
+        image = value.get("image")
+        if isinstance(image, str) and image:
+            return (*path, "image")
+        template = value.get("template")
+        if isinstance(template, dict) and isinstance(template.get("pod"), dict):
+            return (*path, "template", "pod")
+    elif not isinstance(value, list):
+        return None
+    for step, child in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(child, dict | list):
+            found = _sign((*path, step), child, known)
+            if found is not None:
+                return found
+    return None
+
+
 def _search(obj: Object, path: Path, value: Any) -> Iterator[PodTemplate]:
     if isinstance(value, dict):
         if _is_pod_spec(value.get("spec")) or _is_pod_spec(value):

@@ -16,7 +16,7 @@ from typing import Any
 from kubeassay import __version__
 from kubeassay.analysis.fields import FieldProblem, check_pod_spec, problems_of, without
 from kubeassay.analysis.kinds import unknown_kind
-from kubeassay.analysis.workloads import TEMPLATE_PATHS, PodTemplate, pod_templates
+from kubeassay.analysis.workloads import TEMPLATE_PATHS, PodTemplate, operator_pods, pod_templates
 from kubeassay.checks.check import ContainerSubject, NotApplicable, NotJudged, Passed, Violation
 from kubeassay.engine.findings import SourceText, make_finding
 from kubeassay.engine.plan import ActiveRule, Matcher, Plan, rules_of
@@ -111,6 +111,7 @@ class Evaluation:
         self._passed, self._not_evaluated = self.partial.passed, self.partial.not_judged
         self._local = _Rules(plan, joined=False)
         self._joined = _Rules(plan, joined=True)
+        self._on_pods = any(plan.of_subject(subject) for subject in ("workload", "pod", "container"))
         inventory_rules = plan.of_subject("inventory")
         self._needed = frozenset(
             {kind for active, _ in inventory_rules for kind in active.rule.needs}
@@ -208,6 +209,10 @@ class Evaluation:
                 templates = pod_templates(judged, self.plan.pod_template_paths)
         if problems and templates:
             self._say_invalid(obj, problems)
+        if self._on_pods:
+            sign = operator_pods(judged, templates)
+            if sign is not None:
+                self._say_unsupported(obj, sign)
         return judged, templates, not problems
 
     def _rules_on(
@@ -375,6 +380,17 @@ class Evaluation:
             NotEvaluated(
                 "invalid-object",
                 f"{obj.ref} has no {missing}, without which an API server refuses it, so nothing of its pods passed",
+                namespace=obj.ref.namespace,
+                file=obj.file,
+            )
+        )
+
+    def _say_unsupported(self, obj: Object, sign: Path) -> None:
+        self.partial.not_evaluated.append(
+            NotEvaluated(
+                "unsupported",
+                f"{obj.ref}: an operator makes pods of it ({format_path(sign)}), which were not judged; a configuration"
+                " can name paths of pod templates (podTemplatePaths)",
                 namespace=obj.ref.namespace,
                 file=obj.file,
             )

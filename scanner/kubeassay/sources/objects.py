@@ -92,8 +92,8 @@ def _objects(
                     yield error(("items", number), "a member of a List is not an object")
         elif is_list and items is not None:
             yield error(("items",), "the items of a List must be a list")
-        # kubectl takes a document of any kind for a List when it has items (apimachinery v0.37.1, unstructured/helpers.go,
-        # decode); an API server takes one of another kind for what it says. Such a one is read as both.
+        # kubectl takes a document of any kind for a List when it has items (apimachinery v0.37.1,
+        # unstructured/helpers.go, decode); an API server takes it for what its kind says. It is read as both.
         if is_list:
             return
     group = api_version.rpartition("/")[0]
