@@ -194,6 +194,29 @@ def test_an_ignored_directory_that_is_named_is_read() -> None:
     assert names(found("rendered")) == {"rendered/a.yaml"}
 
 
+@pytest.mark.parametrize("pointer", ["gitdir: a\0b", "", "gitdir: /dev", "gitdir: missing", "x" * 10_000, "\ud800"])
+def test_odd_pointers_to_a_repository(pointer: str) -> None:
+    Path(".git").write_bytes(pointer.encode("utf-8", "surrogatepass"))
+    put(".gitignore", "a.yaml\n")
+    put("a.yaml")
+    put("b.yaml")
+    assert names(found()) == {"b.yaml"}
+
+
+@pytest.mark.parametrize(
+    "index", [b"", b"DIRC", b"DIRC" + b"\xff" * 200, b"DIRC\0\0\0\4\0\0\0\7" + b"\xff" * 200, None]
+)
+def test_odd_indices_of_a_repository(index: bytes | None) -> None:
+    Path(".git").mkdir()
+    if index is None:
+        os.mkfifo(".git/index")
+    else:
+        Path(".git/index").write_bytes(index)
+    put(".gitignore", "a.yaml\n")
+    put("a.yaml")
+    assert names(found()) == set()
+
+
 def test_links_are_ignored_as_files_are() -> None:
     put("data.txt")
     put(".gitignore", "link.yaml\n")

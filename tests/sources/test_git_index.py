@@ -56,6 +56,30 @@ def test_an_extended_entry_is_read(repository: Path) -> None:
     assert tracked.tracks(str(repository / "kept/b.yaml"), directory=False)
 
 
+def test_a_split_index_is_read_with_the_one_it_shares(repository: Path) -> None:
+    git(repository, "update-index", "--split-index")
+    git(repository, "add", "-f", "built/d.yaml")
+    assert list((repository / ".git").glob("sharedindex.*"))
+    tracked = TrackedFiles(str(repository))
+    assert tracked.tracks(str(repository / "a.yaml"), directory=False)
+    assert tracked.tracks(str(repository / "built"), directory=True)
+
+
+def test_an_index_of_sha256_is_read(tmp_path: Path) -> None:
+    try:
+        git(tmp_path, "init", "-q", "--object-format=sha256")
+    except subprocess.CalledProcessError:
+        pytest.skip("this git knows no sha256")
+    for name in ("a.yaml", "folder/b.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("a: 1\n")
+        git(tmp_path, "add", name)
+    tracked = TrackedFiles(str(tmp_path))
+    assert tracked.tracks(str(tmp_path / "a.yaml"), directory=False)
+    assert tracked.tracks(str(tmp_path / "folder"), directory=True)
+    assert not tracked.tracks(str(tmp_path / "c.yaml"), directory=False)
+
+
 def test_tracked_files_are_scanned_and_others_are_named_as_ignored(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -287,6 +287,39 @@ def test_members_of_lists_that_are_no_objects_are_errors(items: str) -> None:
     assert read.errors == {("list.yaml", 3)}
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        "apiVersion: example.com/v1\nkind: Settings\n",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n",
+        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n",
+        "apiVersion: v1\nkind: PodList\n",
+        "apiVersion: x\nkind: List\n",
+    ],
+)
+def test_whatever_has_items_is_a_list_to_clients(head: str) -> None:
+    put("list.yaml", head + "items:\n-\n" + indented(PRIVILEGED, 2))
+    assert scan().found == {privileged("list.yaml", line=head.count("\n") + 2 + AT[0], column=AT[1] + 2)}
+
+
+def test_items_without_a_type_have_that_of_what_holds_them() -> None:
+    member = PRIVILEGED.removeprefix("apiVersion: v1\nkind: Pod\n")
+    put("pod.yaml", POD + "items:\n-\n" + indented(member, 2))
+    assert scan().found == {privileged(line=15, column=37)}
+
+
+def test_items_that_are_no_objects_are_data_where_the_kind_is_no_list() -> None:
+    put("a.yaml", GOOD + "items: [a, {b: c}, null, [d]]\n")
+    read = scan()
+    assert (read.found, read.errors, read.code) == (set(), set(), 0)
+
+
+@pytest.mark.parametrize("kind", ["List", "PodList"])
+def test_items_that_are_no_list_are_an_error(kind: str) -> None:
+    put("list.yaml", f"apiVersion: v1\nkind: {kind}\nitems: {{a: 1}}\n")
+    assert scan().errors == {("list.yaml", 3)}
+
+
 @pytest.mark.parametrize("items", ["", "[]", "null"])
 def test_empty_lists(items: str) -> None:
     put("list.yaml", f"apiVersion: v1\nkind: List\nitems: {items}\n")

@@ -299,6 +299,8 @@ def located(text: str, path: Path, *, key: bool = False) -> tuple[str, Location]
         ("a: 1\na: 2\n", ("a",), "2", 2, 4),
         ("a: {b: 1}\nz: 0\na: {b: 2}\n", ("a", "b"), "2", 3, 8),
         ("a: 1\nb: 2\na: 3\n", ("b",), "2", 2, 4),
+        ("a: .inf\na: 2\nb: yes\n", ("b",), "yes", 3, 4),
+        ("a: {x: .inf, y: 1}\na: 2\nb: {c: yes}\n", ("b", "c"), "yes", 3, 8),
         # Line ends, and characters of two units.
         ("# c\r\na: 1\r\nb: yes\r\n", ("b",), "yes", 3, 4),
         ("a: 1\rb: yes\r", ("b",), "yes", 2, 4),

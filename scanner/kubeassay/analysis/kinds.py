@@ -26,7 +26,8 @@ def _kinds_by_group() -> dict[str, frozenset[str]]:
         groups.setdefault(api_version.rpartition("/")[0], set()).update(kinds)
     for group, retired in _RETIRED.items():
         groups.setdefault(group, set()).update(retired)
-    return {group: frozenset(kinds) for group, kinds in groups.items()}
+    # A List is unpacked when it is read. What is left of one is a List without items, which an API server refuses.
+    return {group: frozenset(k for k in kinds if not k.endswith("List")) for group, kinds in groups.items()}
 
 
 @cache
