@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 #: Steps from the root of an object: a str is a mapping key, an int a list index (from 0).
 Path = tuple[str | int, ...]
@@ -66,6 +65,16 @@ class Location:
     end_column: int
 
 
+class OffsetSource(Protocol):
+    """Where a :class:`SpanTable` has its offsets from while they are not in one array."""
+
+    def at(self, number: int) -> tuple[int, int, int, int]:
+        """Key start, key end, value start, value end of one node."""
+
+    def all(self) -> array[int]:
+        """Those of all nodes, one after the other."""
+
+
 class SpanTable:
     """The spans of every key and value of one document, and the lines of its file: compact, and cheap to send to
     another process.
@@ -79,22 +88,21 @@ class SpanTable:
     Basic Multilingual Plane, which take two UTF-16 units.
     """
 
-    __slots__ = ("_indices", "_make_offsets", "_offsets", "astral", "file", "line_starts")
+    __slots__ = ("_children", "_offsets", "_sizes", "_source", "astral", "file", "line_starts")
 
     def __init__(
-        self,
-        file: str,
-        offsets: array[int] | Callable[[], array[int]],
-        line_starts: array[int],
-        astral: array[int],
+        self, file: str, offsets: array[int] | OffsetSource, line_starts: array[int], astral: array[int]
     ) -> None:
-        """``offsets`` may be a function that makes them: most documents have no finding and never need them."""
+        """``offsets`` may be a source of them: most documents have no finding and never need any."""
         self.file = file
-        self._offsets = None if callable(offsets) else offsets
-        self._make_offsets = offsets if callable(offsets) else None
+        self._offsets = offsets if isinstance(offsets, array) else None
+        self._source = None if isinstance(offsets, array) else offsets
         self.line_starts = line_starts
         self.astral = astral
-        self._indices: dict[Path, int] | None = None
+        #: id of a collection → how many nodes it has, itself included.
+        self._sizes: dict[int, int] = {}
+        #: id of a collection → how many nodes after it each of its members stands, for those that were asked for.
+        self._children: dict[int, dict[str | int, int]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (SpanTable, (self.file, self.offsets, self.line_starts, self.astral))
@@ -103,10 +111,17 @@ class SpanTable:
     def offsets(self) -> array[int]:
         """Four character offsets a node, as the class describes."""
         if self._offsets is None:
-            assert self._make_offsets is not None
-            self._offsets = self._make_offsets()
-            self._make_offsets = None
+            assert self._source is not None
+            self._offsets = self._source.all()
+            self._source = None
         return self._offsets
+
+    def _at(self, number: int) -> tuple[int, int, int, int]:
+        """The four offsets of one node."""
+        if self._source is not None:
+            return self._source.at(number)
+        key_start, key_end, value_start, value_end = self.offsets[4 * number : 4 * number + 4]
+        return key_start, key_end, value_start, value_end
 
     def position(self, offset: int) -> tuple[int, int]:
         """The (line, column) of a character offset."""
@@ -125,26 +140,50 @@ class SpanTable:
 
     def index(self, root: Any, path: Path) -> int | None:
         """The number of the node at ``path`` of the value tree ``root``, or None where there is none."""
-        if self._indices is None:
-            indices: dict[Path, int] = {(): 0}
-            if isinstance(root, dict | list):
-                _number(root, (), indices)
-            self._indices = indices
-        return self._indices.get(path)
+        number = 0
+        value: Any = root
+        for step in path:
+            children = self._children.get(id(value))
+            if children is None:
+                if not isinstance(value, dict) and not isinstance(value, list):
+                    return None
+                children = self._children[id(value)] = self._numbered(value)
+            after = children.get(step)
+            if after is None:
+                return None
+            number += after
+            value = value[step]
+        return number
+
+    def _numbered(self, collection: dict[str, Any] | list[Any]) -> dict[str | int, int]:
+        children: dict[str | int, int] = {}
+        number = 1
+        for step, child in collection.items() if isinstance(collection, dict) else enumerate(collection):
+            children[step] = number
+            number += self._size(child) if isinstance(child, dict | list) else 1
+        return children
+
+    def _size(self, collection: dict[str, Any] | list[Any]) -> int:
+        size = self._sizes.get(id(collection))
+        if size is None:
+            size = 1 + len(collection)
+            for child in collection.values() if isinstance(collection, dict) else collection:
+                if isinstance(child, dict | list) and child:
+                    size += self._size(child) - 1
+            self._sizes[id(collection)] = size
+        return size
 
     def key_span(self, root: Any, path: Path) -> tuple[int, int] | None:
         """The offsets of the key that leads to ``path``; None for a list item, the root or a missing path."""
         number = self.index(root, path)
         if number is None or not path or isinstance(path[-1], int):
             return None
-        return self.offsets[4 * number], self.offsets[4 * number + 1]
+        return self._at(number)[:2]
 
     def value_span(self, root: Any, path: Path) -> tuple[int, int] | None:
         """The offsets of the value at ``path``; None for a missing path."""
         number = self.index(root, path)
-        if number is None:
-            return None
-        return self.offsets[4 * number + 2], self.offsets[4 * number + 3]
+        return None if number is None else self._at(number)[2:]
 
     def locate(self, root: Any, path: Path, *, key: bool = False) -> Location:
         """Where a finding about ``path`` points: one line wherever that is possible.
@@ -160,7 +199,7 @@ class SpanTable:
             return self._locate_key(root, parent)
         number = self.index(root, path)
         assert number is not None
-        value_start, value_end = self.offsets[4 * number + 2], self.offsets[4 * number + 3]
+        _, _, value_start, value_end = self._at(number)
         value: Any = root
         for step in path:
             value = value[step]
@@ -174,7 +213,7 @@ class SpanTable:
         while True:
             number = self.index(root, path)
             assert number is not None
-            key_start, key_end, value_start, value_end = self.offsets[4 * number : 4 * number + 4]
+            key_start, key_end, value_start, value_end = self._at(number)
             if key_end > key_start:
                 break
             value: Any = root
@@ -193,12 +232,3 @@ class SpanTable:
             next_line = self.line_starts[location.start_line]
             return self.region(key_start, max(key_start, next_line - 1))
         return location
-
-
-def _number(value: Any, path: Path, indices: dict[Path, int]) -> None:
-    """Give every node below ``value`` its number in pre-order."""
-    for step, child in value.items() if isinstance(value, dict) else enumerate(value):
-        child_path = (*path, step)
-        indices[child_path] = len(indices)
-        if child and isinstance(child, dict | list):
-            _number(child, child_path, indices)

@@ -11,7 +11,6 @@ import re
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain, islice
 from typing import Any
 
@@ -475,17 +474,26 @@ _MappingNode: Any = yaml.MappingNode
 _SequenceNode: Any = yaml.SequenceNode
 
 
-def _offsets(nodes: list[Any], shift: int) -> array[int]:
+class _NodeOffsets:
     """The offsets of pairs (key node, value node): see SpanTable."""
-    made = array("I")
-    pairs = iter(nodes)
-    for key, value in zip(pairs, pairs, strict=True):
+
+    __slots__ = ("_nodes", "_shift")
+
+    def __init__(self, nodes: list[Any], shift: int) -> None:
+        self._nodes = nodes
+        self._shift = shift
+
+    def at(self, number: int) -> tuple[int, int, int, int]:
+        key, value = self._nodes[2 * number : 2 * number + 2]
+        shift = self._shift
         start = value.start_mark.index + shift
+        end = value.end_mark.index + shift
         if key is value:
-            made.extend((start, start, start, value.end_mark.index + shift))
-        else:
-            made.extend((key.start_mark.index + shift, key.end_mark.index + shift, start, value.end_mark.index + shift))
-    return made
+            return start, start, start, end
+        return key.start_mark.index + shift, key.end_mark.index + shift, start, end
+
+    def all(self) -> array[int]:
+        return array("I", chain.from_iterable(map(self.at, range(len(self._nodes) // 2))))
 
 
 class _Builder:
@@ -500,7 +508,7 @@ class _Builder:
         #: Pairs (key node, value node) in pre-order; a value without a key stands for both.
         self.nodes: list[Any] = []
         # Not a method of the builder: a reference cycle would keep all nodes alive.
-        self.spans = SpanTable(file, partial(_offsets, self.nodes, offset), line_starts, astral)
+        self.spans = SpanTable(file, _NodeOffsets(self.nodes, offset), line_starts, astral)
         self.duplicates: list[tuple[Path, tuple[Location, ...]]] = []
         self.plain = plain
         self.size = len(text)
