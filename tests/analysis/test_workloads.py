@@ -65,10 +65,47 @@ def test_a_custom_resource_is_searched_by_shape(text: str, paths: set[str]) -> N
     assert {format_path(t.path) for t in pod_templates(objects_in(text)[0])} == paths
 
 
-def test_a_configured_path_comes_before_the_search() -> None:
+def test_a_configured_path_adds_to_what_the_shape_gives_away() -> None:
     (obj,) = objects_in(f"apiVersion: a.example/v1\nkind: A\nspec: {{one: {{template: {TEMPLATE}}}, two: {SPEC}}}")
     found = pod_templates(obj, {("a.example", "A"): (parse_path("spec.two"),)})
-    assert [format_path(t.spec_path) for t in found] == ["spec.two"]
+    assert [format_path(t.spec_path) for t in found] == ["spec.two", "spec.one.template.spec"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "paths"),
+    [
+        # A compliant list of containers beside, above or below the real template hides nothing.
+        (f"{{containers: [{{name: a}}], template: {TEMPLATE}}}", {"spec", "spec.template.spec"}),
+        (f"{{containers: [{{name: a}}], x: {{template: {TEMPLATE}}}}}", {"spec", "spec.x.template.spec"}),
+        (f"{{spec: {{containers: [{{name: a}}], template: {TEMPLATE}}}}}", {"spec.spec", "spec.spec.template.spec"}),
+        # A pod template of which an operator fills in the rest.
+        ("{podTemplate: {spec: {initContainers: [{name: a}], hostNetwork: true}}}", {"spec.podTemplate.spec"}),
+        ("{template: {spec: {containers: [null, {image: a}]}}}", {"spec.template.spec"}),
+    ],
+)
+def test_nothing_hides_a_template(spec: str, paths: set[str]) -> None:
+    (obj,) = objects_in(f"apiVersion: a.example/v1\nkind: A\nspec: {spec}")
+    assert {format_path(t.spec_path) for t in pod_templates(obj)} == paths
+
+
+def test_patterns_of_policies_are_no_pods() -> None:
+    text = (
+        "apiVersion: kyverno.io/v1\nkind: ClusterPolicy\n"
+        "spec: {rules: [{validate: {pattern: {spec: {containers: [{name: '*', image: '*:*'}], hostPID: true}}}}]}"
+    )
+    (obj,) = objects_in(text)
+    assert pod_templates(obj) == ()
+    assert operator_pods(obj, ()) is None
+
+
+def test_exemptions_do_not_hold_in_custom_resources() -> None:
+    spec = "{os: {name: windows}, hostUsers: false, containers: [{name: a}]}"
+    (custom,) = objects_in(f"apiVersion: a.example/v1\nkind: A\nspec: {spec}")
+    (pod,) = objects_in(f"apiVersion: v1\nkind: Pod\nmetadata: {{name: a}}\nspec: {spec}")
+    assert [(t.windows, t.user_namespace) for o in (custom, pod) for t in pod_templates(o)] == [
+        (False, False),
+        (True, True),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -88,6 +125,9 @@ def test_a_configured_path_comes_before_the_search() -> None:
         (f"apiVersion: a.example/v1\nkind: A\nspec: {{template: {TEMPLATE}, image: a}}", "spec.image"),
         ("apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec: {source: {kustomize: {images: [a]}}}", None),
         ("apiVersion: v1\nkind: ConfigMap\ndata: {image: a}", None),
+        ("apiVersion: kubevirt.io/v1\nkind: VM\nspec: {volumes: [{hostPath: {path: /}}]}", "spec.volumes[0].hostPath"),
+        ("apiVersion: a.example/v1\nkind: A\nspec: {hostNetwork: true}", "spec.hostNetwork"),
+        ("apiVersion: a.example/v1\nkind: A\nspec: {hostNetwork: false, privileged: null}", None),
     ],
 )
 def test_pods_that_an_operator_makes_in_its_own_way_are_noticed(text: str, sign: str | None) -> None:

@@ -94,6 +94,37 @@ def test_what_could_not_be_judged_is_said(text: str, reason: str) -> None:
     assert result.summary.passed == 0
 
 
+def test_a_key_that_stands_twice_in_json_is_ambiguous() -> None:
+    text = '{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"hostPID": true, "hostPID": null, '
+    text += '"containers": [{"name": "a", "image": "a:1"}]}}'
+    assert {n.reason for n in scan_text(plan_of("pss-baseline"), text).not_evaluated} == {"ambiguous"}
+    assert scan_text(plan_of("pss-baseline"), text.replace('"hostPID": true, ', "")).not_evaluated == ()
+
+
+def test_rules_for_some_namespaces_cannot_judge_an_object_that_states_none() -> None:
+    profile = _profile(RuleUse("privileged-container", match=SubjectMatch(namespaces=("frontend",))))
+    nowhere = scan_text(plan_of(profile), TWO_CONTAINERS.replace(", namespace: frontend", ""))
+    assert {n.reason for n in nowhere.not_evaluated} == {"no-namespace"}
+    elsewhere = scan_text(plan_of(profile), TWO_CONTAINERS.replace("namespace: frontend", "namespace: backend"))
+    assert elsewhere.not_evaluated == ()
+
+
+def test_of_several_objects_of_one_name_the_nearest_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pod = TWO_CONTAINERS.replace("namespace: frontend", "namespace: shop")
+    for environment, level in (("dev", "privileged"), ("prod", "baseline")):
+        (tmp_path / environment / "apps").mkdir(parents=True)
+        (tmp_path / environment / "apps/web.yaml").write_text(pod + "# " + "x" * 500_000 + "\n")
+        (tmp_path / environment / "namespace.yaml").write_text(
+            "apiVersion: v1\nkind: Namespace\n"
+            f"metadata: {{name: shop, labels: {{pod-security.kubernetes.io/enforce: {level}}}}}\n"
+        )
+    plan = plan_of(profile_of("namespace-workloads-refused"))
+    results = [scan(plan, discover(["."]), Target("manifests", "."), processes=count) for count in (1, 2, 3, 4)]
+    assert all(result == results[0] for result in results)
+    assert {f.location.file for f in failing(results[0])} == {"prod/apps/web.yaml"}
+
+
 def test_a_rule_that_crashes_is_reported_and_the_others_still_run() -> None:
     plan = plan_of(profile_of("privileged-container", "host-namespaces"))
 

@@ -169,6 +169,13 @@ def test_a_fix_replaces_the_value(context: str, edit: tuple[bool, str]) -> None:
     assert [(e.location == finding.location, e.text) for e in finding.fix.edits] == [edit]
 
 
+def test_no_fix_is_offered_behind_a_key_without_a_colon() -> None:
+    text = POD.replace(
+        "securityContext: {privileged: true, capabilities: {add: [SYS_ADMIN, SYS_PTRACE]}}", "? securityContext"
+    )
+    assert {f.fix for f in found(text, rules=("allow-privilege-escalation",)) if f.container == "app"} == {None}
+
+
 def test_no_fix_is_offered_where_an_edit_would_change_other_places() -> None:
     text = """\
 apiVersion: v1

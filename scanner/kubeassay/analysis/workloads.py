@@ -67,6 +67,15 @@ _CONTAINER_LISTS: tuple[tuple[str, ContainerType], ...] = (
 )
 
 
+_CONTAINER_FIELDS = tuple(field for field, _ in _CONTAINER_LISTS)
+
+#: Groups whose objects are patterns of pods, not pods.
+_POLICY_GROUPS = ("kyverno.io", "gatekeeper.sh")
+
+#: Fields that mean pods wherever they stand.
+_POD_FIELDS = ("securityContext", "podSecurityContext", "hostNetwork", "hostPID", "hostIPC", "hostPath", "privileged")
+
+
 @dataclass(frozen=True, slots=True)
 class Container:
     """One container of a pod template. ``path`` starts at the object's root. ``security_context`` is {} when absent."""
@@ -98,13 +107,14 @@ class PodTemplate:
 
     @property
     def windows(self) -> bool:
-        """spec.os.name is windows: the restricted level exempts such pods from Linux-only fields since 1.25."""
-        return _mapping(self.spec.get("os")).get("name") == "windows"
+        """spec.os.name is windows: the restricted level exempts such pods from Linux-only fields since 1.25. What an
+        operator makes of the field in a custom resource is not known, so it exempts from nothing there."""
+        return self.built_in and _mapping(self.spec.get("os")).get("name") == "windows"
 
     @property
     def user_namespace(self) -> bool:
-        """spec.hostUsers is false: the pod runs in a user namespace of its own."""
-        return self.spec.get("hostUsers") is False
+        """spec.hostUsers is false: the pod runs in a user namespace of its own (in a custom resource: see windows)."""
+        return self.built_in and self.spec.get("hostUsers") is False
 
     @property
     def annotations(self) -> Mapping[str, Any]:
@@ -140,25 +150,26 @@ def pod_templates(
         if not isinstance(value, dict):
             return ()
         return (_template(obj, path, value, built_in=True),)
-    found: list[PodTemplate] = []
-    for configured in (extra_paths or {}).get(key, ()):
-        value = obj.get(*configured)
-        if isinstance(value, dict):
-            found.append(_template(obj, configured, value, built_in=False))
-    if found:
+    configured_paths = (extra_paths or {}).get(key, ())
+    found = [
+        _template(obj, configured, value, built_in=False)
+        for configured in configured_paths
+        if isinstance(value := obj.get(*configured), dict)
+    ]
+    if group in BUILT_IN_GROUPS or group.endswith(_POLICY_GROUPS):
         return tuple(found)
-    if group in BUILT_IN_GROUPS:
-        return ()
-    return tuple(_search(obj, (), obj.value))
+    known = {template.spec_path for template in found}
+    return (*found, *(template for template in _search(obj, (), obj.value) if template.spec_path not in known))
 
 
 def operator_pods(obj: Object, templates: tuple[PodTemplate, ...]) -> Path | None:
     """Where a custom resource lets an operator make pods in a way that its shape does not tell; None: nowhere.
 
-    Signs are an ``image`` outside the templates that were found (Prometheus, Tekton's steps, Argo Workflows' single
-    container), and a ``template`` with settings for a ``pod`` (Strimzi).
+    Signs are, outside the templates that were found, an ``image`` (Prometheus, Tekton's steps, Argo Workflows' single
+    container), a field that only pods have, and a ``template`` with settings for a ``pod`` (Strimzi).
     """
-    if obj.ref.group in BUILT_IN_GROUPS:
+    group = obj.ref.group
+    if group in BUILT_IN_GROUPS or group.endswith(_POLICY_GROUPS):
         return None
     return _sign(
         (), obj.value, frozenset(path for template in templates for path in (template.path, template.spec_path))
@@ -175,6 +186,9 @@ def _sign(path: Path, value: Any, known: frozenset[Path]) -> Path | None:
         template = value.get("template")
         if isinstance(template, dict) and isinstance(template.get("pod"), dict):
             return (*path, "template", "pod")
+        for field in _POD_FIELDS:
+            if field in value and value[field] not in (None, False, "", [], {}):
+                return (*path, field)
     elif not isinstance(value, list):
         return None
     for step, child in value.items() if isinstance(value, dict) else enumerate(value):
@@ -187,10 +201,23 @@ def _sign(path: Path, value: Any, known: frozenset[Path]) -> Path | None:
 
 def _search(obj: Object, path: Path, value: Any) -> Iterator[PodTemplate]:
     if isinstance(value, dict):
-        if _is_pod_spec(value.get("spec")) or _is_pod_spec(value):
+        spec = value.get("spec")
+        inner: Any = None
+        if _is_pod_spec(spec):
+            inner = spec
+        elif _is_pod_spec(value):
+            inner = value
+        if inner is not None:
             yield _template(obj, path, value, built_in=False)
-            return
         for key, child in value.items():
+            # Not into the containers that were found; but what looks like a template may hide another.
+            if inner is value and key in _CONTAINER_FIELDS:
+                continue
+            if inner is not None and inner is not value and key == "spec":
+                for spec_key, spec_child in inner.items():
+                    if spec_key not in _CONTAINER_FIELDS and isinstance(spec_child, dict | list):
+                        yield from _search(obj, (*path, key, spec_key), spec_child)
+                continue
             if isinstance(child, dict | list):
                 yield from _search(obj, (*path, key), child)
     elif isinstance(value, list):
@@ -202,12 +229,11 @@ def _search(obj: Object, path: Path, value: Any) -> Iterator[PodTemplate]:
 def _is_pod_spec(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
-    containers = value.get("containers")
-    return (
-        isinstance(containers, list)
-        and bool(containers)
-        and all(isinstance(c, dict) and ("image" in c or "name" in c) for c in containers)
-    )
+    for field in _CONTAINER_FIELDS:
+        members = value.get(field)
+        if isinstance(members, list) and any(isinstance(m, dict) and ("image" in m or "name" in m) for m in members):
+            return True
+    return False
 
 
 def _template(obj: Object, path: Path, value: dict[str, Any], *, built_in: bool) -> PodTemplate:

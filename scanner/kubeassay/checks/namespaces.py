@@ -15,7 +15,7 @@ from kubeassay.checks import pod_security_baseline, pod_security_restricted
 from kubeassay.checks.check import CheckFunction, ContainerSubject, Context, NotApplicable, Violation, check
 from kubeassay.checks.reading import mapping
 from kubeassay.checks.registry import Registry, at_version, collect
-from kubeassay.model import Inventory, KubernetesVersion, Object
+from kubeassay.model import KubernetesVersion, Object
 
 _PREFIX = "pod-security.kubernetes.io/"
 #: Weakest first.
@@ -135,28 +135,17 @@ def _level_checks(level: str, version: KubernetesVersion) -> tuple[_LevelCheck, 
     return tuple(found.values())
 
 
-def _levels(inventory: Inventory, judged: KubernetesVersion) -> Mapping[str, tuple[Object, str, KubernetesVersion]]:
-    """The namespaces of the inputs that enforce more than privileged: name → (Namespace, level, version)."""
-    key = ("enforced", judged)
-    found: dict[str, tuple[Object, str, KubernetesVersion]] | None = inventory.facts.get(key)
-    if found is None:
-        found = inventory.facts[key] = {}
-        for namespace in inventory.of_kind("Namespace", ""):
-            standard = enforced(namespace, judged)
-            if standard is not None and standard[0] != "privileged":
-                found[namespace.ref.name] = (namespace, *standard)
-    return found
-
-
 @check("namespace-workloads-refused")
 def namespace_workloads_refused(pod: PodTemplate, context: Context) -> Iterator[Violation | NotApplicable]:
     """Pods whose namespace is among the inputs. Exemptions of the cluster are not known, nor what an operator makes of
     a custom resource's template."""
-    found = _levels(context.inventory, context.kubernetes_version).get(pod.obj.ref.namespace or "")
-    if found is None or not pod.built_in:
+    obj = pod.obj
+    namespace = context.inventory.nearest("", "Namespace", None, obj.ref.namespace or "", obj.file)
+    standard = None if namespace is None else enforced(namespace, context.kubernetes_version)
+    if namespace is None or standard is None or standard[0] == "privileged" or not pod.built_in:
         yield NotApplicable()
         return
-    namespace, level, version = found
+    level, version = standard
     for violation in _violations(pod, level, version, Context(version, {})):
         yield Violation(
             violation.path,

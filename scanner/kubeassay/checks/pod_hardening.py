@@ -11,7 +11,7 @@ from kubeassay.analysis.quantity import parse_quantity
 from kubeassay.analysis.workloads import Container, PodTemplate
 from kubeassay.checks.check import ContainerSubject, Context, Violation, check
 from kubeassay.checks.reading import items, mapping, string
-from kubeassay.model import Inventory, Object, Path
+from kubeassay.model import Object, Path
 
 
 def _of_container(container: Container, field: Path, message: str, base: Path | None = None) -> Violation:
@@ -32,15 +32,6 @@ def service_account_name(pod: PodTemplate) -> str:
     return name if isinstance(name, str) and name else "default"
 
 
-def _accounts(inventory: Inventory) -> Mapping[tuple[str | None, str], Object]:
-    found: dict[tuple[str | None, str], Object] | None = inventory.facts.get("accounts")
-    if found is None:
-        found = inventory.facts["accounts"] = {
-            (obj.ref.namespace, obj.ref.name): obj for obj in inventory.of_kind("ServiceAccount", "")
-        }
-    return found
-
-
 @check("service-account-token-automount")
 def service_account_token_automount(pod: PodTemplate, context: Context) -> Iterable[Violation]:
     """The pod's own setting wins over its account's; without either the token is mounted."""
@@ -48,7 +39,7 @@ def service_account_token_automount(pod: PodTemplate, context: Context) -> Itera
     if value is False:
         return ()
     name = service_account_name(pod)
-    account = _accounts(context.inventory).get((pod.obj.ref.namespace, name))
+    account = context.inventory.nearest("", "ServiceAccount", pod.obj.ref.namespace, name, pod.obj.file)
     setting = None if account is None else account.value.get("automountServiceAccountToken")
     if value is None and setting is False:
         return ()

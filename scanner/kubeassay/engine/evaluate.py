@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 from kubeassay import __version__
@@ -76,7 +77,7 @@ class Partial:
 class _Rules:
     """The rules of a plan by subject: those that need nothing but their subject, or those that need other objects."""
 
-    __slots__ = ("containers", "namespaces", "objects", "pods", "workloads")
+    __slots__ = ("by_namespace", "containers", "namespaces", "objects", "pods", "workloads")
 
     def __init__(self, plan: Plan, *, joined: bool) -> None:
         def of(subject: Subject) -> tuple[tuple[ActiveRule, Matcher], ...]:
@@ -87,6 +88,8 @@ class _Rules:
         self.namespaces = of("namespace")
         self.pods = of("pod")
         self.containers = of("container")
+        #: Whether rules on pods hold for some namespaces only.
+        self.by_namespace = any(m.by_namespace for _, m in (*self.workloads, *self.pods, *self.containers))
 
     def __bool__(self) -> bool:
         return bool(self.objects or self.workloads or self.namespaces or self.pods or self.containers)
@@ -140,8 +143,11 @@ class Evaluation:
         """Evaluate the objects of one file."""
         start = len(self.partial.findings)
         self.partial.files += 1
+        is_json = source.text.lstrip()[:1] in ("{", "[")
         for number, obj in enumerate(objects):
             self.partial.objects += 1
+            if is_json and obj.duplicate_keys:
+                self._say_ambiguous(obj)
             judged, templates, valid = self._understood(obj)
             self._rules_on(self._local, obj, judged, templates, source, valid)
             kind = obj.ref.kind
@@ -166,13 +172,14 @@ class Evaluation:
         """Evaluate the rules that judge their subjects by other objects (``context``, of all files)."""
         everything = Inventory(context)
         rules = _Rules(_with_context(self.plan, everything), joined=True)
-        for file, number, obj, valid in self._waiting:
+        for file, waiting in groupby(self._waiting, key=lambda entry: entry[0]):
             start = len(self.partial.findings)
-            # Most subjects comply: the object's places are looked up only for one that does not.
-            self._again = partial(reread, file, number)
-            self._rules_on(rules, obj, obj, pod_templates(obj, self.plan.pod_template_paths), None, valid)
+            for _, number, obj, valid in waiting:
+                # Most subjects comply: the object's places are looked up only for one that does not.
+                self._again = partial(reread, file, number)
+                self._rules_on(rules, obj, obj, pod_templates(obj, self.plan.pod_template_paths), None, valid)
             if len(self.partial.findings) > start:
-                self._hash_lines(start, reread(file, number)[1])
+                self._hash_lines(start, reread(file, 0)[1])
         self._again = None
         self._waiting.clear()
 
@@ -234,6 +241,14 @@ class Evaluation:
                     self._run(active, obj, obj, (), source, True)
         if not templates:
             return
+        if ref.namespace is None and rules.by_namespace:
+            self.partial.not_evaluated.append(
+                NotEvaluated(
+                    "no-namespace",
+                    f"{obj.ref} states no namespace, so rules that hold for some namespaces did not judge it",
+                    file=obj.file,
+                )
+            )
         for active, matcher in rules.workloads:
             if matcher.object(ref, value):
                 self._run(active, obj, judged, (), source, valid)
@@ -385,6 +400,18 @@ class Evaluation:
             )
         )
 
+    def _say_ambiguous(self, obj: Object) -> None:
+        path, _ = obj.duplicate_keys[0]
+        self.partial.not_evaluated.append(
+            NotEvaluated(
+                "ambiguous",
+                f"{obj.ref}: {format_path(path)} stands twice in JSON; kubectl takes the last value, which was judged,"
+                " and an API server that gets the file itself merges both",
+                namespace=obj.ref.namespace,
+                file=obj.file,
+            )
+        )
+
     def _say_unsupported(self, obj: Object, sign: Path) -> None:
         self.partial.not_evaluated.append(
             NotEvaluated(
@@ -436,11 +463,14 @@ class Evaluation:
                         self._found(active, obj, said, texts(obj.file), said.base or ())
             except Exception as error:  # as in _run
                 self._crash(active, None, error)
+            lines: dict[str, set[int]] = defaultdict(set)
+            for finding in self.partial.findings[start:]:
+                lines[finding.location.file].add(finding.location.start_line)
+            for file, wanted in lines.items():
+                texts(file).prepare(wanted)
             for number in range(start, len(self.partial.findings)):
                 finding = self.partial.findings[number]
-                source = texts(finding.location.file)
-                source.prepare([finding.location.start_line])
-                line_hash = source.line_hash(finding.location.start_line)
+                line_hash = texts(finding.location.file).line_hash(finding.location.start_line)
                 self.partial.findings[number] = replace(finding, line_hash=line_hash)
 
 

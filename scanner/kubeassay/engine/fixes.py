@@ -13,6 +13,7 @@ import yaml
 from kubeassay.model import Edit, Fix, Object, Path, parse_path
 
 #: Anchors and aliases: an edit at one place would change others.
+_COLON = re.compile(r"[ \t]*:")
 _SHARED = re.compile(r"(?:^|[\s\[{,:-])[&*][A-Za-z0-9_]|<<\s*:")
 
 
@@ -84,8 +85,11 @@ def _insert(obj: Object, text: str, parent: Path, entries: dict[str, Any]) -> Ed
         key = obj.key_offsets(parent)
         if key is None:
             return None
-        colon = text.find(":", key[1])
-        return Edit(obj.spans.region(colon + 1, colon + 1), " " + json.dumps(entries)) if colon != -1 else None
+        colon = _COLON.match(text, key[1])
+        if colon is None:
+            # A key without a colon (in flow style, or behind "?"): any colon that follows belongs to another.
+            return None
+        return Edit(obj.spans.region(colon.end(), colon.end()), " " + json.dumps(entries))
     if not isinstance(value, dict):
         return None
     flow = json.dumps(entries, ensure_ascii=False)

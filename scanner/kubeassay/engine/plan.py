@@ -46,7 +46,7 @@ class ActiveRule:
 class Matcher:
     """A :class:`SubjectMatch`, compiled. Patterns are those of a shell, compared with case."""
 
-    __slots__ = ("_containers", "_kinds", "_labels", "_names", "_namespaces", "everything")
+    __slots__ = ("_containers", "_kinds", "_labels", "_names", "_namespaces", "by_namespace", "everything")
 
     def __init__(self, match: SubjectMatch) -> None:
         self.everything = match == SubjectMatch()
@@ -55,6 +55,8 @@ class Matcher:
         self._names = _patterns(match.names)
         self._containers = _patterns(match.containers)
         self._labels = match.labels
+        #: Whether an object that states no namespace cannot be matched.
+        self.by_namespace = bool(match.namespaces)
 
     def object(self, ref: ObjectRef, value: Mapping[str, Any]) -> bool:
         """Whether the object is among the subjects (a match on containers is left to :meth:`container`)."""

@@ -146,6 +146,8 @@ def _forked(
         for survivor, part in worker.first(progress):
             together.add(part)
             living += survivor
+    # In the order in which one process would have read them.
+    together.kept.sort(key=lambda obj: obj.file)
     if evaluation.joins:
         for worker in living:
             worker.send(together.kept)

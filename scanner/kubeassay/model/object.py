@@ -131,3 +131,26 @@ class Inventory:
         if group is None:
             return found
         return [obj for obj in found if obj.ref.group == group]
+
+    @cached_property
+    def _by_name(self) -> dict[tuple[str, str, str | None, str], list[Object]]:
+        index: dict[tuple[str, str, str | None, str], list[Object]] = defaultdict(list)
+        for obj in self.objects:
+            index[obj.ref.group, obj.ref.kind, obj.ref.namespace, obj.ref.name].append(obj)
+        return index
+
+    def nearest(self, group: str, kind: str, namespace: str | None, name: str, file: str) -> Object | None:
+        """The object of a name; of several (a tree often holds one for each environment) the one whose file shares
+        most folders with ``file``, the first of these in reading order."""
+        found = self._by_name.get((group, kind, namespace, name), ())
+        if len(found) < 2:
+            return found[0] if found else None
+        folders = file.split("/")[:-1]
+        return max(found, key=lambda obj: _shared(obj.file.split("/")[:-1], folders))
+
+
+def _shared(first: list[str], second: list[str]) -> int:
+    return next(
+        (n for n, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]),
+        min(len(first), len(second)),
+    )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EXTENSIONS = (".yaml", ".yml", ".json")
 IGNORE_FILES = (".gitignore", ".kubeassayignore")
 #: Directories that never hold manifests of the tree itself.
-_NEVER = frozenset({".git", ".hg", ".svn"})
+_NEVER = frozenset({".git"})
 #: A larger file is refused with an error. Reading takes roughly 40 times a file's size in memory.
 DEFAULT_MAX_FILE_SIZE = 32 * 2**20
 
@@ -108,6 +108,8 @@ class _Walk:
         self.links: list[tuple[str, str]] = []
         self.kustomizations: set[str] = set()
         self.trees: list[str] = []
+        #: Real paths of the directories that were read.
+        self.walked: set[str] = set()
         self.repositories: dict[str, TrackedFiles] = {}
 
     def skip(self, path: str, reason: str, detail: str) -> None:
@@ -231,6 +233,7 @@ class _Walk:
         except OSError as error:
             self.fail(path, f"cannot be read: {error.strerror}")
             return
+        self.walked.add(real)
         names = {entry.name for entry in entries}
         if self.ignore and not names.isdisjoint(IGNORE_FILES):
             specs = [*specs, *self.specs_in(path, real)]
@@ -312,10 +315,10 @@ class _Walk:
             return
         tree = self.tree_of(real_directory)
         if os.path.isdir(target):
-            if tree is not None and self.tree_of(target) is not None:
+            if target in self.walked:
                 self.skip(path, "symlink", "a symbolic link to a directory of the scanned tree")
             else:
-                self.fail(path, "is a symbolic link to a directory outside the scanned tree; it is not followed")
+                self.fail(path, "is a symbolic link to a directory that is not scanned itself; it is not followed")
         elif tree is not None and target.startswith(os.path.join(tree, "")):
             self.add(path)
         else:

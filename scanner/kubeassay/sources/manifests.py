@@ -80,7 +80,7 @@ def read_bytes(content: bytes, name: str, remembered: PlainScalars | None = None
         if _is_template(chunk):
             detail = "a template: it cannot be read before it is rendered"
             read.skipped.append(Skipped(name, "helm-template", detail, line))
-        elif is_json and not ('"apiVersion"' in chunk and '"kind"' in chunk):
+        elif is_json and _is_no_object(chunk):
             read.skipped.append(Skipped(name, "not-kubernetes", f"not readable ({problem.message})", line))
         else:
             read.errors.append(problem)
@@ -95,6 +95,12 @@ def read_bytes(content: bytes, name: str, remembered: PlainScalars | None = None
     if not (read.objects or read.errors or read.skipped):
         read.skipped.append(Skipped(name, "empty", "no document"))
     return read
+
+
+def _is_no_object(text: str) -> bool:
+    """Whether an unreadable JSON text cannot be a Kubernetes object: a configuration with comments, say. An escape
+    could spell any key."""
+    return '"apiVersion"' not in text and "\\u" not in text
 
 
 def _is_template(text: str) -> bool:
