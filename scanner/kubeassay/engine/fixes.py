@@ -53,7 +53,8 @@ def _shares_values(obj: Object, text: str) -> bool:
     if known is None:
         document = obj.value_offsets(())
         known = obj.facts["shares values"] = document is None or (
-            ("&" in text or "<<" in text) and _SHARED.search(text, *document) is not None
+            (text.find("&", *document) != -1 or text.find("<<", *document) != -1)
+            and _SHARED.search(text, *document) is not None
         )
     return known
 
@@ -106,7 +107,9 @@ def _insert(obj: Object, text: str, parent: Path, entries: dict[str, Any]) -> Ed
     lead = text[line_start : first[0]]
     if lead.strip(" -"):
         return None
-    newline = "\r\n" if "\r\n" in text else "\n"
+    # As the line before ends; the first line has none before it, and the end of itself.
+    before = text[line_start - 2 : line_start] if line_start else text[: text.find("\n") + 1][-2:]
+    newline = "\r\n" if before == "\r\n" else "\n"
     indent = newline + " " * len(lead)
     block = indent.join(_block(json.dumps(entries))) + indent
     return Edit(obj.spans.region(first[0], first[0]), block)
