@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -174,7 +175,10 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     target = Target("manifests", ", ".join([*names, STDIN_NAME] if stdin is not None else names))
     result = _run(plan, discovery, target, stdin, options)
     _warn(plan, result, wanted)
-    colour = options["colour"] if options["colour"] is not None else sys.stdout.isatty()
+    colour = options["colour"]
+    if colour is None:
+        # https://no-color.org
+        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     write_reports(
         result,
         options["format_name"],
