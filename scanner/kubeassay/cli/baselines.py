@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
-from kubeassay.model import Control
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import Library, suggestion
+from kubeassay.reporting.result_json import control_as_json
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,7 +35,7 @@ def baselines(ctx: click.Context, name: str | None, files: tuple[str, ...], form
     except PolicyError as error:
         raise click.UsageError(str(error), ctx) from None
     if format_name == "json":
-        click.echo(json.dumps([_control(control) for control in controls], indent=2, ensure_ascii=False))
+        click.echo(json.dumps([control_as_json(control) for control in controls], indent=2, ensure_ascii=False))
         return 0
     click.echo(f"{title}\n")
     for control in controls:
@@ -77,22 +76,3 @@ def _overview(library: Library, format_name: str) -> None:
     click.echo("\nProfiles (--profile)")
     for profile in profiles:
         click.echo(f"  {profile.name:{width}}  {len(profile.controls):3} controls  {profile.title}")
-
-
-def _control(control: Control) -> dict[str, Any]:
-    return {
-        "id": control.id,
-        "title": control.title,
-        "baseline": control.baseline,
-        "level": control.level,
-        "source": {
-            "document": control.source.document,
-            "section": control.source.section,
-            "url": control.source.url,
-            "file": control.source.file,
-            "line": control.source.line,
-        },
-        "rules": [
-            {"id": use.rule, "severity": use.severity, "parameters": dict(use.parameters)} for use in control.rules
-        ],
-    }

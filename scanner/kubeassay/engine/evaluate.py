@@ -188,13 +188,10 @@ class Evaluation:
         not is said."""
         kind = obj.ref.kind
         if unknown_kind(obj.ref.api_version, kind) is not None:
-            self.partial.not_evaluated.append(
-                NotEvaluated(
-                    "unknown-kind",
-                    f"{obj.ref}: Kubernetes has no kind {kind} in {obj.ref.api_version}, so nothing of it was judged",
-                    namespace=obj.ref.namespace,
-                    file=obj.file,
-                )
+            self._say(
+                obj,
+                "unknown-kind",
+                f"{obj.ref}: Kubernetes has no kind {kind} in {obj.ref.api_version}, so nothing of it was judged",
             )
         problems = self._type_problems(obj)
         judged = obj.with_value(without(obj.value, problems)) if problems else obj
@@ -242,12 +239,10 @@ class Evaluation:
         if not templates:
             return
         if ref.namespace is None and rules.by_namespace:
-            self.partial.not_evaluated.append(
-                NotEvaluated(
-                    "no-namespace",
-                    f"{obj.ref} states no namespace, so rules that hold for some namespaces did not judge it",
-                    file=obj.file,
-                )
+            self._say(
+                obj,
+                "no-namespace",
+                f"{obj.ref} states no namespace, so rules that hold for some namespaces did not judge it",
             )
         for active, matcher in rules.workloads:
             if matcher.object(ref, value):
@@ -391,36 +386,31 @@ class Evaluation:
         )
 
     def _no_template(self, obj: Object, missing: str) -> None:
-        self.partial.not_evaluated.append(
-            NotEvaluated(
-                "invalid-object",
-                f"{obj.ref} has no {missing}, without which an API server refuses it, so nothing of its pods passed",
-                namespace=obj.ref.namespace,
-                file=obj.file,
-            )
+        self._say(
+            obj,
+            "invalid-object",
+            f"{obj.ref} has no {missing}, without which an API server refuses it, so nothing of its pods passed",
         )
+
+    def _say(self, obj: Object, reason: str, detail: str) -> None:
+        """Note that an object was not judged, or not as a whole."""
+        self.partial.not_evaluated.append(NotEvaluated(reason, detail, namespace=obj.ref.namespace, file=obj.file))
 
     def _say_ambiguous(self, obj: Object) -> None:
         path, _ = obj.duplicate_keys[0]
-        self.partial.not_evaluated.append(
-            NotEvaluated(
-                "ambiguous",
-                f"{obj.ref}: {format_path(path)} stands twice in JSON; kubectl takes the last value, which was judged,"
-                " and an API server that gets the file itself merges both",
-                namespace=obj.ref.namespace,
-                file=obj.file,
-            )
+        self._say(
+            obj,
+            "ambiguous",
+            f"{obj.ref}: {format_path(path)} stands twice in JSON; kubectl takes the last value, which was judged,"
+            " and an API server that gets the file itself merges both",
         )
 
     def _say_unsupported(self, obj: Object, sign: Path) -> None:
-        self.partial.not_evaluated.append(
-            NotEvaluated(
-                "unsupported",
-                f"{obj.ref}: an operator makes pods of it ({format_path(sign)}), which were not judged; a configuration"
-                " can name paths of pod templates (podTemplatePaths)",
-                namespace=obj.ref.namespace,
-                file=obj.file,
-            )
+        self._say(
+            obj,
+            "unsupported",
+            f"{obj.ref}: an operator makes pods of it ({format_path(sign)}), which were not judged; a configuration"
+            " can name paths of pod templates (podTemplatePaths)",
         )
 
     def _say_invalid(self, obj: Object, problems: Sequence[FieldProblem]) -> None:
@@ -428,13 +418,10 @@ class Evaluation:
             f"{format_path(p.path)} is {p.found}, not {p.expected}" for p in problems[:_MAX_NAMED_PROBLEMS]
         )
         more = f" and {len(problems) - _MAX_NAMED_PROBLEMS} more" if len(problems) > _MAX_NAMED_PROBLEMS else ""
-        self.partial.not_evaluated.append(
-            NotEvaluated(
-                "invalid-object",
-                f"{obj.ref}: an API server refuses it ({named}{more}), so rules without a finding did not pass",
-                namespace=obj.ref.namespace,
-                file=obj.file,
-            )
+        self._say(
+            obj,
+            "invalid-object",
+            f"{obj.ref}: an API server refuses it ({named}{more}), so rules without a finding did not pass",
         )
 
     def inventory(self, texts: Callable[[str], SourceText]) -> None:

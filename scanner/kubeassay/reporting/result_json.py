@@ -66,7 +66,7 @@ def to_json(result: Result) -> bytes:
         "file": profile.file,
     }
     if profile.controls != result.controls:
-        details["controls"] = [_control(control) for control in profile.controls]
+        details["controls"] = [control_as_json(control) for control in profile.controls]
     members = [
         ("schemaVersion", encode(SCHEMA_VERSION)),
         ("tool", encode({"name": "kubeassay", "version": result.tool_version})),
@@ -80,7 +80,7 @@ def to_json(result: Result) -> bytes:
         ("skipped", _lines(encode, map(_skipped, result.skipped))),
         ("profileDetails", encode(details)),
         ("baselines", _lines(encode, map(_baseline, profile.baselines))),
-        ("controls", _lines(encode, map(_control, result.controls))),
+        ("controls", _lines(encode, map(control_as_json, result.controls))),
         ("rules", _member_lines(encode, ((key, rule_as_json(result.rules[key])) for key in sorted(result.rules)))),
         ("ruleSeverities", encode(dict(sorted(result.rule_severities.items())))),
     ]
@@ -241,7 +241,7 @@ def _match(match: SubjectMatch) -> dict[str, Any]:
     }
 
 
-def _control(control: Control) -> dict[str, Any]:
+def control_as_json(control: Control) -> dict[str, Any]:
     return {
         "id": control.id,
         "title": control.title,
@@ -262,7 +262,7 @@ def _baseline(baseline: Baseline) -> dict[str, Any]:
         "area": baseline.area,
         "description": baseline.description,
         "standard": _source(baseline.standard),
-        "controls": [_control(control) for control in baseline.controls],
+        "controls": [control_as_json(control) for control in baseline.controls],
         "file": baseline.file,
     }
 
