@@ -468,3 +468,8 @@ def text_at(text: str, location: Location) -> str:
     assert location.start_line == location.end_line <= len(lines)
     line = lines[location.start_line - 1].encode("utf-16-le")
     return line[2 * (location.start_column - 1) : 2 * (location.end_column - 1)].decode("utf-16-le")
+
+
+def test_a_tab_in_the_indentation_is_called_one() -> None:
+    (error,) = read_text("a:\n\tb: 1\n", "a.yaml").errors
+    assert (error.line, error.column, error.message) == (2, 1, "a tab where YAML allows none: indent with spaces")

@@ -41,6 +41,8 @@ def rules(
         if catalogue not in CATALOGUES:
             raise click.UsageError(f"unknown catalogue {catalogue}{suggestion(catalogue, CATALOGUES)}", ctx)
         chosen = [rule for rule in chosen if _maps(rule, catalogue, wanted)]
+        if not chosen:
+            raise click.UsageError(f"no rule maps to {mapping}", ctx)
     if format_name == "json":
         click.echo(json.dumps([rule_as_json(rule) for rule in chosen], indent=2, ensure_ascii=False))
         return 0

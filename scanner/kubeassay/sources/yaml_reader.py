@@ -188,6 +188,8 @@ def _record(
         message = error.problem or "not valid YAML"
         if error.context:
             message = f"{message} ({error.context})"
+        if chunk[offset - start : offset - start + 1] == "\t":
+            message = "a tab where YAML allows none: indent with spaces"
     elif isinstance(error, yaml.reader.ReaderError):
         # The C reader counts bytes for an encoding error, characters otherwise; find the character itself.
         character = error.character
