@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from kubeassay.engine.plan import Plan, make_plan
@@ -68,3 +71,9 @@ def places(findings: Iterable[Finding]) -> set[tuple[str, str, int, int]]:
 
 def failing(result: Result) -> list[Finding]:
     return [finding for finding in result.findings if finding.outcome == "fail"]
+
+
+def run_within_seconds(code: str, stdin: str = "", seconds: float = 20) -> None:
+    """Run Python code in a process of its own; the test fails when it takes longer: for what must not be quadratic."""
+    command = [sys.executable, "-c", f"import sys; sys.path[0] = {str(Path(__file__).parent)!r}\n{code}"]
+    subprocess.run(command, input=stdin.encode(), timeout=seconds, check=True)

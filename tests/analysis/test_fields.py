@@ -146,6 +146,9 @@ MISTYPED = [
     ("metadata__labels", ["app"], "a mapping", "a list"),
     ("metadata__annotations", {"a": True}, "a string", "a boolean"),
     ("APP__resources__limits__cpu", "1 core", "a quantity such as 500m or 2Gi", 'the string "1 core"'),
+    ("APP__resources__limits__cpu", "hunter2", "a quantity such as 500m or 2Gi", "a string"),
+    ("APP__securityContext__privileged", "hunter2", "true or false", "a string"),
+    ("APP__securityContext__privileged", "<PRIVILEGED>", "true or false", 'the string "<PRIVILEGED>"'),
     ("APP__resources__limits__cpu", True, "a quantity such as 500m or 2Gi", "true"),
     ("APP__livenessProbe__httpGet__port", True, "an integer or a string", "true"),
     ("APP__livenessProbe__httpGet__port", 1.5, "an integer or a string", "a number"),
@@ -157,6 +160,19 @@ def test_mistyped_values(place: str, new: Any, expected: str, found: str) -> Non
     (problem,) = check_fields("apps/v1", "Deployment", deployment(**{place: new}), 37)
     assert (problem.kind, problem.expected, problem.found) == ("mistyped", expected, found)
     assert format_path(problem.path).startswith(_path(place))
+
+
+def test_nothing_of_a_secret_is_named() -> None:
+    value = {"apiVersion": "v1", "kind": "Secret", "immutable": "1234", "type": 1234, "data": {"a": 1234}}
+    found = {format_path(p.path): p.found for p in check_fields("v1", "Secret", value, 30)}
+    assert found == {"immutable": "a string", "type": "an integer", "data.a": "an integer"}
+
+
+def test_what_was_meant_is_looked_up_for_some_unknown_fields_only() -> None:
+    names = {f"imagePullPolicy{number}": 1 for number in range(100)}
+    found = problems(deployment(APP={"name": "app", "image": "a:1", **names}))
+    assert [suggestion is not None for _, _, suggestion in found[:9]] == [True] * 9
+    assert [suggestion for _, _, suggestion in found[50:]] == [None] * 50
 
 
 @pytest.mark.parametrize(("place", "new"), [(place, new) for place, new, _, _ in MISTYPED])

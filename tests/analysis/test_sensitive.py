@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from checks.rule_runner import make_object, pod
+from kit import run_within_seconds
 from kubeassay.analysis.sensitive import holds_credential, secret_arguments, secret_evidence, sensitive_value_paths
 from kubeassay.model import format_path
 
 # Put together here, so that no scanner takes this file for a leak.
 GITHUB = "ghp" + "_" + "a1" * 18
 AWS = "AKIA" + "ABCDEFGHIJKLMNOP"
+JWT = "eyJ" + "a" * 20 + ".eyJ" + "b" * 20 + "." + "c" * 20
 KEY = "-----BEGIN OPENSSH " + "PRIVATE KEY-----\nabc"
 
 
@@ -65,6 +67,41 @@ KEY = "-----BEGIN OPENSSH " + "PRIVATE KEY-----\nabc"
         ("COMPASS", "north", None),
         ("MAX_TOKENS", "4096", None),
         ("PUBLIC_KEY", "abc", None),
+        ("KUBECONFIG_SECRET", "my-secret-name", None),
+        ("CREDENTIALS_SECRET", "my-creds", None),
+        ("TLS_SECRET", "shop/web-tls", None),
+        ("DB_SECRET", "hunter2", "name"),
+        ("DB_SECRET", "my-secret-2", "name"),
+        ("DB_SECRET", "My-Secret", "name"),
+        ("SECRET", "my-secret", "name"),
+        ("DB_PASSWORD", "my-secret", "name"),
+        ("TOKEN", "$(OTHER)-x", None),
+        ("GOOGLE_CREDENTIALS", "key.json", None),
+        ("GOOGLE_CREDENTIALS", "C:/x/y.json", None),
+        ("GOOGLE_CREDENTIALS", "keys/key.json", None),
+        ("SECRET_BACKEND", "vault", None),
+        ("PASSWORD_MIN_LENGTH_CHARS", "abc", None),
+        ("PASSWORD_RESET_ENABLED_FLAG", "abc", None),
+        ("ACCESS_KEY_ALGO", "rsa", None),
+        ("SESSION_SECRET_GENERATOR", "uuid", None),
+        ("VAULT_TOKEN_SINK", "memory", None),
+        ("CSRF_TOKEN_HEADER_KEY", "x-csrf", None),
+        ("PASS", "8080", None),
+        ("PASS", "hunter2", "name"),
+        ("SMTP_PASS", "8080", "name"),
+        ("DB_PASSWORD", "REDACTED", None),
+        ("DB_PASSWORD", "changeme", "name"),
+        ("DB_PASSWORD", "#{PASS}#", None),
+        ("DB_PASSWORD", "#hunter2", "name"),
+        ("PROXY", "http://proxy:3128,foo@bar.com", None),
+        ("PROXY", "http://proxy:hunter2,foo@bar.com", "value"),
+        ("REMOTE", "https://x-access-token:REDACTED@github.com/a/b", None),
+        ("REMOTE", "https://x-access-token:REDACTED1@github.com/a/b", "value"),
+        ("CONNECTION_STRING", "Server=db;Password=#{PASS}#;", None),
+        ("CONNECTION_STRING", "Server=db;Password=REDACTED", None),
+        ("CONNECTION_STRING", "Server=db;Password=#hunter2", "value"),
+        ("ANY", "Bearer " + JWT, "value"),
+        ("ANY", "token:" + JWT, "value"),
     ],
 )
 def test_environment(name: str, value: Any, evidence: str | None) -> None:
@@ -85,6 +122,16 @@ def test_environment(name: str, value: Any, evidence: str | None) -> None:
         (["--header", "X-Token: " + GITHUB], {(1, "")}),
         (["curl https://shop:hunter2@example.com/"], {(0, "")}),
         (["password", "hunter2"], set()),
+        (["--tls-private-key", "key.pem"], set()),
+        (["--tls-private-key=certs/key.pem"], set()),
+        (["--secret", "my-secret"], set()),
+        (["--secret", "web"], set()),
+        (["--watch-secret", "default/foo"], set()),
+        (["--enable-secret", "foo"], set()),
+        (["--enable-secret", "Foo!"], {(1, "--enable-secret")}),
+        (["--client-secret", "abc123"], {(1, "--client-secret")}),
+        (["--secret=hunter2"], {(0, "--secret")}),
+        (["--watch-secret=default/foo"], set()),
         ([None, 7, {}], set()),
     ],
 )
@@ -150,3 +197,74 @@ def test_every_value_of_a_secret_is_masked() -> None:
 )
 def test_values_of_secrets(key: str, value: Any, encoded: bool, holds: bool) -> None:
     assert holds_credential(key, value, encoded=encoded) is holds
+
+
+def test_what_is_not_of_the_rules_but_may_be_secret_is_masked_too() -> None:
+    value = {
+        "apiVersion": "example.com/v1",
+        "kind": "Shop",
+        "metadata": {"name": "token", "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}},
+        "spec": {
+            "adminPassword": "hunter2",
+            "pin": {"secretKey": 1234},
+            "parameters": [{"name": "password", "value": "hunter2"}, {"name": "replicas", "value": "2"}],
+            "env": [
+                {
+                    "name": "DB_PASSWORD",
+                    "vaule": "a",
+                    "value": {"b": ["c"]},
+                    "valueFrom": {"secretKeyRef": {"name": "d"}},
+                },
+                {"name": "DB_PASSWORD", "value": "$(OTHER)"},
+            ],
+            "steps": [["--token", "hunter2"], {"script": "login --password=hunter2"}],
+            "target": {"kind": "Secret", "name": "db"},
+            "passwordFrom": "true",
+            "image": "registry.example/vault-token:1.0",
+        },
+    }
+    assert {format_path(path) for path in sensitive_value_paths(make_object(value))} == {
+        'metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]',
+        "spec.adminPassword",
+        "spec.pin.secretKey",
+        "spec.parameters[0].value",
+        "spec.env[0].vaule",
+        "spec.env[0].value.b[0]",
+        "spec.steps[0][1]",
+        "spec.steps[1].script",
+    }
+
+
+def test_of_a_secret_only_its_type_and_names_are_shown() -> None:
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "immutable": True,
+        "metadata": {"name": "db", "namespace": "shop", "labels": {"app": "db"}, "annotations": {"note": "a"}},
+        "stringdata": {"a": "b", "c": ["d", None]},
+        "e": "f",
+    }
+    assert {format_path(path) for path in sensitive_value_paths(make_object(secret))} == {
+        "metadata.annotations.note",
+        "stringdata.a",
+        "stringdata.c[0]",
+        "e",
+    }
+
+
+def test_long_values_are_judged_in_linear_time() -> None:
+    run_within_seconds(
+        "from kubeassay.analysis.sensitive import holds_credential, is_secret_value, secret_evidence, sensitive_paths\n"
+        "hard = ['password' * 50_000, 'a.' * 200_000 + '@', 'a.' * 200_000 + '://a:b', '-eyJ' * 100_000,\n"
+        "        '.eyJ' * 100_000, 'eyJ' + 'a' * 400_000, 'eyJaaaaaaaaaa.' * 30_000, '://a:' * 80_000 + '@',\n"
+        "        '-----BEGIN ' * 40_000, '-----BEGIN ' + 'A ' * 200_000, ';password=$' * 40_000, 'secret ' * 60_000,\n"
+        "        'a/' * 200_000, 'a-' * 200_000, 'a.' * 200_000, '{{' * 200_000, '$(a' * 100_000, '#{' * 200_000,\n"
+        "        '<' * 400_000, 'token' + ' ' * 400_000,\n"
+        "        '@a:' * 100_000, 'xoxa-' * 80_000, '=' * 400_000, 'a=' * 200_000]\n"
+        "for text in hard:\n"
+        "    is_secret_value(text)\n"
+        "    secret_evidence('DB_PASSWORD', text), secret_evidence('DB_SECRET', text), secret_evidence(text, 'x')\n"
+        "    holds_credential('app.yaml', text, encoded=False), holds_credential('app.yaml', text, encoded=True)\n"
+        "    sensitive_paths({'a': text, 'image': text, 'password': text, 'b': ['--secret', text, text]})\n"
+    )

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from checks.rule_runner import make_object, paths, pod
+from checks.rule_runner import make_object, paths, pod, run
 from kit import plan_of, profile_of, scan_text
 from kubeassay.checks.images import ImageReference, parse_image
 
@@ -94,10 +94,52 @@ def test_registries(image: str, allowed: list[str], found: bool) -> None:
         ("app:", True),
         ("app@sha256:12", True),
         ("https://registry.example/app", True),
+        ("my_app:1.0", False),
+        ("my__app", False),
+        ("my___app", True),
+        ("a--b/c.d", False),
+        ("[2001:db8::1]:5000/foo", False),
+        ("[2001:db8::1]/foo:1", False),
+        ("[2001:xyz::1]/foo:1", True),
+        ("localhost/app", False),
+        ("registry:5000", False),
+        ("-foo", True),
+        ("foo-:1", True),
+        ("foo-/app", True),
+        ("-foo.example/app", True),
+        ("a..b/app", True),
+        ("registry.example//app", True),
+        ("registry.example/app/", True),
+        ("app:.1", True),
+        ("app:" + "1" * 128, False),
+        ("app:" + "1" * 129, True),
+        ("app@sha256:" + "A" * 64, True),
+        ("app@md5:" + "a" * 32, True),
+        ("app@sha512:" + "a" * 128, False),
+        ("a" * 64, True),
+        ("a" * 256, True),
+        ("shop:hunter2@registry.example/app", True),
     ],
 )
 def test_invalid_references(image: str, found: bool) -> None:
     assert paths("image-reference-invalid", pod(image=image)) == (IMAGE if found else set())
+
+
+@pytest.mark.parametrize(
+    ("image", "shown"),
+    [
+        ("shop:hunter2@registry.example/app:1", "•••@registry.example/app:1"),
+        ("shop:hun@ter2@registry.example/app@" + DIGEST, "•••@registry.example/app@" + DIGEST),
+        ("https://shop:hunter2@registry.example/app", "•••@registry.example/app"),
+        ("shop:hunter2@", "•••@"),
+    ],
+)
+def test_no_message_names_the_password_of_a_registry(image: str, shown: str) -> None:
+    for rule in ("image-reference-invalid", "image-tag-latest", "image-digest", "image-registry"):
+        parameters = {"allowed_registries": ["registry.other"]} if rule == "image-registry" else {}
+        for violation in run(rule, pod(image=image), **parameters):
+            assert shown in violation.message
+            assert "ter2" not in violation.message
 
 
 @pytest.mark.parametrize("rule", ["image-tag-latest", "image-digest", "image-reference-invalid"])

@@ -55,6 +55,8 @@ def secret(**fields: Any) -> Any:
         ({"stringData": {"password": "hunter2"}, "sops": {}}, set()),
         ({"metadata": {"name": "db", "uid": "1"}, "data": {"password": "aHVudGVyMg=="}}, set()),
         ({"data": None}, set()),
+        ({"stringData": {"password": "hunter2"}, "type": ["Opaque"]}, {"stringData.password"}),
+        ({"stringData": {"password": "hunter2"}, "type": {}}, {"stringData.password"}),
     ],
 )
 def test_secrets_in_manifests(fields: dict[str, Any], found: set[str]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from kit import failing, plan_of, profile_of, scan_text
+from kit import failing, plan_of, profile_of, run_within_seconds, scan_text
 from kubeassay.model import Finding
 
 POD = """\
@@ -188,3 +190,130 @@ spec:
 """
     findings = found(text, rules=("privileged-container",))
     assert {(f.container, f.location.start_line, f.fix) for f in findings} == {("a", 6, None), ("b", 6, None)}
+
+
+def pod_with(container: str) -> str:
+    """A Pod with a container of these fields, on one line."""
+    return (
+        "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {hostNetwork: true, unknown: 1, "
+        "containers: [{name: app, image: 'a:latest', " + container + "}]}}"
+    )
+
+
+SECRET = '{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}, "stringData": {"key": "zebra7"}}'
+POD_JSON = (
+    '{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": {"hostPID": true, "containers": []}}'
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pod_with("env: [{name: DB_PASSWORD, vaule: zebra7}]"),
+        pod_with("env: [{name: DB_PASSWORD, Value: zebra7}]"),
+        pod_with("env: [{name: DB_PASSWORD, value: {a: zebra7}}]"),
+        pod_with("env: [{name: DB_PASSWORD, value: [zebra7]}]"),
+        pod_with("env: [{name: DB_PASSWORD, valueFrom: zebra7}]"),
+        pod_with("env: [{name: DB_PASSWORD, valueFrom: {secretKeyRef: {name: a, key: b, value: zebra7}}}]"),
+        pod_with("env: [{nmae: DB_PASSWORD, value: zebra7}]"),
+        pod_with("env: {DB_PASSWORD: zebra7}"),
+        pod_with("env: [{name: DB_PASSWORD, value:zebra7}]"),
+        pod_with("env: {DB_PASSWORD=zebra7}"),
+        "{apiVersion: v1, kind: Secret, metadata: {name: db}, stringData: {a:zebra7}, b: c}",
+        pod_with("env: [DB_PASSWORD=zebra7]"),
+        pod_with("env: [{name: URL, vaule: 'postgres://shop:zebra7@db/shop'}]"),
+        pod_with("env: [{name: DB_PASSWORD, value: zebra7, value: b}]"),
+        pod_with("env: [{name: DB_PASSWORD, value: a}], env: [{name: DB_PASSWORD, value: zebra7}], env: []"),
+        pod_with("livenessProbe: {httpGet: {port: 1, httpHeaders: [{name: Authorization, value: Bearer zebra7}]}}"),
+        pod_with("livenessProbe: {httpGet: {port: 1, httpHeaders: [{name: X-Shop-Token, value: zebra7}]}}"),
+        pod_with("lifecycle: {preStop: {exec: {command: [sh, --password, zebra7]}}}"),
+        pod_with("args: [sh, -c, 'app --name x --password=zebra7']"),
+        pod_with("args: '--password=zebra7'"),
+        pod_with("x: 1").replace("'a:latest'", "'shop:zebra7@registry.example/app:latest'"),
+        pod_with("x: 1").replace(
+            "name: web", "name: web, annotations: {kubectl.kubernetes.io/last-applied-configuration: zebra7}"
+        ),
+        "{apiVersion: v1, kind: Secret, metadata: {name: db}, stringdata: {a: zebra7}}",
+        "{apiVersion: v1, kind: Secret, metadata: {name: db}, a: zebra7}",
+        "{apiVersion: v1, kind: Secret, metadata: {name: db}, immutable: zebra7}",
+        "{apiVersion: v1, kind: Secret, metadata: {name: db}, type: [zebra7], data: {a: YQ==}}",
+        "{apiVersion: v1, kind: Secret, metadata: {name: db}, stringData: {a: zebra7, a: b}}",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData:\n  a: zebra7\n  a: b\n",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData:\n  password: !!int zebra7\n",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\nstringData:\n  password: !!float zebra7\n",
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {password: zebra7, password: b}}",
+        f'{{"apiVersion": "v1", "kind": "List", "items": [{SECRET}, {POD_JSON}]}}',
+        f'{{"apiVersion": "v1", "kind": "List", "items": [{POD_JSON}, {SECRET}]}}',
+        f'{{"kind": "List", "apiVersion": "v1", "items": [{SECRET.replace(chr(34) + "apiVersion", chr(34) + "x")}, '
+        f"{POD_JSON}]}}",
+        f"{SECRET}{POD_JSON}",
+    ],
+)
+def test_no_report_shows_what_may_be_secret(text: str) -> None:
+    result = scan_text(plan_of("strict"), text)
+    assert result.findings or result.errors
+    assert "zebra7" not in repr(result)
+
+
+def test_a_message_does_not_name_a_text_in_the_place_of_a_number() -> None:
+    result = scan_text(plan_of("strict"), pod_with("securityContext: {privileged: zebra7, runAsUser: 'zebra7'}"))
+    assert {"mistyped-field"} <= {finding.rule for finding in result.findings}
+    assert not any("zebra7" in finding.message for finding in result.findings)
+    assert not any("zebra7" in said.detail for said in result.not_evaluated)
+
+
+def test_an_excerpt_shows_what_is_no_secret_between_masks() -> None:
+    text = pod_with("env: [{name: A, value: shown}, {name: DB_PASSWORD, value: zebra7}, {name: B, value: $(A)}]")
+    excerpts = {f.excerpt.text for f in found(text, rules=("image-tag-latest",)) if f.excerpt}
+    (excerpt,) = excerpts
+    assert "env: [{name: A, value: shown}, {name: DB_PASSWORD, value: •••}, {name: B, value: $(A)}]" in excerpt
+
+
+def test_an_image_is_named_without_the_password_in_front_of_its_registry() -> None:
+    text = pod_with("x: 1").replace("'a:latest'", "'shop:zebra7@registry.example/app:latest'")
+    (finding,) = found(text, rules=("image-tag-latest",))
+    assert finding.message == "container app runs image •••@registry.example/app:latest"
+
+
+def test_a_secret_argument_is_known_by_its_flag_not_by_its_position() -> None:
+    def of(args: str) -> list[str]:
+        return [f.fingerprint for f in found(pod_with(f"args: [{args}]"), rules=("secret-in-arguments",))]
+
+    assert of("--password=zebra7") == of("--verbose, --password=zebra7") == of("--password=other7")
+    assert of("--password, zebra7") == of("--verbose, --password, zebra7")
+    assert len(set(of("--password=zebra7, --api-key=zebra7"))) == 2
+
+
+def test_ports_of_two_protocols_are_two() -> None:
+    ports = "ports: [{containerPort: 53, hostPort: 53}, {containerPort: 53, hostPort: 53, protocol: UDP}]"
+    prints = [f.fingerprint for f in found(pod_with(ports), rules=("host-ports",))]
+    assert len(set(prints)) == 2
+    assert not any(":" in one for one in prints)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "db"},
+                "stringData": {f"key{number}": "zebra7" * 20 for number in range(3000)},
+            }
+        ),
+        pod_with("args: [" + ", ".join(f"--password{number}=zebra7" for number in range(5000)) + "]"),
+        pod_with(
+            "🦊: 1, env: [" + ", ".join(f"{{name: A{number}, value: [{number}]}}" for number in range(3000)) + "]"
+        ),
+    ],
+    ids=["keys", "arguments", "variables of a wrong type"],
+)
+def test_thousands_of_findings_on_one_line_are_no_burden(text: str) -> None:
+    run_within_seconds(
+        "import sys; from kit import plan_of, scan_text\n"
+        "result = scan_text(plan_of('strict'), sys.stdin.read())\n"
+        "assert len(result.findings) > 2000, len(result.findings)\n"
+        "assert 'zebra7' not in repr(result)\n",
+        text,
+    )

@@ -8,13 +8,16 @@ case-sensitive, null means unset, no scalar is converted to another).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import count
 from pathlib import Path as FilePath
 from typing import Any, Final, Literal
 
 from kubeassay.analysis.quantity import parse_quantity
+from kubeassay.analysis.sensitive import shown_key
 from kubeassay.model import Object, Path
 
 
@@ -40,6 +43,8 @@ class FieldProblem:
 # → shape), a list [shape] (a list of it), a tuple (shape,) (a mapping with free keys and such values).
 _Shape = Any
 _Fields = dict[str, _Shape]
+#: Names in their order, each with itself in lower case.
+_Candidates = list[tuple[str, str]]
 
 
 class _Mark:
@@ -69,6 +74,8 @@ _SCALARS: Mapping[str, _Shape] = {
 }
 _EXPECTED: Mapping[Any, str] = {str: "a string", int: "an integer", bool: "true or false"}
 _NONE: Final = type(None)
+#: For so many unknown fields of an object it is looked up what was meant, which takes long. More are no slips.
+_MAX_SUGGESTIONS: Final = 50
 
 
 @cache
@@ -86,6 +93,8 @@ class _Table:
     names: dict[int, str]
     #: (group, kind) → (API version, compiled fields).
     kinds: dict[tuple[str, str], tuple[str, _Fields]]
+    #: Type name → the names of its fields, for suggestions; "" → those of all types. Filled when asked for.
+    candidates: dict[str, _Candidates] = field(default_factory=dict)
 
 
 @cache
@@ -106,12 +115,12 @@ def _table(minor: int) -> _Table:
 
     for name, fields in document["types"].items():
         target = types[name]
-        for field, shape in fields.items():
+        for key, shape in fields.items():
             if isinstance(shape, list):
                 shape, since, until = shape
                 if not everything and ((since or 0) > minor or (until is not None and until <= minor)):
                     continue
-            target[field] = compiled(shape)
+            target[key] = compiled(shape)
     kinds = {
         (api_version.rpartition("/")[0], kind): (api_version, types[name])
         for api_version, by_kind in document["kinds"].items()
@@ -148,7 +157,12 @@ def check_fields(api_version: str, kind: str, value: dict[str, Any], minor: int)
     if _fits(value, fields):
         return []
     table = _table(minor)
-    return list(_problems(value, fields, (), (((), fields),), table, minor, unknown=complete))
+    problems: list[FieldProblem] = []
+    for problem in _problems(value, fields, (), (((), fields),), table, minor, unknown=count() if complete else None):
+        # Whatever stands in a Secret may be what it keeps.
+        secret = kind == "Secret" and problem.kind == "mistyped"
+        problems.append(replace(problem, found=_kind_of(problem.found)) if secret else problem)
+    return problems
 
 
 def problems_of(obj: Object, minor: int) -> tuple[FieldProblem, ...]:
@@ -166,7 +180,7 @@ def check_pod_spec(spec: dict[str, Any], path: Path, minor: int) -> list[FieldPr
     fields = table.types["PodSpec"]
     if _fits(spec, fields):
         return []
-    return list(_problems(spec, fields, path, ((path, fields),), table, minor, unknown=False))
+    return list(_problems(spec, fields, path, ((path, fields),), table, minor, unknown=None))
 
 
 def _fits(value: dict[str, Any], fields: _Fields) -> bool:
@@ -246,24 +260,32 @@ def _problems(
     table: _Table,
     minor: int,
     *,
-    unknown: bool,
+    unknown: Iterator[int] | None,
 ) -> Iterator[FieldProblem]:
+    """``unknown`` counts the unknown fields of the object; None: they are not told."""
     for key, item in value.items():
         shape = fields.get(key)
         if shape is not None:
             yield from _shape_problems(item, shape, (*path, key), ancestors, table, minor, unknown=unknown)
-        elif unknown:
+        elif unknown is not None:
             yield FieldProblem(
                 kind="unknown",
                 path=(*path, key),
                 expected=_lacking_type(key, table.names[id(fields)], minor),
-                found=key,
-                suggestion=_suggestion(key, fields, ancestors, table),
+                found=shown_key(key),
+                suggestion=_suggestion(key, fields, ancestors, table) if next(unknown) < _MAX_SUGGESTIONS else None,
             )
 
 
 def _shape_problems(
-    value: Any, shape: _Shape, path: Path, ancestors: _Ancestors, table: _Table, minor: int, *, unknown: bool
+    value: Any,
+    shape: _Shape,
+    path: Path,
+    ancestors: _Ancestors,
+    table: _Table,
+    minor: int,
+    *,
+    unknown: Iterator[int] | None,
 ) -> Iterator[FieldProblem]:
     if value is None:
         return
@@ -291,6 +313,20 @@ def _expected(shape: _Shape) -> str:
     return _EXPECTED[shape]
 
 
+#: Strings that are no secrets, and tell what was meant: a switch, a number with a unit, a placeholder.
+_TELLING = re.compile(
+    r"(?:true|false|yes|no|on|off|-?[0-9.]+ ?[A-Za-z]{0,8}|<[^<>]*>|\{\{[^{}]*\}\}|\$\{\w+\}|\$\(\w+\))\Z",
+    re.IGNORECASE,
+)
+
+
+def _kind_of(found: str) -> str:
+    """What :func:`_found` says, without the value."""
+    if found.startswith("the string"):
+        return "a string"
+    return "a number" if found.startswith("the number") else found
+
+
 def _found(value: Any, shape: _Shape) -> str:
     """What stands there. Values of string fields may be secret (a password of digits), so they are not named."""
     match value:
@@ -304,7 +340,7 @@ def _found(value: Any, shape: _Shape) -> str:
             return "an integer"
         case float():
             return "a number"
-        case str() if shape in (bool, int, _QUANTITY) and len(value) <= 40:
+        case str() if shape in (bool, int, _QUANTITY) and len(value) <= 40 and _TELLING.match(value):
             return f"the string {json.dumps(value, ensure_ascii=False)}"
         case str():
             return "a string"
@@ -330,14 +366,14 @@ _NEAR = 4
 
 
 def _suggestion(field: str, fields: _Fields, ancestors: _Ancestors, table: _Table) -> str | None:
-    nearest = nearest_name(field, fields)
+    nearest = _nearest(field, _candidates(table.names[id(fields)], table))
     if nearest is not None and nearest.lower() == field.lower():
         return nearest
     elsewhere = _right_place(field, ancestors, table)
     if elsewhere is not None or nearest is not None:
         return elsewhere or nearest
     # Both misspelt and misplaced: readonlyRootFilesystem in the container itself.
-    meant = nearest_name(field, [name for known in table.types.values() for name in known])
+    meant = _nearest(field, _candidates("", table))
     return None if meant is None else _right_place(meant, ancestors, table)
 
 
@@ -383,13 +419,26 @@ def nearest_name(name: str, known: Mapping[str, Any] | Sequence[str]) -> str | N
 
     Short names get fewer edits: at most one for up to five characters, none for up to three.
     """
+    return _nearest(name, [(candidate, candidate.lower()) for candidate in sorted(known)])
+
+
+def _candidates(type_name: str, table: _Table) -> _Candidates:
+    found = table.candidates.get(type_name)
+    if found is None:
+        types = [table.types[type_name]] if type_name else table.types.values()
+        names = sorted({name for known in types for name in known})
+        found = table.candidates[type_name] = [(name, name.lower()) for name in names]
+    return found
+
+
+def _nearest(name: str, known: _Candidates) -> str | None:
     lower = name.lower()
+    allowed = 0 if len(name) <= 3 else 1 if len(name) <= 5 else 2
     best: tuple[int, str] | None = None
-    for candidate in sorted(known):
-        if candidate.lower() == lower:
+    for candidate, candidate_lower in known:
+        if candidate_lower == lower:
             return candidate
-        allowed = 0 if len(name) <= 3 else 1 if len(name) <= 5 else 2
-        distance = edit_distance(lower, candidate.lower(), allowed)
+        distance = edit_distance(lower, candidate_lower, allowed)
         if distance <= allowed and (best is None or distance < best[0]):
             best = (distance, candidate)
     return None if best is None else best[1]

@@ -13,7 +13,6 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal
 
-from kubeassay.analysis.workloads import pod_templates
 from kubeassay.model import Object, Path
 
 #: What made a value a secret: the name that it has, or its own form.
@@ -44,24 +43,33 @@ _SECRET_PAIRS = frozenset(
 #: Last words of names whose value is about a credential but is none.
 _HARMLESS_ENDINGS = frozenset(
     """
-    ALGORITHM ALLOWED AUDIENCE CLASS COUNT DIR DIRECTORY DISABLED DURATION ENABLE ENABLED ENDPOINT ENGINE EXPIRATION
-    EXPIRE EXPIRES EXPIRY FIELD FILE FILENAME FOLDER FORMAT HEADER HOST ID INTERVAL ISSUER KIND LABEL LENGTH LIFETIME
-    LIMIT LOCATION MANAGER MODE MOUNT NAME NAMESPACE NAMES PATH POLICY PORT PREFIX PROVIDER QUOTA REF REGION REQUIRED
-    RETRIES ROLE ROTATION SELECTOR SERVICE SIZE STORE STRATEGY SUFFIX TIME TIMEOUT TTL TYPE URI URL USERNAME VALIDITY
-    VERSION
+    ALGO ALGORITHM ALLOWED AUDIENCE BACKEND CHARACTERS CHARS CLASS COUNT DIR DIRECTORY DISABLED DURATION ENABLE ENABLED
+    ENDPOINT ENGINE EXPIRATION EXPIRE EXPIRES EXPIRY FIELD FILE FILENAME FLAG FOLDER FORMAT GENERATOR HEADER HOST ID
+    INTERVAL ISSUER KIND LABEL LENGTH LIFETIME LIMIT LOCATION MANAGER MODE MOUNT NAME NAMESPACE NAMES PATH POLICY PORT
+    PREFIX PROVIDER QUOTA REF REGION REQUIRED RETRIES ROLE ROTATION SELECTOR SERVICE SINK SIZE STORE STRATEGY SUFFIX
+    TIME TIMEOUT TTL TYPE URI URL USERNAME VALIDITY VERSION
     """.split()  # noqa: SIM905
 )
-#: What only identifies the holder of a key, although its name holds the words of one.
-_IDENTIFIERS = frozenset({("ACCESS", "KEY", "ID")})
+#: Last words that mean a credential by themselves, but not together: the key under which a header is found.
+_HARMLESS_PAIRS = frozenset({("HEADER", "KEY")})
+#: Secrets that are values by themselves: ``--client-secret abc`` names no Secret.
+_SECRET_VALUES = frozenset(
+    ("API", "APP", "CLIENT", "CONSUMER", "COOKIE", "HMAC", "JWT", "OAUTH", "SESSION", "SHARED", "SIGNING", "WEBHOOK")
+)
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+
+#: In front of a password: a reference or a text that stands for one is none.
+_NO_REFERENCE = r"(?![$<{%*]|#\{)"
+_PLACEHOLDER = r"(?i:redacted|placeholder|replace[_-]?me|hidden|masked|x{3,})"
+_NO_PLACEHOLDER = rf"(?!{_PLACEHOLDER}(?:[@;&\s]|\Z))"
 
 #: Every form below but URLs and connection strings is at least this long.
 _SHORTEST_TOKEN = 14
 #: Forms of values that give a credential away: texts of which one must be in the value (a quick look first, for most
 #: values are short words, numbers and host names), and the form itself.
 _SECRET_FORMS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
-    (("-----BEGIN ",), re.compile(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY")),
+    (("-----BEGIN ",), re.compile(r"-----BEGIN (?:[A-Z0-9]{1,20} ){0,5}PRIVATE KEY")),
     (("AKIA", "ASIA"), re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")),
     (("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), re.compile(r"\bgh[pousr]_[A-Za-z0-9]{30,}")),
     (("github_pat_",), re.compile(r"\bgithub_pat_[A-Za-z0-9_]{30,}")),
@@ -69,31 +77,63 @@ _SECRET_FORMS: tuple[tuple[tuple[str, ...], re.Pattern[str]], ...] = (
     (("xox",), re.compile(r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}")),
     (("AIza",), re.compile(r"\bAIza[A-Za-z0-9_-]{35}")),
     (("sk_live_",), re.compile(r"\bsk_live_[A-Za-z0-9]{16,}")),
-    (("eyJ",), re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}")),
-    # A URL with a password that is no reference: user:$(PASSWORD)@host is none.
-    (("@",), re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s:/@?#]*:(?![$<{%*])[^\s/@]+@")),
+    # No part of a token begins another attempt: the search is linear.
+    (
+        ("eyJ",),
+        re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{10,}+\.eyJ[A-Za-z0-9_-]{10,}+\.[A-Za-z0-9_-]{10,}"),
+    ),
+    # A URL with a password that is no reference: user:$(PASSWORD)@host is none, nor is a port in a list of hosts. The
+    # search begins at the colon, for a scheme could begin anywhere.
+    (
+        ("://",),
+        re.compile(rf"(?<=[A-Za-z0-9+.-])://[^\s:/@?#]*+:{_NO_REFERENCE}(?!\d{{1,5}}[,;]){_NO_PLACEHOLDER}[^\s/@]++@"),
+    ),
     # ADO.NET, JDBC, libpq, Azure.
     (
         ("assword=", "ASSWORD=", "wd=", "WD=", "AccountKey=", "SharedAccessKey="),
-        re.compile(r"(?:^|[;?&\s])(?:password|pwd|AccountKey|SharedAccessKey)=(?![$<{%*])[^;&\s]+", re.IGNORECASE),
+        re.compile(
+            rf"(?:^|[;?&\s])(?:password|pwd|AccountKey|SharedAccessKey)={_NO_REFERENCE}{_NO_PLACEHOLDER}[^;&\s]",
+            re.IGNORECASE,
+        ),
     ),
 )
 
-_REFERENCE = re.compile(r"\$\([A-Za-z_][\w.-]*\)\Z|\$\{?[A-Za-z_]\w*\}?\Z|<[^>]*>\Z|\{\{.*\}\}\Z|\*+\Z|%[A-Z_]+%\Z")
+_REFERENCE = re.compile(
+    r"\$\([A-Za-z_][\w.-]*\)\Z|\$\{?[A-Za-z_]\w*\}?\Z|<[^>]*>\Z|\{\{.*\}\}\Z|\*+\Z|%[A-Z_]+%\Z|#\{[^}]*\}#?\Z"
+)
+#: A part that the kubelet fills in.
+_EXPANSION = re.compile(r"\$\([A-Za-z_][\w.-]*\)")
+_IS_PLACEHOLDER = re.compile(_PLACEHOLDER + r"\Z")
+#: The name of a file, with folders or none.
+_FILE_NAME = re.compile(
+    r"(?:[\w.~-]+[\\/])*+[\w.-]+\."
+    r"(?:json|ya?ml|pem|key|crt|cer|der|p12|pfx|jks|txt|conf|cfg|ini|toml|properties|env|gpg|asc|token)\Z",
+    re.IGNORECASE,
+)
+#: What can only be the name of an object: words of letters, joined by dashes; behind its namespace, or not.
+_OBJECT_NAME = re.compile(r"(?:[a-z]+(?:-[a-z]+)*/)?[a-z]+(?:-[a-z]+)+\Z|[a-z]+(?:-[a-z]+)*/[a-z]+\Z")
+#: What may be the name of an object, behind its namespace or not (DNS-1123).
+_DNS_NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?/)?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?\Z")
 _NOT_SECRET = re.compile(
     r"[0-9.]+(?:ms|s|m|h|d)?\Z|true\Z|false\Z|yes\Z|no\Z|none\Z|null\Z|(?:\.{0,2}|~)/[\w./-]*\Z", re.IGNORECASE
 )
 #: A Windows path or a URL without credentials.
-_PLACE = re.compile(r"[A-Za-z]:\\|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_PLACE = re.compile(r"[A-Za-z]:[\\/]|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name in capitals, without a number at its end."""
+    words = [word.upper() for word in _WORDS.findall(name)]
+    while words and words[-1].isdigit():
+        words.pop()
+    return words
 
 
 @lru_cache(maxsize=4096)
 def names_secret(name: str) -> bool:
     """Whether a variable or flag of this name holds a credential: DB_PASSWORD, apiKey; not TOKEN_TTL, SECRET_NAME."""
-    words = [word.upper() for word in _WORDS.findall(name)]
-    while words and words[-1].isdigit():
-        words.pop()
-    if not words or words[-1] in _HARMLESS_ENDINGS or tuple(words[-3:]) in _IDENTIFIERS:
+    words = _words(name)
+    if not words or words[-1] in _HARMLESS_ENDINGS or tuple(words[-2:]) in _HARMLESS_PAIRS:
         return False
     if not _SECRET_WORDS.isdisjoint(words):
         return True
@@ -122,7 +162,27 @@ def _could_be_secret(value: str) -> bool:
         # Digits alone are a time or a count under most names, but a password of four or more is a password.
         and (_NOT_SECRET.match(text) is None or (text.isdigit() and len(text) >= 4))
         and _PLACE.match(text) is None
+        and _EXPANSION.search(text) is None
+        and _FILE_NAME.match(text) is None
+        and _IS_PLACEHOLDER.match(text) is None
     )
+
+
+def _names_object(name: str, value: str, *, bare: bool = False) -> bool:
+    """Whether a value under a secret's name is, by its form, the name of a Secret: KUBECONFIG_SECRET=my-kubeconfig.
+
+    A name that ends in SECRET may mean either. ``bare``: the value follows a flag as an argument of its own, as
+    names of objects mostly do (``--secret web``).
+    """
+    words = _words(name)
+    if words == ["PASS"]:
+        # A port or a count.
+        return value.isdigit()
+    if words[-1] != "SECRET":
+        return False
+    if bare and _SECRET_VALUES.isdisjoint(words):
+        return _DNS_NAME.match(value) is not None
+    return (bare or len(words) > 1) and _OBJECT_NAME.match(value) is not None
 
 
 #: Names of whole files, which may hold a credential or none.
@@ -131,7 +191,7 @@ _CONFIGURATION = (".yaml", ".yml", ".json", ".ini", ".conf", ".cfg", ".config", 
 _NO_CREDENTIALS = ("name", "namespace", "user", "address", "host", "port", "ca.crt", "tls.crt", ".pub")
 _ASSIGNMENT = re.compile(
     r"(?:password|passwd|passphrase|secret|token|api[_-]?key|private[_-]?key|access[_-]?key)"
-    r"[\w.-]*[\"']?[ \t]*[:=>][ \t]*[\"']?(?![\s$<{%*\"'#;])\S",
+    r"[\w.-]{0,64}+[\"']?[ \t]*+[:=>][ \t]*+[\"']?(?![\s$<{%*\"'#;])\S",
     re.IGNORECASE,
 )
 
@@ -164,7 +224,7 @@ def secret_evidence(name: str, value: Any) -> Evidence | None:
         value = str(value)
     if not isinstance(value, str) or not value:
         return None
-    if names_secret(name) and _could_be_secret(value):
+    if names_secret(name) and _could_be_secret(value) and not _names_object(name, value):
         return "name"
     return "value" if is_secret_value(value) else None
 
@@ -211,10 +271,10 @@ def _secret_items(items: Sequence[Any]) -> Iterator[tuple[int, str]]:
                 if not equals:
                     flag = name if name.startswith("--") else ""
                     continue
-                if _could_be_secret(value):
+                if _could_be_secret(value) and not _names_object(name, value):
                     yield number, name
                     continue
-        elif previous and _could_be_secret(item):
+        elif previous and _could_be_secret(item) and not _names_object(previous, item, bare=True):
             yield number, previous
             continue
         if is_secret_value(item):
@@ -232,33 +292,204 @@ def config_map_secrets(obj: Object) -> Iterator[tuple[str, Evidence]]:
     for key, value in data.items():
         if not isinstance(value, str) or not value:
             continue
-        if "\n" not in value.strip() and names_secret(key) and _could_be_secret(value):
-            yield key, "name"
-        elif is_secret_value(value):
-            yield key, "value"
+        evidence = secret_evidence(key if "\n" not in value.strip() else "", value)
+        if evidence is not None:
+            yield key, evidence
 
 
 def sensitive_value_paths(obj: Object) -> list[Path]:
-    """The paths of all values of an object that no report may show.
+    """The paths of all values of an object that no report may show: see :func:`sensitive_paths`."""
+    return sensitive_paths(obj.value)
 
-    Every value of a Secret, and the entries of ConfigMaps, variables and arguments of containers that hold a secret in
-    the clear.
+
+def sensitive_paths(value: Any) -> list[Path]:
+    """The paths of all scalars in a document that are or may be secret.
+
+    More than the rules report: every scalar of a Secret but its type and names; wherever it stands, what has a secret's
+    name or form; of a variable or header of a secret's name every field, for a misspelt one holds the value as well.
+    Where a null is among them, its key holds the secret (``{password:hunter2}``).
     """
     found: list[Path] = []
-    if obj.ref.kind == "ConfigMap" and obj.ref.group == "":
-        return [("data", key) for key, _ in config_map_secrets(obj)]
-    if obj.ref.kind == "Secret" and obj.ref.group == "":
-        for field in ("data", "stringData"):
-            values = obj.value.get(field)
-            if isinstance(values, dict):
-                found += [(field, key) for key in values]
-        # kubectl keeps the whole object, values included, in this annotation.
-        applied = "kubectl.kubernetes.io/last-applied-configuration"
-        if obj.get("metadata", "annotations", applied) is not None:
-            found.append(("metadata", "annotations", applied))
-        return found
-    for pod in pod_templates(obj):
-        for container in pod.containers:
-            found += [(*container.path, "env", number, "value") for number, _, _ in secret_environment(container.spec)]
-            found += [(*container.path, field, number) for field, number, _ in secret_arguments(container.spec)]
+    if isinstance(value, dict):
+        _search_mapping(value, (), found)
     return found
+
+
+#: kubectl keeps the whole object, values included, in this annotation.
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+#: Fields whose texts are names.
+_NAMES = frozenset({"apiVersion", "kind", "name", "namespace"})
+#: Lists whose members pair a name with a value.
+_NAMED_VALUES = frozenset({"env", "httpHeaders"})
+#: What a variable's reference is made of: names, no values.
+_REFERENCE_FIELDS = frozenset(
+    {"apiVersion", "containerName", "divisor", "fieldPath", "key", "name", "optional", "path", "resource", "volumeName"}
+)
+_SECRET_HEADERS = ("authorization", "auth", "cookie", "key", "session", "signature", "token")
+_ASSIGNMENT_HINTS = ("pass", "secret", "token", "key")
+_SWITCHES = frozenset({"", "true", "false", "yes", "no", "on", "off"})
+_KEY_WITH_VALUE = re.compile(r"[^:=]*[:=](?=.)", re.DOTALL)
+_MENTION = re.compile(r"pass|pwd|secret|token|credential|auth|key", re.IGNORECASE)
+#: An image with user:password in front of its registry.
+_DIGEST_AT_END = re.compile(r"[^@]*@[A-Za-z0-9+._-]+:[0-9a-fA-F]*\Z")
+
+
+def has_user(image: str) -> bool:
+    """Whether an image's text holds more than a reference in front of an @: a user, perhaps with a password."""
+    return "@" in image and _DIGEST_AT_END.match(image) is None
+
+
+def shown_key(key: str) -> str:
+    """A key as a message may name it: in ``{value:hunter2}``, which lacks a space, the value is a part of it."""
+    match = _KEY_WITH_VALUE.match(key)
+    return key if match is None else f"{match[0]}…"
+
+
+def may_hold_secret(text: str) -> bool:
+    """Whether some source text, which is no value by itself, may hold a secret."""
+    return _MENTION.search(text) is not None or is_secret_value(text)
+
+
+def _search_mapping(value: dict[str, Any], path: Path, found: list[Path]) -> None:
+    kind = value.get("kind")
+    if (
+        kind.__class__ is str
+        and kind.lower() in ("secret", "secretlist")
+        # A reference to a Secret has a kind and a name.
+        and (not path or not value.keys().isdisjoint(("apiVersion", "metadata", "data", "stringData")))
+    ):
+        _search_secret(value, path, found)
+        return
+    if "value" in value and _is_secret_entry(value, header=False):
+        _search_entry(value, path, found)
+        return
+    for key, child in value.items():
+        of = child.__class__
+        if of is str:
+            if key in _NAMES or not child:
+                continue
+            if (
+                has_user(child)
+                if key == "image"
+                else key == _LAST_APPLIED or _may_be_secret(child) or (names_secret(key) and not _is_harmless(child))
+            ):
+                found.append((*path, key))
+        elif of is dict:
+            _search_mapping(child, (*path, key), found)
+        elif of is list:
+            _search_list(child, (*path, key), found)
+        elif names_secret(key) if of is int or of is float else child is None and _holds_value(key):
+            found.append((*path, key))
+
+
+def _holds_value(key: str) -> bool:
+    """Whether a key without a value holds a secret itself."""
+    name = shown_key(key)
+    return name != key and names_secret(name)
+
+
+def _search_list(members: list[Any], path: Path, found: list[Path]) -> None:
+    field = path[-1] if path else ""
+    flag = False
+    for number, member in enumerate(members):
+        of = member.__class__
+        after_flag, flag = flag, False
+        if of is dict:
+            if field in _NAMED_VALUES and _is_secret_entry(member, header=field == "httpHeaders"):
+                _search_entry(member, (*path, number), found)
+            else:
+                _search_mapping(member, (*path, number), found)
+        elif of is list:
+            _search_list(member, (*path, number), found)
+        elif of is str:
+            # --password=value, --password value, and PASSWORD=value among variables.
+            name, equals, text = member.partition("=")
+            if len(name) < 200 and (equals or member[:1] == "-") and names_secret(name):
+                flag = not equals
+                if equals and not _is_harmless(text):
+                    found.append((*path, number))
+            elif (after_flag and member[:1] != "-" and not _is_harmless(member)) or _may_be_secret(member):
+                found.append((*path, number))
+        elif after_flag and (of is int or of is float):
+            found.append((*path, number))
+
+
+def _is_harmless(text: str) -> bool:
+    """Whether a text under a secret's name is a switch or a reference."""
+    text = text.strip()
+    return text.lower() in _SWITCHES or _REFERENCE.match(text) is not None
+
+
+def _may_be_secret(text: str) -> bool:
+    """Whether a text has the form of a credential, or assigns one: in a script, a query, a configuration file."""
+    if is_secret_value(text):
+        return True
+    if "=" not in text and ":" not in text and ">" not in text:
+        return False
+    lower = text.lower()
+    return any(hint in lower for hint in _ASSIGNMENT_HINTS) and _ASSIGNMENT.search(text) is not None
+
+
+def _is_secret_entry(entry: dict[str, Any], *, header: bool) -> bool:
+    """Whether a pair of name and value is a secret's. One without a name is when any of its texts could name one."""
+    name = entry.get("name")
+    if isinstance(name, str):
+        if names_secret(name) or (header and name.lower().endswith(_SECRET_HEADERS)):
+            return True
+        return any(key != "name" and _holds_secret(child) for key, child in entry.items())
+    return any(isinstance(child, str) and (names_secret(child) or is_secret_value(child)) for child in entry.values())
+
+
+def _holds_secret(value: Any) -> bool:
+    if isinstance(value, str):
+        return is_secret_value(value)
+    if isinstance(value, dict):
+        return any(map(_holds_secret, value.values()))
+    return isinstance(value, list) and any(map(_holds_secret, value))
+
+
+def _search_entry(entry: dict[str, Any], path: Path, found: list[Path]) -> None:
+    for key, child in entry.items():
+        if key == "valueFrom" and isinstance(child, dict):
+            for source, reference in child.items():
+                if isinstance(reference, dict):
+                    for field, value in reference.items():
+                        if field not in _REFERENCE_FIELDS:
+                            _add_scalars(value, (*path, key, source, field), found)
+                else:
+                    _add_scalars(reference, (*path, key, source), found)
+        elif key != "name" and not (isinstance(child, str) and _is_harmless(child)):
+            _add_scalars(child, (*path, key), found)
+
+
+def _search_secret(secret: dict[str, Any], path: Path, found: list[Path]) -> None:
+    """Every scalar of a Secret (or of a list of Secrets) but its type and names."""
+    for key, child in secret.items():
+        if key in ("apiVersion", "kind", "type", "immutable") and not isinstance(child, dict | list):
+            if key == "immutable" and not isinstance(child, bool):
+                found.append((*path, key))
+        elif key == "metadata" and isinstance(child, dict):
+            for field, value in child.items():
+                if field not in ("name", "namespace", "labels", "uid") or (
+                    isinstance(value, dict | list) and field != "labels"
+                ):
+                    _add_scalars(value, (*path, key, field), found)
+        elif key == "items" and isinstance(child, list):
+            for number, member in enumerate(child):
+                if isinstance(member, dict):
+                    _search_secret(member, (*path, key, number), found)
+                else:
+                    _add_scalars(member, (*path, key, number), found)
+        else:
+            _add_scalars(child, (*path, key), found)
+
+
+def _add_scalars(value: Any, path: Path, found: list[Path]) -> None:
+    if isinstance(value, dict):
+        for key, child in value.items():
+            _add_scalars(child, (*path, key), found)
+    elif isinstance(value, list):
+        for number, child in enumerate(value):
+            _add_scalars(child, (*path, number), found)
+    elif value is not None or (isinstance(path[-1], str) and shown_key(path[-1]) != path[-1]):
+        found.append(path)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
+from kubeassay.analysis.sensitive import has_user
 from kubeassay.checks.check import ContainerSubject, Context, NotJudged, Violation, check
 
 #: Where an image without a registry comes from, and the folder of one without any folder there.
@@ -52,10 +53,25 @@ def parse_image(image: str) -> ImageReference:
     return ImageReference(registry, repository, tag, digest)
 
 
+#: The longest reference that is shown in full.
+_MAX_SHOWN = 500
+#: What stands in front of the last @ that begins no digest.
+_USER = re.compile(r".*@(?![A-Za-z0-9+._-]+:[0-9a-fA-F]*\Z)", re.DOTALL)
+
+
 def _image(subject: ContainerSubject) -> str:
     """The container's image; empty where there is none or where it is only put in later."""
     image = subject.container.spec.get("image")
     return image if isinstance(image, str) and image != _INJECTED else ""
+
+
+def _shown(image: str) -> str:
+    """An image as a message may name it: without a user and a password in front of an @, and not at any length."""
+    if has_user(image):
+        # A digest may follow.
+        host = _USER.sub("•••@", image, count=1)
+        image = host if host != image else "•••"
+    return image if len(image) <= _MAX_SHOWN else f"{image[:_MAX_SHOWN]}…"
 
 
 def _placeholder(image: str) -> bool:
@@ -65,7 +81,7 @@ def _placeholder(image: str) -> bool:
 
 def _not_rendered(subject: ContainerSubject, image: str) -> tuple[NotJudged]:
     container = subject.container
-    return (NotJudged("not-rendered", f"{subject.pod.obj.ref}: container {container.name} has image {image}"),)
+    return (NotJudged("not-rendered", f"{subject.pod.obj.ref}: container {container.name} has image {_shown(image)}"),)
 
 
 def _violation(subject: ContainerSubject, message: str) -> Violation:
@@ -83,26 +99,37 @@ def image_tag_latest(subject: ContainerSubject, context: Context) -> Iterable[Vi
         return ()
     if _placeholder(image):
         return _not_rendered(subject, image)
-    if "@" in image:
+    if "@" in image and not has_user(image):
         return ()
     colon = image.rfind(":")
     if colon <= image.rfind("/"):
-        return (_violation(subject, f"runs image {image}, whose missing tag means latest"),)
+        return (_violation(subject, f"runs image {_shown(image)}, whose missing tag means latest"),)
     if image[colon:] == ":latest":
-        return (_violation(subject, f"runs image {image}"),)
+        return (_violation(subject, f"runs image {_shown(image)}"),)
     return ()
 
 
-#: What a reference may hold (github.com/distribution/reference): lower-case folders, a tag, a digest.
+#: github.com/distribution/reference v0.6.0, regexp.go: a host, folders, a tag and a digest, of the algorithms and with
+#: the lengths of github.com/opencontainers/go-digest.
+_HOST_PART = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST = rf"(?:{_HOST_PART}(?:\.{_HOST_PART})*|\[[A-Fa-f0-9:]+\])(?::[0-9]+)?"
+_FOLDER = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _FORM = re.compile(
-    r"[A-Za-z0-9.-]+(?::[0-9]+)?(?:/[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*)*"
-    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,})?\Z"
+    rf"(?:{_HOST}/)?(?P<path>{_FOLDER}(?:/{_FOLDER})*)(?::[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?"
+    r"(?:@(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}))?\Z"
 )
+#: What would be taken for the identifier of an image.
+_IDENTIFIER = re.compile(r"[0-9a-f]{64}\Z")
+_MAX_LENGTH = 255
 
 
 @lru_cache(maxsize=4096)
 def _is_reference(image: str) -> bool:
-    return _FORM.match(image) is not None and ("/" in image or image.partition(":")[0].islower())
+    # The pattern is not tried on what is far longer than any reference: name, tag, digest.
+    if len(image) > 1024:
+        return False
+    match = _FORM.match(image)
+    return match is not None and len(match["path"]) <= _MAX_LENGTH and _IDENTIFIER.match(image) is None
 
 
 @check("image-reference-invalid")
@@ -112,7 +139,7 @@ def image_reference_invalid(subject: ContainerSubject, context: Context) -> Iter
         return ()
     if _placeholder(image):
         return _not_rendered(subject, image)
-    return (_violation(subject, f'names image "{image}", which is no image reference'),)
+    return (_violation(subject, f'names image "{_shown(image)}", which is no image reference'),)
 
 
 @check("image-digest")
@@ -122,7 +149,7 @@ def image_digest(subject: ContainerSubject, context: Context) -> Iterable[Violat
         return ()
     if _placeholder(image):
         return _not_rendered(subject, image)
-    return (_violation(subject, f"runs image {image}, which no digest pins"),)
+    return (_violation(subject, f"runs image {_shown(image)}, which no digest pins"),)
 
 
 @check("image-registry")
@@ -134,4 +161,4 @@ def image_registry(subject: ContainerSubject, context: Context) -> Iterable[Viol
     name = parse_image(image).name
     if any(name.startswith(f"{prefix.rstrip('/')}/") or name == prefix for prefix in allowed):
         return ()
-    return (_violation(subject, f"runs image {image}, which comes from none of {', '.join(allowed)}"),)
+    return (_violation(subject, f"runs image {_shown(image)}, which comes from none of {', '.join(allowed)}"),)

@@ -56,7 +56,8 @@ def secret_in_manifest(obj: Object, context: Context) -> Iterator[Violation]:
     value that is filled in later are no secrets, nor are configuration files that hold none."""
     if obj.ref.kind != "Secret" or obj.ref.group or obj.get("metadata", "uid") is not None:
         return
-    if obj.value.get("type") in _FILLED_IN or "sops" in obj.value:
+    secret_type = obj.value.get("type")
+    if (isinstance(secret_type, str) and secret_type in _FILLED_IN) or "sops" in obj.value:
         return
     for field in ("stringData", "data"):
         for key, value in mapping(obj.value.get(field)).items():

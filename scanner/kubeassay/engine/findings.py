@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
-from kubeassay.analysis.sensitive import sensitive_value_paths
+from kubeassay.analysis.sensitive import may_hold_secret, names_secret, sensitive_paths, shown_key
 from kubeassay.checks.check import Violation
 from kubeassay.engine.fixes import make_fix
 from kubeassay.engine.plan import ActiveRule
@@ -26,6 +29,9 @@ class SourceText:
 
     text: str
     had_bom: bool = False
+    #: All objects of the file: a line may show several of them.
+    objects: Sequence[Object] = ()
+    _masks: list[tuple[int, int]] | None = None
     _hashes: dict[int, str] = field(default_factory=dict)
 
     def prepare(self, lines: Iterable[int]) -> None:
@@ -38,6 +44,61 @@ class SourceText:
 
     def line_hash(self, line: int) -> str | None:
         return self._hashes.get(line)
+
+    @property
+    def masks(self) -> list[tuple[int, int]]:
+        """The character offsets of what no report may show of the file, in order, none overlapping."""
+        if self._masks is None:
+            self._masks = _masks(self.objects, self.text)
+        return self._masks
+
+
+def _masks(objects: Iterable[Object], text: str) -> list[tuple[int, int]]:
+    spans: list[tuple[int, int]] = []
+    done: set[int] = set()
+    for obj in objects:
+        document = obj.document
+        if id(document) not in done:
+            done.add(id(document))
+            for path in sensitive_paths(document):
+                span = obj.spans.value_span(document, path)
+                if span is not None and span[0] == span[1]:
+                    span = obj.spans.key_span(document, path)
+                if span is not None:
+                    spans.append(span)
+        if obj.duplicate_keys:
+            spans += _replaced(obj, text)
+    return _merged(spans)
+
+
+def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        elif start < end:
+            merged.append((start, end))
+    return merged
+
+
+def _replaced(obj: Object, text: str) -> Iterable[tuple[int, int]]:
+    """Where values stand that a later key of the same name replaced, and that may be secret: the object's value does
+    not have them."""
+    for path, locations in obj.duplicate_keys:
+        for earlier, later in pairwise(locations):
+            start = _offset_at(obj, earlier.end_line, earlier.end_column)
+            end = _offset_at(obj, later.start_line, later.start_column)
+            if start < end and (
+                obj.ref.kind.lower() == "secret"
+                or not _MAY_BE_SECRET.isdisjoint(path)
+                or any(isinstance(step, str) and names_secret(step) for step in path)
+                or may_hold_secret(text[start:end])
+            ):
+                yield start, end
+
+
+#: Fields below which a value may be secret whatever its key is.
+_MAY_BE_SECRET = frozenset({"env", "args", "command", "httpHeaders"})
 
 
 def make_finding(
@@ -55,7 +116,7 @@ def make_finding(
     location = obj.locate(violation.path, key=violation.key)
     excerpt = fix = None
     if source is not None:
-        excerpt = make_excerpt(obj, location, source.text, violation)
+        excerpt = make_excerpt(obj, location, source, violation)
         if rule.fix and outcome == "fail" and violation.fixable and not violation.sensitive:
             base = fix_base if violation.base is None else violation.base
             if _concerns(violation.path, base, rule.fix):
@@ -68,7 +129,7 @@ def make_finding(
         severity=active.severity,
         object=obj.ref,
         container=violation.container,
-        path=format_path(violation.path),
+        path=format_path(_shown_path(violation)),
         message=violation.message,
         location=location,
         fingerprint=fingerprint(rule.id, obj, violation),
@@ -77,6 +138,12 @@ def make_finding(
         fix=fix,
         reason=reason,
     )
+
+
+def _shown_path(violation: Violation) -> Path:
+    """A violation's path. A key that Kubernetes does not have may hold what was meant as its value."""
+    *parent, last = violation.path or ("",)
+    return (*parent, shown_key(last)) if violation.key and isinstance(last, str) and last else violation.path
 
 
 def _concerns(path: Path, base: Path, fix: Mapping[str, Any]) -> bool:
@@ -109,6 +176,9 @@ def fingerprint(rule_id: str, obj: Object, violation: Violation) -> str:
     return hashlib.blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
+#: The name of a long flag; a short one's may have its value in it (-pPASSWORD).
+_FLAG = re.compile(r"--[A-Za-z][A-Za-z0-9_.-]{0,63}(?==|\Z)")
+
 #: The fields by which Kubernetes itself tells the members of a list apart.
 _MERGE_KEYS = ("name", "containerPort", "port", "mountPath", "devicePath", "ip", "key", "type", "uid")
 
@@ -121,74 +191,158 @@ def _stable_path(value: Any, path: Path, sensitive: bool) -> str:
             parts.append("." + step)
             value = value.get(step) if isinstance(value, dict) else None
             continue
+        members = value
         value = value[step] if isinstance(value, list) and 0 <= step < len(value) else None
         if isinstance(value, dict):
             for key in _MERGE_KEYS:
                 if isinstance(value.get(key), str | int):
-                    parts.append(f"[{key}={value[key]}]")
+                    parts.append(f"[{key}={value[key]}{_protocol(value) if key in _PORTS else ''}]")
                     break
             else:
                 digest = hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=6).hexdigest()
                 parts.append(f"[{digest}]")
         elif sensitive or isinstance(value, list) or value is None:
-            # A hash of a short secret gives it away: the position has to do.
-            parts.append(f"[{step}]")
+            # A hash of a short secret gives it away: the flag's name, else the position has to do.
+            parts.append(f"[{(_flag(members, step) if sensitive else None) or step}]")
         else:
             parts.append(f"[={value}]")
     return "".join(parts)
 
 
-def make_excerpt(obj: Object, location: Location, text: str, violation: Violation) -> Excerpt | None:
-    """The finding's first line, secret values masked, cut to a readable length."""
+_PORTS = frozenset({"containerPort", "port"})
+
+
+def _protocol(port: Mapping[str, Any]) -> str:
+    protocol = port.get("protocol")
+    return f"/{protocol}" if isinstance(protocol, str) and protocol != "TCP" else ""
+
+
+def _flag(arguments: Any, index: int) -> str | None:
+    """The flag of ``--flag=value`` or of the argument before."""
+    if not isinstance(arguments, list):
+        return None
+    for place in (index, index - 1):
+        argument = arguments[place] if 0 <= place < len(arguments) else None
+        if isinstance(argument, str) and argument.startswith("-"):
+            match = _FLAG.match(argument)
+            # The flag before belongs to this argument only when it has no value of its own.
+            if match is not None and ("=" in argument) == (place == index):
+                return match[0]
+            return None
+    return None
+
+
+def make_excerpt(obj: Object, location: Location, source: SourceText, violation: Violation) -> Excerpt | None:
+    """The finding's first line, secret values masked, cut to a readable length.
+
+    Only as much of the line is looked at as is shown: a file of one line may hold thousands of findings.
+    """
     starts = obj.spans.line_starts
     number = location.start_line
+    text = source.text
     if number > len(starts):
         return None
     begin = starts[number - 1]
     end = starts[number] if number < len(starts) else len(text)
-    line = text[begin:end].rstrip("\r\n")
-    end = begin + len(line)
-    start = _offset(line, location.start_column)
-    stop = _offset(line, location.end_column) if location.end_line == number else len(line)
-    masks: list[tuple[int, int]] = []
-    for path in _sensitive_paths(obj, violation):
-        span = obj.value_offsets(path)
-        if span is not None and span[0] < end and span[1] > begin:
-            masks.append((max(span[0] - begin, 0), min(span[1] - begin, len(line))))
-    # A violation's own value is often among the known ones: each span is masked once.
-    for mask_start, mask_stop in sorted(set(masks), reverse=True):
-        line = line[:mask_start] + _MASK + line[mask_stop:]
-        shift = len(_MASK) - (mask_stop - mask_start)
-        if start >= mask_stop:
-            start += shift
-        elif start > mask_start:
-            start = mask_start
-        if stop >= mask_stop:
-            stop += shift
-        elif stop > mask_start:
-            stop = mask_start + len(_MASK)
+    while end > begin and text[end - 1] in "\r\n":
+        end -= 1
+    start = min(_offset_at(obj, number, location.start_column), end)
+    stop = min(_offset_at(obj, location.end_line, location.end_column), end)
+    masks = source.masks
+    if violation.sensitive:
+        span = obj.value_offsets(violation.path)
+        if span is not None and not _covered(masks, span):
+            # Those that cannot be shown in full are at most this far away.
+            first = bisect_right(masks, start, key=_end)
+            masks = _merged([span, *masks[max(first - _EXCERPT_LENGTH, 0) : first + _EXCERPT_LENGTH]])
+    # A region that begins or ends within a mask takes in all of it.
+    first = bisect_right(masks, start, key=_end)
+    if first < len(masks) and masks[first][0] < start:
+        start = max(masks[first][0], begin)
+    last = bisect_left(masks, stop, key=_end)
+    if last < len(masks) and masks[last][0] < stop:
+        stop = min(masks[last][1], end)
+    before = _masked_before(text, begin, start, masks, first)
+    after, length = _masked_after(text, start, end, stop, masks, first)
+    line = before + after
+    start, stop = len(before), len(before) + length
     if len(line) > _EXCERPT_LENGTH:
-        first = max(0, min(start - _EXCERPT_LENGTH // 3, len(line) - _EXCERPT_LENGTH))
-        line = line[first : first + _EXCERPT_LENGTH]
-        start, stop = max(start - first, 0), max(stop - first, 0)
-    stop = min(max(stop, start), len(line))
-    return Excerpt(line, min(start, len(line)), stop)
+        cut = max(0, min(start - _EXCERPT_LENGTH // 3, len(line) - _EXCERPT_LENGTH))
+        line = line[cut : cut + _EXCERPT_LENGTH]
+        start, stop = start - cut, stop - cut
+    return Excerpt(line, min(start, len(line)), min(max(stop, start), len(line)))
 
 
-def _sensitive_paths(obj: Object, violation: Violation) -> Iterable[Path]:
-    known = obj.facts.get("sensitive")
-    if known is None:
-        known = obj.facts["sensitive"] = tuple(sensitive_value_paths(obj))
-    return (*known, violation.path) if violation.sensitive else known
+def _end(mask: tuple[int, int]) -> int:
+    return mask[1]
 
 
-def _offset(line: str, column: int) -> int:
-    """The character offset of a 1-based column of UTF-16 units."""
-    if line.isascii():
-        return min(column - 1, len(line))
-    units = 0
-    for offset, character in enumerate(line):
-        if units >= column - 1:
-            return offset
-        units += 2 if character > "\uffff" else 1
-    return len(line)
+def _covered(masks: Sequence[tuple[int, int]], span: tuple[int, int]) -> bool:
+    position = bisect_right(masks, span[0], key=_end)
+    return position < len(masks) and masks[position][0] <= span[0] and span[1] <= masks[position][1]
+
+
+def _masked_before(text: str, begin: int, start: int, masks: Sequence[tuple[int, int]], first: int) -> str:
+    """The last characters of a line in front of ``start``, at least as many as an excerpt shows.
+
+    ``first``: the number of the first mask behind them.
+    """
+    parts: list[str] = []
+    length = 0
+    while start > begin and length < _EXCERPT_LENGTH:
+        mask_start, mask_end = masks[first - 1] if first else (0, 0)
+        mask_end = max(mask_end, begin)
+        if mask_end < start:
+            parts.append(text[max(mask_end, start - _EXCERPT_LENGTH) : start])
+            if start - mask_end > _EXCERPT_LENGTH:
+                break
+            length += start - mask_end
+        if first and masks[first - 1][1] > begin:
+            parts.append(_MASK)
+            length += len(_MASK)
+            start = mask_start
+            first -= 1
+        else:
+            break
+    return "".join(reversed(parts))
+
+
+def _masked_after(
+    text: str, start: int, end: int, stop: int, masks: Sequence[tuple[int, int]], first: int
+) -> tuple[str, int]:
+    """The first characters of a line from ``start`` on, at least as many as an excerpt shows where there are, and how
+    many of them stand in front of ``stop``."""
+    parts: list[str] = []
+    length = 0
+    before_stop = 0 if stop <= start else None
+    while start < end and length <= _EXCERPT_LENGTH:
+        mask_start, mask_end = masks[first] if first < len(masks) else (end, end)
+        mask_start = min(mask_start, end)
+        if start < mask_start:
+            if before_stop is None and stop <= mask_start:
+                before_stop = length + stop - start
+            parts.append(text[start : min(mask_start, start + _EXCERPT_LENGTH + 1)])
+            length += mask_start - start
+            start = mask_start
+        if start < end and length <= _EXCERPT_LENGTH:
+            parts.append(_MASK)
+            length += len(_MASK)
+            start = mask_end
+            first += 1
+            if before_stop is None and stop <= mask_end:
+                before_stop = length
+    after = "".join(parts)
+    return after, len(after) if before_stop is None else before_stop
+
+
+def _offset_at(obj: Object, line: int, column: int) -> int:
+    """The character offset of a 1-based line and column, which counts UTF-16 units."""
+    starts, astral = obj.spans.line_starts, obj.spans.astral
+    begin = starts[line - 1]
+    units = column - 1
+    if not astral:
+        return begin + units
+    first = bisect_left(astral, begin)
+    # Each character beyond the Basic Multilingual Plane in front of the column takes a unit more.
+    more = bisect_left(range(first, len(astral)), units, key=lambda number: astral[number] - begin + (number - first))
+    return begin + units - more

@@ -96,7 +96,7 @@ class _Texts:
                 self._last = read_bytes(self._stdin, name)
             else:
                 self._last = read_file(self._files[name])
-            self._source = SourceText(self._last.text, self._last.had_bom)
+            self._source = SourceText(self._last.text, self._last.had_bom, self._last.objects)
         return self._last
 
     def source(self, name: str) -> SourceText:
@@ -111,7 +111,7 @@ class _Texts:
 def _evaluate(evaluation: Evaluation, read: ReadFile) -> None:
     evaluation.partial.errors += read.errors
     evaluation.partial.skipped += read.skipped
-    evaluation.file(read.objects, SourceText(read.text, read.had_bom))
+    evaluation.file(read.objects, SourceText(read.text, read.had_bom, read.objects))
 
 
 def _run(evaluation: Evaluation, files: Iterable[SourceFile], progress: Progress | None = None) -> None:

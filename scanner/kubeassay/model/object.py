@@ -73,6 +73,11 @@ class Object:
         return Object(self.ref, self.value, spans, None, self.prefix)
 
     @property
+    def document(self) -> Any:
+        """The value of the whole document that the object stands in: a List, perhaps."""
+        return self._root
+
+    @property
     def file(self) -> str:
         return self.spans.file
 

@@ -52,7 +52,7 @@ TAG_PREFIX = "tag:yaml.org,2002:"
 
 
 class ScalarError(ValueError):
-    """A scalar that Kubernetes' clients refuse. The message is for people."""
+    """A scalar that Kubernetes' clients refuse. The message never holds the scalar, which may be secret."""
 
 
 def resolve_plain(text: str) -> Any:
@@ -60,12 +60,12 @@ def resolve_plain(text: str) -> Any:
 
     Raises ScalarError for ``.inf`` and ``.nan``, which JSON cannot carry.
     """
-    return _json_number(_plain(text), text)
+    return _json_number(_plain(text))
 
 
 def resolve_tagged(tag: str, text: str) -> Any:
     """The JSON value of a scalar with an explicit tag. Unknown tags are ignored, and leave a string."""
-    return _json_number(_tagged(tag, text), text)
+    return _json_number(_tagged(tag, text))
 
 
 def plain_key(text: str) -> tuple[str, bool]:
@@ -105,7 +105,7 @@ def _tagged(tag: str, text: str) -> Any:
     if short == "timestamp" and kind == "str" and _TIMESTAMP.match(text):
         return text
     if kind != short:
-        raise ScalarError(f"cannot decode {text!r} as a !!{short}")
+        raise ScalarError(f"a value cannot be decoded as a !!{short}")
     return value
 
 
@@ -116,7 +116,7 @@ def _key_text(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, int):
         if value > _MAX_INT64:
-            raise ScalarError(f"{value} is too large for a mapping key")
+            raise ScalarError("a number is too large for a mapping key")
         return str(value)
     if isinstance(value, float):
         return _float_key(value)
@@ -188,12 +188,12 @@ def _resolve_number(text: str) -> Any:
     return text
 
 
-def _json_number(value: Any, text: str) -> Any:
+def _json_number(value: Any) -> Any:
     """A float that JSON writes without a fraction is read back as an integer: ``1e3`` is 1000 to an API server."""
     if not isinstance(value, float):
         return value
     if math.isnan(value) or math.isinf(value):
-        raise ScalarError(f"{text} has no JSON form")
+        raise ScalarError("an infinity, or what is not a number, has no JSON form")
     if value.is_integer() and abs(value) < 1e21:
         # Written with the shortest digits that tell it from other floats, and zeros.
         digits, _, exponent = repr(value).partition("e")
