@@ -9,7 +9,7 @@ cache and is not counted. A run is timed alone: its report goes to a file, and m
 CPU is user and system time of the program and of every child that it waited for.
 
 kubeassay is looked for in $KUBEASSAY (a command line), beside this Python, on PATH, and last in the checkout. Others
-are looked for in $KUBEASSAY_PEERS (a folder), on PATH, in ~/go/bin and in /opt/peers.
+are looked for in $KUBEASSAY_PEERS (a folder), on PATH and in ~/go/bin.
 
 kubeconform validates against the schemas of the package kubernetes-validate where that is installed. Without it, it
 parses and skips, and its line says so.
@@ -150,7 +150,7 @@ def _proportional_kilobytes(pid: int) -> int:
 
 
 def _find(name: str) -> str | None:
-    folders = [os.environ.get("KUBEASSAY_PEERS", ""), os.environ["PATH"], str(Path.home() / "go" / "bin"), "/opt/peers"]
+    folders = [os.environ.get("KUBEASSAY_PEERS", ""), os.environ["PATH"], str(Path.home() / "go" / "bin"), ""]
     return shutil.which(name, path=os.pathsep.join(folder for folder in folders if folder))
 
 

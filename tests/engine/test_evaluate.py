@@ -94,6 +94,12 @@ def test_what_could_not_be_judged_is_said(text: str, reason: str) -> None:
     assert result.summary.passed == 0
 
 
+@pytest.mark.parametrize("rule", ["run-as-ids", "container-resources", "image-registry"])
+def test_a_rule_that_demands_nothing_without_parameters_passes_nothing(rule: str) -> None:
+    result = scan_text(plan_of(profile_of(rule)), TWO_CONTAINERS)
+    assert (result.findings, result.summary.passed, result.not_evaluated) == ((), 0, ())
+
+
 def test_a_key_that_stands_twice_in_json_is_ambiguous() -> None:
     text = '{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"hostPID": true, "hostPID": null, '
     text += '"containers": [{"name": "a", "image": "a:1"}]}}'

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from kubeassay.analysis.sensitive import has_user
-from kubeassay.checks.check import ContainerSubject, Context, NotJudged, Violation, check
+from kubeassay.checks.check import ContainerSubject, Context, NotApplicable, NotJudged, Violation, check
 
 #: Where an image without a registry comes from, and the folder of one without any folder there.
 _DEFAULT_REGISTRY = "docker.io"
@@ -153,10 +153,12 @@ def image_digest(subject: ContainerSubject, context: Context) -> Iterable[Violat
 
 
 @check("image-registry")
-def image_registry(subject: ContainerSubject, context: Context) -> Iterable[Violation | NotJudged]:
+def image_registry(subject: ContainerSubject, context: Context) -> Iterable[Violation | NotJudged | NotApplicable]:
     allowed = context.parameters["allowed_registries"]
     image = _image(subject)
-    if not allowed or not image:
+    if not allowed:
+        return (NotApplicable(),)
+    if not image:
         return ()
     name = parse_image(image).name
     if any(name.startswith(f"{prefix.rstrip('/')}/") or name == prefix for prefix in allowed):

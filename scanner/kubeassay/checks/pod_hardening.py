@@ -9,7 +9,7 @@ from typing import Any
 
 from kubeassay.analysis.quantity import parse_quantity
 from kubeassay.analysis.workloads import Container, PodTemplate
-from kubeassay.checks.check import ContainerSubject, Context, Violation, check
+from kubeassay.checks.check import ContainerSubject, Context, NotApplicable, Violation, check
 from kubeassay.checks.reading import items, mapping, string
 from kubeassay.model import Object, Path
 
@@ -75,11 +75,11 @@ _IDS = (("run_as_user", "runAsUser"), ("run_as_group", "runAsGroup"))
 
 
 @check("run-as-ids")
-def run_as_ids(pod: PodTemplate, context: Context) -> Iterable[Violation]:
+def run_as_ids(pod: PodTemplate, context: Context) -> Iterable[Violation | NotApplicable]:
     """A container's own id wins over the pod's; fsGroup is the pod's alone. Windows has no such ids."""
-    if pod.windows:
-        return ()
     parameters = context.parameters
+    if pod.windows or all(value is None for value in parameters.values()):
+        return (NotApplicable(),)
     found: list[Violation] = []
     for parameter, field in _IDS:
         wanted = parameters[parameter]
@@ -361,11 +361,11 @@ def _resources(spec: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str,
 
 
 @check("container-resources")
-def container_resources(subject: ContainerSubject, context: Context) -> Iterable[Violation]:
+def container_resources(subject: ContainerSubject, context: Context) -> Iterable[Violation | NotApplicable]:
     """Regular containers only. A request that is not set equals the limit, as Kubernetes defaults it."""
     container = subject.container
-    if container.type != "container":
-        return ()
+    if container.type != "container" or all(context.parameters[parameter] is None for parameter, _, _ in _RESOURCES):
+        return (NotApplicable(),)
     requests, limits = _resources(container.spec)
     at_most = context.parameters["mode"] == "at-most"
     found: list[Violation] = []
