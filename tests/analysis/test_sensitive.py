@@ -8,7 +8,7 @@ import pytest
 
 from checks.rule_runner import make_object, pod
 from kit import run_within_seconds
-from kubeassay.analysis.sensitive import holds_credential, secret_arguments, secret_evidence, sensitive_value_paths
+from kubeassay.analysis.sensitive import holds_credential, secret_arguments, secret_evidence, sensitive_paths
 from kubeassay.model import format_path
 
 # Put together here, so that no scanner takes this file for a leak.
@@ -145,7 +145,7 @@ def test_paths_that_no_report_may_show() -> None:
         env=[{"name": "A", "value": "b"}, {"name": "TOKEN", "value": "abc"}, {"name": "PIN_PASSWORD", "value": 123456}],
         args=["--password", "hunter2"],
     )
-    assert {format_path(path) for path in sensitive_value_paths(web)} == {
+    assert {format_path(path) for path in sensitive_paths(web.value)} == {
         "spec.containers[0].env[1].value",
         "spec.containers[0].env[2].value",
         "spec.containers[0].args[1]",
@@ -163,7 +163,7 @@ def test_every_value_of_a_secret_is_masked() -> None:
             "stringData": {"b": "", "c": 1},
         }
     )
-    assert set(sensitive_value_paths(secret)) == {
+    assert set(sensitive_paths(secret.value)) == {
         ("data", "a"),
         ("stringData", "b"),
         ("stringData", "c"),
@@ -223,7 +223,7 @@ def test_what_is_not_of_the_rules_but_may_be_secret_is_masked_too() -> None:
             "image": "registry.example/vault-token:1.0",
         },
     }
-    assert {format_path(path) for path in sensitive_value_paths(make_object(value))} == {
+    assert {format_path(path) for path in sensitive_paths(make_object(value).value)} == {
         'metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]',
         "spec.adminPassword",
         "spec.pin.secretKey",
@@ -245,7 +245,7 @@ def test_of_a_secret_only_its_type_and_names_are_shown() -> None:
         "stringdata": {"a": "b", "c": ["d", None]},
         "e": "f",
     }
-    assert {format_path(path) for path in sensitive_value_paths(make_object(secret))} == {
+    assert {format_path(path) for path in sensitive_paths(make_object(secret).value)} == {
         "metadata.annotations.note",
         "stringdata.a",
         "stringdata.c[0]",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from checks.rule_runner import make_object, paths, pod, run
-from kubeassay.analysis.sensitive import sensitive_value_paths
+from kubeassay.analysis.sensitive import sensitive_paths
 
 C = "spec.containers[0]"
 
@@ -83,4 +83,4 @@ def test_config_maps(data: dict[str, str], found: set[str]) -> None:
     assert paths("secret-in-config-map", config_map) == set(separator.values())
     for violation in run("secret-in-config-map", config_map):
         assert "hunter2" not in violation.message
-        assert violation.path in sensitive_value_paths(config_map)
+        assert violation.path in sensitive_paths(config_map.value)

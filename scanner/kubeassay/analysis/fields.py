@@ -132,11 +132,6 @@ def _table(minor: int) -> _Table:
     return _Table(types, {id(fields): name for name, fields in types.items()}, kinds)
 
 
-def has_fields(api_version: str, kind: str) -> bool:
-    """Whether the fields of the kind are known, so that :func:`check_fields` can judge its objects."""
-    return kind in _document()["kinds"].get(api_version, ())
-
-
 @cache
 def _root(api_version: str, kind: str, minor: int) -> tuple[_Fields, bool] | None:
     """The compiled fields of a kind, and whether all of its fields are known: those of a retired version are not."""

@@ -297,11 +297,6 @@ def config_map_secrets(obj: Object) -> Iterator[tuple[str, Evidence]]:
             yield key, evidence
 
 
-def sensitive_value_paths(obj: Object) -> list[Path]:
-    """The paths of all values of an object that no report may show: see :func:`sensitive_paths`."""
-    return sensitive_paths(obj.value)
-
-
 def sensitive_paths(value: Any) -> list[Path]:
     """The paths of all scalars in a document that are or may be secret.
 

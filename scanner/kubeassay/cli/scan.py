@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path as FilePath
 from typing import Any, get_args
 
@@ -242,20 +243,13 @@ def _template_paths(config: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Pa
     return paths
 
 
-def _run(plan: Any, discovery: Discovery, target: Target, stdin: bytes | None, options: Mapping[str, Any]) -> Result:
+def _run(plan: Plan, discovery: Discovery, target: Target, stdin: bytes | None, options: Mapping[str, Any]) -> Result:
+    judge = partial(run_scan, plan, discovery, target, stdin=stdin, stdin_name=STDIN_NAME, processes=options["jobs"])
     total = sum(file.size for file in discovery.files)
     if total < _PROGRESS_FROM_BYTES or options["quiet"] or not sys.stderr.isatty():
-        return run_scan(plan, discovery, target, stdin=stdin, stdin_name=STDIN_NAME, processes=options["jobs"])
+        return judge()
     with click.progressbar(length=total, label="Scanning", file=sys.stderr) as bar:
-        return run_scan(
-            plan,
-            discovery,
-            target,
-            stdin=stdin,
-            stdin_name=STDIN_NAME,
-            processes=options["jobs"],
-            progress=bar.update,
-        )
+        return judge(progress=bar.update)
 
 
 def _say_written(result: Result, outputs: Sequence[tuple[str, str]]) -> None:

@@ -60,6 +60,12 @@ class Partial:
     objects: int = 0
     files: int = 0
 
+    @classmethod
+    def of(cls, plan: Plan) -> Partial:
+        """Of no file yet."""
+        count = len(plan.rules)
+        return cls(passed=[0] * count, not_judged=[0] * count)
+
     def add(self, other: Partial) -> None:
         """Take over what another part yielded."""
         self.findings += other.findings
@@ -109,8 +115,7 @@ class Evaluation:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        count = len(plan.rules)
-        self.partial = Partial(passed=[0] * count, not_judged=[0] * count)
+        self.partial = Partial.of(plan)
         self._passed, self._not_evaluated = self.partial.passed, self.partial.not_judged
         self._local = _Rules(plan, joined=False)
         self._joined = _Rules(plan, joined=True)
@@ -134,8 +139,7 @@ class Evaluation:
     def take(self) -> Partial:
         """What was evaluated so far; what follows begins with nothing."""
         taken = self.partial
-        count = len(self.plan.rules)
-        self.partial = Partial(passed=[0] * count, not_judged=[0] * count)
+        self.partial = Partial.of(self.plan)
         self._passed, self._not_evaluated = self.partial.passed, self.partial.not_judged
         return taken
 
@@ -170,7 +174,7 @@ class Evaluation:
 
     def join(self, context: Iterable[Object], reread: Reread) -> None:
         """Evaluate the rules that judge their subjects by other objects (``context``, of all files)."""
-        everything = Inventory(context)
+        everything = _in_reading_order(context)
         rules = _Rules(_with_context(self.plan, everything), joined=True)
         for file, waiting in groupby(self._waiting, key=lambda entry: entry[0]):
             start = len(self.partial.findings)
@@ -429,7 +433,7 @@ class Evaluation:
         rules = self.plan.of_subject("inventory")
         if not rules:
             return
-        inventory = Inventory(self.partial.kept)
+        inventory = _in_reading_order(self.partial.kept)
         for active, matcher in rules:
             start = len(self.partial.findings)
             try:
@@ -459,6 +463,11 @@ class Evaluation:
                 finding = self.partial.findings[number]
                 line_hash = texts(finding.location.file).line_hash(finding.location.start_line)
                 self.partial.findings[number] = replace(finding, line_hash=line_hash)
+
+
+def _in_reading_order(objects: Iterable[Object]) -> Inventory:
+    """Objects of several files, in the same order whichever process read them first."""
+    return Inventory(sorted(objects, key=lambda obj: obj.file))
 
 
 def _with_context(plan: Plan, inventory: Inventory) -> Plan:

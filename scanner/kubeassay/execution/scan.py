@@ -146,8 +146,6 @@ def _forked(
         for survivor, part in worker.first(progress):
             together.add(part)
             living += survivor
-    # In the order in which one process would have read them.
-    together.kept.sort(key=lambda obj: obj.file)
     if evaluation.joins:
         for worker in living:
             worker.send(together.kept)
@@ -206,11 +204,13 @@ class _Worker:
             yield [self], part
             return
         self.end()
-        nothing = [0] * len(self._plan.rules)
         if len(self._files) == 1:
             message = "cannot be read: the process that read it ended abnormally"
             error = ReadError(file=self._files[0].name, message=message)
-            yield [], Partial(errors=[error], files=1, passed=nothing, not_judged=nothing)
+            lost = Partial.of(self._plan)
+            lost.errors.append(error)
+            lost.files = 1
+            yield [], lost
             return
         middle = len(self._files) // 2
         for half in (self._files[:middle], self._files[middle:]):
@@ -228,11 +228,12 @@ class _Worker:
         part = self._load()
         if part is not None:
             return part
-        count = len(self._plan.rules)
         said = (
             f"a worker process ended abnormally: rules that need other objects did not judge {len(self._files)} files"
         )
-        return Partial(not_evaluated=[NotEvaluated("rule-error", said)], passed=[0] * count, not_judged=[0] * count)
+        lost = Partial.of(self._plan)
+        lost.not_evaluated.append(NotEvaluated("rule-error", said))
+        return lost
 
     def _load(self) -> Partial | None:
         try:

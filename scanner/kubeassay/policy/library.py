@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -34,8 +34,6 @@ from kubeassay.model import (
 )
 from kubeassay.policy.errors import PolicyError
 
-API_VERSION = "kubeassay.dev/v1"
-
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`` (did you mean …?)`` where a known word is near, else nothing."""
@@ -44,14 +42,6 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     near = sorted(k for k in words if k.startswith(word)) if len(word) > 2 else []
     near = near if len(near) == 1 else difflib.get_close_matches(word, words, n=1) or near[:1]
     return f" (did you mean {near[0]}?)" if near else ""
-
-
-@dataclass(slots=True)
-class Files:
-    """Where policy comes from. ``bundled`` files are trusted to be valid; the others are the user's."""
-
-    rules: Sequence[Path] = ()
-    baselines: Sequence[Path] = ()
 
 
 class Library:

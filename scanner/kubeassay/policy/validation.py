@@ -14,11 +14,9 @@ from yaml.cyaml import CSafeLoader
 
 from kubeassay.policy.errors import PolicyError
 
-SCHEMAS = ("rule", "baseline", "profile", "exceptions", "configuration")
-
 
 def schema(name: str) -> dict[str, Any]:
-    """A published schema: one of SCHEMAS."""
+    """A published schema: rule, baseline, profile, exceptions or configuration."""
     text = resources.files("kubeassay.policy").joinpath("schemas", f"{name}.schema.json").read_text("utf-8")
     loaded: dict[str, Any] = json.loads(text)
     return loaded

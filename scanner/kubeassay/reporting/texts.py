@@ -55,13 +55,6 @@ def shorten(text: str, limit: int) -> str:
     return (head if space and len(head) > limit // 2 else cut).rstrip() + "…"
 
 
-def first_sentence(text: str) -> str:
-    """The first sentence of a paragraph, its lines joined."""
-    paragraph = " ".join(text.strip().split("\n\n", 1)[0].split())
-    end = paragraph.find(". ")
-    return paragraph if end < 0 else paragraph[: end + 1]
-
-
 def plural(number: int, noun: str) -> str:
     """``1 finding``, ``2 findings``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
