@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import NamedTuple
 
+from kubeassay.analysis.reading import mapping
 from kubeassay.analysis.workloads import PodTemplate
 from kubeassay.checks import pod_security_baseline, pod_security_restricted
 from kubeassay.checks.check import CheckFunction, ContainerSubject, Context, NotApplicable, Violation, check
-from kubeassay.checks.reading import mapping
 from kubeassay.checks.registry import Registry, at_version, collect
 from kubeassay.model import KubernetesVersion, Object
 

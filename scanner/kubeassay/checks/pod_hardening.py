@@ -8,9 +8,9 @@ from fractions import Fraction
 from typing import Any
 
 from kubeassay.analysis.quantity import parse_quantity
+from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.analysis.workloads import Container, PodTemplate
 from kubeassay.checks.check import ContainerSubject, Context, NotApplicable, Violation, check
-from kubeassay.checks.reading import items, mapping, string
 from kubeassay.model import Object, Path
 
 

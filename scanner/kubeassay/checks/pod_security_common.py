@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kubeassay.analysis.reading import quoted
 from kubeassay.analysis.workloads import Container, PodTemplate
 from kubeassay.checks.check import Violation
-from kubeassay.checks.reading import quoted
 from kubeassay.model import Path
 
 #: What carries a ``securityContext``: the pod's spec, or one container.

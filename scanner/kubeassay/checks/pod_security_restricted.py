@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from kubeassay.analysis.reading import items, mapping, quoted, string
 from kubeassay.analysis.workloads import Container, PodTemplate
 from kubeassay.checks.check import ContainerSubject, Context, Violation, check
 from kubeassay.checks.pod_security_common import SECCOMP_TYPES, places, proc_mount_violations, violation
-from kubeassay.checks.reading import items, mapping, quoted, string
 
 
 @check("allow-privilege-escalation", since="1.8")

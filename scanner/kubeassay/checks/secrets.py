@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from kubeassay.analysis.reading import items, mapping
 from kubeassay.analysis.sensitive import config_map_secrets, holds_credential, secret_arguments, secret_environment
 from kubeassay.checks.check import ContainerSubject, Context, Violation, check
-from kubeassay.checks.reading import items, mapping
 from kubeassay.model import Object
 
 

@@ -39,8 +39,6 @@ from kubeassay.model import (
     format_path,
 )
 
-#: Skipped files that hide objects: what they make is not judged until it is rendered.
-_HIDES_OBJECTS = frozenset({"helm-template", "kustomize-patch", "kustomization"})
 _MAX_NAMED_PROBLEMS = 3
 
 
@@ -525,7 +523,7 @@ def finish(plan: Plan, partial: Partial, target: Target) -> Result:
     """The result of everything that was evaluated."""
     not_evaluated = list(partial.not_evaluated)
     for skipped in partial.skipped:
-        if skipped.reason in _HIDES_OBJECTS:
+        if skipped.hides_objects:
             not_evaluated.append(NotEvaluated("not-rendered", f"{skipped.file}: {skipped.detail}", file=skipped.file))
     if not partial.objects and not partial.errors:
         not_evaluated.append(NotEvaluated("no-objects", "no Kubernetes object was found in what was given"))

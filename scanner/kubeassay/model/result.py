@@ -115,6 +115,11 @@ class Skipped:
     detail: str
     line: int | None = None
 
+    @property
+    def hides_objects(self) -> bool:
+        """Whether it makes objects that are not judged until it is rendered."""
+        return self.reason in ("helm-template", "kustomize-patch", "kustomization")
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

@@ -1,0 +1,1 @@
+"""Who can do what: effective grants from RBAC objects, and what they escalate to."""

@@ -1,0 +1,1 @@
+"""Who can reach whom: effective connectivity from network policies."""

@@ -1,0 +1,104 @@
+"""Workloads as ends of connections: their names, labels, ports and whether they live on the node's network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kubeassay.analysis.reading import items, mapping, string
+from kubeassay.analysis.selectors import labels_of
+from kubeassay.analysis.workloads import PodTemplate
+from kubeassay.model import Inventory, Object, Path
+
+PROTOCOLS = ("SCTP", "TCP", "UDP")
+#: What an object without a namespace is applied to, unless somebody says otherwise.
+DEFAULT_NAMESPACE = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerPort:
+    """A port that a container declares. ``path``: from the object's root to its entry."""
+
+    name: str
+    protocol: str
+    number: int
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Workload:
+    """The pods that one object makes (or one Pod). ``name`` is ``namespace/name[Kind]``.
+
+    ``labels`` are those of its pods. ``template`` is None where an operator makes the pods in a way that is known
+    here, without a template in the object.
+    """
+
+    name: str
+    namespace: str
+    obj: Object
+    labels: Mapping[str, str]
+    ports: tuple[ContainerPort, ...]
+    host_network: bool
+    service_account: str
+    template: PodTemplate | None
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def namespace_of(obj: Object) -> str:
+    """The namespace that a namespaced object is applied to."""
+    return obj.ref.namespace or DEFAULT_NAMESPACE
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Namespace:
+    """A namespace: stated by an object, or only named by others (``obj`` None). Every one carries the label
+    kubernetes.io/metadata.name, which the API server sets."""
+
+    name: str
+    labels: Mapping[str, str]
+    obj: Object | None
+
+
+def namespaces(inventory: Inventory, names: frozenset[str]) -> Mapping[str, Namespace]:
+    """The namespaces that are declared, and those of ``names``, sorted by name."""
+    found: dict[str, Namespace] = {}
+    for obj in inventory.of_kind("Namespace", ""):
+        name = obj.ref.name
+        if name and name not in found:
+            labels = {**labels_of(obj.value), "kubernetes.io/metadata.name": name}
+            found[name] = Namespace(name, labels, obj)
+    for name in names:
+        if name not in found:
+            found[name] = Namespace(name, {"kubernetes.io/metadata.name": name}, None)
+    return dict(sorted(found.items()))
+
+
+def ports_of(template: PodTemplate) -> tuple[ContainerPort, ...]:
+    """The ports that containers declare, those that cannot be served left out. Init containers do not serve when the
+    pod does, unless they are sidecars."""
+    ports: list[ContainerPort] = []
+    for container in template.containers:
+        if container.type == "init":
+            continue
+        for number, port in enumerate(items(container.spec.get("ports"))):
+            port = mapping(port)
+            value = port.get("containerPort")
+            if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536:
+                protocol = string(port.get("protocol")) or "TCP"
+                path = (*container.path, "ports", number)
+                ports.append(ContainerPort(string(port.get("name")), protocol, value, path))
+    return tuple(ports)
+
+
+def owner_of(obj: Object) -> tuple[str, str] | None:
+    """The (kind, name) of the controller that made an object; None where no reference says ``controller: true``, or
+    there is but one reference."""
+    references = [mapping(r) for r in items(mapping(obj.value.get("metadata")).get("ownerReferences"))]
+    controllers = [r for r in references if r.get("controller") is True] or (references if len(references) == 1 else [])
+    for reference in controllers:
+        kind, name = string(reference.get("kind")), string(reference.get("name"))
+        if kind and name:
+            return kind, name
+    return None

@@ -1,0 +1,110 @@
+"""Label selectors, as Kubernetes matches them.
+
+Source: k8s.io/apimachinery v0.37.1, pkg/apis/meta/v1/helpers.go (LabelSelectorAsSelector: a null selector matches
+nothing, an empty one everything) and pkg/labels/selector.go (Requirement.Matches: NotIn and DoesNotExist hold for an
+object without the label).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kubeassay.analysis.reading import items, mapping
+from kubeassay.model import Path
+
+Operator = Literal["In", "NotIn", "Exists", "DoesNotExist"]
+_OPERATORS: tuple[Operator, ...] = ("In", "NotIn", "Exists", "DoesNotExist")
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One condition on one label. ``path``: from the selector to what states it."""
+
+    key: str
+    operator: Operator
+    values: frozenset[str]
+    path: Path
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Whether labels fulfil it."""
+        value = labels.get(self.key)
+        if self.operator == "In":
+            return value is not None and value in self.values
+        if self.operator == "NotIn":
+            return value is None or value not in self.values
+        return (value is not None) == (self.operator == "Exists")
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """A LabelSelector: all its requirements must hold; without any it selects everything.
+
+    ``invalid`` says why an API server refuses it (empty: it does not); an invalid selector selects nothing.
+    """
+
+    requirements: tuple[Requirement, ...] = ()
+    invalid: str = ""
+
+    @property
+    def everything(self) -> bool:
+        return not self.requirements and not self.invalid
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether it selects an object with these labels."""
+        if self.invalid:
+            return False
+        return all(requirement.holds(labels) for requirement in self.requirements)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Equal for selectors that select the same by the same requirements, wherever they stand."""
+        return (self.invalid, *sorted((r.key, r.operator, tuple(sorted(r.values))) for r in self.requirements))
+
+    def __str__(self) -> str:
+        if self.invalid:
+            return f"invalid selector ({self.invalid})"
+        return ", ".join(_text(requirement) for requirement in self.requirements) or "everything"
+
+
+def _text(requirement: Requirement) -> str:
+    values = sorted(requirement.values)
+    if requirement.operator == "In":
+        return f"{requirement.key}={values[0]}" if len(values) == 1 else f"{requirement.key} in ({', '.join(values)})"
+    if requirement.operator == "NotIn":
+        return f"{requirement.key} not in ({', '.join(values)})"
+    return requirement.key if requirement.operator == "Exists" else f"!{requirement.key}"
+
+
+def label_selector(value: Any) -> Selector:
+    """The selector that a LabelSelector (a decoded mapping) states. What is no mapping counts as empty: callers tell
+    absent and empty apart where that matters."""
+    value = mapping(value)
+    requirements: list[Requirement] = []
+    for key, wanted in mapping(value.get("matchLabels")).items():
+        # A null in a map of strings decodes to the empty string; any other type is refused.
+        wanted = "" if wanted is None else wanted
+        if not isinstance(wanted, str):
+            return Selector(invalid=f"matchLabels {key} is not a string")
+        requirements.append(Requirement(key, "In", frozenset((wanted,)), ("matchLabels", key)))
+    for number, expression in enumerate(items(value.get("matchExpressions"))):
+        expression = mapping(expression)
+        key, operator = expression.get("key"), expression.get("operator")
+        values = [member if isinstance(member, str) else "" for member in items(expression.get("values"))]
+        if not isinstance(key, str) or not key:
+            return Selector(invalid=f"matchExpressions[{number}] has no key")
+        if operator not in _OPERATORS:
+            return Selector(invalid=f"matchExpressions[{number}] has no operator {operator}")
+        if operator in ("In", "NotIn") and not values:
+            return Selector(invalid=f"matchExpressions[{number}]: {operator} needs values")
+        if operator in ("Exists", "DoesNotExist") and values:
+            return Selector(invalid=f"matchExpressions[{number}]: {operator} takes no values")
+        requirements.append(Requirement(key, operator, frozenset(values), ("matchExpressions", number)))
+    return Selector(tuple(requirements))
+
+
+def labels_of(value: Any) -> Mapping[str, str]:
+    """The labels of an object (its ``metadata.labels``), those that are strings; a null counts as empty."""
+    labels = mapping(mapping(mapping(value).get("metadata")).get("labels"))
+    return {key: "" if text is None else text for key, text in labels.items() if text is None or isinstance(text, str)}

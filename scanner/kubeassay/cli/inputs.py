@@ -1,0 +1,69 @@
+"""Options and inputs of the commands that ask questions of a whole target: reach, can, who-can and others."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from kubeassay.cli.exits import COMPLIES, INCOMPLETE
+from kubeassay.execution.inventory import ReadInventory, read_inventory
+from kubeassay.model import NEWEST_KNOWN
+from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, discover
+from kubeassay.sources.manifests import STDIN_NAME
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def input_options(command: _F) -> _F:
+    """The options of :func:`read_inputs`."""
+    for option in (
+        click.option("--no-ignore", is_flag=True, help="Read files that .gitignore or .kubeassayignore name, too."),
+        click.option(
+            "--allow-incomplete", is_flag=True, help="Answer as if everything had been read, without exit code 3."
+        ),
+        click.option("--quiet", "-q", is_flag=True, help="Do not say what was not read."),
+    ):
+        command = option(command)
+    return command
+
+
+def read_inputs(paths: Sequence[str], options: dict[str, Any]) -> ReadInventory:
+    """Read PATHs (files, directories, glob patterns, ``-``); the working directory where none is given. What could not
+    be read is told on standard error. Raises :class:`kubeassay.sources.files.UsageError`."""
+    paths = tuple(paths) or (".",)
+    limit = DEFAULT_MAX_FILE_SIZE
+    stdin = sys.stdin.buffer.read(limit + 1) if "-" in paths else None
+    if stdin is not None and len(stdin) > limit:
+        raise click.UsageError(f"standard input is larger than {limit // 2**20} MiB")
+    discovery = discover(
+        tuple(path for path in paths if path != "-"), ignore=not options["no_ignore"], max_file_size=limit
+    )
+    read = read_inventory(discovery, NEWEST_KNOWN, stdin=stdin, stdin_name=STDIN_NAME)
+    if not options["quiet"]:
+        for message in problems(read):
+            click.echo(message, err=True)
+    return read
+
+
+def problems(read: ReadInventory) -> list[str]:
+    """What an answer from these inputs does not know, a line each."""
+    lines = []
+    for error in read.errors:
+        place = ":".join(str(part) for part in (error.file, error.line, error.column) if part is not None)
+        lines.append(f"{place}: {error.message}")
+    for skipped in read.skipped:
+        if skipped.hides_objects:
+            lines.append(f"{skipped.file}: not rendered ({skipped.detail})")
+    lines += [f"{obj.file}: {obj.ref}: an API server refuses it, values of a wrong type" for obj in read.invalid]
+    if not read.inventory.objects:
+        lines.append("no Kubernetes object was found in what was given")
+    return lines
+
+
+def completeness(read: ReadInventory, options: dict[str, Any]) -> int:
+    """The exit code of an answer that is otherwise good: 3 where something was not read."""
+    return INCOMPLETE if problems(read) and not options["allow_incomplete"] else COMPLIES

@@ -1,0 +1,52 @@
+"""Everything that was read, at once: for commands that ask questions of a whole target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kubeassay.analysis.fields import problems_of, without
+from kubeassay.model import Inventory, KubernetesVersion, Object, ReadError, Skipped
+from kubeassay.sources.files import Discovery
+from kubeassay.sources.manifests import ReadFile, read_bytes, read_file
+from kubeassay.sources.yaml_reader import PlainScalars
+
+
+@dataclass(frozen=True, slots=True)
+class ReadInventory:
+    """The objects of a target, and what of it could not be read. ``invalid`` are those objects that an API server
+    refuses for values of the wrong type; these values are left out."""
+
+    inventory: Inventory
+    errors: tuple[ReadError, ...]
+    skipped: tuple[Skipped, ...]
+    invalid: tuple[Object, ...]
+
+
+def read_inventory(
+    discovery: Discovery, version: KubernetesVersion, *, stdin: bytes | None = None, stdin_name: str = "stdin"
+) -> ReadInventory:
+    """Read all files (and standard input) into one inventory, in the order of the files."""
+    objects: list[Object] = []
+    errors = list(discovery.errors)
+    skipped = list(discovery.skipped)
+    invalid: list[Object] = []
+    remembered: PlainScalars = {}
+
+    def reads() -> Iterable[ReadFile]:
+        if stdin is not None:
+            yield read_bytes(stdin, stdin_name)
+        for file in discovery.files:
+            yield read_file(file, remembered)
+
+    for read in reads():
+        errors += read.errors
+        skipped += read.skipped
+        for obj in read.objects:
+            problems = [problem for problem in problems_of(obj, version.minor) if problem.kind == "mistyped"]
+            if problems:
+                obj = obj.with_value(without(obj.value, problems))
+                invalid.append(obj)
+            objects.append(obj)
+    objects.sort(key=lambda obj: obj.file)
+    return ReadInventory(Inventory(objects), tuple(errors), tuple(skipped), tuple(invalid))
