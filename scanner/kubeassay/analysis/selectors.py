@@ -82,12 +82,12 @@ def label_selector(value: Any) -> Selector:
     absent and empty apart where that matters."""
     value = mapping(value)
     requirements: list[Requirement] = []
-    for key, wanted in mapping(value.get("matchLabels")).items():
+    for label, wanted in mapping(value.get("matchLabels")).items():
         # A null in a map of strings decodes to the empty string; any other type is refused.
         wanted = "" if wanted is None else wanted
         if not isinstance(wanted, str):
-            return Selector(invalid=f"matchLabels {key} is not a string")
-        requirements.append(Requirement(key, "In", frozenset((wanted,)), ("matchLabels", key)))
+            return Selector(invalid=f"matchLabels {label} is not a string")
+        requirements.append(Requirement(label, "In", frozenset((wanted,)), ("matchLabels", label)))
     for number, expression in enumerate(items(value.get("matchExpressions"))):
         expression = mapping(expression)
         key, operator = expression.get("key"), expression.get("operator")
