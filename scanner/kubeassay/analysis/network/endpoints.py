@@ -10,9 +10,10 @@ from kubeassay.analysis.selectors import labels_of
 from kubeassay.analysis.workloads import PodTemplate
 from kubeassay.model import Inventory, Object, Path
 
-PROTOCOLS = ("SCTP", "TCP", "UDP")
 #: What an object without a namespace is applied to, unless somebody says otherwise.
 DEFAULT_NAMESPACE = "default"
+#: The label that the API server gives every namespace: its name.
+METADATA_NAME = "kubernetes.io/metadata.name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +68,11 @@ def namespaces(inventory: Inventory, names: frozenset[str]) -> Mapping[str, Name
     for obj in inventory.of_kind("Namespace", ""):
         name = obj.ref.name
         if name and name not in found:
-            labels = {**labels_of(obj.value), "kubernetes.io/metadata.name": name}
+            labels = {**labels_of(obj.value), METADATA_NAME: name}
             found[name] = Namespace(name, labels, obj)
     for name in names:
         if name not in found:
-            found[name] = Namespace(name, {"kubernetes.io/metadata.name": name}, None)
+            found[name] = Namespace(name, {METADATA_NAME: name}, None)
     return dict(sorted(found.items()))
 
 

@@ -1,0 +1,650 @@
+"""Effective connectivity: what may be sent from where to where, by all policies together.
+
+Ends that no policy tells apart form one class, so the cost grows with policies and distinct label sets, not with pairs
+of pods. Classes are bits of integers: the peers of a rule are one integer, and a policy is evaluated for all peers of a
+class at once.
+
+A connection is open when the source's egress and the destination's ingress allow it. Each direction asks the tiers in
+turn: admin policies by priority, then NetworkPolicies, where any selects the pod, else baseline policies, else it is
+open. What depends on things that are not known here is neither open nor closed but *unknown*: policies of plug-ins,
+policies that an API server refuses, admin policies of one priority that disagree, pods on the node's network (of which
+Kubernetes says that network policies may or may not apply).
+
+Not modelled, because no policy decides it: a pod reaches itself, and the node that it runs on reaches it.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from typing import Any
+
+from kubeassay.analysis.network.connections import (
+    ALL,
+    ANYWHERE,
+    EVERY_ADDRESS,
+    NONE,
+    PROTOCOLS,
+    Addresses,
+    Connections,
+    Protocol,
+    ports,
+)
+from kubeassay.analysis.network.endpoints import METADATA_NAME, Namespace, Workload, namespaces
+from kubeassay.analysis.network.intervals import intervals
+from kubeassay.analysis.network.policies import (
+    DIRECTIONS,
+    Direction,
+    ForeignPolicy,
+    PodSet,
+    Policy,
+    Rule,
+    admin_policies,
+    foreign_policies,
+    network_policies,
+)
+from kubeassay.analysis.network.workloads import workloads
+from kubeassay.analysis.selectors import Selector
+from kubeassay.model import Inventory, Path
+
+#: The name server as kubeadm and the clouds install it (kubernetes v1.37.1, cluster/addons/dns/coredns).
+DNS_NAMESPACE = "kube-system"
+DNS_LABELS: Mapping[str, str] = {"k8s-app": "kube-dns"}
+DNS_PORTS: tuple[tuple[str, Protocol], ...] = (("dns", "UDP"), ("dns-tcp", "TCP"))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is open between two ends, and what of the rest is not known to be closed."""
+
+    open: Connections
+    unknown: Connections = NONE
+
+    @property
+    def closed(self) -> Connections:
+        return ALL - self.open - self.unknown
+
+    def __and__(self, other: Answer) -> Answer:
+        """Open where both are open; closed where either is closed."""
+        both = self.open & other.open
+        return Answer(both, ((self.open | self.unknown) & (other.open | other.unknown)) - both)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A label of namespaces that a policy asks for (at ``path``), and the namespaces whose labels are not known."""
+
+    policy: Policy
+    path: Path
+    key: str
+    namespaces: tuple[str, ...]
+
+
+OPEN = Answer(ALL)
+UNKNOWN = Answer(NONE, ALL)
+
+#: Parts of a whole, each a set of classes (a bit each) with what holds for them.
+_Groups = tuple[tuple[int, Answer], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Signature:
+    """What policies can tell of a pod. Pods with one signature are one class."""
+
+    pod_sets: frozenset[int]
+    #: (name of a port, protocol) → numbers, for the names that policies use.
+    named: tuple[tuple[str, Protocol, tuple[int, ...]], ...]
+    host_network: bool
+    #: Governed by policies that are not evaluated.
+    foreign: bool
+
+
+class Connectivity:
+    """The connectivity of one inventory. Build it with :func:`connectivity`, which does so once an inventory."""
+
+    def __init__(
+        self,
+        ends: Sequence[Workload],
+        spaces: Mapping[str, Namespace],
+        policies: Sequence[Policy],
+        foreign: Sequence[ForeignPolicy],
+    ) -> None:
+        self.workloads = tuple(ends)
+        self.namespaces = spaces
+        self.policies = tuple(policies)
+        self.foreign = tuple(foreign)
+        self._by_name: dict[str, list[Workload]] = defaultdict(list)
+        for end in self.workloads:
+            self._by_name[end.name].append(end)
+        self._pod_sets = _PodSets(self.policies)
+        self._named = sorted({n.name for p in self.policies for d in DIRECTIONS for r in p.rules[d] for n in r.named})
+        self._classes: dict[_Signature, int] = {}
+        #: Class of a workload, by its identity; and the members of each class.
+        self._class_of: dict[int, int] = {}
+        self._members: list[list[Workload]] = []
+        everywhere = any(policy.namespace is None for policy in self.foreign)
+        governed = {policy.namespace for policy in self.foreign}
+        for end in self.workloads:
+            signature = _Signature(
+                self._pod_sets.of(spaces[end.namespace], end.labels),
+                self._named_ports(end),
+                end.host_network,
+                everywhere or end.namespace in governed,
+            )
+            self._class_of[id(end)] = self._class(signature)
+            self._members[self._class_of[id(end)]].append(end)
+        #: Ends that are not among the inputs: a pod that no label tells from others, and the cluster's name server.
+        self.any_pod = self._class(_Signature(self._pod_sets.of(Namespace("", {}, None), {}), (), False, everywhere))
+        self.dns = self._class(
+            _Signature(
+                self._pod_sets.of(
+                    spaces.get(DNS_NAMESPACE, Namespace(DNS_NAMESPACE, {METADATA_NAME: DNS_NAMESPACE}, None)),
+                    DNS_LABELS,
+                ),
+                tuple((name, protocol, (53,)) for name, protocol in DNS_PORTS if name in self._named),
+                False,
+                everywhere or DNS_NAMESPACE in governed,
+            )
+        )
+        self._pod_classes = len(self._members)
+        self._signatures = list(self._classes)
+        self._blocks = _blocks(self.policies)
+        #: Address ranges that no rule tells apart, each a class after those of pods.
+        self.ranges: tuple[Addresses, ...] = tuple(self._blocks)
+        self._everyone = (1 << (self._pod_classes + len(self.ranges))) - 1
+        self._pods = (1 << self._pod_classes) - 1
+        self._hosts = self._bits(n for n, s in enumerate(self._signatures) if s.host_network)
+        self._with_pod_set: dict[int, int] = {}
+        self._governing = self._index_policies()
+        self._decided: dict[tuple[Direction, int], _Groups] = {}
+        self._peers: dict[int, tuple[int, int]] = {}
+
+    def _class(self, signature: _Signature) -> int:
+        number = self._classes.setdefault(signature, len(self._classes))
+        if number == len(self._members):
+            self._members.append([])
+        return number
+
+    def _named_ports(self, end: Workload) -> tuple[tuple[str, Protocol, tuple[int, ...]], ...]:
+        if not self._named or not end.ports:
+            return ()
+        found: dict[tuple[str, Protocol], set[int]] = defaultdict(set)
+        for port in end.ports:
+            for protocol in PROTOCOLS:
+                if port.protocol == protocol and port.name in self._named:
+                    found[port.name, protocol].add(port.number)
+        return tuple(sorted((name, protocol, tuple(sorted(n))) for (name, protocol), n in found.items()))
+
+    @staticmethod
+    def _bits(numbers: Iterable[int]) -> int:
+        bits = 0
+        for number in numbers:
+            bits |= 1 << number
+        return bits
+
+    def _index_policies(self) -> dict[Direction, list[list[Policy]]]:
+        """Direction → class → the policies that govern its pods in that direction."""
+        found: dict[Direction, list[list[Policy]]] = {d: [[] for _ in range(self._pod_classes)] for d in DIRECTIONS}
+        by_set: dict[int, list[int]] = defaultdict(list)
+        for number, signature in enumerate(self._signatures):
+            for pod_set in signature.pod_sets:
+                by_set[pod_set].append(number)
+        self._with_pod_set = {pod_set: self._bits(numbers) for pod_set, numbers in by_set.items()}
+        for policy in self.policies:
+            for number in by_set.get(self._pod_sets.number(policy.subject), ()):
+                for direction in policy.directions:
+                    found[direction][number].append(policy)
+        return found
+
+    # --- evaluation ---
+
+    def peer_bits(self, rule: Rule) -> tuple[int, int]:
+        """The classes that are peers of a rule, and those of which that is not known."""
+        known = self._peers.get(id(rule))
+        if known is None:
+            known = self._peers[id(rule)] = self._find_peers(rule)
+        return known
+
+    def _find_peers(self, rule: Rule) -> tuple[int, int]:
+        if rule.peers is None:
+            return self._everyone, 0
+        certain = possible = 0
+        for peer in rule.peers:
+            if peer.unknown:
+                # Nodes are pods on the node's network, or nothing that is listed; names are addresses outside.
+                possible |= self._hosts if peer.unknown.endswith("nodes") else self._everyone
+            elif peer.pods is not None:
+                bits = self._with_pod_set.get(self._pod_sets.number(peer.pods), 0)
+                certain |= bits & ~self._hosts
+                possible |= bits & self._hosts
+            elif peer.addresses is not None:
+                for offset, block in enumerate(self.ranges):
+                    if block & peer.addresses:
+                        certain |= 1 << (self._pod_classes + offset)
+                if peer.addresses:
+                    possible |= self._hosts
+                if peer.everything_inside:
+                    certain |= self._pods
+        return certain, possible & ~certain
+
+    def _destinations(self, rule: Rule, direction: Direction, own: int) -> Iterator[tuple[int, Connections]]:
+        """Classes → what a rule's ports are there: a named port is one of the destination."""
+        if not rule.named:
+            yield self._everyone, rule.connections
+        elif direction == "ingress":
+            yield self._everyone, rule.connections | self._resolved(rule, own)
+        else:
+            split: dict[Connections, int] = defaultdict(int)
+            for number in range(self._pod_classes):
+                split[rule.connections | self._resolved(rule, number)] |= 1 << number
+            # Addresses outside have no named ports.
+            split[rule.connections] |= self._everyone & ~self._pods
+            for connections, bits in split.items():
+                yield bits, connections
+
+    def connections_of(self, rule: Rule, direction: Direction, own: int, peer: int) -> Connections:
+        """The connections of a rule of a policy that governs ``own``, where ``peer`` is the other end."""
+        if not rule.named:
+            return rule.connections
+        destination = own if direction == "ingress" else peer
+        return (
+            rule.connections | self._resolved(rule, destination)
+            if destination < self._pod_classes
+            else (rule.connections)
+        )
+
+    def _resolved(self, rule: Rule, destination: int) -> Connections:
+        found = NONE
+        for name, protocol, numbers in self._signatures[destination].named:
+            if any(n.name == name and n.protocol in (None, protocol) for n in rule.named):
+                found |= ports(protocol, *((number, number) for number in numbers))
+        return found
+
+    def _decide(self, direction: Direction, own: int) -> _Groups:
+        """What the policies that govern a class say of every peer, in one direction."""
+        groups = self._decided.get((direction, own))
+        if groups is None:
+            groups = self._decided[direction, own] = self._evaluate(direction, own)
+        return groups
+
+    def _evaluate(self, direction: Direction, own: int) -> _Groups:
+        if own >= self._pod_classes:
+            return ((self._everyone, OPEN),)
+        signature = self._signatures[own]
+        if signature.foreign:
+            return ((self._everyone, UNKNOWN),)
+        policies = self._governing[direction][own]
+        if any(policy.refused for policy in policies):
+            return ((self._everyone, UNKNOWN),)
+        tiers = {tier: [p for p in policies if p.tier == tier] for tier in ("admin", "namespace", "baseline")}
+        if signature.host_network:
+            # Admin policies never select them; NetworkPolicies may apply to them or not.
+            if not tiers["namespace"]:
+                return ((self._everyone, OPEN),)
+            isolated = self._namespace_tier(tiers["namespace"], direction, own)
+            return tuple((bits, Answer(a.open, ALL - a.open)) for bits, a in isolated)
+        admin = self._ordered_tier(tiers["admin"], direction, own)
+        if tiers["namespace"]:
+            rest = self._namespace_tier(tiers["namespace"], direction, own)
+        else:
+            rest = tuple(
+                (bits, Answer(ALL - verdict.deny - verdict.unknown, verdict.unknown))
+                for bits, verdict in self._ordered_tier(tiers["baseline"], direction, own)
+            )
+        return _merged((first & second, verdict.then(answer)) for first, verdict in admin for second, answer in rest)
+
+    def _namespace_tier(self, policies: Sequence[Policy], direction: Direction, own: int) -> _Groups:
+        groups: dict[Answer, int] = {Answer(NONE): self._everyone}
+        for policy in policies:
+            for rule in policy.rules[direction]:
+                certain, possible = self.peer_bits(rule)
+                for where, connections in self._destinations(rule, direction, own):
+                    groups = _opened(groups, certain & where, possible & where, connections)
+        return tuple((bits, answer) for answer, bits in groups.items())
+
+    def _ordered_tier(
+        self, policies: Sequence[Policy], direction: Direction, own: int
+    ) -> tuple[tuple[int, _Verdict], ...]:
+        groups: dict[_Verdict, int] = {_Verdict(): self._everyone}
+        for _, same in groupby(sorted(policies, key=lambda p: p.priority), key=lambda p: p.priority):
+            ties = list(same)
+            if len(ties) == 1:
+                groups = self._apply(groups, ties[0], direction, own)
+                continue
+            # Of policies with one priority an implementation may apply any first: where they differ, it is unknown.
+            alone = [self._apply({_Verdict(): self._everyone}, policy, direction, own) for policy in ties]
+            together = alone[0]
+            for other in alone[1:]:
+                mixed: dict[_Verdict, int] = defaultdict(int)
+                for first, bits in together.items():
+                    for second, more in other.items():
+                        if bits & more:
+                            mixed[first.beside(second)] |= bits & more
+                together = dict(mixed)
+            after: dict[_Verdict, int] = defaultdict(int)
+            for before, bits in groups.items():
+                for verdict, more in together.items():
+                    if bits & more:
+                        after[before.followed_by(verdict)] |= bits & more
+            groups = dict(after)
+        return tuple((bits, verdict) for verdict, bits in groups.items())
+
+    def _apply(
+        self, groups: Mapping[_Verdict, int], policy: Policy, direction: Direction, own: int
+    ) -> dict[_Verdict, int]:
+        result = dict(groups)
+        for rule in policy.rules[direction]:
+            certain, possible = self.peer_bits(rule)
+            for where, connections in self._destinations(rule, direction, own):
+                after: dict[_Verdict, int] = defaultdict(int)
+                for verdict, bits in result.items():
+                    hit, maybe = bits & certain & where, bits & possible & where
+                    if hit:
+                        after[verdict.decided(rule.action, connections)] |= hit
+                    if maybe:
+                        after[verdict.decided("unknown", connections)] |= maybe
+                    if bits & ~hit & ~maybe:
+                        after[verdict] |= bits & ~hit & ~maybe
+                result = dict(after)
+        return result
+
+    def _answer(self, direction: Direction, own: int, peer: int) -> Answer:
+        """What is said of one class as the peer."""
+        return next(answer for bits, answer in self._decide(direction, own) if bits >> peer & 1)
+
+    # --- questions ---
+
+    def end(self, workload: Workload) -> int:
+        """The class of a workload, for :meth:`answer` and others."""
+        return self._class_of[id(workload)]
+
+    def range_ends(self, wanted: Addresses = ANYWHERE) -> Iterator[tuple[int, Addresses]]:
+        """The classes of addresses outside the cluster, with those of ``wanted`` that each holds."""
+        for offset, block in enumerate(self.ranges):
+            common = block & wanted
+            if common:
+                yield self._pod_classes + offset, common
+
+    def answer(self, source: int, destination: int) -> Answer:
+        """What is open from one end to another."""
+        return self._answer("egress", source, destination) & self._answer("ingress", destination, source)
+
+    def between(self, source: Workload, destination: Workload) -> Answer:
+        """What is open from one workload to another (or among the pods of one)."""
+        return self.answer(self.end(source), self.end(destination))
+
+    def outside(self, workload: Workload, direction: Direction) -> Iterator[tuple[Addresses, Answer]]:
+        """What is open to (egress) or from (ingress) addresses outside the cluster: disjoint ranges, together all
+        addresses, each with its answer."""
+        own = self.end(workload)
+        found: dict[Answer, Addresses] = {}
+        for number, block in self.range_ends():
+            answer = self._answer(direction, own, number)
+            found[answer] = found.get(answer, Addresses()) | block
+        for answer, block in found.items():
+            yield block, answer
+
+    def one_way(self, workload: Workload, direction: Direction) -> Iterator[tuple[Answer, list[Workload]]]:
+        """What the policies that govern a workload say in one direction, of all workloads as peers."""
+        for bits, answer in self._decide(direction, self.end(workload)):
+            yield answer, [end for number in _ones(bits & self._pods) for end in self._members[number]]
+
+    def governing(self, workload: Workload, direction: Direction) -> tuple[Policy, ...]:
+        """The policies that govern a workload in one direction, whatever their rules say."""
+        return tuple(self._governing[direction][self.end(workload)])
+
+    def isolated(self, workload: Workload, direction: Direction) -> bool:
+        """Whether a NetworkPolicy selects the workload in that direction, so that what no rule opens is closed."""
+        return any(policy.tier == "namespace" for policy in self.governing(workload, direction))
+
+    def selected(self, pods: PodSet) -> list[Workload]:
+        """The workloads that a policy's selectors choose."""
+        number = self._pod_sets.find(pods)
+        if number is None:
+            return []
+        return [end for n in _ones(self._with_pod_set.get(number, 0)) for end in self._members[n]]
+
+    def foreign_for(self, workload: Workload) -> tuple[ForeignPolicy, ...]:
+        """The policies of plug-ins that govern a workload and are not evaluated."""
+        return tuple(p for p in self.foreign if p.namespace is None or p.namespace == workload.namespace)
+
+    @cached_property
+    def gaps(self) -> tuple[Gap, ...]:
+        """Where policies select namespaces by labels, and the labels of some namespaces are not known, because only
+        other objects name these. They are taken to carry no label but their name."""
+        missing = tuple(sorted(name for name, space in self.namespaces.items() if space.obj is None))
+        if not missing:
+            return ()
+        found: dict[tuple[str, str], Gap] = {}
+        for policy in self.policies:
+            for pods in policy.pod_sets:
+                for requirement in pods.namespaces.requirements if pods.namespaces is not None else ():
+                    if requirement.key != METADATA_NAME:
+                        path = (*pods.namespaces_path, *requirement.path)
+                        found.setdefault((str(policy), requirement.key), Gap(policy, path, requirement.key, missing))
+        return tuple(found.values())
+
+    @cached_property
+    def classes(self) -> tuple[tuple[Workload, ...], ...]:
+        """The workloads in classes that no policy tells apart."""
+        return tuple(tuple(members) for members in self._members if members)
+
+    def named(self, name: str) -> list[Workload]:
+        """The workloads of a name (several where an object makes pods with different labels)."""
+        return self._by_name.get(name, [])
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of all workloads, sorted."""
+        return tuple(sorted(self._by_name))
+
+    def find(self, pattern: str) -> list[str]:
+        """The names of workloads that are meant by ``namespace/name[Kind]``, ``namespace/name``, ``name``, or such with
+        shell wildcards (``shop/*``)."""
+        if pattern in self._by_name:
+            return [pattern]
+        bare, bracket, kind = pattern.partition("[")
+        found = []
+        for name in self.names:
+            path, _, own_kind = name.partition("[")
+            if bracket and own_kind.rstrip("]") != kind.rstrip("]"):
+                continue
+            candidate = path if "/" in bare else path.partition("/")[2]
+            if candidate == bare or fnmatch.fnmatchcase(candidate, bare):
+                found.append(name)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What a tier of ordered rules has decided so far."""
+
+    allow: Connections = NONE
+    deny: Connections = NONE
+    passed: Connections = NONE
+    unknown: Connections = NONE
+
+    @property
+    def settled(self) -> Connections:
+        return self.allow | self.deny | self.passed | self.unknown
+
+    def decided(self, action: str, connections: Connections) -> _Verdict:
+        """After a rule: it decides what no rule before it did."""
+        new = connections - self.settled
+        if not new:
+            return self
+        return _Verdict(
+            self.allow | new if action == "allow" else self.allow,
+            self.deny | new if action == "deny" else self.deny,
+            self.passed | new if action == "pass" else self.passed,
+            self.unknown | new if action == "unknown" else self.unknown,
+        )
+
+    def followed_by(self, later: _Verdict) -> _Verdict:
+        """This, and then what another decides on its own."""
+        result = self
+        for action, connections in (
+            ("allow", later.allow),
+            ("deny", later.deny),
+            ("pass", later.passed),
+            ("unknown", later.unknown),
+        ):
+            result = result.decided(action, connections)
+        return result
+
+    def beside(self, other: _Verdict) -> _Verdict:
+        """Both at one priority: where both decide and differ, it is unknown."""
+        first, second = self.settled, other.settled
+        both = first & second
+        agreed = (self.allow & other.allow) | (self.deny & other.deny) | (self.passed & other.passed)
+        only = (first | second) - both
+        return _Verdict(
+            (self.allow | other.allow) & (only | (self.allow & other.allow)),
+            (self.deny | other.deny) & (only | (self.deny & other.deny)),
+            (self.passed | other.passed) & (only | (self.passed & other.passed)),
+            (both - agreed) | ((self.unknown | other.unknown) & only),
+        )
+
+    def then(self, rest: Answer) -> Answer:
+        """With what the tiers below say of all that is not decided here."""
+        left = ALL - self.allow - self.deny - self.unknown
+        return Answer(self.allow | (rest.open & left), self.unknown | (rest.unknown & left))
+
+
+def _opened(groups: Mapping[Answer, int], certain: int, possible: int, connections: Connections) -> dict[Answer, int]:
+    """The groups after a rule that opens connections for some classes, and perhaps for others."""
+    after: dict[Answer, int] = defaultdict(int)
+    for answer, bits in groups.items():
+        hit, maybe = bits & certain, bits & possible
+        if hit:
+            opened = answer.open | connections
+            after[Answer(opened, answer.unknown - opened)] |= hit
+        if maybe:
+            after[Answer(answer.open, (answer.unknown | connections) - answer.open)] |= maybe
+        if bits & ~hit & ~maybe:
+            after[answer] |= bits & ~hit & ~maybe
+    return dict(after)
+
+
+def _merged(parts: Iterable[tuple[int, Answer]]) -> _Groups:
+    groups: dict[Answer, int] = defaultdict(int)
+    for bits, answer in parts:
+        if bits:
+            groups[answer] |= bits
+    return tuple((bits, answer) for answer, bits in groups.items())
+
+
+def _ones(bits: int) -> Iterator[int]:
+    """The numbers of the bits that are set, ascending."""
+    while bits:
+        lowest = bits & -bits
+        yield lowest.bit_length() - 1
+        bits ^= lowest
+
+
+class _PodSets:
+    """The distinct pod sets of policies, numbered, and which of them a pod is in."""
+
+    def __init__(self, policies: Iterable[Policy]) -> None:
+        self._numbers: dict[tuple[Any, ...], int] = {}
+        self._own: dict[str, list[tuple[int, Selector]]] = defaultdict(list)
+        self._wide: list[tuple[int, Selector, Selector]] = []
+        self._by_identity: dict[int, int] = {}
+        self._kept: list[PodSet] = []
+        keys: set[str] = set()
+        for policy in policies:
+            for pods in policy.pod_sets:
+                self._add(pods)
+                keys.update(requirement.key for requirement in pods.pods.requirements)
+        #: Labels that no selector mentions tell no pods apart.
+        self._keys = frozenset(keys)
+        self._in_namespace: dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[int, Selector]]] = {}
+        self._found: dict[tuple[str, frozenset[tuple[str, str]]], frozenset[int]] = {}
+
+    def _add(self, pods: PodSet) -> None:
+        number = self._numbers.get(pods.key)
+        if number is None:
+            number = self._numbers[pods.key] = len(self._numbers)
+            if pods.namespaces is None:
+                self._own[pods.namespace].append((number, pods.pods))
+            else:
+                self._wide.append((number, pods.namespaces, pods.pods))
+        self._by_identity[id(pods)] = number
+        self._kept.append(pods)
+
+    def number(self, pods: PodSet) -> int:
+        """The number of a pod set of these policies."""
+        return self._by_identity[id(pods)]
+
+    def find(self, pods: PodSet) -> int | None:
+        """The number of an equal pod set; None where no policy has it."""
+        return self._numbers.get(pods.key)
+
+    def of(self, namespace: Namespace, labels: Mapping[str, str]) -> frozenset[int]:
+        """The numbers of the pod sets that a pod is in."""
+        relevant = frozenset((key, value) for key, value in labels.items() if key in self._keys)
+        key = (namespace.name, relevant)
+        found = self._found.get(key)
+        if found is None:
+            space = (namespace.name, frozenset(namespace.labels.items()))
+            candidates = self._in_namespace.get(space)
+            if candidates is None:
+                candidates = [(n, pods) for n, spaces, pods in self._wide if spaces.matches(namespace.labels)]
+                candidates += self._own.get(namespace.name, ())
+                self._in_namespace[space] = candidates
+            mapping = dict(relevant)
+            found = self._found[key] = frozenset(n for n, selector in candidates if selector.matches(mapping))
+        return found
+
+
+def _blocks(policies: Iterable[Policy]) -> list[Addresses]:
+    """All addresses, in parts that no rule tells apart: as few as the address blocks of the policies make."""
+    blocks: set[Addresses] = set()
+    for policy in policies:
+        for direction in DIRECTIONS:
+            for rule in policy.rules[direction]:
+                blocks.update(peer.addresses for peer in rule.peers or () if peer.addresses)
+    ordered = sorted(blocks, key=lambda block: (block.v4, block.v6))
+    parts: list[Addresses] = []
+    for family in (4, 6):
+        spans = [block.v4 if family == 4 else block.v6 for block in ordered]
+        # Where any block begins or ends, an elementary interval begins; those in the same blocks are one part.
+        changes: dict[int, list[tuple[int, bool]]] = defaultdict(list)
+        for number, span in enumerate(spans):
+            for start, end in span:
+                changes[start].append((number, True))
+                changes[end + 1].append((number, False))
+        ((first, last),) = EVERY_ADDRESS[4 if family == 4 else 6]
+        inside: set[int] = set()
+        members: dict[frozenset[int], list[tuple[int, int]]] = {}
+        points = sorted({first, *changes} - {last + 1})
+        for number, start in enumerate(points):
+            for block, begins in changes.get(start, ()):
+                (inside.add if begins else inside.discard)(block)
+            end = points[number + 1] - 1 if number + 1 < len(points) else last
+            members.setdefault(frozenset(inside), []).append((start, end))
+        for pieces in members.values():
+            joined = intervals(pieces)
+            parts.append(Addresses(v4=joined) if family == 4 else Addresses(v6=joined))
+    return parts
+
+
+_FACT = "network.connectivity"
+
+
+def connectivity(inventory: Inventory) -> Connectivity:
+    """The connectivity of an inventory, computed once."""
+    known = inventory.facts.get(_FACT)
+    if known is None:
+        ends = workloads(inventory)
+        policies = [*admin_policies(inventory), *network_policies(inventory)]
+        names = {end.namespace for end in ends}
+        names |= {policy.subject.namespace for policy in policies if policy.tier == "namespace"}
+        spaces = namespaces(inventory, frozenset(names))
+        known = inventory.facts[_FACT] = Connectivity(ends, spaces, policies, tuple(foreign_policies(inventory)))
+    assert isinstance(known, Connectivity)
+    return known

@@ -1,0 +1,131 @@
+"""Why a way is open, closed or unknown: the policies and rules that say so, with their places."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from kubeassay.analysis.network.connections import ALL, NONE, Connections
+from kubeassay.analysis.network.connectivity import Connectivity
+from kubeassay.analysis.network.endpoints import Workload
+from kubeassay.analysis.network.policies import Action, Direction, Policy, Rule
+from kubeassay.model import Object, Path
+
+Effect = Literal["opens", "closes", "passes", "unknown"]
+_ACTION_WORDS: Mapping[Action, tuple[str, Effect]] = {
+    "allow": ("allows", "opens"),
+    "deny": ("denies", "closes"),
+    "pass": ("leaves to the next tier", "passes"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing that decides a direction of a way. ``obj`` and ``path`` say where it stands; None where it is the
+    absence of a policy."""
+
+    direction: Direction
+    effect: Effect
+    words: str
+    obj: Object | None = None
+    path: Path = ()
+
+
+def reasons(net: Connectivity, source: Workload | None, destination: Workload | None, peer: int) -> Iterator[Reason]:
+    """Why what is open between two ends is open, and the rest is not: first the source's egress, then the destination's
+    ingress.
+
+    An end that is no workload of the inputs is None, and ``peer`` is its class (:meth:`Connectivity.range_ends`,
+    ``any_pod``); between two workloads ``peer`` does not count.
+    """
+    if source is not None:
+        yield from _direction(net, source, "egress", net.end(destination) if destination is not None else peer)
+    if destination is not None:
+        yield from _direction(net, destination, "ingress", net.end(source) if source is not None else peer)
+
+
+def _direction(net: Connectivity, workload: Workload, direction: Direction, peer: int) -> Iterator[Reason]:
+    foreign = net.foreign_for(workload)
+    for other in foreign:
+        yield Reason(direction, "unknown", f"{other.obj.ref} governs {workload} and is not evaluated", other.obj)
+    if foreign:
+        return
+    governing = net.governing(workload, direction)
+    refused = [policy for policy in governing if policy.refused]
+    for policy in refused:
+        problem = policy.refused[0]
+        words = f"{policy} governs {workload}, and an API server refuses it: {problem.reason}"
+        yield Reason(direction, "unknown", words, policy.obj, problem.path)
+    if refused:
+        return
+    if workload.host_network:
+        words = f"{workload} is on its node's network, where network policies may apply or not"
+        yield Reason(direction, "unknown" if governing else "opens", words, workload.obj)
+    left = ALL
+    ordered = sorted((p for p in governing if p.tier == "admin"), key=lambda policy: policy.priority)
+    if not workload.host_network:
+        left = yield from _ordered(net, ordered, workload, direction, peer)
+    own = [policy for policy in governing if policy.tier == "namespace"]
+    if own:
+        yield from _isolated(net, own, workload, direction, peer)
+        return
+    if not left or workload.host_network:
+        return
+    baseline = sorted((p for p in governing if p.tier == "baseline"), key=lambda policy: policy.priority)
+    left = yield from _ordered(net, baseline, workload, direction, peer)
+    if left:
+        rest = "" if left == ALL else f" ({left})"
+        yield Reason(direction, "opens", f"no policy isolates {workload} for {direction}{rest}")
+
+
+def _matching(
+    net: Connectivity, policy: Policy, workload: Workload, direction: Direction, peer: int
+) -> Iterator[tuple[Rule, Connections, bool]]:
+    """The rules that have the peer, with their connections there, and whether that is certain."""
+    for rule in policy.rules[direction]:
+        certain, possible = net.peer_bits(rule)
+        if (certain | possible) >> peer & 1:
+            connections = net.connections_of(rule, direction, net.end(workload), peer)
+            yield rule, connections, bool(certain >> peer & 1)
+
+
+def _ordered(
+    net: Connectivity, policies: list[Policy], workload: Workload, direction: Direction, peer: int
+) -> Generator[Reason, None, Connections]:
+    """The reasons of a tier of ordered rules; returns what it leaves to the next."""
+    left = ALL
+    passed = NONE
+    for policy in policies:
+        for rule, connections, certain in _matching(net, policy, workload, direction, peer):
+            decided = connections & left
+            if not decided:
+                continue
+            left -= decided
+            words, effect = _ACTION_WORDS[rule.action]
+            if not certain:
+                words, effect = f"perhaps {words}", "unknown"
+            passed |= decided if rule.action == "pass" else NONE
+            yield Reason(
+                direction, effect, f"{policy} (priority {policy.priority}) {words} {decided}", policy.obj, rule.path
+            )
+    return left | passed
+
+
+def _isolated(
+    net: Connectivity, policies: list[Policy], workload: Workload, direction: Direction, peer: int
+) -> Iterator[Reason]:
+    opened = NONE
+    for policy in policies:
+        for rule, connections, certain in _matching(net, policy, workload, direction, peer):
+            if not connections:
+                continue
+            opened |= connections if certain else NONE
+            words = f"{policy} {'opens' if certain else 'perhaps opens'} {connections}"
+            yield Reason(direction, "opens" if certain else "unknown", words, policy.obj, rule.path)
+    if opened == ALL:
+        return
+    for policy in policies:
+        what = "everything" if not opened else f"everything but {opened}"
+        words = f"{policy} isolates {workload} for {direction}; {what} stays closed"
+        yield Reason(direction, "closes", words, policy.obj, policy.subject_path)
