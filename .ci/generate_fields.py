@@ -27,9 +27,11 @@ from typing import Any
 OUTPUT = Path(__file__).parent.parent / "scanner" / "kubeassay" / "analysis" / "kubernetes_fields.json"
 
 KINDS = {
-    "v1": ("Pod", "PodTemplate", "ReplicationController", "Namespace", "ServiceAccount", "Secret"),
+    "v1": ("Pod", "PodTemplate", "ReplicationController", "Namespace", "ServiceAccount", "Secret", "Service"),
     "apps/v1": ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"),
     "batch/v1": ("Job", "CronJob"),
+    "networking.k8s.io/v1": ("NetworkPolicy", "Ingress"),
+    "rbac.authorization.k8s.io/v1": ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"),
 }
 
 SPECIAL = {

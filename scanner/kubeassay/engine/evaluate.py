@@ -156,7 +156,8 @@ class Evaluation:
             if self._keep_all or kind in self._needed or (templates and "Workload" in self._needed):
                 # Computed now: the nodes that it is computed from can go.
                 _ = judged.spans.offsets
-                self.partial.kept.append(judged)
+                # Analyses of other kinds tell themselves what an API server would make of a mistyped value.
+                self.partial.kept.append(judged if templates else obj)
             if self._joined and (templates or self._joined.objects or self._joined.namespaces):
                 self._waiting.append((obj.file, number, judged.without_places(), valid))
         self._hash_lines(start, source)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kubeassay.analysis.fields import problems_of, without
+from kubeassay.analysis.workloads import pod_templates
 from kubeassay.model import Inventory, KubernetesVersion, Object, ReadError, Skipped
 from kubeassay.sources.files import Discovery
 from kubeassay.sources.manifests import ReadFile, read_bytes, read_file
@@ -15,7 +16,7 @@ from kubeassay.sources.yaml_reader import PlainScalars
 @dataclass(frozen=True, slots=True)
 class ReadInventory:
     """The objects of a target, and what of it could not be read. ``invalid`` are those objects that an API server
-    refuses for values of the wrong type; these values are left out."""
+    refuses for values of the wrong type; of workloads these values are left out."""
 
     inventory: Inventory
     errors: tuple[ReadError, ...]
@@ -45,8 +46,10 @@ def read_inventory(
         for obj in read.objects:
             problems = [problem for problem in problems_of(obj, version.minor) if problem.kind == "mistyped"]
             if problems:
-                obj = obj.with_value(without(obj.value, problems))
                 invalid.append(obj)
+                # Analyses of other kinds tell themselves what an API server would make of a mistyped value.
+                if pod_templates(obj):
+                    obj = obj.with_value(without(obj.value, problems))
             objects.append(obj)
     objects.sort(key=lambda obj: obj.file)
     return ReadInventory(Inventory(objects), tuple(errors), tuple(skipped), tuple(invalid))
