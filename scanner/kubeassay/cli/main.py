@@ -16,6 +16,9 @@ from kubeassay.cli.exits import USAGE
 #: Command → the module that defines it, and its one-line help: a module is imported only for its own command.
 _COMMANDS = {
     "scan": ("kubeassay.cli.scan", "Judge manifests by a profile."),
+    "reach": ("kubeassay.cli.reach", "Say who reaches whom, by all network policies together."),
+    "can": ("kubeassay.cli.can", "Say whether a subject may do something, and why."),
+    "who-can": ("kubeassay.cli.who_can", "Say who may do something, and why."),
     "rules": ("kubeassay.cli.rules", "List the rules."),
     "explain": ("kubeassay.cli.explain", "Explain a rule: what it demands, why, and how to comply."),
     "baselines": ("kubeassay.cli.baselines", "List the baselines and profiles, or the controls of one."),
@@ -31,7 +34,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name)
+        command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 

@@ -354,7 +354,10 @@ class Connectivity:
 
     def _answer(self, direction: Direction, own: int, peer: int) -> Answer:
         """What is said of one class as the peer."""
-        return next(answer for bits, answer in self._decide(direction, own) if bits >> peer & 1)
+        for bits, answer in self._decide(direction, own):
+            if bits >> peer & 1:
+                return answer
+        raise AssertionError("the groups of a class hold every peer")
 
     # --- questions ---
 
@@ -372,6 +375,31 @@ class Connectivity:
     def answer(self, source: int, destination: int) -> Answer:
         """What is open from one end to another."""
         return self._answer("egress", source, destination) & self._answer("ingress", destination, source)
+
+    @cached_property
+    def _let_in(self) -> list[int]:
+        """Of each end, the classes of pods whose ingress is not closed to it."""
+        found = [0] * (self._pod_classes + len(self.ranges))
+        for destination in range(self._pod_classes):
+            for bits, answer in self._decide("ingress", destination):
+                if answer.open or answer.unknown:
+                    for source in _ones(bits):
+                        found[source] |= 1 << destination
+        return found
+
+    def ways_from(self, source: int) -> Iterator[tuple[int, Answer]]:
+        """The ends that are not wholly closed from one end, with what is open or unknown: each end once."""
+        reached = self._let_in[source] | (self._everyone & ~self._pods)
+        for bits, egress in self._decide("egress", source):
+            if egress.open or egress.unknown:
+                for destination in _ones(bits & reached):
+                    answer = egress & self._answer("ingress", destination, source)
+                    if answer.open or answer.unknown:
+                        yield destination, answer
+
+    def members(self, end: int) -> Sequence[Workload]:
+        """The workloads of a class; none for what is not among the inputs."""
+        return self._members[end] if end < self._pod_classes else ()
 
     def between(self, source: Workload, destination: Workload) -> Answer:
         """What is open from one workload to another (or among the pods of one)."""

@@ -1,0 +1,236 @@
+"""Connectivity as rows: who reaches whom, by name, and what of it a change opens or closes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from kubeassay.analysis.network.connections import (
+    ALL,
+    ANYWHERE,
+    NONE,
+    Addresses,
+    Connections,
+    Protocol,
+    addresses,
+    ports,
+)
+from kubeassay.analysis.network.connectivity import Answer, Connectivity, connectivity
+from kubeassay.analysis.network.endpoints import Workload
+from kubeassay.analysis.network.exposure import exposures
+from kubeassay.analysis.network.policies import DIRECTIONS
+from kubeassay.analysis.reading import items, mapping
+from kubeassay.model import Inventory
+
+#: What the connections of a row are called when policies that are not evaluated decide them.
+NOT_EVALUATED = "Not Evaluated"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One way between two ends. Ends are workloads (``namespace/name[Kind]``), CIDRs, or what stands for something
+    outside the inputs (``{ingress-controller}``)."""
+
+    source: str
+    destination: str
+    answer: Answer
+
+    @property
+    def connections(self) -> str:
+        """The open connections; where none is open and some are not known to be closed, ``Not Evaluated``."""
+        return NOT_EVALUATED if self.answer.unknown and not self.answer.open else str(self.answer.open)
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Which ends to list: None for all of one side. ``addresses``: the part of the outside that is wanted."""
+
+    names: frozenset[str] | None = None
+    addresses: Addresses = ANYWHERE
+
+
+EVERYTHING = Ends()
+
+
+class Reach:
+    """The rows of one inventory."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        self.net: Connectivity = connectivity(inventory)
+        self.dual_stack = _names_ipv6(inventory, self.net)
+        self._ways_in = _ways_in(inventory, self.net)
+
+    def rows(
+        self,
+        sources: Ends = EVERYTHING,
+        destinations: Ends = EVERYTHING,
+        only: Connections = ALL,
+        *,
+        closed: bool = False,
+    ) -> Iterator[Row]:
+        """The rows between some ends, sorted by source and destination. ``only``: these connections alone.
+        ``closed``: also those ways on which nothing is open. Ways between the pods of one workload are left out."""
+        for source, found in self._by_source(sources, destinations, closed):
+            for destination in sorted(found):
+                answer = found[destination]
+                answer = Answer(answer.open & only, answer.unknown & only)
+                if answer.open or answer.unknown or closed:
+                    yield Row(source, destination, answer)
+
+    def _by_source(self, sources: Ends, destinations: Ends, closed: bool) -> Iterator[tuple[str, Mapping[str, Answer]]]:
+        wanted = [name for name in self.net.names if destinations.names is None or name in destinations.names]
+        outside: dict[str, dict[str, Answer]] = defaultdict(dict)
+        for name in wanted:
+            for cidr, answer in self._outside(name, "ingress", sources.addresses):
+                outside[cidr][name] = answer
+            for source, answer in self._ways_in.get(name, {}).items():
+                if sources.names is None or source in sources.names:
+                    outside[source][name] = answer
+        inside = {name for name in self.net.names if sources.names is None or name in sources.names}
+        listed = frozenset(wanted)
+        for source in sorted(inside | set(outside)):
+            if source in outside:
+                yield source, outside[source]
+                continue
+            found: dict[str, Answer] = dict.fromkeys(listed - {source}, Answer(NONE)) if closed else {}
+            for end in self._ends(source):
+                for destination, answer in self.net.ways_from(end):
+                    for workload in self.net.members(destination):
+                        name = workload.name
+                        if name in listed and name != source:
+                            found[name] = _either(found[name], answer) if name in found else answer
+            found.update(self._outside(source, "egress", destinations.addresses))
+            yield source, found
+
+    def _ends(self, name: str) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(self.net.end(workload) for workload in self.net.named(name)))
+
+    def _outside(self, name: str, direction: str, wanted: Addresses) -> Iterator[tuple[str, Answer]]:
+        if not wanted:
+            return
+        joined: dict[Answer, Addresses] = {}
+        own = self._ends(name)
+        for number, block in self.net.range_ends(wanted):
+            answers = [
+                self.net.answer(end, number) if direction == "egress" else self.net.answer(number, end) for end in own
+            ]
+            answer = answers[0]
+            for other in answers[1:]:
+                answer = _either(answer, other)
+            joined[answer] = joined.get(answer, Addresses()) | block
+        for answer, block in joined.items():
+            for cidr in (block if self.dual_stack else replace(block, v6=())).cidrs():
+                yield cidr, answer
+
+
+def _either(first: Answer, second: Answer) -> Answer:
+    """What is open to some pods of a name."""
+    opened = first.open | second.open
+    return Answer(opened, (first.unknown | second.unknown) - opened)
+
+
+def _names_ipv6(inventory: Inventory, net: Connectivity) -> bool:
+    """Whether anything says that the cluster uses IPv6. Without, rows of IPv6 addresses would only repeat those of
+    IPv4."""
+    for policy in net.policies:
+        for direction in DIRECTIONS:
+            for rule in policy.rules[direction]:
+                if any(peer.addresses is not None and peer.addresses.v6 for peer in rule.peers or ()):
+                    return True
+    for service in inventory.of_kind("Service", ""):
+        spec = mapping(service.value.get("spec"))
+        if "IPv6" in items(spec.get("ipFamilies")) or spec.get("ipFamilyPolicy") == "RequireDualStack":
+            return True
+    return False
+
+
+def _ways_in(inventory: Inventory, net: Connectivity) -> Mapping[str, Mapping[str, Answer]]:
+    """Workload → what stands for an ingress controller or gateway that is not among the inputs → the connections that
+    it makes. A gateway whose pods are among the inputs is a workload like others."""
+    found: dict[str, dict[str, Answer]] = defaultdict(dict)
+    for exposure in exposures(inventory).all:
+        source = _CONTROLLERS.get(exposure.kind)
+        protocol = _protocol(exposure.protocol)
+        if source is None or protocol is None:
+            continue
+        workload: Workload = exposure.workload
+        through = ports(protocol, (exposure.port, exposure.port))
+        answer = net.answer(net.any_pod, net.end(workload))
+        answer = Answer(answer.open & through, answer.unknown & through)
+        before = found[workload.name].get(source, Answer(NONE))
+        found[workload.name][source] = _either(before, answer)
+    return found
+
+
+_CONTROLLERS = {
+    "ingress": "{ingress-controller}",
+    "route": "{ingress-controller}",
+    "gateway": "{gateway}",
+}
+
+
+def _protocol(name: str) -> Protocol | None:
+    return {"SCTP": "SCTP", "TCP": "TCP", "UDP": "UDP"}.get(name)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A way that differs between two targets."""
+
+    source: str
+    destination: str
+    before: Answer
+    after: Answer
+
+    @property
+    def opened(self) -> Connections:
+        """What is open now and was not."""
+        return self.after.open - self.before.open
+
+    @property
+    def closed(self) -> Connections:
+        """What was open and is not any more."""
+        return self.before.open - self.after.open
+
+
+def changes(before: Iterable[Row], after: Iterable[Row]) -> list[Change]:
+    """The ways that differ, sorted by source and destination. A way of which one side has no row was closed, or its
+    end did not exist."""
+    old = {(row.source, row.destination): row.answer for row in before}
+    new = {(row.source, row.destination): row.answer for row in after}
+    return [
+        Change(*key, old.get(key, Answer(NONE)), new.get(key, Answer(NONE)))
+        for key in sorted({*old, *new})
+        if old.get(key, Answer(NONE)) != new.get(key, Answer(NONE))
+    ]
+
+
+def alike(rows: Sequence[Row], other: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Rows of two targets with the addresses outside cut alike, so that a way is compared with itself."""
+
+    def blocks(of: Sequence[Row]) -> set[str]:
+        return {end for row in of for end in (row.source, row.destination) if addresses(end) is not None}
+
+    cuts = sorted({*blocks(rows), *blocks(other)})
+    known = {cut: addresses(cut) for cut in cuts}
+
+    def parts(cidr: str) -> list[str]:
+        whole = known.get(cidr)
+        if whole is None:
+            return [cidr]
+        inner = [block for block in known.values() if block is not None and block & whole and block != whole]
+        pieces: list[Addresses] = [whole]
+        for block in inner:
+            pieces = [piece for old in pieces for piece in (old & block, old - block) if piece]
+        return [cidr for piece in pieces for cidr in piece.cidrs()]
+
+    def cut(of: Sequence[Row]) -> list[Row]:
+        return [
+            Row(source, destination, row.answer)
+            for row in of
+            for source in parts(row.source)
+            for destination in parts(row.destination)
+        ]
+
+    return cut(rows), cut(other)

@@ -1,0 +1,241 @@
+"""``kubeassay reach`` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from kubeassay.cli.main import cli
+
+CLUSTER = """\
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: app, image: registry.example/web:1}]}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: shop}
+spec:
+  selector: {matchLabels: {app: db}}
+  template:
+    metadata: {labels: {app: db}}
+    spec: {containers: [{name: app, image: registry.example/db:1}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  policyTypes: [Ingress, Egress]
+  ingress:
+    - from:
+        - podSelector: {matchLabels: {app: web}}
+      ports: [{port: 5432}, {port: 8080, endPort: 8090}]
+"""
+WEB, DB = "shop/web[Deployment]", "shop/db[StatefulSet]"
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cluster.yaml").write_text(CLUSTER)
+    return tmp_path
+
+
+def reach(*arguments: str, code: int = 0, stdin: str | None = None) -> Result:
+    result = CliRunner().invoke(cli, ["reach", *arguments], input=stdin, standalone_mode=False)
+    found = result.return_value if result.exception is None else 2
+    assert found == code, (result.output, result.exception)
+    return result
+
+
+def rows(*arguments: str, code: int = 0) -> list[Any]:
+    loaded = json.loads(reach(*arguments, "--format", "json", code=code).stdout)
+    assert isinstance(loaded, list)
+    return loaded
+
+
+def ways(*arguments: str) -> set[tuple[str, str, str]]:
+    return {(row["src"], row["dst"], row["conn"]) for row in rows(*arguments)}
+
+
+def test_json_is_a_list_of_src_dst_conn(tree: Path) -> None:
+    assert rows("cluster.yaml") == [
+        {"src": "0.0.0.0/0", "dst": WEB, "conn": "All Connections"},
+        {"src": WEB, "dst": "0.0.0.0/0", "conn": "All Connections"},
+        {"src": WEB, "dst": DB, "conn": "TCP 5432,8080-8090"},
+    ]
+
+
+def test_json_of_no_way_is_an_empty_list(tree: Path) -> None:
+    assert rows("--from", "db", "cluster.yaml") == []
+
+
+def test_the_table_is_aligned(tree: Path) -> None:
+    assert reach().stdout.splitlines() == [
+        "FROM                  TO                    CONNECTIONS",
+        "0.0.0.0/0             shop/web[Deployment]  All Connections",
+        "shop/web[Deployment]  0.0.0.0/0             All Connections",
+        "shop/web[Deployment]  shop/db[StatefulSet]  TCP 5432,8080-8090",
+    ]
+
+
+@pytest.mark.parametrize("name", [WEB, "shop/web", "web", "shop/w*", "w*[Deployment]"])
+def test_an_end_can_be_named_in_several_ways(tree: Path, name: str) -> None:
+    assert ways(name, "db", "cluster.yaml") == {(WEB, DB, "TCP 5432,8080-8090")}
+
+
+def test_both_ends_named_are_answered_even_if_nothing_is_open(tree: Path) -> None:
+    assert ways("db", "web", "cluster.yaml") == {(DB, WEB, "No Connections")}
+
+
+def test_addresses_and_the_internet_are_ends(tree: Path) -> None:
+    assert ways("web", "internet", "cluster.yaml") == {(WEB, "0.0.0.0/0", "All Connections")}
+    assert ways("web", "169.254.169.254", "cluster.yaml") == {(WEB, "169.254.169.254/32", "All Connections")}
+    assert ways("--to", "10.0.0.0/8", "--from", "db", "cluster.yaml") == {(DB, "10.0.0.0/8", "No Connections")}
+
+
+@pytest.mark.parametrize(
+    ("port", "conn"),
+    [("5432", "TCP 5432"), ("TCP/8085", "TCP 8085"), ("8080-9000/tcp", "TCP 8080-8090"), ("udp/5432", None)],
+)
+def test_only_some_ports(tree: Path, port: str, conn: str | None) -> None:
+    assert ways("--to", "db", "--port", port, "cluster.yaml") == ({(WEB, DB, conn)} if conn else set())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("webb", "cluster.yaml"), "webb: no such workload, address or path"),
+        (("--port", "http", "cluster.yaml"), "http is no port"),
+        (("--port", "70000", "cluster.yaml"), "ports are from 1 to 65535"),
+        (("web", "db", "nosuch.yaml"), "nosuch.yaml"),
+        (("--why", "--format", "dot", "cluster.yaml"), "--why is for the formats table and json"),
+    ],
+)
+def test_wrong_usage_is_told(tree: Path, arguments: tuple[str, ...], message: str) -> None:
+    assert message in str(reach(*arguments, code=2).exception.message)  # type: ignore[union-attr]
+
+
+def test_why_names_policies_rules_and_lines(tree: Path) -> None:
+    (row,) = rows("web", "db", "--why", "cluster.yaml")
+    found = [(r["direction"], r["effect"], r.get("location", {}).get("startLine"), r["message"]) for r in row["why"]]
+    assert found == [
+        ("egress", "opens", None, f"no policy isolates {WEB} for egress"),
+        ("ingress", "opens", 30, "NetworkPolicy shop/db opens TCP 5432,8080-8090"),
+        (
+            "ingress",
+            "closes",
+            30,
+            f"NetworkPolicy shop/db isolates {DB} for ingress; everything but TCP 5432,8080-8090 stays closed",
+        ),
+    ]
+    text = reach("web", "db", "--why", "cluster.yaml").stdout
+    assert text.startswith(f"{WEB} -> {DB}: TCP 5432,8080-8090\n")
+    assert "cluster.yaml:30:7" in text
+
+
+def test_a_diff_says_what_a_change_opens_and_closes(tree: Path) -> None:
+    changed = CLUSTER.replace("{port: 5432}", "{port: 5433}") + (
+        "  egress:\n    - to: [{ipBlock: {cidr: 10.0.0.0/8}}]\n      ports: [{port: 443}]\n"
+    )
+    (tree / "new.yaml").write_text(changed)
+    assert rows("--diff", "cluster.yaml", "new.yaml") == [
+        {
+            "change": "opened",
+            "src": DB,
+            "dst": "10.0.0.0/8",
+            "old": "No Connections",
+            "new": "TCP 443",
+            "opened": "TCP 443",
+            "closed": "No Connections",
+        },
+        {
+            "change": "changed",
+            "src": WEB,
+            "dst": DB,
+            "old": "TCP 5432,8080-8090",
+            "new": "TCP 5433,8080-8090",
+            "opened": "TCP 5433",
+            "closed": "TCP 5432",
+        },
+    ]
+    assert rows("--diff", "cluster.yaml", "cluster.yaml") == []
+    assert "opened" in reach("--diff", "cluster.yaml", "new.yaml").stdout
+
+
+def test_a_diff_compares_the_same_addresses_however_they_are_cut(tree: Path) -> None:
+    egress = "  egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8}}]}]\n"
+    (tree / "old.yaml").write_text(CLUSTER + egress)
+    (tree / "new.yaml").write_text(CLUSTER + egress.replace("10.0.0.0/8", "10.0.0.0/8, except: [10.1.0.0/16]"))
+    assert [(r["change"], r["dst"]) for r in rows("--diff", "old.yaml", "new.yaml")] == [("closed", "10.1.0.0/16")]
+
+
+def test_pictures_quote_what_they_name(tree: Path) -> None:
+    dot = reach("--format", "dot", "cluster.yaml").stdout
+    assert '"shop/web[Deployment]" -> "shop/db[StatefulSet]" [label="TCP 5432,8080-8090"];' in dot
+    mermaid = reach("--format", "mermaid", "cluster.yaml").stdout.splitlines()
+    assert mermaid[0] == "flowchart LR"
+    assert any('-->|"TCP 5432,8080-8090"|' in line for line in mermaid)
+
+
+def test_what_is_not_evaluated_is_said_and_has_its_exit_code(tree: Path) -> None:
+    cilium = (
+        "---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: x, namespace: shop}\nspec: {}\n"
+    )
+    (tree / "cluster.yaml").write_text(CLUSTER + cilium)
+    assert rows("web", "db", "cluster.yaml", code=3) == [{"src": WEB, "dst": DB, "conn": "Not Evaluated"}]
+    assert rows("web", "db", "cluster.yaml", "--allow-incomplete")[0]["conn"] == "Not Evaluated"
+    (row,) = rows("web", "db", "--why", "cluster.yaml", code=3)
+    assert {reason["effect"] for reason in row["why"]} == {"unknown"}
+
+
+def test_labels_of_a_namespace_that_is_not_among_the_inputs_are_a_gap(tree: Path) -> None:
+    text = CLUSTER.partition("---\n")[2].replace(
+        "- podSelector: {matchLabels: {app: web}}", "- namespaceSelector: {matchLabels: {team: a}}"
+    )
+    (tree / "cluster.yaml").write_text(text)
+    result = reach("web", "db", "cluster.yaml", code=3)
+    assert "cluster.yaml:27:51: NetworkPolicy shop/db selects namespaces by the label team" in result.stderr
+    assert "No Connections" in result.stdout
+
+
+def test_what_cannot_be_read_is_told_with_its_place(tree: Path) -> None:
+    (tree / "broken.yaml").write_text("a: [\n")
+    result = reach("web", "db", ".", code=3)
+    assert "broken.yaml:" in result.stderr
+    assert "TCP 5432" in result.stdout
+
+
+def test_standard_input_is_a_path(tree: Path) -> None:
+    assert "TCP 5432" in reach("web", "db", "-", stdin=CLUSTER).stdout
+
+
+def test_an_ingress_is_a_way_in(tree: Path) -> None:
+    ingress = """\
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {selector: {app: web}, ports: [{port: 80, targetPort: 8000}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web, namespace: shop}
+spec: {defaultBackend: {service: {name: web, port: {number: 80}}}}
+"""
+    (tree / "cluster.yaml").write_text(CLUSTER + ingress)
+    assert ("{ingress-controller}", WEB, "TCP 8000") in ways("cluster.yaml")
