@@ -1,0 +1,820 @@
+"""Privilege escalation: how a subject comes to hold rights that nobody granted to it.
+
+A graph of who can become whom. A subject that may run pods in a namespace can act as every service account there; one
+that may change the ClusterRole it is bound to, with the verb escalate, can do everything. The shortest path of each
+subject to one of two outcomes is what :func:`escalations` finds: ``cluster-admin`` (every verb on every resource in the
+whole cluster) and ``node`` (root on a node).
+
+Which requests matter: :mod:`kubeassay.analysis.access.abilities`. Not followed, because other programs than Kubernetes
+decide what comes of them: objects that an operator or a delivery tool acts upon (an Argo CD Application, a policy of an
+admission controller), identities that a cloud provider maps, and credentials in Secrets other than tokens of service
+accounts. A node that is made unattractive (nodes/status) or emptied (pods/eviction) only moves pods to another node,
+which helps whoever holds that one already: ``node`` counts as every node.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
+
+from kubeassay.analysis.access.abilities import WORKLOAD_KINDS, Ability, Allowed, allowed
+from kubeassay.analysis.access.grants import (
+    MASTERS,
+    Access,
+    Binding,
+    BoundSubject,
+    Role,
+    canonical,
+    grants,
+    groups_of,
+)
+from kubeassay.analysis.access.model import Grant, PolicyRule, Subject
+from kubeassay.analysis.access.objects import BindingKind, RoleKind
+from kubeassay.analysis.network.endpoints import Workload, namespace_of
+from kubeassay.analysis.network.workloads import workloads
+from kubeassay.analysis.reading import items, mapping, string
+from kubeassay.analysis.selectors import labels_of
+from kubeassay.model import NEWEST_KNOWN, Inventory, Object
+
+Outcome = Literal["cluster-admin", "node"]
+_T = TypeVar("_T")
+_K = TypeVar("_K", bound=Hashable)
+OUTCOMES: tuple[Outcome, ...] = ("cluster-admin", "node")
+
+#: The system namespace holds pods of the node's own level, so no standard can be enforced there.
+_SYSTEM_NAMESPACE = "kube-system"
+_ENFORCE = "pod-security.kubernetes.io/enforce"
+_TOKEN_TYPE = "kubernetes.io/service-account-token"
+_TOKEN_OF = "kubernetes.io/service-account.name"
+#: kubernetes v1.37.1, pkg/kubeapiserver/authorizer: the privileged group is authorized before all others are asked.
+_ABOVE_RBAC = "which may do everything whatever RBAC says"
+#: Until this minor version, every service account had a Secret with a token of its own.
+_NO_TOKEN_SECRETS = 24
+#: The signer of client certificates, and the wildcard of its domain.
+#: kubernetes v1.37.1, pkg/registry and plugin/pkg/admission/certificates/util.go, IsAuthorizedForSignerName.
+_CLIENT_SIGNERS = frozenset({"kubernetes.io/kube-apiserver-client", "kubernetes.io/*"})
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A rule that one step needs. ``grant`` None: the rule of a role that the subject binds itself to on the way."""
+
+    rule: PolicyRule
+    allowed: Allowed
+    grant: Grant | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: ``source`` becomes ``target``. ``how`` completes "source can …". ``assumption``: what must hold for it
+    and is not known from the inputs; empty: nothing. ``evidence``: an object that the step goes through."""
+
+    source: Subject | Outcome
+    target: Subject | Outcome
+    how: str
+    uses: tuple[Use, ...]
+    assumption: str = ""
+    evidence: Object | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """The shortest path of a subject to an outcome. ``group``: the group by which it has the rights of the first step,
+    where these are not its own."""
+
+    subject: Subject
+    outcome: Outcome
+    steps: tuple[Step, ...]
+    group: Subject | None = None
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(step.assumption for step in self.steps if step.assumption))
+
+    @property
+    def direct(self) -> bool:
+        """Whether the subject is granted everything, so that nothing escalates."""
+        return len(self.steps) == 1 and all(use.allowed.ability == "everything" for use in self.steps[0].uses)
+
+    @property
+    def default(self) -> bool:
+        """Whether Kubernetes itself grants what the first step needs."""
+        return all(use.grant is not None and use.grant.bootstrap for use in self.steps[0].uses)
+
+
+_PowerKind = Literal[
+    "pods",
+    "shell",
+    "accounts",
+    "written-tokens",
+    "stored-tokens",
+    "users",
+    "identities",
+    "any-role",
+    "bindings",
+    "role",
+    "role-in-namespaces",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Power:
+    """Something that a subject can do and that leads on: a node of the graph between two subjects."""
+
+    kind: _PowerKind
+    #: None: everywhere.
+    namespace: str | None = None
+    name: str = ""
+
+
+_Node: TypeAlias = Subject | _Power | Outcome
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Edge:
+    target: _Node
+    how: str
+    uses: tuple[Use, ...] = ()
+    assumption: str = ""
+    evidence: Object | None = None
+    #: Whether it is a step by itself: what a power leads to belongs to the step that gave the power.
+    cost: int = 1
+    membership: bool = False
+
+
+class Escalations:
+    """The shortest paths of all subjects of an inventory. Made by :func:`escalations`."""
+
+    def __init__(self, graph: _Graph) -> None:
+        self._graph = graph
+        #: The subjects that bindings name, sorted.
+        self.subjects: tuple[Subject, ...] = graph.access.subjects
+        self._reached: dict[tuple[Outcome, bool], Mapping[_Node, tuple[int, int]]] = {}
+        self._paths: dict[tuple[Subject, Outcome], Escalation | None] = {}
+
+    def path(self, subject: Subject, outcome: Outcome) -> Escalation | None:
+        """The shortest path of a subject to an outcome; one without assumptions, where there is one. None: the inputs
+        give no path."""
+        key = (canonical(subject), outcome)
+        if key not in self._paths:
+            found = None
+            for certain in (True, False):
+                distances = self._distances(outcome, certain=certain)
+                if key[0] in distances:
+                    found = self._walk(key[0], outcome, distances, certain=certain)
+                    break
+            self._paths[key] = found
+        return self._paths[key]
+
+    def default(self, subject: Subject) -> bool:
+        """Whether a subject has nothing but what Kubernetes itself grants it."""
+        return all(grant.bootstrap for grant in self._graph.access.grants_of(subject))
+
+    def _distances(self, outcome: Outcome, *, certain: bool) -> Mapping[_Node, tuple[int, int]]:
+        known = self._reached.get((outcome, certain))
+        if known is None:
+            known = self._reached[outcome, certain] = _search(self._graph.edges, outcome, certain=certain)
+        return known
+
+    def _walk(
+        self, subject: Subject, outcome: Outcome, distances: Mapping[_Node, tuple[int, int]], *, certain: bool
+    ) -> Escalation:
+        steps: list[Step] = []
+        source: Subject | Outcome = subject
+        group: Subject | None = None
+        node: _Node = subject
+        words: list[str] = []
+        uses: list[Use] = []
+        assumption, evidence = "", None
+        while node != outcome:
+            cost, hops = distances[node]
+            edge = next(
+                edge
+                for edge in self._graph.edges[node]
+                if not (certain and edge.assumption)
+                and distances.get(edge.target, (-1, -1)) == (cost - edge.cost, hops - 1)
+            )
+            node = edge.target
+            if edge.membership:
+                if not steps and isinstance(node, Subject):
+                    group = node
+                words.append(f"as a member of {node}, ")
+                continue
+            words.append(edge.how)
+            uses += edge.uses
+            assumption, evidence = edge.assumption or assumption, edge.evidence or evidence
+            if not isinstance(node, _Power):
+                steps.append(Step(source, node, "".join(words), tuple(uses), assumption, evidence))
+                source, words, uses, assumption, evidence = node, [], [], "", None
+        return Escalation(subject, outcome, tuple(steps), group)
+
+
+def escalations(inventory: Inventory, minor: int = NEWEST_KNOWN.minor) -> Escalations:
+    """The ways to more rights that the RBAC objects of an inventory leave open, on a cluster of a minor version.
+    Computed once for each."""
+    key = (Escalations, minor)
+    known = inventory.facts.get(key)
+    if not isinstance(known, Escalations):
+        known = inventory.facts[key] = Escalations(_Graph(inventory, grants(inventory, minor), minor))
+    return known
+
+
+def _search(
+    edges: Mapping[_Node, Sequence[_Edge]], outcome: Outcome, *, certain: bool
+) -> Mapping[_Node, tuple[int, int]]:
+    """How many steps, and how many edges, the nodes are away from an outcome."""
+    backwards: dict[_Node, list[tuple[_Node, int]]] = defaultdict(list)
+    for node, outgoing in edges.items():
+        for edge in outgoing:
+            if not (certain and edge.assumption):
+                backwards[edge.target].append((node, edge.cost))
+    distances: dict[_Node, tuple[int, int]] = {}
+    number = 0
+    pending: list[tuple[int, int, int, _Node]] = [(0, 0, number, outcome)]
+    while pending:
+        cost, hops, _, node = heapq.heappop(pending)
+        if node in distances:
+            continue
+        distances[node] = cost, hops
+        for source, more in backwards.get(node, ()):
+            if source not in distances:
+                number += 1
+                heapq.heappush(pending, (cost + more, hops + 1, number, source))
+    return distances
+
+
+# --- the graph ---
+
+
+class _Key(NamedTuple):
+    """What an ability is held for: one entry for each, however many rules give it."""
+
+    ability: Ability
+    namespace: str | None
+    names: tuple[str, ...]
+    resource: str
+
+
+_Held: TypeAlias = dict[_Key, Use]
+
+
+class _HeldRole(NamedTuple):
+    role: Role
+    #: None: by a ClusterRoleBinding.
+    namespace: str | None
+
+
+class _Graph:
+    """Who can become whom, and what."""
+
+    def __init__(self, inventory: Inventory, access: Access, minor: int) -> None:
+        self.access = access
+        self.edges: dict[_Node, list[_Edge]] = defaultdict(list)
+        self._minor = minor
+        self._inventory = inventory
+        self._workloads = workloads(inventory)
+        self._workloads_by_name = _grouped(self._workloads, lambda w: (w.obj.ref.kind, w.obj.ref.name))
+        self._roles_by_name = _grouped(access.roles, lambda role: (role.kind, role.name))
+        self._bindings_by_namespace = _grouped(access.bindings, lambda binding: binding.namespace)
+        self._abilities: dict[int, tuple[tuple[int, Allowed], ...]] = {}
+        self._roles: dict[str, Role] = {}
+        self._accounts, self._by_namespace = _accounts(access, inventory, self._workloads)
+        self._accounts_by_name = _grouped(self._accounts, lambda account: account.name)
+        self._namespaces = _namespaces(inventory)
+        self._tokens = _stored_tokens(inventory)
+        self._running = _running(inventory, self._workloads)
+        self._group_held: dict[str, tuple[_Held, list[_HeldRole]]] = {}
+        self._pending: list[_Power] = []
+        self._build()
+
+    def _build(self) -> None:
+        for subject in self.access.subjects:
+            self._of_subject(subject)
+        for account in self._accounts:
+            self._memberships(account)
+        self.edges[Subject("Group", MASTERS)].append(
+            _Edge("cluster-admin", f"do everything: it is the group {_ABOVE_RBAC}")
+        )
+        for account, workload in self._running.get(None, {}).items():
+            how = f"read the tokens of the pods on it, among them those of {workload.obj.ref}, which run as {account}"
+            self.edges["node"].append(_Edge(account, how, evidence=workload.obj))
+        done: set[_Power] = set()
+        while self._pending:
+            power = self._pending.pop()
+            if power not in done:
+                done.add(power)
+                self.edges[power] = list(self._of_power(power))
+
+    # --- what subjects hold ---
+
+    def _role_abilities(self, role: Role) -> tuple[tuple[int, Allowed], ...]:
+        known = self._abilities.get(id(role))
+        if known is None:
+            known = self._abilities[id(role)] = tuple(
+                (number, ability) for number, rule in enumerate(role.rules) for ability in allowed(rule, self._minor)
+            )
+        return known
+
+    def _hold(self, bound_by: Iterable[tuple[Binding, BoundSubject]]) -> tuple[_Held, list[_HeldRole]]:
+        held: _Held = {}
+        roles: list[_HeldRole] = []
+        for binding, bound in bound_by:
+            roles.append(_HeldRole(binding.role, binding.namespace))
+            for number, ability in self._role_abilities(binding.role):
+                key = _key(ability, binding.namespace)
+                if key is not None and key not in held:
+                    grant = next(binding.grants(bound, (number,)))
+                    held[key] = Use(grant.rule, ability, grant)
+        return held, roles
+
+    def _of_group(self, name: str) -> tuple[_Held, list[_HeldRole]]:
+        if name not in self._group_held:
+            self._group_held[name] = self._hold(self.access.bound_to(Subject("Group", name)))
+        return self._group_held[name]
+
+    def _of_subject(self, subject: Subject) -> None:
+        held, roles = self._hold(self.access.bound_to(subject))
+        self._memberships(subject)
+        if not held:
+            return
+        together, all_roles = dict(held), list(roles)
+        for group in groups_of(subject):
+            if subject.kind == "Group" and group == subject.name:
+                continue
+            of_group, group_roles = self._of_group(group)
+            for key, use in of_group.items():
+                together.setdefault(key, use)
+            all_roles += group_roles
+        self._add(subject, self._outgoing(held, together, all_roles))
+
+    def _memberships(self, subject: Subject) -> None:
+        if any(edge.membership for edge in self.edges[subject]):
+            return
+        for group in groups_of(subject):
+            if not (subject.kind == "Group" and group == subject.name):
+                self.edges[subject].append(_Edge(Subject("Group", group), "", cost=0, membership=True))
+
+    def _add(self, source: _Node, found: Iterable[_Edge]) -> None:
+        known: set[tuple[_Node, bool]] = set()
+        for edge in found:
+            if (edge.target, bool(edge.assumption)) not in known:
+                known.add((edge.target, bool(edge.assumption)))
+                self.edges[source].append(edge)
+                if isinstance(edge.target, _Power):
+                    self._pending.append(edge.target)
+
+    # --- where abilities lead ---
+
+    def _outgoing(self, own: _Held, held: _Held, roles: Sequence[_HeldRole]) -> Iterator[_Edge]:
+        """The edges of a subject. ``held`` counts in what its groups hold: some steps need two rights."""
+        by_ability: dict[Ability, list[tuple[_Key, Use]]] = defaultdict(list)
+        for key, use in held.items():
+            by_ability[key.ability].append((key, use))
+        for key, use in own.items():
+            yield from self._alone(key, use)
+        yield from self._written_tokens(by_ability)
+        yield from self._own_role(by_ability, roles)
+        yield from self._bind(by_ability)
+        yield from self._groups(by_ability)
+        yield from self._certificates(by_ability)
+        yield from self._mutating_policies(by_ability)
+        yield from self._lifted_admission(by_ability)
+
+    def _alone(self, key: _Key, use: Use) -> Iterator[_Edge]:
+        """Where one ability leads by itself."""
+        ability, namespace, names = key.ability, key.namespace, key.names
+        where = _where(namespace)
+        what = f"{use.allowed.verb} {use.allowed.resource}"
+        if ability == "everything":
+            if namespace is None:
+                yield _Edge("cluster-admin", "do everything: it is granted every verb on every resource", (use,))
+        elif ability == "create-pods" or (ability == "change-workloads" and (namespace is not None or not names)):
+            yield _Edge(_Power("pods", namespace), f"{what} {where}", (use,))
+        elif ability == "change-workloads":
+            kind = WORKLOAD_KINDS[use.allowed.resource]
+            for workload in (w for name in names for w in self._workloads_by_name.get((kind, name), ())):
+                how = f"{what} {workload.obj.ref.name} in namespace {workload.namespace}"
+                yield _Edge(_Power("pods", workload.namespace), how, (use,), evidence=workload.obj)
+        elif ability in ("change-pods", "exec"):
+            if not names:
+                yield _Edge(_Power("shell", namespace), f"{what} {where}", (use,))
+            for account, workload in self._running.get(namespace, {}).items() if names else ():
+                if any(name == workload.obj.ref.name or name.startswith(f"{workload.obj.ref.name}-") for name in names):
+                    how = f"{what} {where} for {workload.obj.ref}, whose pods run as {account}"
+                    yield _Edge(account, how, (use,), evidence=workload.obj)
+        elif ability == "read-secrets":
+            if not names:
+                yield _Edge(_Power("stored-tokens", namespace), f"{what} {where}", (use,))
+            for secret, account in self._tokens if names else ():
+                if secret.ref.name in names and namespace in (None, account.namespace):
+                    how = f"{what}, among them {secret.ref}, a token of {account}"
+                    yield _Edge(account, how, (use,), evidence=secret)
+        elif ability in ("request-tokens", "impersonate-accounts"):
+            verb = "create tokens of" if ability == "request-tokens" else "impersonate"
+            if not names:
+                yield _Edge(_Power("accounts", namespace), f"{verb} service accounts {where}", (use,))
+            elif namespace is not None:
+                for name in names:
+                    yield _Edge(Subject("ServiceAccount", name, namespace), f"{verb} ServiceAccount {name}", (use,))
+            else:
+                for account in (a for name in names for a in self._accounts_by_name.get(name, ())):
+                    yield _Edge(account, f"{verb} {account}", (use,))
+        elif ability == "impersonate-users":
+            if not names:
+                yield _Edge(_Power("users"), "impersonate users", (use,))
+            for name in names:
+                # A user of the form of a service account is checked as that account.
+                if canonical(Subject("User", name)).kind == "User":
+                    yield _Edge(Subject("User", name), f"impersonate User {name}", (use,))
+        elif ability == "nodes-proxy":
+            yield _Edge("node", f"{what}: the kubelet runs commands in every container of a node", (use,))
+        elif ability == "write-mutating-webhooks":
+            yield _Edge("cluster-admin", f"{what}: a webhook changes what others, controllers too, create", (use,))
+        elif ability == "write-validating-webhooks":
+            yield _Edge(
+                _Power("stored-tokens"),
+                f"{what}: a webhook sees every Secret that is written",
+                (use,),
+                "tokens are written into Secrets while the webhook listens",
+            )
+
+    def _written_tokens(self, held: Mapping[Ability, list[tuple[_Key, Use]]]) -> Iterator[_Edge]:
+        """A Secret of the type of a token is filled with one by a controller: whoever may read it has the token."""
+        for namespace, (_, first), (reading, second) in _both(held["create-secrets"], held["read-secrets"]):
+            if not reading.names:
+                how = f"create and {second.allowed.verb} secrets {_where(namespace)}"
+                yield _Edge(_Power("written-tokens", namespace), how, (first, second))
+
+    def _own_role(self, held: Mapping[Ability, list[tuple[_Key, Use]]], roles: Sequence[_HeldRole]) -> Iterator[_Edge]:
+        """With escalate, a role may be given more than its writer has: the one that the writer is bound to."""
+        pairs: tuple[tuple[Ability, Ability], ...] = (
+            ("escalate-cluster-roles", "change-cluster-roles"),
+            ("escalate-roles", "change-roles"),
+        )
+        by_namespace = _grouped(roles, lambda held_role: (held_role.role.kind, held_role.role.namespace))
+        for escalate, change in pairs:
+            kind: RoleKind = "ClusterRole" if escalate == "escalate-cluster-roles" else "Role"
+            of_kind = [held_role for held_role in roles if held_role.role.kind == kind]
+            for scope, (first_key, first), (second_key, second) in _both(held[escalate], held[change]):
+                for role, bound_in in of_kind if scope is None else by_namespace.get((kind, scope), ()):
+                    if any(names and role.name not in names for names in (first_key.names, second_key.names)):
+                        continue
+                    verb = second.allowed.verb
+                    how = f"escalate and {verb} {second.allowed.resource}: give {kind} {role.name}, which it holds"
+                    if bound_in is None:
+                        yield _Edge("cluster-admin", f"{how}, every right", (first, second))
+                    else:
+                        how = f"{how} in namespace {bound_in}, every right"
+                        yield _Edge(self._role_power(None, bound_in, in_namespaces=True), how, (first, second))
+
+    def _bind(self, held: Mapping[Ability, list[tuple[_Key, Use]]]) -> Iterator[_Edge]:
+        """With bind, a role may be bound that grants more than its binder has."""
+        ways: tuple[tuple[BindingKind, Ability, RoleKind, Ability], ...] = (
+            ("ClusterRoleBinding", "write-cluster-role-bindings", "ClusterRole", "bind-cluster-roles"),
+            ("RoleBinding", "write-role-bindings", "ClusterRole", "bind-cluster-roles"),
+            ("RoleBinding", "write-role-bindings", "Role", "bind-roles"),
+        )
+        for binding_kind, write, role_kind, bind in ways:
+            for scope, (binds, first), (writes, second) in _both(held[bind], held[write]):
+                if binding_kind == "ClusterRoleBinding" and binds.namespace is not None:
+                    continue
+                verb, resource = second.allowed.verb, second.allowed.resource
+                how = f"{verb} {resource} {_where(scope)} and bind {first.allowed.resource}"
+                if binding_kind == "ClusterRoleBinding":
+                    how = f"{verb} {resource} and bind {first.allowed.resource}"
+                if verb != "create" and not binds.names and not writes.names:
+                    yield _Edge(_Power("bindings", scope, f"{binding_kind} {role_kind}"), how, (first, second))
+                    continue
+                for role in self._bindable(binding_kind, role_kind, scope, binds.names, verb, writes.names):
+                    if role is None and binding_kind == "ClusterRoleBinding":
+                        yield _Edge("cluster-admin", f"{how}: bind itself to cluster-admin", (first, second))
+                    elif role is None and role_kind == "ClusterRole":
+                        target = self._role_power(None, scope, in_namespaces=True)
+                        yield _Edge(target, f"{how}: bind itself to cluster-admin there", (first, second))
+                    elif role is None:
+                        yield _Edge(_Power("any-role", scope), how, (first, second))
+                    else:
+                        target = self._role_power(role, scope, in_namespaces=binding_kind == "RoleBinding")
+                        yield _Edge(target, f"{how}: bind itself to {role.kind} {role.name}", (first, second))
+
+    def _bindable(
+        self,
+        binding_kind: BindingKind,
+        role_kind: RoleKind,
+        scope: str | None,
+        names: tuple[str, ...],
+        verb: str,
+        binding_names: tuple[str, ...],
+    ) -> Iterator[Role | None]:
+        """The roles that a subject can bind itself to; None for any. What may only be changed, not created, exists: the
+        roleRef of a binding cannot be changed, its subjects can."""
+        if verb == "create":
+            if not names:
+                yield None
+            for role in (role for name in names for role in self._roles_by_name.get((role_kind, name), ())):
+                if role_kind != "Role" or scope == role.namespace:
+                    yield role
+            return
+        yield from self._of_bindings(binding_kind, role_kind, scope, names, binding_names)
+
+    def _of_bindings(
+        self,
+        binding_kind: str,
+        role_kind: str,
+        scope: str | None,
+        names: tuple[str, ...],
+        binding_names: tuple[str, ...],
+    ) -> Iterator[Role]:
+        """The roles of some names to which bindings of some names bind; empty: of all names."""
+        found: dict[int, Role] = {}
+        in_scope = self.access.bindings if scope is None else self._bindings_by_namespace.get(scope, ())
+        for binding in in_scope:
+            role = binding.role
+            if (
+                binding.kind == binding_kind
+                and role.kind == role_kind
+                and (not binding_names or binding.name in binding_names)
+                and (not names or role.name in names)
+            ):
+                found[id(role)] = role
+        yield from found.values()
+
+    def _role_power(self, role: Role | None, namespace: str | None, *, in_namespaces: bool) -> _Power:
+        """Holding a role in a namespace (None: in all); role None: cluster-admin. ``in_namespaces`` False: by a
+        ClusterRoleBinding, so in the whole cluster."""
+        if role is None:
+            role = self._roles_by_name["ClusterRole", "cluster-admin"][0]
+        key = f"{role.kind} {role.namespace}/{role.name}"
+        self._roles.setdefault(key, role)
+        return _Power("role-in-namespaces", namespace, key) if in_namespaces else _Power("role", None, key)
+
+    def _groups(self, held: Mapping[Ability, list[tuple[_Key, Use]]]) -> Iterator[_Edge]:
+        """Groups are impersonated together with a user or a service account, never alone.
+
+        apiserver, pkg/endpoints/filters/impersonation: "requested … without impersonating a user".
+        """
+        somebody = next((use for _, use in (*held["impersonate-users"], *held["impersonate-accounts"])), None)
+        if somebody is None:
+            return
+        for key, use in held["impersonate-groups"]:
+            for name in key.names or (MASTERS,):
+                how = f"impersonate {somebody.allowed.resource} in Group {name}"
+                if name == MASTERS:
+                    yield _Edge("cluster-admin", f"{how}, {_ABOVE_RBAC}", (use, somebody))
+                else:
+                    yield _Edge(Subject("Group", name), how, (use, somebody))
+
+    def _certificates(self, held: Mapping[Ability, list[tuple[_Key, Use]]]) -> Iterator[_Edge]:
+        """A client certificate names any user and any groups but system:masters.
+
+        kubernetes v1.37.1, plugin/pkg/admission/certificates/subjectrestriction.
+        """
+        create = next((use for _, use in held["create-csrs"]), None)
+        approve = next((use for _, use in held["approve-csrs"]), None)
+        signer = next(
+            (use for key, use in held["approve-signer"] if not key.names or _CLIENT_SIGNERS.intersection(key.names)),
+            None,
+        )
+        if create and approve and signer:
+            how = "create and approve certificatesigningrequests for client certificates"
+            yield _Edge(_Power("identities"), how, (create, approve, signer))
+
+    def _mutating_policies(self, held: Mapping[Ability, list[tuple[_Key, Use]]]) -> Iterator[_Edge]:
+        for (_, policy), (_, binding) in zip(
+            held["write-mutating-policies"][:1], held["write-mutating-policy-bindings"][:1], strict=False
+        ):
+            how = f"{policy.allowed.verb} mutatingadmissionpolicies and bind them: change what others create"
+            yield _Edge("cluster-admin", how, (policy, binding))
+
+    def _lifted_admission(self, held: Mapping[Ability, list[tuple[_Key, Use]]]) -> Iterator[_Edge]:
+        """Two ways to the node past Pod Security Admission: taking the namespace's label off, and a persistent volume
+        of the node's file system, which no level looks into."""
+        runs = [(key, use) for key, use in held["create-pods"]]
+        runs += [(key, use) for key, use in held["change-workloads"] if not key.names]
+        for namespace, (labels, first), (_, second) in _both(held["change-namespaces"], runs):
+            if namespace is not None and (not labels.names or namespace in labels.names):
+                what = f"{second.allowed.verb} {second.allowed.resource}"
+                how = f"{first.allowed.verb} namespace {namespace}, so that no standard is enforced, and {what} there"
+                yield _Edge("node", f"{how}, with access to the node", (first, second))
+        for _, volumes in held["create-persistent-volumes"]:
+            for key, use in runs[:1]:
+                what = f"{use.allowed.verb} {use.allowed.resource} {_where(key.namespace)}"
+                how = f"create persistentvolumes of the node's file system, and {what} that mount them"
+                yield _Edge("node", how, (volumes, use))
+
+    # --- where powers lead ---
+
+    def _of_power(self, power: _Power) -> Iterator[_Edge]:
+        """The edges of a power. They cost nothing: the power did."""
+        namespace = power.namespace
+        if power.kind in ("role", "role-in-namespaces"):
+            yield from self._of_role(power)
+        elif power.kind == "any-role":
+            for role in self.access.roles:
+                if role.kind == "Role" and namespace in (None, role.namespace):
+                    target = self._role_power(role, role.namespace, in_namespaces=True)
+                    self._pending.append(target)
+                    yield _Edge(target, f": bind itself to Role {role.namespace}/{role.name}", cost=0)
+        elif power.kind == "bindings":
+            binding_kind, _, role_kind = power.name.partition(" ")
+            for role in self._of_bindings(binding_kind, role_kind, namespace, (), ()):
+                target = self._role_power(role, namespace, in_namespaces=binding_kind == "RoleBinding")
+                self._pending.append(target)
+                yield _Edge(target, f": bind itself to {role.kind} {role.name}", cost=0)
+        elif power.kind == "users":
+            for subject in self.access.subjects:
+                if subject.kind == "User":
+                    yield _Edge(subject, f", among them {subject}", cost=0)
+        elif power.kind == "identities":
+            for subject in self.access.subjects:
+                if subject.kind != "ServiceAccount" and subject.name != MASTERS:
+                    yield _Edge(subject, f", and so be {subject}", cost=0)
+        elif power.kind == "pods":
+            yield from self._node_of_pods(namespace)
+            for account in self._accounts_in(namespace):
+                yield _Edge(account, f", which can run as {account}", cost=0)
+        elif power.kind == "shell":
+            for account, workload in self._running.get(namespace, {}).items():
+                how = f", among them those of {workload.obj.ref}, which run as {account}"
+                yield _Edge(account, how, cost=0, evidence=workload.obj)
+            privileged = next((w for w in self._workloads if namespace in (None, w.namespace) and _privileged(w)), None)
+            if privileged is not None:
+                how = f", among them those of {privileged.obj.ref}, which are privileged"
+                yield _Edge("node", how, cost=0, evidence=privileged.obj)
+        elif power.kind == "stored-tokens":
+            known: set[Subject] = set()
+            for secret, account in self._tokens:
+                if namespace in (None, account.namespace) and account not in known:
+                    known.add(account)
+                    yield _Edge(account, f", among them {secret.ref}, a token of {account}", cost=0, evidence=secret)
+            for account in self._accounts_in(namespace):
+                if account not in known:
+                    assumption = f"a Secret holds a token of {account} (before Kubernetes 1.24 one did)"
+                    if self._minor < _NO_TOKEN_SECRETS:
+                        assumption = ""
+                    yield _Edge(account, f", among them a token of {account}", (), assumption, cost=0)
+        elif power.kind == "written-tokens":
+            for account in self._accounts_in(namespace):
+                yield _Edge(account, f", and so have a token of {account}", cost=0)
+        else:
+            for account in self._accounts_in(namespace):
+                yield _Edge(account, f", among them {account}", cost=0)
+
+    def _of_role(self, power: _Power) -> Iterator[_Edge]:
+        """What a subject can do that has bound itself to a role. It still is the same step."""
+        role, namespace = self._roles[power.name], power.namespace
+        held: _Held = {}
+        for number, ability in self._role_abilities(role):
+            # RoleBindings grant nothing on what is in no namespace, in however many namespaces they are.
+            if power.kind == "role-in-namespaces" and (not ability.namespaced or ability.ability == "everything"):
+                continue
+            key = _key(ability, namespace)
+            if key is not None:
+                held.setdefault(key, Use(role.rules[number], ability, None))
+        for edge in self._outgoing(held, held, [_HeldRole(role, namespace)]):
+            if isinstance(edge.target, _Power):
+                self._pending.append(edge.target)
+            yield _Edge(edge.target, f", then {edge.how}", edge.uses, edge.assumption, edge.evidence, cost=0)
+
+    def _accounts_in(self, namespace: str | None) -> Sequence[Subject]:
+        if namespace is None:
+            return self._accounts
+        return self._by_namespace.get(namespace) or (Subject("ServiceAccount", "default", namespace),)
+
+    def _node_of_pods(self, namespace: str | None) -> Iterator[_Edge]:
+        """Pods that may be privileged, or mount the node's file system, are the node."""
+        how = ", with access to the node"
+        if namespace is None or namespace == _SYSTEM_NAMESPACE:
+            yield _Edge("node", how, cost=0)
+            return
+        stated = self._namespaces.get(namespace)
+        if stated is None:
+            assumption = f"namespace {namespace}, which is not among the inputs, enforces no Pod Security Standard"
+            yield _Edge("node", how, assumption=assumption, cost=0)
+            return
+        for obj in stated:
+            # Whatever is no level is enforced as restricted: pod-security-admission, api/helpers.go.
+            if labels_of(obj.value).get(_ENFORCE, "privileged") == "privileged":
+                yield _Edge("node", how, cost=0, evidence=obj)
+                return
+
+
+def _key(ability: Allowed, namespace: str | None) -> _Key | None:
+    """What an ability is held for; None where a grant in a namespace does not give it."""
+    if namespace is not None:
+        if not ability.namespaced:
+            return None
+        if ability.ability == "change-namespaces" and ability.names and namespace not in ability.names:
+            return None
+    resource = ability.resource if ability.ability == "change-workloads" and ability.names else ""
+    # What may be created, and what may only be changed, is not the same for bindings.
+    if ability.ability in ("write-role-bindings", "write-cluster-role-bindings") and ability.verb != "create":
+        resource = ability.verb
+    return _Key(ability.ability, namespace, ability.names, resource)
+
+
+_Entry: TypeAlias = tuple[_Key, Use]
+
+
+def _both(first: Sequence[_Entry], second: Sequence[_Entry]) -> Iterator[tuple[str | None, _Entry, _Entry]]:
+    """Pairs of abilities that are held in the same namespace, with that namespace (None: everywhere)."""
+    by_namespace: dict[str | None, list[_Entry]] = defaultdict(list)
+    for entry in second:
+        by_namespace[entry[0].namespace].append(entry)
+    for entry in first:
+        namespace = entry[0].namespace
+        if namespace is None:
+            for other in second:
+                yield other[0].namespace, entry, other
+        else:
+            for other in (*by_namespace.get(None, ()), *by_namespace.get(namespace, ())):
+                yield namespace, entry, other
+
+
+def _where(namespace: str | None) -> str:
+    return "in every namespace" if namespace is None else f"in namespace {namespace}"
+
+
+def _accounts(
+    access: Access, inventory: Inventory, running: Iterable[Workload]
+) -> tuple[tuple[Subject, ...], Mapping[str, tuple[Subject, ...]]]:
+    """The service accounts that are known to exist, all and by namespace: those that bindings name, those that are
+    declared, those that pods run as, and the one named default of every namespace with any of them."""
+    found = {subject for subject in access.subjects if subject.kind == "ServiceAccount"}
+    for obj in inventory.of_kind("ServiceAccount", ""):
+        found.add(Subject("ServiceAccount", obj.ref.name, namespace_of(obj)))
+    for workload in running:
+        found.add(Subject("ServiceAccount", workload.service_account or "default", workload.namespace))
+    found |= {Subject("ServiceAccount", "default", account.namespace) for account in found}
+    by_namespace: dict[str, list[Subject]] = defaultdict(list)
+    for account in sorted(found):
+        by_namespace[account.namespace].append(account)
+    return tuple(sorted(found)), {namespace: tuple(accounts) for namespace, accounts in by_namespace.items()}
+
+
+def _namespaces(inventory: Inventory) -> Mapping[str, list[Object]]:
+    found: dict[str, list[Object]] = defaultdict(list)
+    for obj in inventory.of_kind("Namespace", ""):
+        found[obj.ref.name].append(obj)
+    return dict(found)
+
+
+def _stored_tokens(inventory: Inventory) -> tuple[tuple[Object, Subject], ...]:
+    """The Secrets that hold a token of a service account, with that account."""
+    found = []
+    for obj in inventory.of_kind("Secret", ""):
+        if obj.value.get("type") == _TOKEN_TYPE:
+            annotations = mapping(mapping(obj.value.get("metadata")).get("annotations"))
+            name = string(annotations.get(_TOKEN_OF))
+            if name:
+                found.append((obj, Subject("ServiceAccount", name, namespace_of(obj))))
+    return tuple(found)
+
+
+def _running(inventory: Inventory, found: Iterable[Workload]) -> Mapping[str | None, Mapping[Subject, Workload]]:
+    """By namespace, and for all (None): the service accounts whose tokens pods hold, each with the first workload."""
+    running: dict[str | None, dict[Subject, Workload]] = defaultdict(dict)
+    for workload in found:
+        if holds_token(inventory, workload):
+            account = account_of(workload)
+            running[workload.namespace].setdefault(account, workload)
+            running[None].setdefault(account, workload)
+    return running
+
+
+def account_of(workload: Workload) -> Subject:
+    """The service account that the pods of a workload run as."""
+    return Subject("ServiceAccount", workload.service_account or "default", workload.namespace)
+
+
+def holds_token(inventory: Inventory, workload: Workload) -> bool:
+    """Whether pods hold a token of their service account: Kubernetes mounts one unless the pod, or else the account,
+    says otherwise; a pod can project one itself."""
+    name = workload.service_account or "default"
+    account = inventory.nearest("", "ServiceAccount", workload.obj.ref.namespace, name, workload.obj.file)
+    spec: Mapping[str, Any] = {} if workload.template is None else workload.template.spec
+    mounted = spec.get("automountServiceAccountToken")
+    if mounted is None and account is not None:
+        mounted = account.value.get("automountServiceAccountToken")
+    if mounted is not False:
+        return True
+    return any(
+        "serviceAccountToken" in mapping(source)
+        for volume in items(spec.get("volumes"))
+        for source in items(mapping(mapping(volume).get("projected")).get("sources"))
+    )
+
+
+def _privileged(workload: Workload) -> bool:
+    template = workload.template
+    return template is not None and any(c.security_context.get("privileged") is True for c in template.containers)
+
+
+def _grouped(members: Iterable[_T], key: Callable[[_T], _K]) -> Mapping[_K, list[_T]]:
+    found: dict[_K, list[_T]] = defaultdict(list)
+    for member in members:
+        found[key(member)].append(member)
+    return dict(found)
