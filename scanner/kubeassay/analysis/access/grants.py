@@ -418,21 +418,26 @@ class _Roles:
         """The rules of an aggregated ClusterRole once the controller has nothing left to do: those of its members, and
         of the members of members that are aggregated. What such a role states itself is overwritten.
 
-        Aggregated roles that are members of each other keep handing on what they once stated; whether it is overwritten
-        first depends on the order in which the controller visits them, so it counts as granted.
+        Aggregated roles that are members of each other keep handing on to each other what they, or aggregated members
+        of theirs, once stated. Whether that is overwritten first depends on the order in which the controller visits
+        them, so it counts as granted.
         """
         file = "" if root.obj is None else root.obj.file
         rules: dict[int, PolicyRule] = {}
-        seen = {id(root)}
-        pending = [root]
+        #: id → whether the way to it led through roles that are members of each other.
+        seen: dict[int, bool] = {}
+        pending = [(root, False)]
         while pending:
-            cluster_role = pending.pop()
-            if cluster_role.selectors is None or self._reaches_itself(cluster_role, file):
+            cluster_role, handed_on = pending.pop()
+            if cluster_role.selectors is not None:
+                handed_on = handed_on or self._reaches_itself(cluster_role, file)
+            if seen.get(id(cluster_role), False) or (id(cluster_role) in seen and not handed_on):
+                continue
+            seen[id(cluster_role)] = handed_on
+            if cluster_role.selectors is None or handed_on:
                 rules.update((id(rule), rule) for rule in cluster_role.rules)
             if cluster_role.selectors is not None:
-                new = [member for member in self._members(cluster_role, file) if id(member) not in seen]
-                seen.update(map(id, new))
-                pending += reversed(new)
+                pending += [(member, handed_on) for member in reversed(self._members(cluster_role, file))]
         return tuple(rules.values())
 
     def _reaches_itself(self, start: _ClusterRole, file: str) -> bool:
