@@ -139,7 +139,7 @@ def test_why_names_policies_rules_and_lines(tree: Path) -> None:
         (
             "ingress",
             "closes",
-            30,
+            27,
             f"NetworkPolicy shop/db isolates {DB} for ingress; everything but TCP 5432,8080-8090 stays closed",
         ),
     ]
