@@ -65,6 +65,7 @@ smoke: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/bench.py
+	$(BIN)/python tests/bench/analyses.py
 
 clean:
 	rm -rf $(VENV) demo dist build
