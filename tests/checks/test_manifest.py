@@ -72,9 +72,24 @@ def test_mistyped_fields() -> None:
 
 def test_the_rules_name_the_kinds_whose_fields_are_known() -> None:
     workloads = {kind for group, kind in TEMPLATE_PATHS if group != "extensions"}
-    assert set(rule_spec("dropped-security-field")["needs"]) == workloads
+    access = {"NetworkPolicy", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"}
+    assert set(rule_spec("dropped-security-field")["needs"]) == workloads | access
+    others = {"Namespace", "ServiceAccount", "Secret", "Service", "Ingress"}
     for rule in ("unknown-field", "mistyped-field"):
-        assert set(rule_spec(rule)["needs"]) == workloads | {"Namespace", "ServiceAccount", "Secret"}
+        assert set(rule_spec(rule)["needs"]) == workloads | access | others
+
+
+def test_a_dropped_field_of_a_policy_or_role_concerns_security_whatever_its_name() -> None:
+    policy = make_object(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "p", "owner": "team"},
+            "spec": {"podSelector": {}, "ingres": [{}]},
+        }
+    )
+    assert paths("dropped-security-field", policy) == {"spec.ingres"}
+    assert paths("unknown-field", policy) == {"metadata.owner"}
 
 
 def test_duplicate_keys() -> None:

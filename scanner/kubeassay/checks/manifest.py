@@ -58,7 +58,13 @@ def _security_field(name: str) -> str | None:
     return nearest_name(name, sorted(SECURITY_FIELDS))
 
 
-def _concerns_security(problem: FieldProblem) -> bool:
+#: Kinds of which every field decides who may do what: a policy without the rule that was meant, a role with other rules.
+_SECURITY_KINDS = frozenset({"NetworkPolicy", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"})
+
+
+def _concerns_security(problem: FieldProblem, kind: str) -> bool:
+    if kind in _SECURITY_KINDS and problem.path[0] != "metadata":
+        return True
     if "securityContext" in problem.path[:-1]:
         return True
     meant = (problem.suggestion or problem.found).rpartition(".")[2]
@@ -90,7 +96,7 @@ def dropped_security_field(obj: Object, context: Context) -> Iterable[Violation]
     return [
         Violation(problem.path, _unknown_message(problem), key=True)
         for problem in _unknown(obj, context)
-        if _concerns_security(problem)
+        if _concerns_security(problem, obj.ref.kind)
     ]
 
 
@@ -101,7 +107,7 @@ def unknown_field(obj: Object, context: Context) -> Iterable[Violation]:
     return [
         Violation(problem.path, _unknown_message(problem), key=True)
         for problem in _unknown(obj, context)
-        if not _concerns_security(problem)
+        if not _concerns_security(problem, obj.ref.kind)
     ]
 
 
