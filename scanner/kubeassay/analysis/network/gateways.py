@@ -1,6 +1,6 @@
 """The Gateway API: which routes attach to which listeners of Gateways, and to which Services they lead.
 
-Source: kubernetes-sigs/gateway-api v1.4.0, apis/v1/{gateway,httproute,shared}_types.go, apis/v1beta1
+Source: kubernetes-sigs/gateway-api @aead445, apis/v1/{gateway,httproute,shared}_types.go, apis/v1beta1
 (ReferenceGrant), and site-src/api-types/referencegrant.md.
 """
 

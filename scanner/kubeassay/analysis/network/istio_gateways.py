@@ -1,7 +1,7 @@
 """Istio's gateways: which pods they are, and to which Services VirtualServices lead from them.
 
-Source: istio/istio pilot/pkg/model/{gateway,push_context,virtualservice}.go @ee3833f (a Gateway's selector is matched
-in all namespaces unless PILOT_SCOPE_GATEWAY_TO_NAMESPACE says otherwise; resolvePorts), pkg/config/model.go
+Source: istio/istio, pilot/pkg/model/push_context.go (mergeGateways: a Gateway's selector is matched in all namespaces
+unless PILOT_SCOPE_GATEWAY_TO_NAMESPACE says otherwise) and gateway.go @ee3833f (resolvePorts), pkg/config/model.go
 (ResolveShortnameToFQDN), pilot/pkg/networking/core/route/route.go (GetDestinationCluster).
 """
 
@@ -90,6 +90,8 @@ def add(ways: WaysIn) -> None:
                 _expose(ways, via, destination, ports, gateway.public, gateway.pods)
 
 
+#: The label of a Service whose ports say nothing of where a gateway's pods listen.
+_UNTRANSLATED = "experimental.istio.io/disable-gateway-port-translation"
 #: id of a workload → the Services' ports that lead to it, with the port of the pod.
 _Fronts = Mapping[int, list[tuple[Service, ServicePort, int]]]
 
@@ -97,6 +99,8 @@ _Fronts = Mapping[int, list[tuple[Service, ServicePort, int]]]
 def _services_by_workload(ways: WaysIn) -> _Fronts:
     found: dict[int, list[tuple[Service, ServicePort, int]]] = defaultdict(list)
     for service in ways.services.by_object.values():
+        if _UNTRANSLATED in labels_of(service.obj.value):
+            continue
         for port in service.ports:
             for target in port.targets:
                 found[id(target.workload)].append((service, port, target.port))
