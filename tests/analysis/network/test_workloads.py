@@ -197,6 +197,24 @@ def test_owners_in_a_circle_hide_nothing() -> None:
     assert names(text) == ["shop/web-5d9[ReplicaSet]", "shop/web[Deployment]"]
 
 
+def test_owners_without_end_hide_nothing() -> None:
+    run_within_seconds(
+        """
+from kit import objects_in
+from kubeassay.analysis.network.workloads import workloads
+from kubeassay.model import Inventory
+chain = objects_in("".join('''
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata: {name: n%d, ownerReferences: [{kind: ReplicaSet, name: n%d, controller: true}]}
+spec: {template: {spec: {containers: []}}}
+---
+''' % (n, (n + 1) % 3000) for n in range(3000)))
+assert len(workloads(Inventory(chain))) == 3000
+"""
+    )
+
+
 def test_a_static_pod_is_named_after_itself_not_its_node() -> None:
     assert names(pod("etcd-node1", "Node/node1", "{component: etcd}")) == ["shop/etcd-node1[Pod]"]
 

@@ -43,6 +43,9 @@ CONTROLLER_LABELS = frozenset(
 #: Where a custom resource has the template of its pods, when it has but one: such a workload's name says no path.
 _USUAL_PATHS: tuple[Path, ...] = (("spec", "template"), ("spec", "jobTemplate", "spec", "template"))
 
+#: More owners than any controller is behind another (Knative has five behind a Pod).
+_LONGEST_CHAIN = 16
+
 
 def workloads(inventory: Inventory) -> tuple[Workload, ...]:
     """All workloads of an inventory, sorted by name, then in reading order.
@@ -164,14 +167,13 @@ class _Owners:
                 self._objects.setdefault((obj.ref.namespace, obj.ref.kind, obj.ref.name), obj)
 
     def of(self, obj: Object) -> list[tuple[Object, _Maker | None]]:
-        """The objects that made an object, the nearest first. References that run in a circle make nothing."""
+        """The objects that made an object, the nearest first. References that run in a circle, or on and on, tell of
+        nothing that was made."""
         chain: list[tuple[Object, _Maker | None]] = []
-        seen = {id(obj)}
         owner = self._owner(obj)
         while owner is not None:
-            if id(owner) in seen:
+            if len(chain) == _LONGEST_CHAIN:
                 return []
-            seen.add(id(owner))
             chain.append((owner, self._makers.get(id(owner))))
             owner = self._owner(owner)
         return chain
