@@ -365,6 +365,12 @@ def test_a_member_has_what_its_group_has() -> None:
     assert escalation is not None
     assert escalation.group == everybody
     assert shown(escalation) == "ServiceAccount web/app > ServiceAccount jobs/deployer > cluster-admin"
+    assert escalation.steps[0].how == (
+        "as a member of Group system:serviceaccounts:web can create pods in namespace jobs, which can run as"
+        " ServiceAccount jobs/deployer"
+    )
+    # Nothing names this one: it is in its group all the same.
+    assert all_found.path(account("web", "new"), "cluster-admin") is not None
     assert all_found.path(account("other", "app"), "cluster-admin") is None
 
 
@@ -384,14 +390,14 @@ def test_a_path_names_the_rules_and_bindings_that_it_needs() -> None:
     )
     assert escalation is not None
     first, second = escalation.steps
-    assert first.how == "create pods in namespace jobs, which can run as ServiceAccount jobs/deployer"
+    assert first.how == "can create pods in namespace jobs, which can run as ServiceAccount jobs/deployer"
     (use,) = first.uses
     assert use.allowed.verb_path == ("rules", 0, "verbs", 1)
     assert use.allowed.resource_path == ("rules", 0, "resources", 1)
     assert use.grant is not None
     assert use.grant.binding is not None
     assert use.grant.subject_path == ("subjects", 0)
-    assert second.how == "do everything: it is granted every verb on every resource"
+    assert second.how == "can do everything: it is granted every verb on every resource"
     assert not escalation.direct
     assert not escalation.default
 

@@ -69,7 +69,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step: ``source`` becomes ``target``. ``how`` completes "source can …". ``assumption``: what must hold for it
+    """One step: ``source`` becomes ``target``. ``how`` is the predicate: "can …". ``assumption``: what must hold for it
     and is not known from the inputs; empty: nothing. ``evidence``: an object that the step goes through."""
 
     source: Subject | Outcome
@@ -160,6 +160,8 @@ class Escalations:
         give no path."""
         key = (canonical(subject), outcome)
         if key not in self._paths:
+            if self._graph.know(key[0]):
+                self._reached.clear()
             found = None
             for certain in (True, False):
                 distances = self._distances(outcome, certain=certain)
@@ -201,9 +203,10 @@ class Escalations:
             if edge.membership:
                 if not steps and isinstance(node, Subject):
                     group = node
-                words.append(f"as a member of {node}, ")
+                words.append(f"as a member of {node} ")
                 continue
-            words.append(edge.how)
+            # What a power leads to goes on with the sentence.
+            words.append(edge.how if edge.cost == 0 else f"can {edge.how}")
             uses += edge.uses
             assumption, evidence = edge.assumption or assumption, edge.evidence or evidence
             if not isinstance(node, _Power):
@@ -349,6 +352,13 @@ class _Graph:
                 together.setdefault(key, use)
             all_roles += group_roles
         self._add(subject, self._outgoing(held, together, all_roles))
+
+    def know(self, subject: Subject) -> bool:
+        """Take in a subject that neither a binding nor anything else names; False: it is known already."""
+        if subject in self.edges:
+            return False
+        self._memberships(subject)
+        return True
 
     def _memberships(self, subject: Subject) -> None:
         if any(edge.membership for edge in self.edges[subject]):
