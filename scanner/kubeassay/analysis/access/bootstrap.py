@@ -12,16 +12,17 @@ Nodes (users ``system:node:*``) are authorised by the Node authorizer, which is 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, Literal
 
+from kubeassay.analysis.access.matching import uncovered
 from kubeassay.analysis.access.model import PolicyRule, Subject
-from kubeassay.analysis.access.objects import RoleKind
+from kubeassay.analysis.access.objects import RoleKind, StatedBinding, StatedRole, rbac_objects
 from kubeassay.analysis.selectors import Selector, label_selector
-from kubeassay.model import NEWEST_KNOWN
+from kubeassay.model import NEWEST_KNOWN, Inventory, Object, Path
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,3 +140,144 @@ def _rule(entry: Mapping[str, Any]) -> PolicyRule:
 
 def _subject(entry: Mapping[str, Any]) -> Subject:
     return Subject(entry["kind"], entry["name"], entry.get("namespace", ""))
+
+
+# --- what inputs change ---
+
+ChangeKind = Literal[
+    "rule-added",
+    "rule-removed",
+    "selector-added",
+    "selector-removed",
+    "aggregated",
+    "subject-added",
+    "subject-removed",
+    "role-changed",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an object of the inputs changes of a default role or binding, ``default`` (``ClusterRole view``).
+
+    ``rule``: what is added (as it is stated) or removed (as Kubernetes states it); for ``aggregated`` None, for all
+    rules of the object are added. ``path``: from the object's root. ``lasting``: an API server leaves it as it is when
+    it starts; what is removed is restored otherwise, and a binding to another role is made anew.
+    """
+
+    kind: ChangeKind
+    default: str
+    obj: Object
+    path: Path
+    lasting: bool
+    rule: PolicyRule | None = None
+    selector: Selector | None = None
+    subject: Subject | None = None
+
+    def __str__(self) -> str:
+        match self.kind:
+            case "rule-added" | "rule-removed":
+                assert self.rule is not None
+                verb = "adds to" if self.kind == "rule-added" else "takes from"
+                return f"{verb} {self.default}: {_rule_text(self.rule)}"
+            case "selector-added":
+                return f"adds to {self.default} every ClusterRole with {self.selector}"
+            case "selector-removed":
+                return f"takes from {self.default} the ClusterRoles with {self.selector}"
+            case "aggregated":
+                return f"adds its rules to {self.default}"
+            case "subject-added":
+                return f"adds {self.subject} to {self.default}"
+            case "subject-removed":
+                return f"takes {self.subject} from {self.default}"
+            case "role-changed":
+                return f"binds {self.default} to another role"
+
+
+def _rule_text(rule: PolicyRule) -> str:
+    verbs = ", ".join(rule.verbs)
+    if rule.non_resource_urls:
+        return f"{verbs} on {', '.join(rule.non_resource_urls)}"
+    groups = ", ".join(group or "core" for group in rule.api_groups)
+    names = f" named {', '.join(rule.resource_names)}" if rule.resource_names else ""
+    return f"{verbs} on {', '.join(rule.resources)} ({groups}){names}"
+
+
+def changes(inventory: Inventory) -> Iterator[Change]:
+    """What the objects of an inventory add to the default roles and bindings, and take from them, in reading order.
+
+    What some release has by default is no addition. Removals are counted against the release that lacks least, so that
+    an object of an older cluster is no change.
+    """
+    stated = rbac_objects(inventory)
+    for role in stated.roles:
+        default = bootstrap().known_roles.get((role.namespace, role.name))
+        if default is not None:
+            yield from _role_changes(role, default)
+        yield from _aggregations(role, default)
+    for binding in stated.bindings:
+        bound = bootstrap().known_bindings.get((binding.namespace, binding.name))
+        if bound is not None:
+            yield from _binding_changes(binding, bound)
+
+
+def _role_changes(role: StatedRole, default: BootstrapRole) -> Iterator[Change]:
+    name = f"{role.kind} {role.name}"
+    known = {selector.key for selector in default.selectors or ()}
+    stated = {selector.key for selector in role.selectors or ()}
+    for number, selector in enumerate(role.selectors or ()):
+        if selector.key not in known:
+            path: Path = ("aggregationRule", "clusterRoleSelectors", number)
+            # A role that is not aggregated by default loses its aggregationRule again.
+            lasting = role.protected or default.selectors is not None
+            yield Change("selector-added", name, role.obj, path, lasting, selector=selector)
+    for selector in default.selectors or ():
+        if selector.key not in stated:
+            path = ("aggregationRule", "clusterRoleSelectors")
+            yield Change("selector-removed", name, role.obj, path, role.protected, selector=selector)
+    if role.selectors is not None or (default.selectors is not None and not role.protected):
+        # The controller overwrites the rules of an aggregated role.
+        return
+    for rule in role.rules:
+        if next(uncovered(default.known_rules, (rule,)), None) is not None:
+            yield Change("rule-added", name, role.obj, rule.path, True, rule=rule)
+    for rule in min(_missing_rules(role, default), key=len, default=()):
+        yield Change("rule-removed", name, role.obj, ("rules",), role.protected, rule=rule)
+
+
+def _missing_rules(role: StatedRole, default: BootstrapRole) -> Iterator[Sequence[PolicyRule]]:
+    """For each release that has a default role, the newest first, those of its rules that a role lacks in part."""
+    for minor in reversed(known_minors()):
+        of_release = bootstrap(minor).roles.get((default.namespace, default.name))
+        if of_release is not None:
+            yield [rule for rule in of_release.rules if next(uncovered(role.rules, (rule,)), None) is not None]
+
+
+def _aggregations(role: StatedRole, default: BootstrapRole | None) -> Iterator[Change]:
+    if role.kind != "ClusterRole":
+        return
+    for aggregated in bootstrap().roles.values():
+        if aggregated.selectors is None or aggregated.name == role.name:
+            continue
+        for selector in aggregated.selectors:
+            if selector.matches(role.labels) and not (default is not None and selector.matches(default.labels)):
+                label = next((r.key for r in selector.requirements if r.key in role.labels), None)
+                path: Path = ("metadata", "labels") if label is None else ("metadata", "labels", label)
+                yield Change("aggregated", f"ClusterRole {aggregated.name}", role.obj, path, True)
+
+
+def _binding_changes(binding: StatedBinding, default: BootstrapBinding) -> Iterator[Change]:
+    name = f"{binding.kind} {binding.name}"
+    if (binding.role_kind, binding.role_name) != (default.role_kind, default.role_name):
+        yield Change("role-changed", name, binding.obj, ("roleRef", "name"), binding.protected)
+        return
+    for subject, path in binding.subjects:
+        if subject not in default.known_subjects:
+            yield Change("subject-added", name, binding.obj, path, True, subject=subject)
+    stated = {subject for subject, _ in binding.subjects}
+    of_releases = (
+        bootstrap(minor).bindings.get((default.namespace, default.name)) for minor in reversed(known_minors())
+    )
+    missing = ([s for s in release.subjects if s not in stated] for release in of_releases if release is not None)
+    for subject in min(missing, key=len, default=()):
+        yield Change("subject-removed", name, binding.obj, ("subjects",), binding.protected, subject=subject)

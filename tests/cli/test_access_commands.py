@@ -1,0 +1,248 @@
+"""The commands can, who-can and suggest: output, streams, exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from kubeassay.cli.main import cli
+
+RBAC = """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: reader, namespace: shop}
+rules:
+  - apiGroups: [""]
+    resources: [secrets]
+    resourceNames: [tls]
+    verbs: [get]
+  - apiGroups: [""]
+    resources: [pods, pods/log]
+    verbs: [get, list]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: readers, namespace: shop}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
+subjects:
+  - {kind: ServiceAccount, name: web}
+  - {apiGroup: rbac.authorization.k8s.io, kind: Group, name: devs}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: metrics}
+rules:
+  - nonResourceURLs: [/metrics]
+    verbs: [get]
+  - apiGroups: [""]
+    resources: [nodes, namespaces]
+    verbs: [list]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: metrics}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: metrics}
+subjects:
+  - {apiGroup: rbac.authorization.k8s.io, kind: User, name: alice}
+"""
+
+
+def run(*arguments: str, stdin: str | None = None) -> Result:
+    """Run a command; the exit code of a command is its return value."""
+    result = CliRunner().invoke(cli, list(arguments), input=stdin, standalone_mode=False)
+    if result.exception is not None:
+        if not isinstance(result.exception, click.ClickException):
+            raise result.exception
+        result.exit_code = 2
+        result.stderr_bytes = (result.stderr_bytes or b"") + result.exception.format_message().encode()
+    elif isinstance(result.return_value, int):
+        result.exit_code = result.return_value
+    return result
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rbac.yaml").write_text(RBAC)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("sa:shop/web get pods -n shop", 0),
+        ("serviceaccount:shop/web list po -n shop", 0),
+        ("system:serviceaccount:shop:web get pods/web-1 -n shop", 0),
+        ("sa:shop/web get pods", 1),
+        ("sa:shop/web get pods -A", 1),
+        ("sa:shop/web get pods --subresource log -n shop", 0),
+        ("sa:shop/web get pods --subresource exec -n shop", 1),
+        ("sa:shop/web get secrets -n shop", 1),
+        ("sa:shop/web get secrets/tls -n shop", 0),
+        ("sa:other/web get pods -n shop", 1),
+        ("group:devs get pods -n shop", 0),
+        ("alice get pods -n shop", 1),
+        ("alice get pods -n shop --group ops --group devs", 0),
+        ("alice list nodes -n shop", 0),
+        ("user:alice get /metrics", 0),
+        ("alice get /metrics/a", 1),
+        ("alice get /version", 0),
+        ("system:anonymous get /version", 0),
+        ("system:anonymous get /api", 1),
+        ("group:system:masters delete widgets.example.com -A", 0),
+    ],
+)
+def test_can(arguments: str, code: int) -> None:
+    result = run("can", *arguments.split(), "rbac.yaml")
+    assert result.exit_code == code, result.output
+    assert result.stdout.splitlines()[0] == ("yes" if code == 0 else "no")
+
+
+def test_can_says_why_with_lines() -> None:
+    assert run("can", "sa:shop/web", "get", "pods", "-n", "shop").stdout.splitlines() == [
+        "yes",
+        "RoleBinding shop/readers binds ServiceAccount shop/web to Role reader",
+        "  bound at rbac.yaml:18:6",
+        '  rule at rbac.yaml:9:5: apiGroups ""; resources pods, pods/log; verbs get, list',
+    ]
+    found = run("can", "group:system:masters", "get", "pods").stdout
+    assert "no authorizer is asked" in found
+    assert "by Kubernetes itself" in found
+
+
+def test_can_as_json() -> None:
+    answer = json.loads(run("can", "alice", "get", "/metrics", "--format", "json").stdout)
+    place = {"file": "rbac.yaml", "startLine": 36, "startColumn": 6, "endLine": 36, "endColumn": 14}
+    assert answer["allowed"] is True
+    assert answer["request"] == {"verb": "get", "path": "/metrics"}
+    assert answer["groups"] == ["system:authenticated"]
+    assert answer["notEvaluated"] == []
+    (reason,) = answer["reasons"]
+    assert reason["binding"] == {"kind": "ClusterRoleBinding", "namespace": None, "name": "metrics", "location": place}
+    assert reason["rule"]["location"]["startLine"] == 25
+    assert reason["rule"]["path"] == "rules[0]"
+    answer = json.loads(run("can", "sa:shop/web", "get", "nodes/a", "-f", "json").stdout)
+    assert (answer["allowed"], answer["reasons"]) == (False, [])
+    assert answer["subject"] == {"kind": "ServiceAccount", "namespace": "shop", "name": "web"}
+    assert answer["request"]["namespace"] == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("shop/web get pods", "sa:shop/web"),
+        ("sa:web get pods", "sa:NAMESPACE/NAME"),
+        ("group: get pods", "names nobody"),
+        ("alice get deploymnets", "did you mean deployments?"),
+        ("alice get pods -n a -A", "exclude each other"),
+        ("alice get /metrics --subresource a", "no subresource"),
+        ("alice get pods missing.yaml", "missing.yaml"),
+        ("alice get", "RESOURCE"),
+    ],
+)
+def test_wrong_usage(arguments: str, message: str) -> None:
+    result = run("can", *arguments.split())
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("alice get pods/exec", "--subresource exec"),
+        ("alice get pods --subresource exce", "did you mean exec?"),
+        ("alice gett pods", "did you mean get?"),
+        ("alice get gadgets", "taken as it is written"),
+        ("alice get nodes -n shop", "-n is ignored"),
+        ("alice get *", "'*.*'"),
+    ],
+)
+def test_hints(arguments: str, message: str) -> None:
+    result = run("can", *arguments.split())
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert result.stdout == "no\n"
+
+
+def test_resources_that_only_authorization_knows_are_no_mistake() -> None:
+    assert run("can", "alice", "impersonate", "users").stderr == ""
+
+
+def test_a_namespace_is_asked_about_in_itself() -> None:
+    text = RBAC.replace("resources: [pods, pods/log]", "resources: [namespaces]")
+    assert run("can", "sa:shop/web", "get", "namespaces/shop", "-", stdin=text).exit_code == 0
+    assert run("can", "sa:shop/web", "get", "namespaces/other", "-", stdin=text).exit_code == 1
+    assert run("can", "sa:shop/web", "list", "namespaces", "-", stdin=text).exit_code == 1
+
+
+def test_a_no_from_incomplete_inputs_is_not_certain(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("a: [1\n")
+    assert run("can", "bob", "get", "pods").exit_code == 3
+    assert run("can", "bob", "get", "pods", "--allow-incomplete").exit_code == 1
+    assert run("can", "sa:shop/web", "get", "pods", "-n", "shop").exit_code == 0
+    assert run("can", "bob", "get", "pods", "rbac.yaml").exit_code == 1
+
+
+def test_what_is_refused_or_missing_is_told(tmp_path: Path) -> None:
+    text = RBAC.replace("verbs: [get]", "verbs: get", 1)
+    text = text.replace("kind: ClusterRole, name: metrics", "kind: ClusterRole, name: m")
+    (tmp_path / "more.yaml").write_text(text)
+    result = run("can", "alice", "get", "pods", "more.yaml")
+    assert result.exit_code == 3
+    assert "more.yaml:8:12: Role shop/reader: an API server refuses it, so it grants nothing" in result.stderr
+    missing = "more.yaml:34:73: ClusterRoleBinding metrics binds ClusterRole m, which is not among the inputs"
+    assert missing in result.stderr
+    shown = json.loads(run("can", "alice", "get", "pods", "more.yaml", "-qf", "json").stdout)
+    assert {entry["reason"] for entry in shown["notEvaluated"]} >= {"refused", "missing-role"}
+    assert run("can", "alice", "get", "pods", "more.yaml", "-q").stderr == ""
+
+
+def test_who_can() -> None:
+    result = run("who-can", "get", "pods", "-n", "shop")
+    via = ["Role", "reader", "RoleBinding", "shop/readers"]
+    assert result.exit_code == 0
+    assert [line.split() for line in result.stdout.splitlines()] == [
+        ["SUBJECT", "ROLE", "BINDING", "BOUND", "AT", "RULE", "AT"],
+        ["Group", "devs", "Role", "reader", "RoleBinding", "shop/readers", "rbac.yaml:19:6", "rbac.yaml:9:5"],
+        [
+            "ServiceAccount",
+            "shop/web",
+            "Role",
+            "reader",
+            "RoleBinding",
+            "shop/readers",
+            "rbac.yaml:18:6",
+            "rbac.yaml:9:5",
+        ],
+    ]
+    assert "not shown (--all shows them)" in result.stderr
+    assert "system:masters" in run("who-can", "get", "pods", "-n", "shop", "--all").stdout
+    assert "nobody but Kubernetes itself may get secrets" in run("who-can", "get", "secrets").stdout
+
+
+def test_who_can_as_json() -> None:
+    found = json.loads(run("who-can", "get", "secrets/tls", "-n", "shop", "-f", "json").stdout)
+    assert {(g["subject"]["kind"], g["subject"]["name"], g["rule"]["path"]) for g in found["grants"]} == {
+        ("ServiceAccount", "web", "rules[0]"),
+        ("Group", "devs", "rules[0]"),
+    }
+    assert found["hidden"] > 0
+    assert found["bypass"] == [{"kind": "Group", "name": "system:masters"}]
+
+
+def test_who_can_is_incomplete_where_roles_are_missing() -> None:
+    text = RBAC.replace("name: reader}\nsubjects", "name: gone}\nsubjects")
+    result = run("who-can", "get", "pods", "-n", "shop", "-", stdin=text)
+    assert result.exit_code == 3
+    assert "binds Role gone" in result.stderr
+    assert run("who-can", "get", "pods", "-n", "default", "-", stdin=text).exit_code == 0
+
+
+def test_names_cannot_steer_a_terminal() -> None:
+    text = RBAC.replace("name: devs", 'name: "devs\\e[31m"')
+    result = run("who-can", "get", "pods", "-n", "shop", "-", stdin=text)
+    assert "\x1b" not in result.stdout
+    assert "\\x1b" in result.stdout
