@@ -193,11 +193,13 @@ PEER = st.one_of(
     st.fixed_dictionaries({"namespaceSelector": NAMESPACE_SELECTOR}, optional={"podSelector": SELECTOR}),
 )
 PROTOCOL = st.sampled_from(PROTOCOLS)
+NAMED = st.fixed_dictionaries({"port": st.sampled_from(("http", "web"))}, optional={"protocol": PROTOCOL})
 PORT = st.one_of(
     st.fixed_dictionaries({}, optional={"protocol": PROTOCOL}),
     st.fixed_dictionaries({"port": st.sampled_from((80, 81, 443))}, optional={"protocol": PROTOCOL}),
     st.fixed_dictionaries({"port": st.just(80), "endPort": st.sampled_from((81, 443))}),
-    st.fixed_dictionaries({"port": st.sampled_from(("http", "web"))}, optional={"protocol": PROTOCOL}),
+    NAMED,
+    NAMED,
 )
 
 
@@ -210,12 +212,8 @@ POLICY = st.fixed_dictionaries(
     {
         "namespace": st.sampled_from(NAMESPACES),
         "spec": st.fixed_dictionaries(
-            {"podSelector": SELECTOR},
-            optional={
-                "policyTypes": st.lists(st.sampled_from(("Ingress", "Egress")), max_size=2, unique=True),
-                "ingress": rules_of("from"),
-                "egress": rules_of("to"),
-            },
+            {"podSelector": st.one_of(st.just({}), SELECTOR), "ingress": rules_of("from"), "egress": rules_of("to")},
+            optional={"policyTypes": st.lists(st.sampled_from(("Ingress", "Egress")), max_size=2, unique=True)},
         ),
     }
 )
@@ -266,6 +264,7 @@ POD = st.fixed_dictionaries(
                     "containerPort": st.sampled_from((80, 82)),
                 }
             ),
+            min_size=1,
             max_size=2,
         ),
     }
@@ -274,7 +273,7 @@ CLUSTER = st.fixed_dictionaries(
     {
         "namespaces": st.fixed_dictionaries(dict.fromkeys(NAMESPACES, LABELS)),
         "pods": st.lists(POD, min_size=2, max_size=4),
-        "policies": st.lists(POLICY, max_size=4),
+        "policies": st.lists(POLICY, min_size=1, max_size=5),
         "admin": st.lists(admin_policies(("Allow", "Deny", "Pass")), max_size=3),
         "baseline": st.lists(admin_policies(("Allow", "Deny")), max_size=1),
     }
@@ -329,7 +328,7 @@ def end_of(of: Connectivity, cluster: Value, end: Value | str) -> int:
     return of.end(workload)
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=600)
 @given(CLUSTER)
 def test_connectivity_is_what_every_single_connection_says(cluster: Value) -> None:
     # Aliases would make one object of equal parts.

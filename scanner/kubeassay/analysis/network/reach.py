@@ -10,14 +10,13 @@ from kubeassay.analysis.network.connections import (
     ALL,
     ANYWHERE,
     NONE,
+    PROTOCOLS,
     Addresses,
     Connections,
-    Protocol,
     addresses,
     ports,
 )
 from kubeassay.analysis.network.connectivity import Answer, Connectivity, connectivity
-from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.exposure import exposures
 from kubeassay.analysis.network.policies import DIRECTIONS
 from kubeassay.analysis.reading import items, mapping
@@ -150,11 +149,11 @@ def _ways_in(inventory: Inventory, net: Connectivity) -> Mapping[str, Mapping[st
     it makes. A gateway whose pods are among the inputs is a workload like others."""
     found: dict[str, dict[str, Answer]] = defaultdict(dict)
     for exposure in exposures(inventory).all:
-        source = _CONTROLLERS.get(exposure.kind)
-        protocol = _protocol(exposure.protocol)
+        source = _CONTROLLERS.get(exposure.kind) if not exposure.gateways else None
+        protocol = next((p for p in PROTOCOLS if p == exposure.protocol), None)
         if source is None or protocol is None:
             continue
-        workload: Workload = exposure.workload
+        workload = exposure.workload
         through = ports(protocol, (exposure.port, exposure.port))
         answer = net.answer(net.any_pod, net.end(workload))
         answer = Answer(answer.open & through, answer.unknown & through)
@@ -167,11 +166,8 @@ _CONTROLLERS = {
     "ingress": "{ingress-controller}",
     "route": "{ingress-controller}",
     "gateway": "{gateway}",
+    "istio-gateway": "{gateway}",
 }
-
-
-def _protocol(name: str) -> Protocol | None:
-    return {"SCTP": "SCTP", "TCP": "TCP", "UDP": "UDP"}.get(name)  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)
