@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from kubeassay.cli.main import cli
@@ -206,17 +209,8 @@ def test_who_can() -> None:
     assert result.exit_code == 0
     assert [line.split() for line in result.stdout.splitlines()] == [
         ["SUBJECT", "ROLE", "BINDING", "BOUND", "AT", "RULE", "AT"],
-        ["Group", "devs", "Role", "reader", "RoleBinding", "shop/readers", "rbac.yaml:19:6", "rbac.yaml:9:5"],
-        [
-            "ServiceAccount",
-            "shop/web",
-            "Role",
-            "reader",
-            "RoleBinding",
-            "shop/readers",
-            "rbac.yaml:18:6",
-            "rbac.yaml:9:5",
-        ],
+        ["Group", "devs", *via, "rbac.yaml:19:6", "rbac.yaml:9:5"],
+        ["ServiceAccount", "shop/web", *via, "rbac.yaml:18:6", "rbac.yaml:9:5"],
     ]
     assert "not shown (--all shows them)" in result.stderr
     assert "system:masters" in run("who-can", "get", "pods", "-n", "shop", "--all").stdout
@@ -246,3 +240,159 @@ def test_names_cannot_steer_a_terminal() -> None:
     result = run("who-can", "get", "pods", "-n", "shop", "-", stdin=text)
     assert "\x1b" not in result.stdout
     assert "\\x1b" in result.stdout
+
+
+# --- suggest ---
+
+
+def event(username: str, verb: str, resource: str, **more: Any) -> dict[str, Any]:
+    """An audit event; the resource as ``shop:pods/log.group``, or a path."""
+    found: dict[str, Any] = {
+        "kind": "Event",
+        "apiVersion": "audit.k8s.io/v1",
+        "level": "Metadata",
+        "stage": "ResponseComplete",
+        "verb": verb,
+        "user": {"username": username, "groups": ["system:authenticated"]},
+        "requestURI": resource if resource.startswith("/") else "/api/v1/any?limit=1",
+        "requestReceivedTimestamp": "2026-05-01T10:00:00.000000Z",
+        "responseStatus": {"code": 200},
+        "annotations": {"authorization.k8s.io/decision": "allow"},
+        "requestObject": {"data": {"password": "hunter2"}},
+    }
+    if not resource.startswith("/"):
+        namespace, _, what = resource.partition(":")
+        what, _, group = what.partition(".")
+        name, _, subresource = what.partition("/")
+        reference = {"namespace": namespace, "apiGroup": group, "resource": name, "subresource": subresource}
+        found["objectRef"] = {key: value for key, value in reference.items() if value} | more.pop("ref", {})
+    return found | more
+
+
+WEB = "system:serviceaccount:shop:web"
+
+
+def suggested(tmp_path: Path, *arguments: str, events: list[Any], code: int = 0) -> tuple[dict[str, Any], list[str]]:
+    """The rules that are suggested, and the comments."""
+    (tmp_path / "audit.log").write_text("".join(json.dumps(e) + "\n" for e in events))
+    result = run("suggest", *arguments, "--used", "audit.log", "rbac.yaml")
+    assert result.exit_code == code, result.stderr
+    assert "hunter2" not in result.output
+    comments = [line[2:] for line in result.stdout.splitlines() if line.startswith("#")]
+    return yaml.safe_load(result.stdout), comments
+
+
+def test_suggest(tmp_path: Path) -> None:
+    events = [
+        event(WEB, "get", "shop:pods", ref={"name": "web-1"}),
+        event(WEB, "get", "shop:pods", ref={"name": "web-2"}),
+        event("bob", "get", "shop:pods/log", user={"username": "bob", "groups": ["devs"]}),
+        # Not of the role's subjects, elsewhere, not allowed by the role, denied, not answered yet.
+        event("bob", "list", "shop:pods"),
+        event(WEB, "list", "other:pods"),
+        event(WEB, "delete", "shop:pods"),
+        event(WEB, "list", "shop:pods", annotations={"authorization.k8s.io/decision": "forbid"}),
+        event(WEB, "list", "shop:pods", annotations={}, responseStatus={"code": 403}),
+        event(WEB, "list", "shop:pods", stage="RequestReceived"),
+    ]
+    role, comments = suggested(tmp_path, "Role/shop/reader", events=events)
+    assert role == {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": "reader", "namespace": "shop"},
+        "rules": [{"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get"]}],
+    }
+    assert comments == [
+        "The least role for Role/shop/reader: what it was used for.",
+        "3 requests of 2 users in 9 audit events from 2026-05-01T10:00:00.000000Z to 2026-05-01T10:00:00.000000Z.",
+        "Not used:",
+        "  list on pods, pods/log (core)",
+        "  get on secrets (core) named tls",
+    ]
+
+
+def test_suggest_with_names(tmp_path: Path) -> None:
+    events = [
+        event(WEB, "get", "shop:pods", ref={"name": "web-1"}),
+        event(WEB, "get", "shop:pods", ref={"name": "web-0"}),
+        event(WEB, "get", "shop:secrets", ref={"name": "tls"}),
+        event(WEB, "list", "shop:pods"),
+    ]
+    secret = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["tls"], "verbs": ["get"]}
+    role, _ = suggested(tmp_path, "reader", "--names", events=events)
+    assert role["rules"] == [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+        {"apiGroups": [""], "resources": ["pods"], "resourceNames": ["web-0", "web-1"], "verbs": ["get"]},
+        secret,
+    ]
+    # A rule without names would allow more than the role does.
+    role, _ = suggested(tmp_path, "reader", events=events)
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}, secret]
+
+
+def test_suggest_for_paths_and_impersonation(tmp_path: Path) -> None:
+    (tmp_path / "rbac.yaml").write_text(
+        RBAC.replace("resources: [nodes, namespaces]\n    verbs: [list]", "resources: ['*']\n    verbs: ['*']")
+    )
+    events = [
+        event("alice", "get", "/metrics?a=b"),
+        event("alice", "get", "shop:pods", impersonatedUser={"username": WEB, "groups": ["system:serviceaccounts"]}),
+        event("alice", "get", "shop:pods", impersonatedUser={"username": "bob", "groups": ["devs"]}),
+        event("alice", "watch", "shop:secrets", stage="ResponseStarted"),
+    ]
+    role, comments = suggested(tmp_path, "ClusterRole/metrics", events=events)
+    assert role["rules"] == [
+        {"apiGroups": [""], "resources": ["groups", "serviceaccounts", "users"], "verbs": ["impersonate"]},
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["watch"]},
+        {"nonResourceURLs": ["/metrics"], "verbs": ["get"]},
+    ]
+    assert comments[2:] == ["Used in part, by wildcards:", "  * on * (core)"]
+
+
+def test_suggest_reads_lists_and_packed_logs(tmp_path: Path) -> None:
+    events = [event(WEB, "get", "shop:pods"), event(WEB, "list", "shop:pods")]
+    for member in events:
+        del member["kind"], member["apiVersion"]
+    whole = {"kind": "EventList", "apiVersion": "audit.k8s.io/v1", "items": events}
+    (tmp_path / "a.json").write_text(json.dumps(whole, indent=2))
+    with gzip.open(tmp_path / "b.log.gz", "wt") as stream:
+        stream.write(json.dumps(whole) + "\n")
+    expected = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}]
+    for name in ("a.json", "b.log.gz"):
+        result = run("suggest", "reader", "--used", name, "rbac.yaml")
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert yaml.safe_load(result.stdout)["rules"] == expected
+
+
+def test_suggest_tells_broken_lines_and_goes_on(tmp_path: Path) -> None:
+    good = json.dumps(event(WEB, "get", "shop:pods"))
+    (tmp_path / "audit.log").write_text(f'{good}\n{{"secret": "hunter2\n\n{{"kind": "Pod"}}\n{good}\n')
+    result = run("suggest", "reader", "--used", "audit.log", "rbac.yaml")
+    assert result.exit_code == 3
+    assert result.stderr.splitlines() == [
+        "audit.log:2: not a JSON object",
+        "audit.log:4: not an event of audit.k8s.io",
+    ]
+    assert "# 2 requests of 1 user in 2 audit events" in result.stdout
+    assert run("suggest", "reader", "--used", "audit.log", "rbac.yaml", "--allow-incomplete").exit_code == 0
+    (tmp_path / "broken.log.gz").write_bytes(b"no gzip")
+    result = run("suggest", "reader", "--used", "broken.log.gz", "rbac.yaml")
+    assert (result.exit_code, result.stderr) == (3, "broken.log.gz: cannot be read: BadGzipFile\n")
+    assert yaml.safe_load(result.stdout)["rules"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("reeder --used rbac.yaml", "no role reeder is among the inputs"),
+        ("Role/reader --used rbac.yaml", "did you mean Role/shop/reader?"),
+        ("Deployment/a --used rbac.yaml", "ClusterRole/NAME or Role/NAMESPACE/NAME"),
+        ("reader", "--used"),
+        ("reader --used missing.log", "missing.log"),
+        ("system:controller:bootstrap-signer --used rbac.yaml", "say which"),
+    ],
+)
+def test_suggest_used_wrongly(arguments: str, message: str) -> None:
+    result = run("suggest", *arguments.split())
+    assert result.exit_code == 2
+    assert message in result.stderr

@@ -19,6 +19,7 @@ _COMMANDS = {
     "reach": ("kubeassay.cli.reach", "Say who reaches whom, by all network policies together."),
     "can": ("kubeassay.cli.can", "Say whether a subject may do something, and why."),
     "who-can": ("kubeassay.cli.who_can", "Say who may do something, and why."),
+    "suggest": ("kubeassay.cli.suggest", "Suggest the least role that allows what a role was used for."),
     "escalations": ("kubeassay.cli.escalations", "Say who can become cluster-admin or root on a node, and how."),
     "rules": ("kubeassay.cli.rules", "List the rules."),
     "explain": ("kubeassay.cli.explain", "Explain a rule: what it demands, why, and how to comply."),

@@ -179,7 +179,7 @@ class Change:
             case "rule-added" | "rule-removed":
                 assert self.rule is not None
                 verb = "adds to" if self.kind == "rule-added" else "takes from"
-                return f"{verb} {self.default}: {_rule_text(self.rule)}"
+                return f"{verb} {self.default}: {self.rule}"
             case "selector-added":
                 return f"adds to {self.default} every ClusterRole with {self.selector}"
             case "selector-removed":
@@ -192,15 +192,6 @@ class Change:
                 return f"takes {self.subject} from {self.default}"
             case "role-changed":
                 return f"binds {self.default} to another role"
-
-
-def _rule_text(rule: PolicyRule) -> str:
-    verbs = ", ".join(rule.verbs)
-    if rule.non_resource_urls:
-        return f"{verbs} on {', '.join(rule.non_resource_urls)}"
-    groups = ", ".join(group or "core" for group in rule.api_groups)
-    names = f" named {', '.join(rule.resource_names)}" if rule.resource_names else ""
-    return f"{verbs} on {', '.join(rule.resources)} ({groups}){names}"
 
 
 def changes(inventory: Inventory) -> Iterator[Change]:

@@ -39,6 +39,14 @@ class PolicyRule:
     obj: Object | None = None
     path: Path = ()
 
+    def __str__(self) -> str:
+        verbs = ", ".join(self.verbs)
+        if self.non_resource_urls:
+            return f"{verbs} on {', '.join(self.non_resource_urls)}"
+        groups = ", ".join(group or "core" for group in self.api_groups)
+        names = f" named {', '.join(self.resource_names)}" if self.resource_names else ""
+        return f"{verbs} on {', '.join(self.resources)} ({groups}){names}"
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:

@@ -1,0 +1,222 @@
+"""The least role that allows what a role's subjects did, from an audit log.
+
+Source: apiserver v0.37.1, pkg/apis/audit/v1/types.go (the event), pkg/audit/request.go (how it is filled),
+pkg/endpoints/filters/authorization.go (its decision as an annotation), pkg/endpoints/filters/impersonation.go (what an
+impersonation asks the authorizer).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from kubeassay.analysis.access.grants import AUTHENTICATED, SERVICE_ACCOUNTS, UNAUTHENTICATED, Access, Role, canonical
+from kubeassay.analysis.access.grants import username as username_of
+from kubeassay.analysis.access.matching import ALL, allows_resource, allows_url, pieces
+from kubeassay.analysis.access.model import PolicyRule, Subject
+from kubeassay.analysis.access.review import Request
+from kubeassay.analysis.reading import items, mapping, string
+
+AUDIT_GROUP = "audit.k8s.io"
+_NO_NAME = ("create", "deletecollection")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedRequest:
+    """A request that an authorizer allowed. ``complete``: the event is the last one about it."""
+
+    user: str
+    groups: tuple[str, ...]
+    request: Request
+    complete: bool
+
+
+def audited_requests(event: Mapping[str, Any]) -> Iterator[AuditedRequest]:
+    """What an event of an audit log says was asked and allowed: the request, and for one in another's name the
+    impersonation. Nothing for an event of a request that was denied, or that is not yet answered.
+
+    Raises ValueError for what is no audit event.
+    """
+    if string(event.get("apiVersion")).partition("/")[0] != AUDIT_GROUP or event.get("kind") != "Event":
+        raise ValueError("not an event of audit.k8s.io")
+    stage = event.get("stage")
+    if stage not in ("ResponseStarted", "ResponseComplete") or _denied(event):
+        return
+    # A watch has answered long before it ends; its permission counts, the request is counted when it is complete.
+    complete = stage == "ResponseComplete"
+    user = mapping(event.get("user"))
+    other = mapping(event.get("impersonatedUser"))
+    if other:
+        for asked in _impersonation(other):
+            yield AuditedRequest(string(user.get("username")), _groups(user), asked, False)
+        user = other
+    yield AuditedRequest(string(user.get("username")), _groups(user), _request(event), complete)
+
+
+def _denied(event: Mapping[str, Any]) -> bool:
+    decision = mapping(event.get("annotations")).get("authorization.k8s.io/decision")
+    if decision is not None:
+        return bool(decision != "allow")
+    # Without the annotation a 403 may also come from admission, after authorization; it does not say.
+    return mapping(event.get("responseStatus")).get("code") == 403
+
+
+def _groups(user: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(group for group in items(user.get("groups")) if isinstance(group, str))
+
+
+def _request(event: Mapping[str, Any]) -> Request:
+    verb = string(event.get("verb"))
+    ref = mapping(event.get("objectRef"))
+    resource = string(ref.get("resource"))
+    if not resource:
+        path = string(event.get("requestURI")).partition("?")[0]
+        return Request(verb, url=unquote(path) or "/")
+    subresource = string(ref.get("subresource"))
+    # The log takes the name of a created object from its body; the authorizer is asked without one.
+    name = "" if verb in _NO_NAME and not subresource else string(ref.get("name"))
+    return Request(verb, string(ref.get("apiGroup")), resource, subresource, name, string(ref.get("namespace")))
+
+
+def _impersonation(user: Mapping[str, Any]) -> Iterator[Request]:
+    subject = canonical(Subject("User", string(user.get("username"))))
+    if subject.kind == "ServiceAccount":
+        yield Request("impersonate", "", "serviceaccounts", "", subject.name, subject.namespace)
+    else:
+        yield Request("impersonate", "", "users", "", subject.name)
+    for group in _groups(user):
+        # The API server adds these groups itself.
+        if group not in (AUTHENTICATED, UNAUTHENTICATED) and not group.startswith(SERVICE_ACCOUNTS):
+            yield Request("impersonate", "", "groups", "", group)
+
+
+class Usage:
+    """What of one role was used. ``names``: keep the names of objects where requests named one."""
+
+    def __init__(self, access: Access, role: Role, *, names: bool = False) -> None:
+        self.role = role
+        #: How many requests the role allowed, and who made them.
+        self.requests = 0
+        self.users: set[str] = set()
+        self._names = names
+        self._bound: list[tuple[str | None, frozenset[str], frozenset[str]]] = []
+        for binding in access.bindings:
+            if binding.role is role:
+                subjects = [bound.subject for bound in binding.subjects]
+                users = frozenset(username_of(subject) for subject in subjects if subject.kind != "Group")
+                groups = frozenset(subject.name for subject in subjects if subject.kind == "Group")
+                self._bound.append((binding.namespace, users, groups))
+        self._pieces = [piece for rule in role.rules for piece in pieces(rule)]
+        self._used_pieces: set[int] = set()
+        self._tells_names = names or any(piece.resource_names for piece in self._pieces)
+        #: Requests reduced to what a rule can tell apart → the rule that allows them.
+        self._known: dict[Request, PolicyRule | None] = {}
+        self._used: dict[PolicyRule, None] = {}
+
+    @property
+    def bound(self) -> bool:
+        """Whether any binding gives the role to somebody."""
+        return any(users or groups for _, users, groups in self._bound)
+
+    def add(self, audited: AuditedRequest) -> None:
+        """Count a request in, if the role was given to who made it, and allows it."""
+        request = audited.request
+        if not any(
+            (audited.user in users or not groups.isdisjoint(audited.groups))
+            and (namespace is None or (namespace == request.namespace and not request.url))
+            for namespace, users, groups in self._bound
+        ):
+            return
+        name = request.name if self._tells_names else ""
+        key = Request(request.verb, request.group, request.resource, request.subresource, name, "", request.url)
+        if key not in self._known:
+            self._known[key] = self._note(key)
+        if self._known[key] is not None:
+            self.users.add(audited.user)
+            self.requests += audited.complete
+
+    def _note(self, request: Request) -> PolicyRule | None:
+        allowing = [number for number, piece in enumerate(self._pieces) if _allows(piece, request)]
+        if not allowing:
+            return None
+        self._used_pieces.update(allowing)
+        if request.url:
+            rule = PolicyRule((request.verb,), non_resource_urls=(request.url,))
+        else:
+            resource = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
+            # Where only rules with names allow it, a rule without would allow more than the role does.
+            named = self._names or all(self._pieces[number].resource_names for number in allowing)
+            names = (request.name,) if named and request.name else ()
+            rule = PolicyRule((request.verb,), (request.group,), (resource,), names)
+        self._used[rule] = None
+        return rule
+
+    def rules(self) -> list[PolicyRule]:
+        """The fewest permissions that allow what was used, merged where that allows nothing more; sorted."""
+        return merged(self._used)
+
+    def unused(self) -> list[PolicyRule]:
+        """The permissions of the role that nothing used; sorted."""
+        return merged(piece for number, piece in enumerate(self._pieces) if number not in self._used_pieces)
+
+    def narrowed(self) -> list[PolicyRule]:
+        """The permissions with wildcards that were used; the least role has only what of them was used."""
+        return merged(self._pieces[number] for number in self._used_pieces if _has_wildcard(self._pieces[number]))
+
+
+def _allows(rule: PolicyRule, request: Request) -> bool:
+    if request.url:
+        return allows_url(rule, request.verb, request.url)
+    return allows_resource(rule, request.verb, request.group, request.resource, request.subresource, request.name)
+
+
+def _has_wildcard(rule: PolicyRule) -> bool:
+    values = (*rule.verbs, *rule.api_groups, *rule.resources)
+    return (
+        ALL in values
+        or any(resource.startswith("*/") for resource in rule.resources)
+        or any(url.endswith(ALL) for url in rule.non_resource_urls)
+    )
+
+
+def merged(rules: Iterable[PolicyRule]) -> list[PolicyRule]:
+    """Rules with one verb, group, resource and name each, joined to fewer that allow the same. The order is that of
+    groups, resources, names, verbs; paths come last."""
+    verbs: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    url_verbs: dict[str, set[str]] = defaultdict(set)
+    for rule in rules:
+        for url in rule.non_resource_urls:
+            url_verbs[url].update(rule.verbs)
+        for group in rule.api_groups:
+            for resource in rule.resources:
+                for name in rule.resource_names or (None,):
+                    # A name may be the empty one; no name sorts before it.
+                    verbs[group, resource, "" if name is None else f"={name}"].update(rule.verbs)
+    # What is allowed on all objects need not be allowed on one.
+    by_names: dict[tuple[str, str, tuple[str, ...]], set[str]] = defaultdict(set)
+    for (group, resource, name), found in verbs.items():
+        left = found - verbs.get((group, resource, ""), set()) if name else found
+        if left:
+            by_names[group, resource, tuple(sorted(left))].add(name)
+    by_resources: dict[tuple[str, tuple[str, ...], tuple[str, ...]], set[str]] = defaultdict(set)
+    for (group, resource, allowed), names in by_names.items():
+        # Verbs that are left to a name are none of those on all objects, so the two never meet here.
+        some = tuple(sorted(name.removeprefix("=") for name in names if name))
+        by_resources[group, allowed, some].add(resource)
+    by_groups: dict[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]], set[str]] = defaultdict(set)
+    for (group, allowed, some), resources in by_resources.items():
+        by_groups[tuple(sorted(resources)), some, allowed].add(group)
+    found_rules = sorted(
+        (tuple(sorted(groups)), resources, some, allowed) for (resources, some, allowed), groups in by_groups.items()
+    )
+    by_verbs: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for url, found in url_verbs.items():
+        by_verbs[tuple(sorted(found))].add(url)
+    urls = sorted((tuple(sorted(found)), allowed) for allowed, found in by_verbs.items())
+    return [
+        *(PolicyRule(allowed, groups, resources, some) for groups, resources, some, allowed in found_rules),
+        *(PolicyRule(allowed, non_resource_urls=found) for found, allowed in urls),
+    ]
