@@ -7,6 +7,7 @@ object without the label).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +17,12 @@ from kubeassay.model import Path
 
 Operator = Literal["In", "NotIn", "Exists", "DoesNotExist"]
 _OPERATORS: tuple[Operator, ...] = ("In", "NotIn", "Exists", "DoesNotExist")
+
+
+#: A label's name or value, and the prefix of its key (k8s.io/apimachinery v0.37.1, pkg/util/validation:
+#: IsQualifiedName, IsValidLabelValue).
+_NAME = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
+_PREFIX = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,10 @@ def label_selector(value: Any) -> Selector:
         wanted = "" if wanted is None else wanted
         if not isinstance(wanted, str):
             return Selector(invalid=f"matchLabels {label} is not a string")
+        if not _is_key(label):
+            return Selector(invalid=f'"{label}" is no key of a label')
+        if not _is_value(wanted):
+            return Selector(invalid=f'"{wanted}" is no value of a label')
         requirements.append(Requirement(label, "In", frozenset((wanted,)), ("matchLabels", label)))
     for number, expression in enumerate(items(value.get("matchExpressions"))):
         expression = mapping(expression)
@@ -94,14 +105,28 @@ def label_selector(value: Any) -> Selector:
         values = [member if isinstance(member, str) else "" for member in items(expression.get("values"))]
         if not isinstance(key, str) or not key:
             return Selector(invalid=f"matchExpressions[{number}] has no key")
+        if not _is_key(key):
+            return Selector(invalid=f'"{key}" is no key of a label')
         if operator not in _OPERATORS:
             return Selector(invalid=f"matchExpressions[{number}] has no operator {operator}")
         if operator in ("In", "NotIn") and not values:
             return Selector(invalid=f"matchExpressions[{number}]: {operator} needs values")
         if operator in ("Exists", "DoesNotExist") and values:
             return Selector(invalid=f"matchExpressions[{number}]: {operator} takes no values")
+        wrong = next((text for text in values if not _is_value(text)), None)
+        if wrong is not None:
+            return Selector(invalid=f'"{wrong}" is no value of a label')
         requirements.append(Requirement(key, operator, frozenset(values), ("matchExpressions", number)))
     return Selector(tuple(requirements))
+
+
+def _is_key(text: str) -> bool:
+    prefix, slash, name = text.rpartition("/")
+    return bool(_NAME.match(name)) and (not slash or bool(_PREFIX.match(prefix)))
+
+
+def _is_value(text: str) -> bool:
+    return not text or bool(_NAME.match(text))
 
 
 def labels_of(value: Any) -> Mapping[str, str]:

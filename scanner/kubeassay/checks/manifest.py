@@ -58,7 +58,7 @@ def _security_field(name: str) -> str | None:
     return nearest_name(name, sorted(SECURITY_FIELDS))
 
 
-#: Kinds of which every field decides who may do what: a policy without the rule that was meant, a role with other rules.
+#: Kinds of which every field decides who may do what.
 _SECURITY_KINDS = frozenset({"NetworkPolicy", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"})
 
 

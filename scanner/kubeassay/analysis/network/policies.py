@@ -223,6 +223,8 @@ def _network_policy(obj: Object) -> Policy:
     subject = PodSet(reader.namespace, None, reader.selector(spec.get("podSelector"), path), pods_path=path)
     types = items(spec.get("policyTypes"))
     if types:
+        if len(types) > len(DIRECTIONS):
+            reader.refuse(("spec", "policyTypes"), "more than two policy types")
         for number, name in enumerate(types):
             if name not in ("Ingress", "Egress"):
                 reader.refuse(("spec", "policyTypes", number), f"policy type {name}: Ingress or Egress")
