@@ -9,4 +9,8 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.secrets",
     "kubeassay.checks.manifest",
     "kubeassay.checks.namespaces",
+    "kubeassay.checks.rbac_roles",
+    "kubeassay.checks.rbac_bindings",
+    "kubeassay.checks.rbac_paths",
+    "kubeassay.checks.rbac_documented",
 )

@@ -1,0 +1,141 @@
+"""Rights that nobody granted: paths of subjects, and of workloads, to cluster-admin and to the node.
+
+Source: Kubernetes, "Role Based Access Control Good Practices", privilege escalation risks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from kubeassay.analysis.access.escalation import (
+    OUTCOMES,
+    Escalation,
+    Escalations,
+    Outcome,
+    account_of,
+    escalations,
+    holds_token,
+)
+from kubeassay.analysis.access.grants import grants
+from kubeassay.analysis.network.endpoints import Workload
+from kubeassay.analysis.network.workloads import workloads
+from kubeassay.checks.check import Context, Passed, Violation, check
+from kubeassay.checks.rbac_common import Related, stated_bindings
+from kubeassay.model import Inventory, Object, Path
+
+#: Workload name → how it can be reached from outside the cluster.
+Exposed = Mapping[str, str]
+_NOT_KNOWN: Exposed = MappingProxyType({})
+
+
+def _found(inventory: Inventory, context: Context) -> Escalations:
+    return escalations(inventory, context.kubernetes_version.minor)
+
+
+@check("escalation-path")
+def escalation_path(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    return _of_subjects(inventory, context, "cluster-admin")
+
+
+@check("node-access-path")
+def node_access_path(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    """Of subjects that do not become cluster-admin: those are on every node anyway."""
+    return _of_subjects(inventory, context, "node")
+
+
+def _of_subjects(inventory: Inventory, context: Context, outcome: Outcome) -> Iterator[Violation | Passed]:
+    """One finding a subject, at the binding that the path begins with. Whoever is granted everything needs no path
+    (cluster-admin-binding), and a member of a group is told of there."""
+    found = _found(inventory, context)
+    allowed = set(context.parameters["allowed_subjects"])
+    failed: set[int] = set()
+    for subject in found.subjects:
+        if str(subject) in allowed or found.default(subject):
+            continue
+        path = found.path(subject, outcome)
+        if path is None or path.assumptions or path.direct or path.group is not None or path.default:
+            continue
+        if outcome == "node" and _certain(found.path(subject, "cluster-admin")):
+            continue
+        place = _first_binding(path)
+        if place is not None:
+            failed.add(id(place[0]))
+            yield Violation((*place[1], "name"), _message(path), obj=place[0], related=_related(path))
+    for _, obj in stated_bindings(grants(inventory, context.kubernetes_version.minor)):
+        if id(obj) not in failed:
+            yield Passed(obj)
+
+
+def _certain(path: Escalation | None) -> bool:
+    return path is not None and not path.assumptions
+
+
+def _first_binding(path: Escalation) -> tuple[Object, Path] | None:
+    """The binding of the inputs by which the path begins, and the subject in it."""
+    for use in path.steps[0].uses:
+        if use.grant is not None and use.grant.binding is not None and not use.grant.bootstrap:
+            return use.grant.binding, use.grant.subject_path
+    return None
+
+
+_OUTCOME: Mapping[Outcome, str] = {"cluster-admin": "can become cluster-admin", "node": "can become root on a node"}
+
+
+def _message(path: Escalation) -> str:
+    steps = [f"{step.source if number else 'it'} {step.how}" for number, step in enumerate(path.steps)]
+    return f"{path.subject} {_OUTCOME[path.outcome]}: {'; '.join(steps)}"
+
+
+def _related(path: Escalation) -> Related:
+    """The rules and bindings of the steps, and what else they go through."""
+    found: dict[tuple[int, Path], tuple[str, Object, Path]] = {}
+    for number, step in enumerate(path.steps, start=1):
+        for use in step.uses:
+            if use.rule.obj is not None:
+                message = f"step {number}: {use.allowed.verb} {use.allowed.resource}"
+                found.setdefault(
+                    (id(use.rule.obj), use.allowed.verb_path), (message, use.rule.obj, use.allowed.verb_path)
+                )
+            if use.grant is not None and use.grant.binding is not None:
+                message = f"step {number}: {use.grant.subject} is bound to {use.grant.role_kind} {use.grant.role_name}"
+                key = (id(use.grant.binding), use.grant.subject_path)
+                found.setdefault(key, (message, use.grant.binding, use.grant.subject_path))
+        if step.evidence is not None:
+            key = (id(step.evidence), ())
+            found.setdefault(key, (f"step {number}: {step.evidence.ref}", step.evidence, ("metadata", "name")))
+    return tuple(found.values())
+
+
+@check("workload-can-escalate")
+def workload_can_escalate(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    return workload_findings(inventory, context)
+
+
+def workload_findings(
+    inventory: Inventory, context: Context, exposed: Exposed = _NOT_KNOWN
+) -> Iterator[Violation | Passed]:
+    """Workloads whose service account can become cluster-admin or root on a node. ``exposed`` adds how a workload can
+    be reached from outside, where that is known."""
+    found = _found(inventory, context)
+    allowed = set(context.parameters["allowed_subjects"])
+    for workload in workloads(inventory):
+        account = account_of(workload)
+        path = next((p for outcome in OUTCOMES if (p := found.path(account, outcome)) and _certain(p)), None)
+        if path is None or str(account) in allowed or not holds_token(inventory, workload):
+            yield Passed(workload.obj)
+            continue
+        reached = exposed.get(workload.name)
+        outside = f"; it is exposed: {reached}" if reached else ""
+        steps = [f"{step.source if number else 'it'} {step.how}" for number, step in enumerate(path.steps)]
+        message = f"{workload.obj.ref} runs as {account}, which {_OUTCOME[path.outcome]}: {'; '.join(steps)}{outside}"
+        yield Violation(_account_path(workload), message, obj=workload.obj, related=_related(path))
+
+
+def _account_path(workload: Workload) -> Path:
+    if workload.template is None:
+        return ("spec", "serviceAccountName")
+    spec = workload.template.spec
+    # The older name of the field; the newer one wins.
+    name = "serviceAccount" if "serviceAccount" in spec and "serviceAccountName" not in spec else "serviceAccountName"
+    return (*workload.template.spec_path, name)

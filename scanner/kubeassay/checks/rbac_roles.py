@@ -1,0 +1,400 @@
+"""What roles grant: wildcards, rights that lead to more, rights on nothing, and what is changed of Kubernetes' own.
+
+Sources: Kubernetes, "Role Based Access Control Good Practices"; CIS Kubernetes Benchmark, 5.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from kubeassay.analysis.access.abilities import Ability, allowed
+from kubeassay.analysis.access.bootstrap import bootstrap, changes
+from kubeassay.analysis.access.matching import ALL
+from kubeassay.analysis.access.model import PolicyRule
+from kubeassay.analysis.access.resources import IMPERSONATED, ResourceTypes, resource_types
+from kubeassay.analysis.reading import quoted
+from kubeassay.checks.check import Context, Passed, Violation, check
+from kubeassay.checks.rbac_common import InEffect, access_of, roles_of, rules_in_effect, title
+from kubeassay.model import Inventory, KubernetesVersion, Object, Path
+
+_RBAC = "rbac.authorization.k8s.io"
+
+
+def _judged(inventory: Inventory, context: Context, found: Iterator[Violation]) -> Iterator[Violation | Passed]:
+    """The findings, and what passed: every other role of the inputs."""
+    failed: set[int] = set()
+    for violation in found:
+        failed.add(id(violation.obj))
+        yield violation
+    for _, obj in roles_of(access_of(inventory, context)):
+        if id(obj) not in failed:
+            yield Passed(obj)
+
+
+def _at(effect: InEffect, message: str, *path: str | int) -> Violation:
+    """A finding in a rule of a role. ``path``: from the rule on."""
+    return Violation((*effect.rule.path, *path), message, obj=effect.rule.obj, related=effect.related)
+
+
+# --- wildcards ---
+
+#: What an ability is called in the list of what a wildcard includes.
+_INCLUDED: Mapping[Ability, str] = {
+    "impersonate-users": "impersonate",
+    "impersonate-groups": "impersonate",
+    "impersonate-accounts": "impersonate",
+    "escalate-cluster-roles": "escalate",
+    "escalate-roles": "escalate",
+    "bind-cluster-roles": "bind",
+    "bind-roles": "bind",
+    "read-secrets": "reading every Secret",
+    "create-pods": "running any pod",
+    "change-workloads": "running any pod",
+    "request-tokens": "creating tokens of service accounts",
+    "exec": "running commands in pods",
+    "nodes-proxy": "the kubelet's API (nodes/proxy)",
+    "approve-csrs": "approving certificates",
+    "approve-signer": "approving certificates",
+    "write-mutating-webhooks": "admission webhooks",
+    "write-validating-webhooks": "admission webhooks",
+    "create-persistent-volumes": "persistent volumes of the node's files",
+    "change-namespaces": "labels of namespaces",
+}
+#: On network policies, every write opens something.
+_NETWORK_POLICY_WRITES = frozenset({"delete", "deletecollection", "update", "patch", ALL})
+
+
+def _includes(effect: InEffect) -> str:
+    """What a rule with wildcards includes, as the end of a message; empty: nothing that stands out."""
+    cluster = effect.cluster_wide or not effect.bindings
+    words = [
+        _INCLUDED[ability.ability]
+        for ability in effect.abilities
+        if ability.ability in _INCLUDED and (ability.namespaced or cluster)
+    ]
+    rule = effect.rule
+    on_policies = {"networking.k8s.io", ALL} & {*rule.api_groups} and {"networkpolicies", ALL} & {*rule.resources}
+    if on_policies and _NETWORK_POLICY_WRITES.intersection(rule.verbs):
+        words.append("removing every NetworkPolicy")
+    found = list(dict.fromkeys(words))
+    if not found:
+        return ""
+    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    return f", among them {', '.join(found[:5])}{more}"
+
+
+def _wildcard(inventory: Inventory, context: Context, field: str) -> Iterator[Violation]:
+    for effect in rules_in_effect(inventory, context):
+        rule = effect.rule
+        values = {"verbs": rule.verbs, "resources": rule.resources, "apiGroups": rule.api_groups}[field]
+        if ALL not in values or rule.non_resource_urls:
+            continue
+        if effect.everything:
+            # Whoever binds it in the whole cluster is told so (cluster-admin-binding). One finding is enough.
+            if effect.cluster_wide or field != "verbs":
+                continue
+            message = f"{title(effect.role)} grants every verb on every resource"
+        elif field == "verbs":
+            message = f"{title(effect.role)} grants every verb on {_resources(rule)}"
+        elif field == "resources":
+            message = f"{title(effect.role)} grants {_verbs(rule)} on every resource of {_groups(rule)}"
+        else:
+            message = f"{title(effect.role)} grants {_verbs(rule)} on {_resources(rule)} of every API group"
+        included = _includes(effect)
+        yield _at(effect, f"{message}{included}; {effect.where}", field, values.index(ALL))
+
+
+def _verbs(rule: PolicyRule) -> str:
+    return "every verb" if ALL in rule.verbs else ", ".join(rule.verbs)
+
+
+def _resources(rule: PolicyRule) -> str:
+    if ALL in rule.resources:
+        return f"every resource of {_groups(rule)}" if ALL not in rule.api_groups else "every resource"
+    return ", ".join(rule.resources)
+
+
+def _groups(rule: PolicyRule) -> str:
+    if ALL in rule.api_groups:
+        return "every API group"
+    return ", ".join(group or "the core group" for group in rule.api_groups)
+
+
+@check("wildcard-verbs")
+def wildcard_verbs(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    return _judged(inventory, context, _wildcard(inventory, context, "verbs"))
+
+
+@check("wildcard-resources")
+def wildcard_resources(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    return _judged(inventory, context, _wildcard(inventory, context, "resources"))
+
+
+@check("wildcard-api-groups")
+def wildcard_api_groups(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    return _judged(inventory, context, _wildcard(inventory, context, "apiGroups"))
+
+
+# --- secrets ---
+
+
+def _secrets(inventory: Inventory, context: Context, *, cluster_wide: bool) -> Iterator[Violation]:
+    for effect in rules_in_effect(inventory, context):
+        if effect.everything or effect.rule.resource_names or effect.cluster_wide != cluster_wide:
+            continue
+        if not effect.bindings and effect.role.kind == "ClusterRole":
+            # Nobody has it, and where somebody may have it one day is not said.
+            continue
+        for ability in effect.abilities:
+            if ability.ability == "read-secrets":
+                # A wildcard stands in the list of resources, a verb that reads in the list of verbs.
+                named_secrets = "secrets" in effect.rule.resources
+                path = ability.verb_path if named_secrets else ability.resource_path
+                verbs = [verb for verb in ("get", "list", "watch") if {verb, ALL}.intersection(effect.rule.verbs)]
+                message = f"{title(effect.role)} grants {', '.join(verbs)} on Secrets {effect.where}"
+                yield Violation(path, message, obj=effect.rule.obj, related=effect.related)
+
+
+@check("secrets-readable-cluster-wide")
+def secrets_readable_cluster_wide(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    return _judged(inventory, context, _secrets(inventory, context, cluster_wide=True))
+
+
+@check("secrets-readable")
+def secrets_readable(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    """Bound in namespaces only, or not bound yet in its own namespace."""
+    return _judged(inventory, context, _secrets(inventory, context, cluster_wide=False))
+
+
+# --- single rights ---
+
+
+@dataclass(frozen=True, slots=True)
+class _Right:
+    """A right that a rule of a role names: abilities, and what they mean. ``unless_named``: limited to objects by name
+    it is as it should be."""
+
+    abilities: tuple[Ability, ...]
+    means: str
+    unless_named: bool = True
+
+
+_RIGHTS: Mapping[str, _Right] = {
+    "pods-exec": _Right(("exec",), "runs commands in the pods"),
+    "workload-creation": _Right(
+        ("create-pods", "change-workloads"), "runs pods as any service account of the namespace"
+    ),
+    "service-account-token-request": _Right(("request-tokens",), "gets tokens of service accounts"),
+    "impersonation": _Right(
+        ("impersonate-users", "impersonate-groups", "impersonate-accounts"), "acts with the rights of others"
+    ),
+    "bind-or-escalate": _Right(
+        ("escalate-cluster-roles", "escalate-roles", "bind-cluster-roles", "bind-roles"),
+        "grants rights that it does not have",
+    ),
+    "nodes-proxy": _Right(("nodes-proxy",), "runs commands in every pod of a node", unless_named=False),
+    "certificate-approval": _Right(("approve-csrs", "approve-signer"), "decides who is given a certificate"),
+    "admission-webhook-change": _Right(
+        ("write-mutating-webhooks", "write-validating-webhooks"), "sees, or changes, what others create"
+    ),
+    "persistent-volume-creation": _Right(("create-persistent-volumes",), "makes volumes of the node's files"),
+    "namespace-change": _Right(("change-namespaces",), "changes the labels that pods and networks are judged by"),
+}
+
+
+def _right(rule_id: str, inventory: Inventory, context: Context) -> Iterator[Violation]:
+    """Rules that name a right. What a wildcard includes, the rules on wildcards tell."""
+    right = _RIGHTS[rule_id]
+    for effect in rules_in_effect(inventory, context):
+        rule = effect.rule
+        if ALL in rule.resources or ALL in rule.api_groups or (rule.resource_names and right.unless_named):
+            continue
+        for ability in effect.abilities:
+            if ability.ability not in right.abilities or (ALL in rule.verbs and ability.verb not in rule.verbs):
+                continue
+            if effect.role.kind == "Role" and not ability.namespaced:
+                continue
+            message = (
+                f"{title(effect.role)} grants {ability.verb} on {ability.resource}: whoever holds it {right.means}"
+            )
+            yield Violation(
+                ability.verb_path, f"{message}; {effect.where}", obj=effect.rule.obj, related=effect.related
+            )
+            break
+
+
+@check("pods-exec")
+def pods_exec(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    return _judged(inventory, context, _right("pods-exec", inventory, context))
+
+
+@check("workload-creation")
+def workload_creation(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    return _judged(inventory, context, _right("workload-creation", inventory, context))
+
+
+@check("service-account-token-request")
+def service_account_token_request(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    return _judged(inventory, context, _right("service-account-token-request", inventory, context))
+
+
+@check("impersonation")
+def impersonation(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    return _judged(inventory, context, _right("impersonation", inventory, context))
+
+
+@check("bind-or-escalate")
+def bind_or_escalate(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    return _judged(inventory, context, _right("bind-or-escalate", inventory, context))
+
+
+@check("nodes-proxy")
+def nodes_proxy(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    return _judged(inventory, context, _right("nodes-proxy", inventory, context))
+
+
+@check("certificate-approval")
+def certificate_approval(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    return _judged(inventory, context, _right("certificate-approval", inventory, context))
+
+
+@check("admission-webhook-change")
+def admission_webhook_change(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    return _judged(inventory, context, _right("admission-webhook-change", inventory, context))
+
+
+@check("persistent-volume-creation")
+def persistent_volume_creation(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    return _judged(inventory, context, _right("persistent-volume-creation", inventory, context))
+
+
+@check("namespace-change")
+def namespace_change(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    return _judged(inventory, context, _right("namespace-change", inventory, context))
+
+
+# --- roles that are not as they should be ---
+
+
+@check("unused-role")
+def unused_role(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    return _judged(inventory, context, _unused(inventory, context))
+
+
+def _unused(inventory: Inventory, context: Context) -> Iterator[Violation]:
+    access = access_of(inventory, context)
+    bound = {id(binding.role) for binding in access.bindings}
+    # Rules of this role that another one takes over by aggregation.
+    aggregated = {
+        id(rule) for role in access.roles if role.aggregated for rule in role.rules if rule.obj is not role.obj
+    }
+    # Roles that somebody may bind by name: an operator does so when it needs them.
+    bindable = {
+        name
+        for role in access.roles
+        for rule in role.rules
+        if _RBAC in rule.api_groups and "bind" in rule.verbs
+        for name in rule.resource_names
+    }
+    defaults = bootstrap().known_roles
+    for role, obj in roles_of(access):
+        if id(role) in bound or role.name in bindable or (role.namespace, role.name) in defaults:
+            continue
+        # system: marks the roles of components; their bindings come with them.
+        if role.name.startswith("system:") or any(id(rule) in aggregated for rule in role.rules):
+            continue
+        if not role.rules and not role.aggregated and _aggregates_to(obj):
+            continue
+        yield Violation(("metadata", "name"), f"{title(role)} is bound to nobody among the inputs", obj=obj)
+
+
+def _aggregates_to(obj: Object) -> bool:
+    labels = obj.get("metadata", "labels", default={})
+    return isinstance(labels, dict) and any("aggregate-to-" in label for label in labels)
+
+
+@check("bootstrap-role-changed")
+def bootstrap_role_changed(inventory: Inventory, context: Context) -> Iterator[Violation]:
+    """Aggregation into edit and admin is what these roles are made for; view is to show no secret and run nothing."""
+    minor = context.kubernetes_version.minor
+    by_object = {id(obj): role for role, obj in roles_of(access_of(inventory, context))}
+    for change in changes(inventory):
+        path: Path = change.path
+        if change.kind == "aggregated":
+            role = by_object.get(id(change.obj))
+            if change.default != "ClusterRole view" or role is None:
+                continue
+            if not any(allowed(rule, minor) for rule in role.rules):
+                continue
+        elif not change.lasting and change.kind != "role-changed":
+            # An API server puts back what is missing when it starts.
+            continue
+        yield Violation(path, f"{change.obj.ref} {change}", obj=change.obj)
+
+
+# --- resources that do not exist ---
+
+#: Resources that no discovery document names: they exist for authorization alone.
+#: kubernetes v1.37.1: apiserver, pkg/endpoints/filters/impersonation; plugin/pkg/admission/certificates.
+_ONLY_AUTHORIZED = frozenset(
+    {
+        *(("", name) for name in (*IMPERSONATED, "serviceaccounts")),
+        ("authentication.k8s.io", "userextras"),
+        ("authentication.k8s.io", "uids"),
+        ("certificates.k8s.io", "signers"),
+    }
+)
+#: What Kubernetes had until a minor version, and where its successor is.
+_REMOVED: Mapping[tuple[str, str], tuple[int, str]] = {
+    ("policy", "podsecuritypolicies"): (25, "Pod Security Admission takes its place"),
+    ("extensions", "podsecuritypolicies"): (16, "Pod Security Admission takes its place"),
+    ("extensions", "deployments"): (16, "it is in group apps"),
+    ("extensions", "daemonsets"): (16, "it is in group apps"),
+    ("extensions", "replicasets"): (16, "it is in group apps"),
+    ("extensions", "networkpolicies"): (16, "it is in group networking.k8s.io"),
+    ("extensions", "ingresses"): (22, "it is in group networking.k8s.io"),
+}
+
+
+@check("role-names-missing-resource")
+def role_names_missing_resource(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
+    return _judged(inventory, context, _missing_resources(inventory, context))
+
+
+def _missing_resources(inventory: Inventory, context: Context) -> Iterator[Violation]:
+    types = resource_types(inventory)
+    groups = {resource.group for resource in types.all if resource.definition is None}
+    for effect in rules_in_effect(inventory, context):
+        rule = effect.rule
+        # A rule may name one resource in several groups, for clusters of several ages: one of them is enough.
+        if not all(group in groups or group == "extensions" for group in rule.api_groups):
+            continue
+        for number, text in enumerate(rule.resources):
+            name = text.partition("/")[0]
+            if name == ALL:
+                continue
+            if any(_exists(types, group, name, context.kubernetes_version) for group in rule.api_groups):
+                continue
+            message = f"{title(effect.role)} names {quoted(text)}, which is no resource of {_groups(rule)}"
+            yield _at(effect, f"{message}: {_hint(types, rule, name, context)}", "resources", number)
+
+
+def _exists(types: ResourceTypes, group: str, name: str, version: KubernetesVersion) -> bool:
+    if (group, name) in _ONLY_AUTHORIZED or types.get(group, name) is not None:
+        return True
+    until, _ = _REMOVED.get((group, name), (0, ""))
+    return version.minor < until
+
+
+def _hint(types: ResourceTypes, rule: PolicyRule, name: str, context: Context) -> str:
+    for group in rule.api_groups:
+        removed = _REMOVED.get((group, name))
+        if removed is not None:
+            return f"Kubernetes {context.kubernetes_version} has it no more, since 1.{removed[0]} {removed[1]}"
+    near = types.resolve(name).type
+    if near is None:
+        return "the rule grants nothing"
+    if near.group in rule.api_groups:
+        return f"the rule grants nothing; the resource is called {near.name}"
+    return f"the rule grants nothing; {near.name} is in {f'group {near.group}' if near.group else 'the core group'}"
