@@ -239,3 +239,20 @@ spec: {defaultBackend: {service: {name: web, port: {number: 80}}}}
 """
     (tree / "cluster.yaml").write_text(CLUSTER + ingress)
     assert ("{ingress-controller}", WEB, "TCP 8000") in ways("cluster.yaml")
+
+
+def test_rows_of_namespaces_join_their_workloads(tree: Path) -> None:
+    other = CLUSTER.partition("---\n")[2].partition("---\n")[0].replace("namespace: shop", "namespace: bank")
+    (tree / "cluster.yaml").write_text(CLUSTER + "---\n" + other)
+    assert ways("--by", "namespace", "cluster.yaml") == {
+        ("0.0.0.0/0", "bank[Namespace]", "All Connections"),
+        ("0.0.0.0/0", "shop[Namespace]", "All Connections"),
+        ("bank[Namespace]", "0.0.0.0/0", "All Connections"),
+        ("bank[Namespace]", "shop[Namespace]", "All Connections"),
+        ("shop[Namespace]", "0.0.0.0/0", "All Connections"),
+        ("shop[Namespace]", "bank[Namespace]", "All Connections"),
+        ("shop[Namespace]", "shop[Namespace]", "TCP 5432,8080-8090"),
+    }
+    assert ways("--by", "namespace", "--from", "shop", "--to", "shop", "cluster.yaml") == {
+        ("shop[Namespace]", "shop[Namespace]", "TCP 5432,8080-8090")
+    }

@@ -62,6 +62,13 @@ class _Ports(click.ParamType[Connections]):
 @click.option(
     "--port", "only", type=_Ports(), metavar="PORT", help="Only these connections: 8080, UDP/53, TCP/8080-8090."
 )
+@click.option(
+    "--by",
+    type=click.Choice(["workload", "namespace"]),
+    default="workload",
+    show_default=True,
+    help="Rows of workloads, or of namespaces.",
+)
 @click.option("--why", is_flag=True, help="Say for each way which policies open or close it, and where they stand.")
 @click.option(
     "--diff", nargs=2, metavar="OLD NEW", type=click.Path(path_type=str), help="Compare two targets (files or trees)."
@@ -95,7 +102,7 @@ def _reach(arguments: tuple[str, ...], options: dict[str, Any]) -> int:
             raise click.UsageError(f"--diff names its two targets; what is {paths[0]} for?")
         return _diff(sources, destinations, options)
     read = read_inputs(paths, options)
-    question = _Question(Reach(read.inventory), sources, destinations, options["only"])
+    question = _Question(_reached(read, options), sources, destinations, options["only"])
     # Somebody who names both ends wants an answer for them, even if it is no.
     closed = bool(sources and destinations)
     rows = question.rows(closed=closed)
@@ -107,11 +114,17 @@ def _reach(arguments: tuple[str, ...], options: dict[str, Any]) -> int:
             unknown = unknown or bool(row.answer.unknown)
             yield row
 
+    if options["why"] and options["by"] == "namespace":
+        raise click.UsageError("--why is for workloads.")
     if options["why"]:
         _print_why(question.reach.net, noted(), options["format_name"])
     else:
         _PRINTERS[options["format_name"]](noted())
     return _exit(read, question.reach.net, unknown, options)
+
+
+def _reached(read: ReadInventory, options: dict[str, Any]) -> Reach:
+    return Reach(read.inventory, by_namespace=options["by"] == "namespace")
 
 
 def _exit(read: ReadInventory, net: Connectivity, unknown: bool, options: dict[str, Any]) -> int:
@@ -161,15 +174,15 @@ class _Question:
         self, found: Reach, sources: Sequence[str], destinations: Sequence[str], only: Connections | None
     ) -> None:
         self.reach = found
-        self._sources = _ends(found.net, sources)
-        self._destinations = _ends(found.net, destinations)
+        self._sources = _ends(found, sources)
+        self._destinations = _ends(found, destinations)
         self._only = only or ALL
 
     def rows(self, *, closed: bool = False) -> Iterator[Row]:
         return self.reach.rows(self._sources, self._destinations, self._only, closed=closed)
 
 
-def _ends(net: Connectivity, wanted: Sequence[str]) -> Ends:
+def _ends(reached: Reach, wanted: Sequence[str]) -> Ends:
     if not wanted:
         return Ends()
     names: set[str] = set()
@@ -179,9 +192,10 @@ def _ends(net: Connectivity, wanted: Sequence[str]) -> Ends:
         if cidr is not None:
             block |= cidr
             continue
-        found = net.find(end)
+        found = reached.find(end)
         if not found:
-            near = suggestion(end, net.names) or (f"; there are {', '.join(net.names[:5])}" if net.names else "")
+            known = reached.names
+            near = suggestion(end, known) or (f"; there are {', '.join(known[:5])}" if known else "")
             raise UsageError(f"{end}: no such workload, address or path{near}")
         names.update(found)
     return Ends(frozenset(names), block)
@@ -327,21 +341,21 @@ def _diff(sources: Sequence[str], destinations: Sequence[str], options: dict[str
         raise click.UsageError("--diff is for the formats table and json.")
     code = COMPLIES
     found: list[list[Row]] = []
-    nets: list[Connectivity] = []
+    both: list[Reach] = []
     for path in options["diff"]:
         read = read_inputs((path,), options)
-        reached = Reach(read.inventory)
-        nets.append(reached.net)
-        question = _Question(reached, _known(reached.net, sources), _known(reached.net, destinations), options["only"])
+        reached = _reached(read, options)
+        both.append(reached)
+        question = _Question(reached, _known(reached, sources), _known(reached, destinations), options["only"])
         rows = list(question.rows())
         found.append(rows)
         code = max(code, _exit(read, reached.net, any(row.answer.unknown for row in rows), options))
     for end in (*sources, *destinations):
-        if addresses(end) is None and end not in _OUTSIDE and not any(net.find(end) for net in nets):
+        if addresses(end) is None and end not in _OUTSIDE and not any(one.find(end) for one in both):
             raise UsageError(f"{end}: no such workload or address in either")
     ways = changes(*alike(*found))
     if options["format_name"] == "json":
-        _print_json_list(_change_as_json(change, nets) for change in ways)
+        _print_json_list(_change_as_json(change) for change in ways)
         return code
     if not ways:
         click.echo("no way is opened or closed", err=True)
@@ -355,9 +369,9 @@ def _diff(sources: Sequence[str], destinations: Sequence[str], options: dict[str
     return code
 
 
-def _known(net: Connectivity, ends: Sequence[str]) -> list[str]:
+def _known(reached: Reach, ends: Sequence[str]) -> list[str]:
     """Those ends that a target has: one may be new, or gone. None of them at all matches nothing, not everything."""
-    kept = [end for end in ends if addresses(end) is not None or end in _OUTSIDE or net.find(end)]
+    kept = [end for end in ends if addresses(end) is not None or end in _OUTSIDE or reached.find(end)]
     return kept if kept or not ends else ["255.255.255.255/32"]
 
 
@@ -373,7 +387,7 @@ def _text(answer: Answer) -> str:
     return Row("", "", answer).connections
 
 
-def _change_as_json(change: Change, nets: Sequence[Connectivity]) -> dict[str, Any]:
+def _change_as_json(change: Change) -> dict[str, Any]:
     return {
         "change": _kind(change),
         "src": change.source,

@@ -301,6 +301,13 @@ def test_an_ingress_leads_to_ports_of_services_by_number_or_name() -> None:
     }
 
 
+def test_an_ingress_that_names_the_pods_own_port_exposes_it_and_leads_nowhere_by_the_api() -> None:
+    own = ingress(rule("{service: {name: web, port: {number: 8080}}}"))
+    numbered = SERVICE.replace("targetPort: http", "targetPort: 8080")
+    assert reached(WEB, numbered, own) == [("shop/web[Deployment]", 8080)]
+    assert [words for _, _, words in dangling(WEB, numbered, own)] == ["Service shop/web has no port number 8080"]
+
+
 def test_ingresses_of_older_versions() -> None:
     for version in ("networking.k8s.io/v1beta1", "extensions/v1beta1"):
         text = ingress(rule("{serviceName: web, servicePort: main}"), version=version)

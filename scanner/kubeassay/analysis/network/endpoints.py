@@ -99,7 +99,8 @@ def owner_of(obj: Object) -> tuple[str, str] | None:
     references = [mapping(r) for r in items(mapping(obj.value.get("metadata")).get("ownerReferences"))]
     controllers = [r for r in references if r.get("controller") is True] or (references if len(references) == 1 else [])
     for reference in controllers:
-        kind, name = string(reference.get("kind")), string(reference.get("name"))
-        if kind and name:
+        # A reference written by hand may lack the kind: that the pods have one owner is known all the same.
+        kind, name = string(reference.get("kind")) or "Pod", string(reference.get("name"))
+        if name:
             return kind, name
     return None

@@ -151,6 +151,10 @@ def _add_ingress(ways: WaysIn, obj: Object) -> None:
             continue
         service = ways.service(obj, (*path, *service_field), namespace, name)
         found = ways.port(obj, port_path, service, wanted) if service is not None and wanted else None
+        if service is not None and found is None:
+            # ingress-nginx takes the number of the pods' port, too (internal/ingress/controller/controller.go,
+            # serviceEndpoints): the reference leads nowhere by the API's word, and exposes them nevertheless.
+            found = next((port for port in service.ports if port.target == wanted), None)
         if service is not None and found is not None:
             step = Step(obj, path, f"Ingress {namespace}/{obj.ref.name}, {what}")
             ways.through("ingress", (step,), service, (found,), public)

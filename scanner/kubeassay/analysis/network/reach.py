@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from kubeassay.analysis.network.connections import (
     ports,
 )
 from kubeassay.analysis.network.connectivity import Answer, Connectivity, connectivity
+from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.exposure import exposures
 from kubeassay.analysis.network.policies import DIRECTIONS
 from kubeassay.analysis.reading import items, mapping
@@ -53,12 +55,34 @@ EVERYTHING = Ends()
 
 
 class Reach:
-    """The rows of one inventory."""
+    """The rows of one inventory. ``by_namespace``: rows join the workloads of each namespace, written
+    ``name[Namespace]``; what is open among the workloads of one is a row of its own."""
 
-    def __init__(self, inventory: Inventory) -> None:
+    def __init__(self, inventory: Inventory, *, by_namespace: bool = False) -> None:
         self.net: Connectivity = connectivity(inventory)
         self.dual_stack = _names_ipv6(inventory, self.net)
-        self._ways_in = _ways_in(inventory, self.net)
+        self._by_namespace = by_namespace
+        self._workloads: dict[str, list[Workload]] = defaultdict(list)
+        for workload in self.net.workloads:
+            self._workloads[self._label(workload)].append(workload)
+        #: The names of rows' ends, sorted.
+        self.names: tuple[str, ...] = tuple(sorted(self._workloads))
+        self._ways_in: dict[str, dict[str, Answer]] = defaultdict(dict)
+        for workload, source, answer in _ways_in(inventory, self.net):
+            _add(self._ways_in[self._label(workload)], source, answer)
+
+    def _label(self, workload: Workload) -> str:
+        return f"{workload.namespace}[Namespace]" if self._by_namespace else workload.name
+
+    def find(self, pattern: str) -> list[str]:
+        """The names of ends that a pattern means: see :meth:`Connectivity.find`; of namespaces, their names."""
+        if not self._by_namespace:
+            return self.net.find(pattern)
+        return [
+            name
+            for name in self.names
+            if fnmatch.fnmatchcase(name.removesuffix("[Namespace]"), pattern.removesuffix("[Namespace]"))
+        ]
 
     def rows(
         self,
@@ -78,7 +102,7 @@ class Reach:
                     yield Row(source, destination, answer)
 
     def _by_source(self, sources: Ends, destinations: Ends, closed: bool) -> Iterator[tuple[str, Mapping[str, Answer]]]:
-        wanted = [name for name in self.net.names if destinations.names is None or name in destinations.names]
+        wanted = [name for name in self.names if destinations.names is None or name in destinations.names]
         outside: dict[str, dict[str, Answer]] = defaultdict(dict)
         for name in wanted:
             for cidr, answer in self._outside(name, "ingress", sources.addresses):
@@ -86,24 +110,30 @@ class Reach:
             for source, answer in self._ways_in.get(name, {}).items():
                 if sources.names is None or source in sources.names:
                     outside[source][name] = answer
-        inside = {name for name in self.net.names if sources.names is None or name in sources.names}
+        inside = {name for name in self.names if sources.names is None or name in sources.names}
         listed = frozenset(wanted)
         for source in sorted(inside | set(outside)):
             if source in outside:
                 yield source, outside[source]
                 continue
             found: dict[str, Answer] = dict.fromkeys(listed - {source}, Answer(NONE)) if closed else {}
-            for end in self._ends(source):
+            for end, names in self._ends(source).items():
                 for destination, answer in self.net.ways_from(end):
                     for workload in self.net.members(destination):
-                        name = workload.name
-                        if name in listed and name != source:
-                            found[name] = _either(found[name], answer) if name in found else answer
-            found.update(self._outside(source, "egress", destinations.addresses))
+                        label = self._label(workload)
+                        # Not the pods of a workload among each other.
+                        if label in listed and (label != source or names != {workload.name}):
+                            _add(found, label, answer)
+            for cidr, answer in self._outside(source, "egress", destinations.addresses):
+                found[cidr] = answer
             yield source, found
 
-    def _ends(self, name: str) -> tuple[int, ...]:
-        return tuple(dict.fromkeys(self.net.end(workload) for workload in self.net.named(name)))
+    def _ends(self, name: str) -> dict[int, set[str]]:
+        """The classes of an end, with the names of its workloads in each."""
+        found: dict[int, set[str]] = defaultdict(set)
+        for workload in self._workloads[name]:
+            found[self.net.end(workload)].add(workload.name)
+        return found
 
     def _outside(self, name: str, direction: str, wanted: Addresses) -> Iterator[tuple[str, Answer]]:
         if not wanted:
@@ -111,22 +141,22 @@ class Reach:
         joined: dict[Answer, Addresses] = {}
         own = self._ends(name)
         for number, block in self.net.range_ends(wanted):
-            answers = [
-                self.net.answer(end, number) if direction == "egress" else self.net.answer(number, end) for end in own
-            ]
-            answer = answers[0]
-            for other in answers[1:]:
-                answer = _either(answer, other)
-            joined[answer] = joined.get(answer, Addresses()) | block
+            found: dict[str, Answer] = {}
+            for end in own:
+                _add(found, "", self.net.answer(end, number) if direction == "egress" else self.net.answer(number, end))
+            joined[found[""]] = joined.get(found[""], Addresses()) | block
         for answer, block in joined.items():
             for cidr in (block if self.dual_stack else replace(block, v6=())).cidrs():
                 yield cidr, answer
 
 
-def _either(first: Answer, second: Answer) -> Answer:
-    """What is open to some pods of a name."""
-    opened = first.open | second.open
-    return Answer(opened, (first.unknown | second.unknown) - opened)
+def _add(found: dict[str, Answer], name: str, answer: Answer) -> None:
+    """What is open to some pods of a name is open to the name."""
+    before = found.get(name)
+    if before is not None and before != answer:
+        opened = before.open | answer.open
+        answer = Answer(opened, (before.unknown | answer.unknown) - opened)
+    found[name] = answer
 
 
 def _names_ipv6(inventory: Inventory, net: Connectivity) -> bool:
@@ -144,22 +174,16 @@ def _names_ipv6(inventory: Inventory, net: Connectivity) -> bool:
     return False
 
 
-def _ways_in(inventory: Inventory, net: Connectivity) -> Mapping[str, Mapping[str, Answer]]:
-    """Workload → what stands for an ingress controller or gateway that is not among the inputs → the connections that
-    it makes. A gateway whose pods are among the inputs is a workload like others."""
-    found: dict[str, dict[str, Answer]] = defaultdict(dict)
+def _ways_in(inventory: Inventory, net: Connectivity) -> Iterator[tuple[Workload, str, Answer]]:
+    """Workloads, what stands for an ingress controller or gateway that is not among the inputs, and the connections
+    that it makes to them. A gateway whose pods are among the inputs is a workload like others."""
     for exposure in exposures(inventory).all:
         source = _CONTROLLERS.get(exposure.kind) if not exposure.gateways else None
         protocol = next((p for p in PROTOCOLS if p == exposure.protocol), None)
-        if source is None or protocol is None:
-            continue
-        workload = exposure.workload
-        through = ports(protocol, (exposure.port, exposure.port))
-        answer = net.answer(net.any_pod, net.end(workload))
-        answer = Answer(answer.open & through, answer.unknown & through)
-        before = found[workload.name].get(source, Answer(NONE))
-        found[workload.name][source] = _either(before, answer)
-    return found
+        if source is not None and protocol is not None:
+            through = ports(protocol, (exposure.port, exposure.port))
+            answer = net.answer(net.any_pod, net.end(exposure.workload))
+            yield exposure.workload, source, Answer(answer.open & through, answer.unknown & through)
 
 
 _CONTROLLERS = {

@@ -1,0 +1,370 @@
+"""What rules on networks ask: what isolates a namespace, what opens a way, which policies could go."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from kubeassay.analysis.network.connections import ALL, ANYWHERE, Addresses, Connections, addresses
+from kubeassay.analysis.network.connectivity import Connectivity, connectivity
+from kubeassay.analysis.network.endpoints import METADATA_NAME, Workload, namespace_of
+from kubeassay.analysis.network.policies import DIRECTIONS, Direction, ForeignPolicy, Peer, PodSet, Policy, Rule
+from kubeassay.analysis.network.workloads import unknown_workloads
+from kubeassay.analysis.reading import items
+from kubeassay.analysis.selectors import Requirement, Selector
+from kubeassay.model import Inventory, Object, Path
+
+#: What Kubernetes itself makes and fills.
+SYSTEM_NAMESPACES = frozenset({"kube-node-lease", "kube-public", "kube-system"})
+
+
+def _union(*cidrs: str) -> Addresses:
+    found = Addresses()
+    for cidr in cidrs:
+        block = addresses(cidr)
+        assert block is not None
+        found |= block
+    return found
+
+
+#: Addresses that are not routed on the internet (IANA special-purpose address registries, RFC 6890), and multicast.
+NOT_PUBLIC = _union(
+    *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
+    *("192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"),
+    *("::/8", "100::/64", "2001:db8::/32", "fc00::/7", "fe80::/10", "ff00::/8"),
+)
+PUBLIC = ANYWHERE - NOT_PUBLIC
+
+
+def direction_path(policy: Policy, direction: Direction) -> Path:
+    """Where a policy says that it governs a direction; where it does not say so, its rules of that direction."""
+    types = items(policy.obj.get("spec", "policyTypes"))
+    wanted = direction.capitalize()
+    return ("spec", "policyTypes", types.index(wanted)) if wanted in types else ("spec", direction)
+
+
+def dual_stack(net: Connectivity) -> bool:
+    """Whether a policy names IPv6 addresses. Without, what is said of IPv6 would only repeat what is said of IPv4."""
+    return any(
+        peer.addresses is not None and peer.addresses.v6
+        for policy in net.policies
+        for direction in DIRECTIONS
+        for rule in policy.rules[direction]
+        for peer in rule.peers or ()
+    )
+
+
+# --- namespaces ---
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultDeny:
+    """How a namespace denies what nothing opens, in one direction, to every pod: also to those that come later.
+
+    ``by``: a policy that does. ``opened``: the rules that open every connection of every pod all the same.
+    ``refused``: a policy that would, if an API server accepted it. ``selecting``: the policies that govern some pods.
+    ``left``: the workloads that none governs.
+    """
+
+    by: Policy | None
+    opened: tuple[tuple[Policy, Rule], ...]
+    refused: Policy | None
+    selecting: tuple[Policy, ...]
+    left: tuple[Workload, ...]
+
+
+def default_deny(net: Connectivity, namespace: str, members: Sequence[Workload], direction: Direction) -> DefaultDeny:
+    """Judge one namespace; ``members`` are its workloads that policies apply to."""
+    by: Policy | None = None
+    refused: Policy | None = None
+    opened: list[tuple[Policy, Rule]] = []
+    selecting: list[Policy] = []
+    for policy in net.policies:
+        if direction not in policy.directions or not _may_select(net, policy, namespace):
+            continue
+        whole = policy.subject.pods.everything
+        if policy.tier != "namespace":
+            if whole and not policy.refused and _denies_everything(net, policy, direction):
+                by = by or policy
+            continue
+        if policy.refused:
+            # A selector that is refused may have been meant for every pod.
+            refused = refused or (policy if whole else None)
+            continue
+        selecting.append(policy)
+        if whole:
+            by = by or policy
+            opened += [(policy, r) for r in policy.rules[direction] if r.peers is None and r.connections == ALL]
+    left = tuple(end for end in members if not net.isolated(end, direction))
+    return DefaultDeny(by, tuple(opened), refused, tuple(selecting), left)
+
+
+def _may_select(net: Connectivity, policy: Policy, namespace: str) -> bool:
+    spaces = policy.subject.namespaces
+    if spaces is None:
+        return policy.subject.namespace == namespace
+    return spaces.matches(net.namespaces[namespace].labels)
+
+
+def _denies_everything(net: Connectivity, policy: Policy, direction: Direction) -> bool:
+    """Whether the rules of an admin policy deny all pods, and for egress all addresses, on all ports. Ingress from
+    outside the cluster is nothing that such policies can deny."""
+    pods = outside = False
+    for rule in policy.rules[direction]:
+        if rule.action == "deny" and rule.connections == ALL:
+            for peer in rule.peers or ():
+                chosen = peer.pods
+                if chosen is not None and chosen.namespaces is not None:
+                    pods = pods or (chosen.namespaces.everything and chosen.pods.everything)
+                pods = pods or peer.everything_inside
+                outside = outside or peer.everything_inside
+    return pods and (outside or direction == "ingress")
+
+
+def by_namespace(ends: Iterable[Workload]) -> dict[str, list[Workload]]:
+    """Workloads by their namespace, in the order of their names."""
+    found: dict[str, list[Workload]] = defaultdict(list)
+    for end in ends:
+        found[end.namespace].append(end)
+    return dict(sorted(found.items()))
+
+
+def foreign_of(net: Connectivity, namespace: str) -> ForeignPolicy | None:
+    """A policy that is not evaluated and governs a namespace."""
+    return next((policy for policy in net.foreign if policy.namespace in (None, namespace)), None)
+
+
+def unknown_pods(inventory: Inventory) -> Mapping[str, Object]:
+    """Namespace → an object of which pods are made that are not known."""
+    found: dict[str, Object] = {}
+    for obj, _ in unknown_workloads(inventory):
+        found.setdefault(namespace_of(obj), obj)
+    return found
+
+
+# --- ways ---
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A rule that opens connections of one end to another. ``path``: to the peer that holds the other end, or to the
+    rule where it names no peers."""
+
+    policy: Policy
+    path: Path
+    connections: Connections
+
+
+class Openings:
+    """Which rules, and which of their peers, open ways."""
+
+    def __init__(self, net: Connectivity) -> None:
+        self._net = net
+        #: Rules with one peer each, by the identity of the rule that has them all. Connectivity remembers the peers of
+        #: a rule by its identity, too, so these must not be collected.
+        self._single: dict[int, tuple[tuple[Peer, Rule], ...]] = {}
+
+    def of(self, workload: Workload, direction: Direction, peer: int) -> Iterator[Opening]:
+        """What opens anything between a workload and the class ``peer``, of the policies that govern the workload."""
+        net = self._net
+        for policy in net.governing(workload, direction):
+            for rule in policy.rules[direction]:
+                if rule.action != "allow" or not net.peer_bits(rule)[0] >> peer & 1:
+                    continue
+                connections = net.connections_of(rule, direction, net.end(workload), peer)
+                if connections:
+                    yield Opening(policy, self._path(policy, rule, peer), connections)
+
+    def _path(self, policy: Policy, rule: Rule, peer: int) -> Path:
+        if rule.peers is None:
+            return rule.path
+        single = self._single.get(id(rule))
+        if single is None:
+            single = self._single[id(rule)] = tuple(
+                (one, Rule(rule.path, rule.action, (one,), rule.connections, rule.named)) for one in rule.peers
+            )
+        found = next(one for one, alone in single if self._net.peer_bits(alone)[0] >> peer & 1)
+        return peer_path(policy, found)
+
+
+def peer_path(policy: Policy, peer: Peer) -> Path:
+    """Where a peer stands: a block of addresses at its CIDR."""
+    of_block = peer.addresses is not None and policy.tier == "namespace"
+    return (*peer.path, "ipBlock", "cidr") if of_block else peer.path
+
+
+def openings(inventory: Inventory) -> Openings:
+    """The openings of an inventory, made once."""
+    found: Openings | None = inventory.facts.get(Openings)
+    if found is None:
+        found = inventory.facts[Openings] = Openings(connectivity(inventory))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Workloads that neither policies nor a rule tells apart: of one class, one namespace and one ``mark``."""
+
+    end: int
+    namespace: str
+    mark: Hashable
+    members: tuple[Workload, ...]
+
+    def __str__(self) -> str:
+        return self.members[0].name
+
+    def others(self, destination: Group) -> int:
+        """How many pairs of different workloads two groups make (workloads of one name are one)."""
+        if destination is self:
+            return len(self.members) * (len(self.members) - 1)
+        return len(self.members) * len(destination.members)
+
+
+def groups_of(net: Connectivity, ends: Iterable[Workload], marks: Mapping[Workload, Hashable]) -> tuple[Group, ...]:
+    """Workloads in groups, in the order of their first members."""
+    found: dict[tuple[int, str, Hashable], dict[str, Workload]] = {}
+    for end in ends:
+        key = (net.end(end), end.namespace, marks[end])
+        found.setdefault(key, {}).setdefault(end.name, end)
+    return tuple(Group(number, namespace, mark, tuple(m.values())) for (number, namespace, mark), m in found.items())
+
+
+# --- what covers what ---
+
+
+def covers_requirement(wide: Requirement, narrow: Requirement) -> bool:
+    """Whether whatever fulfils ``narrow`` fulfils ``wide``."""
+    if wide.key != narrow.key:
+        return False
+    if wide.operator == "Exists":
+        return narrow.operator in ("In", "Exists")
+    if wide.operator == "In":
+        return narrow.operator == "In" and narrow.values <= wide.values
+    if wide.operator == "DoesNotExist":
+        return narrow.operator == "DoesNotExist"
+    return (
+        narrow.operator == "DoesNotExist"
+        or (narrow.operator == "NotIn" and wide.values <= narrow.values)
+        or (narrow.operator == "In" and not wide.values & narrow.values)
+    )
+
+
+def covers_selector(wide: Selector, narrow: Selector) -> bool:
+    """Whether all that ``narrow`` selects is selected by ``wide``, for reasons that the selectors themselves state."""
+    return all(any(covers_requirement(w, n) for n in narrow.requirements) for w in wide.requirements)
+
+
+def covers_pods(wide: PodSet, narrow: PodSet) -> bool:
+    """Whether all pods of one set are in another, whichever pods and namespaces there are."""
+    if not covers_selector(wide.pods, narrow.pods):
+        return False
+    if wide.namespaces is None:
+        if narrow.namespaces is None:
+            return wide.namespace == narrow.namespace
+        only = Requirement(METADATA_NAME, "In", frozenset((wide.namespace,)), ())
+        return any(covers_requirement(only, requirement) for requirement in narrow.namespaces.requirements)
+    if narrow.namespaces is None:
+        own = Requirement(METADATA_NAME, "In", frozenset((narrow.namespace,)), ())
+        return covers_selector(wide.namespaces, Selector((own,)))
+    return covers_selector(wide.namespaces, narrow.namespaces)
+
+
+def _covers_peer(wide: Rule, narrow: Peer) -> bool:
+    if wide.peers is None:
+        return True
+    if narrow.unknown:
+        return False
+    for peer in wide.peers:
+        if narrow.pods is not None and (
+            peer.everything_inside or (peer.pods is not None and covers_pods(peer.pods, narrow.pods))
+        ):
+            return True
+        if (
+            narrow.addresses is not None
+            and peer.addresses is not None
+            and not narrow.addresses - peer.addresses
+            and (peer.everything_inside or not narrow.everything_inside)
+        ):
+            return True
+    return False
+
+
+def covers_rule(wide: Rule, narrow: Rule) -> bool:
+    """Whether all that a rule is about is also what another is about."""
+    if narrow.connections - wide.connections:
+        return False
+    if wide.connections != ALL:
+        names = {(port.name, port.protocol) for port in wide.named}
+        if any((port.name, port.protocol) not in names for port in narrow.named):
+            return False
+    if narrow.peers is None:
+        return wide.peers is None
+    return all(_covers_peer(wide, peer) for peer in narrow.peers)
+
+
+@dataclass(frozen=True, slots=True)
+class Redundant:
+    """A policy, or the rule at ``path`` of an admin policy, that changes nothing beside ``by``."""
+
+    policy: Policy
+    path: Path
+    by: tuple[Policy, ...]
+
+
+def redundant(net: Connectivity) -> Iterator[Redundant]:
+    """The NetworkPolicies that could go because others select at least the same pods and open at least the same, and
+    the rules of admin policies that an earlier rule of the same policy anticipates.
+
+    Decided by what the policies state, not by the pods that are there: it stays true when others come. A policy that
+    opens nothing is the floor that others stand on, and is not looked at.
+    """
+    by_space: dict[str, list[Policy]] = defaultdict(list)
+    for policy in net.policies:
+        if policy.refused:
+            continue
+        if policy.tier == "namespace":
+            by_space[policy.subject.namespace].append(policy)
+        else:
+            yield from _shadowed(policy)
+    for policies in by_space.values():
+        kept = list(policies)
+        # From the last on, so that of two that say the same the first stays.
+        for policy in reversed(policies):
+            if not any(policy.rules[direction] for direction in policy.directions):
+                continue
+            # An object of the same name is the same object, for another environment.
+            wider = [p for p in kept if p.obj.ref != policy.obj.ref and covers_pods(p.subject, policy.subject)]
+            by = _needed(policy, wider)
+            if by:
+                kept.remove(policy)
+                yield Redundant(policy, policy.subject_path, by)
+
+
+def _needed(policy: Policy, wider: Sequence[Policy]) -> tuple[Policy, ...]:
+    """Of ``wider``, those that do together what a policy does; none where something is left to it."""
+    by: dict[int, Policy] = {}
+    for direction in policy.directions:
+        isolating = [other for other in wider if direction in other.directions]
+        if not isolating:
+            return ()
+        for rule in policy.rules[direction]:
+            found = next((o for o in isolating if any(covers_rule(r, rule) for r in o.rules[direction])), None)
+            if found is None:
+                return ()
+            by[id(found)] = found
+        if not policy.rules[direction]:
+            by.setdefault(id(isolating[0]), isolating[0])
+    return tuple(by.values())
+
+
+def _shadowed(policy: Policy) -> Iterator[Redundant]:
+    for direction in DIRECTIONS:
+        rules = policy.rules[direction]
+        for number, rule in enumerate(rules):
+            if any(covers_rule(earlier, rule) and _certain(earlier) for earlier in rules[:number]):
+                yield Redundant(policy, rule.path, (policy,))
+
+
+def _certain(rule: Rule) -> bool:
+    return not any(peer.unknown for peer in rule.peers or ())
