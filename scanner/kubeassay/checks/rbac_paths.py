@@ -17,11 +17,10 @@ from kubeassay.analysis.access.escalation import (
     escalations,
     holds_token,
 )
-from kubeassay.analysis.access.grants import grants
 from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.checks.check import Context, Passed, Violation, check
-from kubeassay.checks.rbac_common import Related, stated_bindings
+from kubeassay.checks.rbac_common import Related, access_of, stated_bindings
 from kubeassay.model import Inventory, Object, Path
 
 #: Workload name → how it can be reached from outside the cluster.
@@ -62,7 +61,7 @@ def _of_subjects(inventory: Inventory, context: Context, outcome: Outcome) -> It
         if place is not None:
             failed.add(id(place[0]))
             yield Violation((*place[1], "name"), _message(path), obj=place[0], related=_related(path))
-    for _, obj in stated_bindings(grants(inventory, context.kubernetes_version.minor)):
+    for _, obj in stated_bindings(access_of(inventory, context)):
         if id(obj) not in failed:
             yield Passed(obj)
 
@@ -83,8 +82,12 @@ _OUTCOME: Mapping[Outcome, str] = {"cluster-admin": "can become cluster-admin", 
 
 
 def _message(path: Escalation) -> str:
-    steps = [f"{step.source if number else 'it'} {step.how}" for number, step in enumerate(path.steps)]
-    return f"{path.subject} {_OUTCOME[path.outcome]}: {'; '.join(steps)}"
+    return f"{path.subject} {_OUTCOME[path.outcome]}: {_steps(path)}"
+
+
+def _steps(path: Escalation) -> str:
+    """The steps in a sentence."""
+    return "; ".join(f"{step.who if number else 'it'} {step.how}" for number, step in enumerate(path.steps))
 
 
 def _related(path: Escalation) -> Related:
@@ -117,6 +120,9 @@ def workload_findings(
 ) -> Iterator[Violation | Passed]:
     """Workloads whose service account can become cluster-admin or root on a node. ``exposed`` adds how a workload can
     be reached from outside, where that is known."""
+    if not any(True for _ in stated_bindings(access_of(inventory, context))):
+        # Without any binding, the inputs do not tell what the accounts may do.
+        return
     found = _found(inventory, context)
     allowed = set(context.parameters["allowed_subjects"])
     for workload in workloads(inventory):
@@ -127,8 +133,8 @@ def workload_findings(
             continue
         reached = exposed.get(workload.name)
         outside = f"; it is exposed: {reached}" if reached else ""
-        steps = [f"{step.source if number else 'it'} {step.how}" for number, step in enumerate(path.steps)]
-        message = f"{workload.obj.ref} runs as {account}, which {_OUTCOME[path.outcome]}: {'; '.join(steps)}{outside}"
+        reaches = "is cluster-admin" if path.direct else f"{_OUTCOME[path.outcome]}: {_steps(path)}"
+        message = f"{workload.obj.ref} runs as {account}, which {reaches}{outside}"
         yield Violation(_account_path(workload), message, obj=workload.obj, related=_related(path))
 
 

@@ -18,6 +18,8 @@ from kubeassay.checks.check import Context, Passed, Violation, check
 from kubeassay.checks.rbac_common import InEffect, access_of, roles_of, rules_in_effect, title
 from kubeassay.model import Inventory, KubernetesVersion, Object, Path
 
+#: More resources of a rule than these are counted, not named.
+_MAX_RESOURCES = 4
 _RBAC = "rbac.authorization.k8s.io"
 
 
@@ -112,7 +114,8 @@ def _verbs(rule: PolicyRule) -> str:
 def _resources(rule: PolicyRule) -> str:
     if ALL in rule.resources:
         return f"every resource of {_groups(rule)}" if ALL not in rule.api_groups else "every resource"
-    return ", ".join(rule.resources)
+    shown, more = rule.resources[:_MAX_RESOURCES], len(rule.resources) - _MAX_RESOURCES
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def _groups(rule: PolicyRule) -> str:

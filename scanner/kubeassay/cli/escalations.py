@@ -164,7 +164,7 @@ def _path_text(escalation: Escalation) -> Iterable[str]:
     steps = plural(len(escalation.steps), "step")
     yield printable(f"{escalation.subject} reaches {escalation.outcome} in {steps}")
     for number, step in enumerate(escalation.steps, start=1):
-        yield printable(f"  {number}. {step.source} {step.how}")
+        yield printable(f"  {number}. {step.who} {step.how}")
         # Two rights of one rule stand on the same lines.
         for line in dict.fromkeys(line for use in step.uses for line in _use_text(use)):
             yield f"     {line}"

@@ -79,6 +79,11 @@ class Step:
     assumption: str = ""
     evidence: Object | None = None
 
+    @property
+    def who(self) -> str:
+        """The source, as the subject of a sentence with ``how``."""
+        return "whoever is on the node" if self.source == "node" else str(self.source)
+
 
 @dataclass(frozen=True, slots=True)
 class Escalation:
