@@ -38,6 +38,7 @@ from kubeassay.analysis.access.grants import Access, grants
 from kubeassay.analysis.access.matching import uncovered
 from kubeassay.analysis.access.model import PolicyRule, Subject
 from kubeassay.analysis.access.objects import rbac_objects
+from kubeassay.analysis.access.resources import built_in
 from kubeassay.analysis.access.review import Request, review, who_can
 
 _MODULE = Path(__file__).parent.parent.parent / "upstream_rbac"
@@ -57,15 +58,21 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
-@pytest.fixture(scope="session")
-def defaults(upstream: Path) -> list[dict[str, Any]]:
-    """The roles and bindings that an API server of the newest release creates."""
+def _sources() -> Path:
+    """The sources of Kubernetes that the program was built from."""
     listed = subprocess.run(
         ["go", "list", "-m", "-f", "{{.Dir}}", "k8s.io/kubernetes"], cwd=_MODULE, capture_output=True, text=True
     )
-    folder = Path(listed.stdout.strip()) / "plugin/pkg/auth/authorizer/rbac/bootstrappolicy/testdata"
-    if listed.returncode or not folder.is_dir():
-        pytest.skip("the module cache holds no test data of k8s.io/kubernetes")
+    folder = Path(listed.stdout.strip())
+    if listed.returncode or not (folder / "api").is_dir():
+        pytest.skip("the module cache holds no sources of k8s.io/kubernetes")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def defaults(upstream: Path) -> list[dict[str, Any]]:
+    """The roles and bindings that an API server of the newest release creates."""
+    folder = _sources() / "plugin" / "pkg" / "auth" / "authorizer" / "rbac" / "bootstrappolicy" / "testdata"
     found = []
     for path in sorted(folder.glob("*.yaml")):
         if "featuregates" not in path.name:
@@ -279,3 +286,20 @@ def test_the_tables_hold_what_the_newest_release_creates(defaults: list[dict[str
         for obj in defaults
         if obj["kind"].endswith("Binding") and obj.get("subjects")
     }
+
+
+@pytest.mark.usefixtures("upstream")
+def test_the_tables_hold_the_resources_of_the_newest_release() -> None:
+    folder = _sources() / "api" / "discovery"
+    expected = {}
+    for path in folder.glob("api*__*.json"):
+        document = json.loads(path.read_text(encoding="utf-8"))
+        group = document.get("groupVersion", "").rpartition("/")[0]
+        for resource in document.get("resources", ()):
+            expected[group, resource["name"]] = (resource["namespaced"], set(resource["verbs"]))
+    found = {}
+    for resource in built_in():
+        found[resource.group, resource.name] = (resource.namespaced, set(resource.verbs))
+        for name, verbs in resource.subresources.items():
+            found[resource.group, f"{resource.name}/{name}"] = (resource.namespaced, set(verbs))
+    assert {key: found.get(key) for key in expected} == expected

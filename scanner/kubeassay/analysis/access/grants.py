@@ -289,6 +289,9 @@ class _Roles:
         self._effective: dict[int, Role] = {}
         self._default_rules: dict[int, bool] = {}
         self._members_of: dict[tuple[int, str], list[_ClusterRole]] = {}
+        #: File → aggregated role → the roles whose rules it has, and the aggregated roles in it.
+        self._parts: dict[str, dict[int, tuple[int, int]]] = {}
+        self._rules_of: dict[int, tuple[PolicyRule, ...]] = {}
 
     def find(self, kind: RoleKind, namespace: str, name: str, file: str) -> Role | None:
         """The role that a binding in a namespace and a file refers to."""
@@ -422,35 +425,80 @@ class _Roles:
         of theirs, once stated. Whether that is overwritten first depends on the order in which the controller visits
         them, so it counts as granted.
         """
-        file = "" if root.obj is None else root.obj.file
-        rules: dict[int, PolicyRule] = {}
-        #: id → whether the way to it led through roles that are members of each other.
-        seen: dict[int, bool] = {}
-        pending = [(root, False)]
-        while pending:
-            cluster_role, handed_on = pending.pop()
-            if cluster_role.selectors is not None:
-                handed_on = handed_on or self._reaches_itself(cluster_role, file)
-            if seen.get(id(cluster_role), False) or (id(cluster_role) in seen and not handed_on):
-                continue
-            seen[id(cluster_role)] = handed_on
-            if cluster_role.selectors is None or handed_on:
-                rules.update((id(rule), rule) for rule in cluster_role.rules)
-            if cluster_role.selectors is not None:
-                pending += [(member, handed_on) for member in reversed(self._members(cluster_role, file))]
-        return tuple(rules.values())
+        file = "" if root.obj is None or self._unique else root.obj.file
+        parts = self._parts.setdefault(file, {})
+        if id(root) not in parts:
+            self._condense(root, file, parts)
+        sources, _ = parts[id(root)]
+        rules = self._rules_of.get(sources)
+        if rules is None:
+            found = (c for number, c in enumerate(self._numbered) if sources >> number & 1)
+            rules = self._rules_of[sources] = tuple(rule for c in found for rule in c.rules)
+        return rules
 
-    def _reaches_itself(self, start: _ClusterRole, file: str) -> bool:
-        seen: set[int] = set()
-        pending = [start]
-        while pending:
-            for member in self._members(pending.pop(), file):
-                if member is start:
-                    return True
-                if member.selectors is not None and id(member) not in seen:
-                    seen.add(id(member))
-                    pending.append(member)
-        return False
+    @cached_property
+    def _unique(self) -> bool:
+        """No two ClusterRoles have one name, so members are the same as of any file."""
+        return all(len(of_name) == 1 for of_name in self._cluster_roles.values())
+
+    @cached_property
+    def _numbered(self) -> list[_ClusterRole]:
+        return [c for of_name in self._cluster_roles.values() for c in of_name]
+
+    @cached_property
+    def _bits(self) -> Mapping[int, int]:
+        return {id(c): 1 << number for number, c in enumerate(self._numbered)}
+
+    def _condense(self, root: _ClusterRole, file: str, parts: dict[int, tuple[int, int]]) -> None:
+        """Find for an aggregated role, and for all that it is made of, whose stated rules it has, and which aggregated
+        roles are in it: two sets of roles, as bits. Roles that are in each other are worked out together (Tarjan's
+        strongly connected components), so that the time does not grow with the ways between them."""
+        order: dict[int, int] = {}
+        low: dict[int, int] = {}
+        open_: list[_ClusterRole] = []
+        path = [(root, self._inner(root, file))]
+        order[id(root)] = low[id(root)] = 0
+        open_.append(root)
+        while path:
+            cluster_role, inner = path[-1]
+            key = id(cluster_role)
+            member = next(inner, None)
+            if member is None:
+                path.pop()
+                if path:
+                    low[id(path[-1][0])] = min(low[id(path[-1][0])], low[key])
+                if low[key] == order[key]:
+                    component = open_[next(n for n, c in enumerate(open_) if c is cluster_role) :]
+                    del open_[-len(component) :]
+                    self._close(component, file, parts)
+            elif id(member) in parts:
+                continue
+            elif id(member) in order:
+                low[key] = min(low[key], order[id(member)])
+            else:
+                order[id(member)] = low[id(member)] = len(order)
+                open_.append(member)
+                path.append((member, self._inner(member, file)))
+
+    def _inner(self, cluster_role: _ClusterRole, file: str) -> Iterator[_ClusterRole]:
+        return (member for member in self._members(cluster_role, file) if member.selectors is not None)
+
+    def _close(self, component: Sequence[_ClusterRole], file: str, parts: dict[int, tuple[int, int]]) -> None:
+        together = {id(cluster_role) for cluster_role in component}
+        sources = aggregated = 0
+        for cluster_role in component:
+            aggregated |= self._bits[id(cluster_role)]
+            for member in self._members(cluster_role, file):
+                if member.selectors is None:
+                    sources |= self._bits[id(member)]
+                elif id(member) not in together:
+                    of_member, within = parts[id(member)]
+                    sources |= of_member
+                    aggregated |= within
+        if len(component) > 1:
+            sources |= aggregated
+        for key in together:
+            parts[key] = sources, aggregated
 
 
 def _closest(cluster_roles: Sequence[_ClusterRole], file: str) -> _ClusterRole:

@@ -102,13 +102,16 @@ class Usage:
         self.requests = 0
         self.users: set[str] = set()
         self._names = names
-        self._bound: list[tuple[str | None, frozenset[str], frozenset[str]]] = []
+        #: Who has the role → in which namespaces (None: in all, and beyond them).
+        self._by_user: dict[str, set[str | None]] = defaultdict(set)
+        self._by_group: dict[str, set[str | None]] = defaultdict(set)
         for binding in access.bindings:
             if binding.role is role:
-                subjects = [bound.subject for bound in binding.subjects]
-                users = frozenset(username_of(subject) for subject in subjects if subject.kind != "Group")
-                groups = frozenset(subject.name for subject in subjects if subject.kind == "Group")
-                self._bound.append((binding.namespace, users, groups))
+                for bound in binding.subjects:
+                    if bound.subject.kind == "Group":
+                        self._by_group[bound.subject.name].add(binding.namespace)
+                    else:
+                        self._by_user[username_of(bound.subject)].add(binding.namespace)
         self._pieces = [piece for rule in role.rules for piece in pieces(rule)]
         self._used_pieces: set[int] = set()
         self._tells_names = names or any(piece.resource_names for piece in self._pieces)
@@ -119,16 +122,12 @@ class Usage:
     @property
     def bound(self) -> bool:
         """Whether any binding gives the role to somebody."""
-        return any(users or groups for _, users, groups in self._bound)
+        return bool(self._by_user or self._by_group)
 
     def add(self, audited: AuditedRequest) -> None:
         """Count a request in, if the role was given to who made it, and allows it."""
         request = audited.request
-        if not any(
-            (audited.user in users or not groups.isdisjoint(audited.groups))
-            and (namespace is None or (namespace == request.namespace and not request.url))
-            for namespace, users, groups in self._bound
-        ):
+        if not self._has(audited.user, audited.groups, None if request.url else request.namespace):
             return
         name = request.name if self._tells_names else ""
         key = Request(request.verb, request.group, request.resource, request.subresource, name, "", request.url)
@@ -137,6 +136,10 @@ class Usage:
         if self._known[key] is not None:
             self.users.add(audited.user)
             self.requests += audited.complete
+
+    def _has(self, user: str, groups: Iterable[str], namespace: str | None) -> bool:
+        where = [self._by_user.get(user, ()), *(self._by_group.get(group, ()) for group in groups)]
+        return any(None in some or namespace in some for some in where)
 
     def _note(self, request: Request) -> PolicyRule | None:
         allowing = [number for number, piece in enumerate(self._pieces) if _allows(piece, request)]
@@ -148,8 +151,8 @@ class Usage:
         else:
             resource = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
             # Where only rules with names allow it, a rule without would allow more than the role does.
-            named = self._names or all(self._pieces[number].resource_names for number in allowing)
-            names = (request.name,) if named and request.name else ()
+            restricted = all(self._pieces[number].resource_names for number in allowing)
+            names = (request.name,) if restricted or (self._names and request.name) else ()
             rule = PolicyRule((request.verb,), (request.group,), (resource,), names)
         self._used[rule] = None
         return rule
