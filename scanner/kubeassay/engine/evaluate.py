@@ -113,8 +113,7 @@ class Evaluation:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.partial = Partial.of(plan)
-        self._passed, self._not_evaluated = self.partial.passed, self.partial.not_judged
+        self.put(Partial.of(plan))
         self._local = _Rules(plan, joined=False)
         self._joined = _Rules(plan, joined=True)
         self._on_pods = any(plan.of_subject(subject) for subject in ("workload", "pod", "container"))
@@ -137,9 +136,13 @@ class Evaluation:
     def take(self) -> Partial:
         """What was evaluated so far; what follows begins with nothing."""
         taken = self.partial
-        self.partial = Partial.of(self.plan)
-        self._passed, self._not_evaluated = self.partial.passed, self.partial.not_judged
+        self.put(Partial.of(self.plan))
         return taken
+
+    def put(self, partial: Partial) -> None:
+        """Go on with what was evaluated elsewhere."""
+        self.partial = partial
+        self._passed, self._not_evaluated = partial.passed, partial.not_judged
 
     def file(self, objects: Iterable[Object], source: SourceText) -> None:
         """Evaluate the objects of one file."""
@@ -433,8 +436,8 @@ class Evaluation:
         if not rules:
             return
         inventory = _in_reading_order(self.partial.kept)
+        found: dict[str, list[tuple[ActiveRule, Object, Violation]]] = defaultdict(list)
         for active, matcher in rules:
-            start = len(self.partial.findings)
             try:
                 for said in active.function(inventory, active.context):
                     if isinstance(said, NotJudged):
@@ -450,18 +453,16 @@ class Evaluation:
                     if isinstance(said, Passed):
                         self._silent(active, obj, obj, (), None, True)
                     elif matcher.container(said.container):
-                        self._found(active, obj, said, texts(obj.file), said.base or ())
+                        found[obj.file].append((active, obj, said))
             except Exception as error:  # as in _run
                 self._crash(active, None, error)
-            lines: dict[str, set[int]] = defaultdict(set)
-            for finding in self.partial.findings[start:]:
-                lines[finding.location.file].add(finding.location.start_line)
-            for file, wanted in lines.items():
-                texts(file).prepare(wanted)
-            for number in range(start, len(self.partial.findings)):
-                finding = self.partial.findings[number]
-                line_hash = texts(finding.location.file).line_hash(finding.location.start_line)
-                self.partial.findings[number] = replace(finding, line_hash=line_hash)
+        # File by file: each is read again once, whichever rules found something in it.
+        for file, violations in found.items():
+            source = texts(file)
+            start = len(self.partial.findings)
+            for active, obj, violation in violations:
+                self._found(active, obj, violation, source, violation.base or ())
+            self._hash_lines(start, source)
 
 
 def _in_reading_order(objects: Iterable[Object]) -> Inventory:

@@ -72,7 +72,7 @@ def scan(
             partial = evaluation.partial
         partial.errors += discovery.errors
         partial.skipped += discovery.skipped
-        evaluation.partial = partial
+        evaluation.put(partial)
         evaluation.inventory(texts.source)
         return finish(plan, evaluation.partial, target)
     finally:
