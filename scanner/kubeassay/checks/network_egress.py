@@ -1,0 +1,255 @@
+"""What leaves the pods: whether they can resolve names, and whether they reach what is outside the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from kubeassay.analysis.network.connections import ALL, NONE, Addresses, Connections, addresses, ports
+from kubeassay.analysis.network.connectivity import DNS_LABELS, DNS_NAMESPACE, Connectivity, connectivity
+from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, Workload
+from kubeassay.analysis.network.judgements import PUBLIC, direction_path, dual_stack, openings
+from kubeassay.analysis.network.policies import Policy, Rule
+from kubeassay.checks.check import Context, NotJudged, Passed, Violation, check
+from kubeassay.checks.network_common import judged_namespaces, matches, names, not_evaluated, refused, shown
+from kubeassay.model import Inventory, Object, Path
+
+Said = Violation | NotJudged | Passed
+
+#: What names are resolved on. TCP is for long answers: without it most names resolve.
+_DNS_NAMES = frozenset({"dns", "dns-udp"})
+_ANY_DNS = ports("UDP", (53, 53)) | ports("TCP", (53, 53))
+
+
+# --- names ---
+
+
+@dataclass(frozen=True, slots=True)
+class _NameServer:
+    """The ends that resolve names, and what one of them is asked on."""
+
+    ends: tuple[int, ...]
+    through: Connections
+
+    def reached_by(self, net: Connectivity, end: int) -> bool:
+        return any(net.answer(end, server).open & self.through for server in self.ends) or any(
+            net.answer(end, number).open & self.through for number, _ in net.range_ends()
+        )
+
+    def opened_by(self, rule: Rule) -> bool:
+        """Whether a rule is (also) about asking a name server, whoever its peers are."""
+        return bool(rule.connections & self.through) or any(port.name in _DNS_NAMES for port in rule.named)
+
+
+def _name_server(net: Connectivity, context: Context) -> _NameServer:
+    namespace, labels = context.parameters["dns_namespace"], context.parameters["dns_labels"]
+    found = [end for end in net.workloads if end.namespace == namespace and labels.items() <= end.labels.items()]
+    ends = {net.end(end): None for end in found}
+    if not ends and (namespace, labels) == (DNS_NAMESPACE, dict(DNS_LABELS)):
+        ends[net.dns] = None
+    wanted = ports("UDP", *((port, port) for port in context.parameters["dns_ports"]))
+    return _NameServer(tuple(ends), wanted)
+
+
+@check("dns-egress-missing")
+def dns_egress_missing(inventory: Inventory, context: Context) -> Iterator[Said]:
+    """Pods whose egress is isolated, and that may send something. Pods that may send nothing at all need no names."""
+    net = connectivity(inventory)
+    server = _name_server(net, context)
+    verdicts: dict[int, bool | NotJudged | None] = {}
+    closed: dict[int, tuple[Policy, list[Workload]]] = {}
+    for namespace, members in judged_namespaces(net):
+        foreign = not_evaluated(net, namespace, members[0].obj)
+        if foreign is not None:
+            yield foreign
+            continue
+        for end in members:
+            if not net.isolated(end, "egress"):
+                continue
+            number = net.end(end)
+            if number not in verdicts:
+                verdicts[number] = _resolves(net, end, server)
+            verdict = verdicts[number]
+            if isinstance(verdict, NotJudged):
+                yield NotJudged(verdict.reason, verdict.detail, end.obj)
+            elif verdict:
+                yield Passed(end.obj)
+            elif verdict is False:
+                policy = _floor([p for p in net.governing(end, "egress") if p.tier == "namespace"])
+                closed.setdefault(id(policy), (policy, []))[1].append(end)
+    for policy, ends in closed.values():
+        yield Violation(
+            direction_path(policy, "egress"),
+            f"{policy} isolates {shown(names(ends))} for egress, and nothing opens port 53: no name is resolved",
+            obj=policy.obj,
+            related=_needing(net, ends[0], policy),
+        )
+    yield from _of_no_namespace(net, server)
+
+
+def _resolves(net: Connectivity, end: Workload, server: _NameServer) -> bool | NotJudged | None:
+    """Whether a workload reaches a name server; None where it needs none."""
+    problem = refused(net, end)
+    if problem is not None:
+        return problem
+    if server.reached_by(net, net.end(end)):
+        return True
+    rules = [
+        rule
+        for policy in net.governing(end, "egress")
+        for rule in policy.rules["egress"]
+        if rule.action == "allow" and (rule.connections or rule.named)
+    ]
+    if not rules:
+        return None
+    for rule in rules:
+        if not server.opened_by(rule):
+            continue
+        if not any(net.peer_bits(rule)[0] >> net.end(other) & 1 for other in net.workloads):
+            return NotJudged("unknown-peer", f"{end} may send to port 53 of something that is not among the inputs")
+        if rule.connections != ALL:
+            # A name server of the inputs' own: nobody else names the port.
+            return True
+    return False
+
+
+def _floor(policies: list[Policy]) -> Policy:
+    """Of the policies that isolate a workload, the one that does so for most."""
+    return min(policies, key=lambda policy: (not policy.subject.pods.everything, bool(policy.rules["egress"])))
+
+
+def _needing(net: Connectivity, end: Workload, floor: Policy) -> tuple[tuple[str, Object, Path], ...]:
+    for policy in net.governing(end, "egress"):
+        for rule in policy.rules["egress"]:
+            if rule.action == "allow" and policy is not floor:
+                return ((f"{policy} opens {rule.connections}, to what has a name", policy.obj, rule.path),)
+    return ()
+
+
+def _of_no_namespace(net: Connectivity, server: _NameServer) -> Iterator[Violation]:
+    """A policy that states no namespace, among workloads that all do: it denies egress wherever it is applied."""
+    if any(end.namespace == DEFAULT_NAMESPACE for end in net.workloads):
+        return
+    rules = [rule for policy in net.policies if "egress" in policy.directions for rule in policy.rules["egress"]]
+    if not rules or any(rule.connections != ALL and server.opened_by(rule) for rule in rules):
+        return
+    for policy in net.policies:
+        if policy.tier != "namespace" or policy.obj.ref.namespace or policy.refused:
+            continue
+        if "egress" in policy.directions and policy.subject.pods.everything and not policy.rules["egress"]:
+            message = f"{policy} denies egress in whichever namespace it is applied to, and nothing opens port 53 there"
+            yield Violation(direction_path(policy, "egress"), f"{message}: no name is resolved", obj=policy.obj)
+
+
+# --- addresses ---
+
+
+@dataclass(slots=True)
+class _Cause:
+    """A rule that opens addresses."""
+
+    policy: Policy
+    path: Path
+    block: Addresses = Addresses()  # noqa: RUF009 - frozen
+    connections: Connections = NONE
+    ends: list[Workload] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """Addresses outside the cluster that a rule is about. ``least``: how many of them have to be open."""
+
+    block: Addresses
+    through: Connections
+    words: str
+    least: int = 1
+
+
+def _count(block: Addresses, *, with_v6: bool) -> int:
+    """How many addresses a set has, an IPv6 network of 64 bits counted as one."""
+    found = sum(end - start + 1 for start, end in block.v4)
+    if with_v6:
+        found += sum(((end - start) >> 64) + 1 for start, end in block.v6)
+    return found
+
+
+@check("egress-to-internet")
+def egress_to_internet(inventory: Inventory, context: Context) -> Iterator[Said]:
+    """A few public addresses are somebody; what is larger is the internet. Port 53 alone is how names are resolved, and
+    not counted."""
+    target = _Target(PUBLIC, ALL - _ANY_DNS, "addresses of the internet", context.parameters["most_addresses"] + 1)
+    yield from _egress_to(inventory, context, target)
+
+
+@check("egress-to-metadata-address")
+def egress_to_metadata_address(inventory: Inventory, context: Context) -> Iterator[Said]:
+    listed = context.parameters["addresses"]
+    words = f"addresses of the cloud's metadata service ({', '.join(listed)})"
+    yield from _egress_to(inventory, context, _Target(_joined(listed), ports("TCP", (80, 80)), words))
+
+
+@check("egress-to-api-server")
+def egress_to_api_server(inventory: Inventory, context: Context) -> Iterator[Said]:
+    listed = context.parameters["api_server"]
+    if listed:
+        through = ports("TCP", *((port, port) for port in context.parameters["ports"]))
+        words = f"addresses of the API server ({', '.join(listed)})"
+        yield from _egress_to(inventory, context, _Target(_joined(listed), through, words))
+
+
+def _joined(cidrs: list[str]) -> Addresses:
+    found = Addresses()
+    for cidr in cidrs:
+        block = addresses(cidr)
+        if block is None:
+            raise ValueError(f"{cidr} is neither an address nor a CIDR")
+        found |= block
+    return found
+
+
+def _egress_to(inventory: Inventory, context: Context, target: _Target) -> Iterator[Said]:
+    net, opened_by = connectivity(inventory), openings(inventory)
+    with_v6 = dual_stack(net)
+    allowed = context.parameters["allowed"]
+    ranges = [pair for pair in net.range_ends(target.block) if _count(pair[1], with_v6=with_v6)]
+    causes: dict[tuple[int, Path], _Cause] = {}
+    for namespace, members in judged_namespaces(net):
+        members = [end for end in members if not any(matches(pattern, end) for pattern in allowed)]
+        foreign = not_evaluated(net, namespace, members[0].obj) if members else None
+        if foreign is not None:
+            yield foreign
+            continue
+        free: list[Workload] = []
+        for end in members:
+            problem = refused(net, end)
+            if problem is not None:
+                yield problem
+                continue
+            opened = {number: net.answer(net.end(end), number).open & target.through for number, _ in ranges}
+            if not any(opened.values()):
+                yield Passed(end.obj)
+                continue
+            if not net.isolated(end, "egress"):
+                free.append(end)
+            found: dict[tuple[int, Path], _Cause] = {}
+            for number, block in ranges:
+                for opening in opened_by.of(end, "egress", number):
+                    common = opening.connections & opened[number]
+                    if common:
+                        key = (id(opening.policy), opening.path)
+                        cause = found.setdefault(key, _Cause(opening.policy, opening.path))
+                        cause.block |= block
+                        cause.connections |= opening.connections
+            wide = {k: c for k, c in found.items() if _count(c.block, with_v6=with_v6) >= target.least}
+            for key, one in wide.items():
+                cause = causes.setdefault(key, _Cause(one.policy, one.path))
+                cause.connections |= one.connections
+                cause.ends.append(end)
+            if not wide and net.isolated(end, "egress"):
+                yield Passed(end.obj)
+        if free and not context.parameters["isolated_only"]:
+            message = f"nothing isolates {shown(names(free))} for egress"
+            yield Violation(("metadata", "name"), f"{message}: {target.words} are open", obj=free[0].obj)
+    for cause in causes.values():
+        message = f"{cause.policy} opens {target.words} to {shown(names(cause.ends))} ({cause.connections})"
+        yield Violation(cause.path, message, obj=cause.policy.obj)

@@ -1,0 +1,229 @@
+"""Whether namespaces and workloads are isolated, by policies that an API server accepts and that take effect.
+
+Source: kubernetes/website content/en/docs/concepts/services-networking/network-policies.md: pods that no policy selects
+accept and send everything; "default deny all" is a policy that selects every pod and opens nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from kubeassay.analysis.fields import problems_of
+from kubeassay.analysis.network.connections import ALL, Connections, ports
+from kubeassay.analysis.network.connectivity import connectivity
+from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, Workload
+from kubeassay.analysis.network.judgements import PUBLIC, DefaultDeny, default_deny, openings
+from kubeassay.analysis.network.policies import DIRECTIONS, Direction, Policy
+from kubeassay.checks.check import Context, NotJudged, Passed, Violation, check
+from kubeassay.checks.network_common import (
+    judged_namespaces,
+    names,
+    namespace_place,
+    not_evaluated,
+    refused,
+    shown,
+)
+from kubeassay.model import NEWEST_KNOWN, Inventory, Path
+
+Said = Violation | NotJudged | Passed
+
+
+@check("default-deny-ingress-missing")
+def default_deny_ingress_missing(inventory: Inventory, context: Context) -> Iterator[Said]:
+    yield from _default_deny(inventory, context, "ingress")
+
+
+@check("default-deny-egress-missing")
+def default_deny_egress_missing(inventory: Inventory, context: Context) -> Iterator[Said]:
+    yield from _default_deny(inventory, context, "egress")
+
+
+def _default_deny(inventory: Inventory, context: Context, direction: Direction) -> Iterator[Said]:
+    net = connectivity(inventory)
+    excluded = context.parameters["excluded_namespaces"]
+    judged = dict(judged_namespaces(net, excluded))
+    for name in context.parameters["namespaces"]:
+        # Declared and named by the policy: protected before anything runs there.
+        if name in net.namespaces and net.namespaces[name].obj is not None:
+            judged.setdefault(name, [])
+    for namespace, members in sorted(judged.items()):
+        place = namespace_place(net, namespace, members)
+        assert place is not None
+        obj, path = place
+        foreign = not_evaluated(net, namespace, obj)
+        if foreign is not None:
+            yield foreign
+            continue
+        found = default_deny(net, namespace, members, direction)
+        if found.opened:
+            policy, rule = found.opened[0]
+            message = f"{policy} opens every {direction} of every pod of namespace {namespace}: nothing is denied"
+            yield Violation(rule.path, message, obj=policy.obj)
+        elif found.by is not None:
+            yield Passed(obj)
+        elif found.refused is not None:
+            reason = found.refused.refused[0].reason
+            yield NotJudged("invalid-object", f"{found.refused} would select every pod, and is refused: {reason}", obj)
+        else:
+            yield Violation(
+                path,
+                _without_default(namespace, members, direction, found),
+                obj=obj,
+                related=tuple((f"{p} selects some", p.obj, p.subject_path) for p in found.selecting[:3]),
+            )
+
+
+def _without_default(namespace: str, members: Sequence[Workload], direction: Direction, found: DefaultDeny) -> str:
+    everyone, missed = names(members), names(found.left)
+    if not found.selecting:
+        what = "accept" if direction == "ingress" else "send"
+        pods = f": its pods ({shown(everyone)}) {what} everything" if everyone else ""
+        return f"namespace {namespace} has no NetworkPolicy for {direction}{pods}"
+    policies = f"the policies for {direction} of namespace {namespace} select"
+    if missed:
+        return f"{policies} {len(everyone) - len(missed)} of {len(everyone)} workloads, not {shown(missed)}"
+    return f"{policies} its workloads by their labels, not every pod that comes"
+
+
+@check("namespace-without-isolation")
+def namespace_without_isolation(inventory: Inventory, context: Context) -> Iterator[Said]:
+    net = connectivity(inventory)
+    for namespace, members in judged_namespaces(net, context.parameters["excluded_namespaces"]):
+        place = namespace_place(net, namespace, members)
+        assert place is not None
+        obj, path = place
+        foreign = not_evaluated(net, namespace, obj)
+        if foreign is not None:
+            yield foreign
+            continue
+        answers = {end: net.answer(net.any_pod, net.end(end)) for end in members}
+        exposed = [end for end, answer in answers.items() if answer.open == ALL and not net.isolated(end, "ingress")]
+        if exposed:
+            some, count = names(exposed), len(names(members))
+            which = "" if len(some) == count else f"{len(some)} of {count} workloads of "
+            message = f"nothing isolates {which}namespace {namespace}: every pod of the cluster may connect to"
+            yield Violation(path, f"{message} {shown(some)}", obj=obj)
+        elif any(answer.unknown for answer in answers.values()):
+            yield next(filter(None, (refused(net, end) for end in members)), None) or NotJudged(
+                "unknown-connectivity", f"what is open to the workloads of namespace {namespace} is not known", obj
+            )
+        else:
+            yield Passed(obj)
+
+
+@check("data-tier-ingress-open")
+def data_tier_ingress_open(inventory: Inventory, context: Context) -> Iterator[Said]:
+    """Ports by their numbers: what speaks on them is not known, but who declares 5432 wants to be taken for one."""
+    net, opened_by = connectivity(inventory), openings(inventory)
+    wanted = frozenset(context.parameters["ports"])
+    outside = [(number, "addresses of the internet") for number, _ in net.range_ends(PUBLIC)]
+    causes: dict[tuple[int, Path], tuple[Policy, dict[str, Connections], list[str]]] = {}
+    for _, members in judged_namespaces(net):
+        for end in members:
+            found = [port for port in end.ports if port.number in wanted and port.protocol == "TCP"]
+            if not found:
+                continue
+            problem = not_evaluated(net, end.namespace, end.obj) or refused(net, end)
+            if problem is not None:
+                yield problem
+                continue
+            through = ports("TCP", *((port.number, port.number) for port in found))
+            bad = False
+            for source, words in ((net.any_pod, "every pod of the cluster"), *outside):
+                through_here = net.answer(source, net.end(end)).open & through
+                if not through_here:
+                    continue
+                bad = True
+                for opening in opened_by.of(end, "ingress", source):
+                    common = opening.connections & through_here
+                    if common:
+                        key = (id(opening.policy), opening.path)
+                        _, opened, whom = causes.setdefault(key, (opening.policy, {}, []))
+                        opened[end.name] = opened.get(end.name, Connections()) | common
+                        if words not in whom:
+                            whom.append(words)
+            if bad and not net.isolated(end, "ingress"):
+                first = found[0]
+                message = f"nothing isolates {end}: every pod of the cluster may connect to {through}"
+                yield Violation((*first.path, "containerPort"), message, obj=end.obj)
+            elif not bad:
+                yield Passed(end.obj)
+    for (_, path), (policy, opened, whom) in causes.items():
+        to = shown([f"{name} ({connections})" for name, connections in opened.items()])
+        yield Violation(path, f"{policy} opens {to} to {' and '.join(whom)}", obj=policy.obj)
+
+
+@check("host-network-evades-policy")
+def host_network_evades_policy(inventory: Inventory, context: Context) -> Iterator[Said]:
+    net = connectivity(inventory)
+    for end in net.workloads:
+        if not end.host_network:
+            continue
+        policies: dict[int, Policy] = {}
+        for direction in DIRECTIONS:
+            for policy in net.governing(end, direction):
+                if policy.tier == "namespace":
+                    policies[id(policy)] = policy
+        if not policies:
+            continue
+        spec: Path = end.template.spec_path if end.template is not None else ("spec",)
+        selecting = list(policies.values())
+        yield Violation(
+            (*spec, "hostNetwork"),
+            f"{end} is on its node's network: {shown([str(policy) for policy in selecting])}, which"
+            f" select{'s' if len(selecting) == 1 else ''} it, may not apply to it",
+            obj=end.obj,
+            related=tuple((f"{policy} selects it", policy.obj, policy.subject_path) for policy in selecting[:3]),
+        )
+
+
+@check("network-policy-refused")
+def network_policy_refused(inventory: Inventory, context: Context) -> Iterator[Said]:
+    for policy in connectivity(inventory).policies:
+        mistyped = {p.path for p in problems_of(policy.obj, NEWEST_KNOWN.minor) if p.kind == "mistyped"}
+        reasons = [problem for problem in policy.refused if problem.path not in mistyped]
+        for problem in reasons:
+            yield Violation(problem.path, f"an API server refuses {policy}: {problem.reason}", obj=policy.obj)
+        if not policy.refused:
+            yield Passed(policy.obj)
+        elif not reasons:
+            # A value of another type is a finding of the rule on mistyped fields, in every object.
+            yield NotJudged("invalid-object", f"{policy} is refused: {policy.refused[0].reason}", policy.obj)
+
+
+@check("network-policy-without-namespace")
+def network_policy_without_namespace(inventory: Inventory, context: Context) -> Iterator[Said]:
+    net = connectivity(inventory)
+    stated = sorted({end.namespace for end in net.workloads if end.obj.ref.namespace})
+    # Where workloads leave their namespace open as well, both get it from whoever applies them.
+    consistent = not stated or any(not end.obj.ref.namespace for end in net.workloads)
+    for policy in net.policies:
+        if policy.tier != "namespace":
+            continue
+        if policy.obj.ref.namespace or consistent:
+            yield Passed(policy.obj)
+            continue
+        message = (
+            f"{policy} states no namespace: it protects the one that it is applied to ({DEFAULT_NAMESPACE}, unless told"
+            f" otherwise), and none of {shown(stated)} by itself"
+        )
+        yield Violation(("metadata", "name"), message, obj=policy.obj)
+
+
+@check("policy-rules-without-effect")
+def policy_rules_without_effect(inventory: Inventory, context: Context) -> Iterator[Said]:
+    for policy in connectivity(inventory).policies:
+        if policy.tier != "namespace":
+            continue
+        unused = [d for d in policy.rules if policy.rules[d] and d not in policy.directions]
+        for direction in unused:
+            message = f"{policy} has rules for {direction}, and its policyTypes leave {direction.capitalize()} out"
+            yield Violation(
+                ("spec", direction),
+                f"{message}: they have no effect",
+                key=True,
+                obj=policy.obj,
+                related=(("policyTypes", policy.obj, ("spec", "policyTypes")),),
+            )
+        if not unused:
+            yield Passed(policy.obj)

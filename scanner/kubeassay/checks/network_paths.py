@@ -1,0 +1,583 @@
+"""Ways between workloads, and to and from the outside, against a list of those that are meant to be open."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from kubeassay.analysis.network.connections import ALL, ANYWHERE, NONE, Addresses, Connections, addresses, ports
+from kubeassay.analysis.network.connectivity import DNS_LABELS, DNS_NAMESPACE, Answer, Connectivity, connectivity
+from kubeassay.analysis.network.endpoints import METADATA_NAME, Workload
+from kubeassay.analysis.network.explain import reasons
+from kubeassay.analysis.network.judgements import (
+    PUBLIC,
+    SYSTEM_NAMESPACES,
+    Group,
+    Openings,
+    by_namespace,
+    dual_stack,
+    foreign_of,
+    groups_of,
+    openings,
+)
+from kubeassay.analysis.network.policies import Direction, Peer, Rule
+from kubeassay.analysis.reading import mapping
+from kubeassay.checks.check import Context, NotJudged, Passed, Violation, check
+from kubeassay.checks.network_common import is_one_of, matches, namespace_place, not_evaluated, refused, shown
+from kubeassay.model import Inventory, Object, Path
+
+Said = Violation | NotJudged | Passed
+
+INTERNET = "internet"
+DNS = "dns"
+#: What stands for the name server where its pods are not among the inputs.
+_DNS_NAME = f"{DNS_NAMESPACE}/kube-dns"
+#: Patterns that mean every workload, and so also pods that are not among the inputs.
+_ANYBODY = frozenset({"*", "*/*"})
+_SIDES: Mapping[Direction, str] = {"egress": "the caller's egress", "ingress": "the callee's ingress"}
+_PORTS = re.compile(r"(?P<start>[0-9]{1,5})(-(?P<end>[0-9]{1,5}))?(/(?P<protocol>TCP|UDP|SCTP))?\Z")
+
+
+# --- what is allowed ---
+
+
+@dataclass(frozen=True, slots=True)
+class PathEnd:
+    """One end of an allowed path: addresses, the name server, or the workloads that a pattern means."""
+
+    text: str
+    block: Addresses | None = None
+
+    def has(self, end: Workload) -> bool:
+        if self.block is not None:
+            return False
+        if self.text == DNS:
+            return end.namespace == DNS_NAMESPACE and DNS_LABELS.items() <= end.labels.items()
+        return matches(self.text, end)
+
+    @property
+    def anybody(self) -> bool:
+        return self.text in _ANYBODY
+
+    @property
+    def name_server(self) -> bool:
+        return self.text in (DNS, DNS_NAMESPACE, _DNS_NAME) or self.anybody
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedPath:
+    """One entry of the list. ``connections`` None: any."""
+
+    sources: tuple[PathEnd, ...]
+    destinations: tuple[PathEnd, ...]
+    connections: Connections | None
+
+    def __str__(self) -> str:
+        through = f" ({self.connections})" if self.connections is not None else ""
+        return f"{_texts(self.sources)} → {_texts(self.destinations)}{through}"
+
+
+def _texts(ends: Iterable[PathEnd]) -> str:
+    return ", ".join(end.text for end in ends)
+
+
+def allowed_path(entry: Any) -> AllowedPath:
+    """An entry of ``allowed_paths``. Raises ValueError on what it cannot mean."""
+    entry = mapping(entry)
+    unknown = set(entry) - {"from", "to", "ports", "reason"}
+    if unknown:
+        raise ValueError(
+            f"allowed_paths: there is no {', '.join(sorted(map(str, unknown)))} in a path: from, to, ports"
+        )
+    through: Connections | None = None
+    if entry.get("ports"):
+        through = NONE
+        for port in entry["ports"]:
+            through |= _port(port)
+    return AllowedPath(_path_ends(entry.get("from")), _path_ends(entry.get("to")), through)
+
+
+def _path_ends(value: Any) -> tuple[PathEnd, ...]:
+    listed = value if isinstance(value, list) else [value]
+    if not listed or not all(isinstance(text, str) and text for text in listed):
+        raise ValueError("allowed_paths: from and to are a name, a pattern, a CIDR or internet, or a list of such")
+    return tuple(PathEnd(text, ANYWHERE if text == INTERNET else addresses(text)) for text in listed)
+
+
+def _port(value: Any) -> Connections:
+    match = _PORTS.match(str(value))
+    start = int(match["start"]) if match else 0
+    end = int(match["end"] or start) if match else 0
+    if match is None or not 0 < start <= end < 65536:
+        raise ValueError(f"allowed_paths: {value} is no port, as 8080, 8000-8080 or 53/UDP")
+    protocol = match["protocol"]
+    return ports("UDP" if protocol == "UDP" else "SCTP" if protocol == "SCTP" else "TCP", (start, end))
+
+
+# --- ways, by what opens them ---
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """One end of ways: a group of workloads, or what stands for something outside the inputs."""
+
+    end: int
+    label: str
+    group: Group | None = None
+    block: Addresses | None = None
+
+    @property
+    def first(self) -> Workload | None:
+        return self.group.members[0] if self.group is not None else None
+
+
+@dataclass(slots=True)
+class _Cause:
+    """What opens ways: a rule, or that nothing isolates ``ends`` of a namespace in a direction."""
+
+    obj: Object
+    path: Path
+    words: str
+    ends: dict[str, None] = field(default_factory=dict)
+    ways: list[str] = field(default_factory=list)
+    count: int = 0
+    related: tuple[tuple[str, Object, Path], ...] = ()
+
+    @property
+    def what(self) -> str:
+        if not self.ends:
+            return f"{self.words} opens"
+        return f"nothing isolates {shown(list(self.ends))} for {self.words}, which opens"
+
+
+class _Causes:
+    """Ways that should not be open, by what opens them."""
+
+    def __init__(self, net: Connectivity, opened_by: Openings) -> None:
+        self._net = net
+        self._openings = opened_by
+        self._found: dict[tuple[Any, ...], _Cause] = {}
+        #: Objects with a way that should not be open.
+        self.concerned: set[int] = set()
+
+    def add(self, source: _Node, destination: _Node, connections: Connections) -> None:
+        """Note that some connections are open on all ways between two nodes."""
+        count = _pairs(source, destination)
+        if not count:
+            return
+        for cause, through in self._causes(source, destination, connections):
+            cause.count += count
+            for way in islice(_ways(source, destination), 3 - len(cause.ways)):
+                cause.ways.append(f"{way} ({_said(through)})")
+        for node in (source, destination):
+            if node.group is not None:
+                self.concerned.update(id(end.obj) for end in node.group.members)
+
+    def _causes(
+        self, source: _Node, destination: _Node, connections: Connections
+    ) -> Iterator[tuple[_Cause, Connections]]:
+        net = self._net
+        callee, caller = destination.first, source.first
+        sides: list[tuple[Workload, Direction, int]] = []
+        if callee is not None:
+            sides.append((callee, "ingress", source.end))
+        if caller is not None:
+            sides.append((caller, "egress", destination.end))
+        for number, (end, direction, peer) in enumerate(sides):
+            found = False
+            for opening in self._openings.of(end, direction, peer):
+                common = opening.connections & connections
+                if common:
+                    found = True
+                    key: tuple[Any, ...] = (id(opening.policy), opening.path)
+                    cause = self._found.get(key)
+                    if cause is None:
+                        other = sides[1 - number] if len(sides) > 1 else None
+                        related = self._other(other, connections) if other is not None else ()
+                        obj = opening.policy.obj
+                        cause = self._found[key] = _Cause(obj, opening.path, str(opening.policy), related=related)
+                    yield cause, common
+            if found:
+                return
+        for end, direction, _ in sides:
+            if end.namespace in SYSTEM_NAMESPACES:
+                continue
+            key = (end.namespace, direction)
+            cause = self._found.get(key)
+            if cause is None:
+                place = namespace_place(net, end.namespace, [end])
+                assert place is not None
+                cause = self._found[key] = _Cause(*place, direction)
+            group = (source if end is caller else destination).group
+            assert group is not None
+            cause.ends.update(dict.fromkeys(member.name for member in group.members))
+            yield cause, connections
+            return
+
+    def _other(
+        self, side: tuple[Workload, Direction, int], connections: Connections
+    ) -> tuple[tuple[str, Object, Path], ...]:
+        end, direction, peer = side
+        for opening in self._openings.of(end, direction, peer):
+            if opening.connections & connections:
+                return ((f"{opening.policy} opens {direction} of {end}", opening.policy.obj, opening.path),)
+        return ((f"nothing isolates {end} for {direction}", end.obj, ("metadata", "name")),)
+
+    def violations(self, what: str, *, isolated_only: bool = False) -> Iterator[Violation]:
+        """A finding for each cause. ``what``: how the ways are called, after their number. ``isolated_only``: none for
+        what nothing isolates."""
+        for cause in self._found.values():
+            if isolated_only and cause.ends:
+                continue
+            more = f" and {cause.count - len(cause.ways)} more" if cause.count > len(cause.ways) else ""
+            number = "a way" if cause.count == 1 else f"{cause.count} ways"
+            message = f"{cause.what} {number} {what}: {', '.join(cause.ways)}{more}"
+            yield Violation(cause.path, message, obj=cause.obj, related=cause.related)
+
+
+def _said(connections: Connections) -> str:
+    """Connections, by what is missing of all where that is shorter."""
+    rest = ALL - connections
+    return f"all but {rest}" if rest and len(str(rest)) < len(str(connections)) else str(connections)
+
+
+def _pairs(source: _Node, destination: _Node) -> int:
+    if source.group is not None and destination.group is not None:
+        return source.group.others(destination.group)
+    return len((source.group or destination.group or Group(0, "", None, ())).members)
+
+
+def _ways(source: _Node, destination: _Node) -> Iterator[str]:
+    """The ways between two nodes, by the names of their ends."""
+    for first in [end.name for end in source.group.members] if source.group is not None else [source.label]:
+        others = destination.group.members if destination.group is not None else ()
+        for second in [end.name for end in others] or [destination.label]:
+            if first != second:
+                yield f"{first} → {second}"
+
+
+def _label(block: Addresses) -> str:
+    """Addresses as a message calls them."""
+    public = block & PUBLIC
+    if sum(end - start + 1 for start, end in public.v4) > 65536 or any(
+        end - start >= 2**96 for start, end in public.v6
+    ):
+        return INTERNET
+    return shown(list(block.cidrs()))
+
+
+def _unknown(net: Connectivity, ends: Iterable[Workload]) -> Iterator[NotJudged]:
+    """Why some workloads are not judged, once a namespace."""
+    for namespace, members in by_namespace(ends).items():
+        problem = not_evaluated(net, namespace, members[0].obj)
+        if problem is not None:
+            yield problem
+            continue
+        for end in members:
+            if end.host_network:
+                yield NotJudged("unsupported", f"{end} is on its node's network, where policies may not apply", end.obj)
+            else:
+                problem = refused(net, end)
+                if problem is not None:
+                    yield problem
+
+
+def _judged(net: Connectivity) -> list[Workload]:
+    return [
+        end
+        for end in net.workloads
+        if not end.host_network and foreign_of(net, end.namespace) is None and refused(net, end) is None
+    ]
+
+
+@check("path-not-allowed")
+def path_not_allowed(inventory: Inventory, context: Context) -> Iterator[Said]:
+    """Every way that is open and not in the list. Ways among the pods of one workload are its own affair."""
+    allowed = [allowed_path(entry) for entry in context.parameters["allowed_paths"]]
+    if not allowed:
+        return
+    net = connectivity(inventory)
+    yield from _unknown(net, net.workloads)
+    judged = _judged(net)
+    marks = {
+        end: (
+            frozenset(n for n, path in enumerate(allowed) if any(e.has(end) for e in path.sources)),
+            frozenset(n for n, path in enumerate(allowed) if any(e.has(end) for e in path.destinations)),
+        )
+        for end in judged
+    }
+    groups = groups_of(net, judged, marks)
+    causes = _Causes(net, openings(inventory))
+    nodes = [_Node(group.end, str(group), group) for group in groups]
+    anybody_sends = frozenset(n for n, path in enumerate(allowed) if any(e.anybody for e in path.sources))
+    anybody_takes = frozenset(n for n, path in enumerate(allowed) if any(e.anybody for e in path.destinations))
+    names_taken = frozenset(n for n, path in enumerate(allowed) if any(e.name_server for e in path.destinations))
+    any_pod = _Node(net.any_pod, "any other pod")
+    outside: list[tuple[_Node, frozenset[int], frozenset[int]]] = [(any_pod, anybody_sends, anybody_takes)]
+    if not any(PathEnd(DNS).has(end) for end in net.workloads):
+        outside.append((_Node(net.dns, _DNS_NAME), frozenset(range(len(allowed))), names_taken))
+    answers: dict[tuple[int, int], Answer] = {}
+
+    def opened(source: int, destination: int) -> Connections:
+        answer = answers.get((source, destination))
+        if answer is None:
+            answer = answers[source, destination] = net.answer(source, destination)
+        return answer.open
+
+    ends = [(node, *marks[node.first]) for node in nodes if node.first is not None]
+    for source, sends, _ in (*ends, outside[0]):
+        for destination, _, takes in (*ends, *outside):
+            if source.group is None and destination.group is None:
+                continue
+            rest = opened(source.end, destination.end)
+            if rest:
+                rest -= _allowed(allowed, sends & takes)
+            if rest:
+                causes.add(source, destination, rest)
+    wanted = ANYWHERE if dual_stack(net) else Addresses(v4=ANYWHERE.v4)
+    for node, sends, takes in ends:
+        for direction, own in (("egress", sends), ("ingress", takes)):
+            left: dict[int, tuple[Addresses, Connections]] = {}
+            for number, block in net.range_ends(wanted):
+                rest = opened(node.end, number) if direction == "egress" else opened(number, node.end)
+                for part, connections in _outside_rest(allowed, own, direction, block, rest):
+                    before = left.get(number, (Addresses(), NONE))
+                    left[number] = (before[0] | part, before[1] | connections)
+            for number, (part, connections) in left.items():
+                other = _Node(number, _label(part), block=part)
+                causes.add(*((node, other) if direction == "egress" else (other, node)), connections)
+    yield from causes.violations(
+        "that the allowed paths do not hold", isolated_only=context.parameters["isolated_only"]
+    )
+    for end in judged:
+        if id(end.obj) not in causes.concerned:
+            yield Passed(end.obj)
+
+
+def _allowed(paths: Sequence[AllowedPath], numbers: Iterable[int]) -> Connections:
+    found = NONE
+    for number in numbers:
+        through = paths[number].connections
+        found |= ALL if through is None else through
+    return found
+
+
+def _outside_rest(
+    paths: Sequence[AllowedPath], numbers: Iterable[int], direction: str, block: Addresses, opened: Connections
+) -> Iterator[tuple[Addresses, Connections]]:
+    """The parts of a block with what is open there and not allowed. ``numbers``: the paths that have the other end."""
+    parts = [(block, opened)] if opened else []
+    for number in numbers:
+        path = paths[number]
+        through = ALL if path.connections is None else path.connections
+        listed = Addresses()
+        for end in path.destinations if direction == "egress" else path.sources:
+            listed |= end.block or Addresses()
+        parts = [
+            (piece, connections)
+            for part, before in parts
+            for piece, connections in ((part & listed, before - through), (part - listed, before))
+            if piece and connections
+        ]
+    yield from parts
+
+
+@check("cross-environment-path")
+def cross_environment_path(inventory: Inventory, context: Context) -> Iterator[Said]:
+    environments: Mapping[str, Any] = context.parameters["environments"]
+    if not environments:
+        return
+    net = connectivity(inventory)
+    marks: dict[Workload, str] = {}
+    for end in net.workloads:
+        found = [name for name, patterns in environments.items() if is_one_of(end.namespace, patterns)]
+        if found:
+            marks[end] = found[0]
+    yield from _unknown(net, marks)
+    judged = [end for end in _judged(net) if end in marks]
+    causes = _Causes(net, openings(inventory))
+    nodes = [_Node(group.end, str(group), group) for group in groups_of(net, judged, marks)]
+    for source in nodes:
+        for destination in nodes:
+            assert source.group is not None
+            assert destination.group is not None
+            if source.group.mark != destination.group.mark:
+                opened = net.answer(source.end, destination.end).open
+                if opened:
+                    causes.add(source, destination, opened)
+    yield from causes.violations("between environments")
+    for end in judged:
+        if id(end.obj) not in causes.concerned:
+            yield Passed(end.obj)
+
+
+# --- allowed, and closed ---
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    """Why one side of a way is closed, and where."""
+
+    words: str
+    obj: Object
+    path: Path
+
+
+@check("allowed-path-closed")
+def allowed_path_closed(inventory: Inventory, context: Context) -> Iterator[Said]:
+    """An entry is kept when a way between its ends is open on all its ports: of a pattern, one of them. Whoever wants
+    each of several names each."""
+    allowed = [allowed_path(entry) for entry in context.parameters["allowed_paths"]]
+    if not allowed:
+        return
+    net, opened_by = connectivity(inventory), openings(inventory)
+    groups = groups_of(net, net.workloads, dict.fromkeys(net.workloads, None))
+    for path in allowed:
+        yield from _path_closed(net, opened_by, groups, path)
+
+
+def _nodes(net: Connectivity, groups: Sequence[Group], ends: Sequence[PathEnd], *, to: bool) -> list[_Node]:
+    found: list[_Node] = []
+    for end in ends:
+        if end.block is not None:
+            found += [_Node(n, end.text, block=part) for n, part in net.range_ends(end.block)]
+            continue
+        known = [_node_of(group, end) for group in groups]
+        found += [node for node in known if node is not None]
+        if to and end.text in (DNS, _DNS_NAME) and not any(node is not None for node in known):
+            found.append(_Node(net.dns, _DNS_NAME))
+    return found
+
+
+def _node_of(group: Group, end: PathEnd) -> _Node | None:
+    members = tuple(member for member in group.members if end.has(member))
+    if not members:
+        return None
+    return _Node(group.end, members[0].name, Group(group.end, group.namespace, end.text, members))
+
+
+def _path_closed(net: Connectivity, opened_by: Openings, groups: Sequence[Group], path: AllowedPath) -> Iterator[Said]:
+    sources, destinations = (
+        _nodes(net, groups, ends, to=to) for ends, to in ((path.sources, False), (path.destinations, True))
+    )
+    for nodes, ends in ((sources, path.sources), (destinations, path.destinations)):
+        if not nodes:
+            yield NotJudged("unknown-end", f"allowed path {path}: {_texts(ends)} is not among the inputs")
+            return
+    pairs = [
+        (source, destination)
+        for source in sources
+        for destination in destinations
+        if source.group is not None or destination.group is not None
+        if _pairs(source, destination) and (source.label, source.block) != (destination.label, destination.block)
+    ]
+    worst: tuple[_Node, _Node] | None = None
+    unknown = False
+    for source, destination in pairs:
+        answer = net.answer(source.end, destination.end)
+        wanted = path.connections
+        if answer.open if wanted is None else not wanted - answer.open:
+            for node in (destination, source):
+                if node.first is not None:
+                    yield Passed(node.first.obj)
+                    return
+        unknown = unknown or bool(answer.unknown if wanted is None else (wanted - answer.open) & answer.unknown)
+        worst = worst or (source, destination)
+    if worst is None:
+        return
+    source, destination = worst
+    first = source.first or destination.first
+    assert first is not None
+    if unknown:
+        yield NotJudged("unknown-connectivity", f"whether allowed path {path} is open is not known", first.obj)
+        return
+    wanted = path.connections
+    sides: list[_Closed] = []
+    if source.first is not None:
+        sides += _closed(net, opened_by, source.first, "egress", destination, wanted)
+    if destination.first is not None:
+        sides += _closed(net, opened_by, destination.first, "ingress", source, wanted)
+    if not sides:
+        # Neither NetworkPolicy closes it: an admin policy does, whatever these open.
+        peer = source.end if source.first is None else destination.end
+        sides = [
+            _Closed(reason.words, reason.obj, reason.path)
+            for reason in reasons(net, source.first, destination.first, peer)
+            if reason.effect == "closes" and reason.obj is not None
+        ]
+    through = f" ({wanted})" if wanted is not None else ""
+    why = "; ".join(side.words for side in sides[:2])
+    message = f"{source.label} → {destination.label}{through} is allowed and closed: {why}"
+    yield Violation(
+        sides[0].path,
+        message,
+        obj=sides[0].obj,
+        related=tuple((side.words, side.obj, side.path) for side in sides[1:2]),
+    )
+
+
+def _closed(
+    net: Connectivity,
+    opened_by: Openings,
+    end: Workload,
+    direction: Direction,
+    other: _Node,
+    wanted: Connections | None,
+) -> Iterator[_Closed]:
+    """Why the NetworkPolicies of one end close a way; nothing where they do not."""
+    own = [policy for policy in net.governing(end, direction) if policy.tier == "namespace"]
+    if not own:
+        return
+    opened = NONE
+    for opening in opened_by.of(end, direction, other.end):
+        opened |= opening.connections
+    if opened if wanted is None else not wanted - opened:
+        return
+    side = f"{_SIDES[direction]} is isolated by"
+    for policy in own:
+        for rule in policy.rules[direction]:
+            if (wanted is not None and not rule.connections & wanted) or net.peer_bits(rule)[0] >> other.end & 1:
+                continue
+            missed = next(filter(None, (_missed(net, peer, other) for peer in rule.peers or ())), None)
+            if missed is not None:
+                path, words = missed
+                yield _Closed(f"{side} {policy}, which opens {_of(rule)} only to {words}", policy.obj, path)
+                return
+    if opened:
+        policy, rule = next((p, r) for p in own for r in p.rules[direction] if net.peer_bits(r)[0] >> other.end & 1)
+        yield _Closed(f"{side} {policy}, which opens {opened} of it", policy.obj, (*rule.path, "ports"))
+        return
+    policy = min(own, key=lambda p: (not p.subject.pods.everything, bool(p.rules[direction])))
+    yield _Closed(f"{side} {policy}, and no rule opens it", policy.obj, policy.subject_path)
+
+
+def _of(rule: Rule) -> str:
+    return "ports by name" if rule.named and not rule.connections else str(rule.connections)
+
+
+def _missed(net: Connectivity, peer: Peer, other: _Node) -> tuple[Path, str] | None:
+    """Which requirement of a peer's selectors the other end does not fulfil, and in words."""
+    pods = peer.pods
+    if pods is None:
+        return None
+    if other.first is not None:
+        spaces, labels = net.namespaces[other.first.namespace].labels, other.first.labels
+    elif other.end == net.dns:
+        spaces, labels = {METADATA_NAME: DNS_NAMESPACE}, DNS_LABELS
+    else:
+        return None
+    if pods.namespaces is not None:
+        for requirement in pods.namespaces.requirements:
+            if not requirement.holds(spaces):
+                nobody = not any(requirement.holds(space.labels) for space in net.namespaces.values())
+                rest = ", which no namespace here is" if nobody else ""
+                return (*pods.namespaces_path, *requirement.path), f"namespaces with {pods.namespaces}{rest}"
+    elif other.first is not None and other.first.namespace != pods.namespace:
+        return pods.pods_path, f"pods of namespace {pods.namespace}"
+    for requirement in pods.pods.requirements:
+        if not requirement.holds(labels):
+            return (*pods.pods_path, *requirement.path), f"pods with {pods.pods}"
+    return None
