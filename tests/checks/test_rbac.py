@@ -88,6 +88,13 @@ def test_wildcards_are_found_where_they_stand() -> None:
     assert paths("wildcard-verbs", text) == {("ClusterRole a", "rules[1].verbs[1]")}
     assert paths("wildcard-resources", text) == {("ClusterRole a", "rules[2].resources[1]")}
     assert paths("wildcard-api-groups", text) == {("ClusterRole a", "rules[3].apiGroups[1]")}
+    # Every resource of every group is one wildcard, not two.
+    every = role("a", "* | * | list")
+    assert {rule: len(findings(rule, every)) for rule in WILDCARDS} == {
+        "wildcard-verbs": 0,
+        "wildcard-resources": 1,
+        "wildcard-api-groups": 0,
+    }
 
 
 def test_everything_is_told_once() -> None:
@@ -152,6 +159,11 @@ def test_cluster_admin_is_found_at_the_role_that_is_bound() -> None:
     assert "makes ServiceAccount ci/runner cluster-admin" in message("cluster-admin-binding", ci)
     # One namespace is not the cluster.
     assert findings("cluster-admin-binding", bind("cluster-admin", "User a", namespace="x", kind="ClusterRole")) == []
+
+
+def test_the_administrators_of_kubeadm_are_expected() -> None:
+    admins = bind("cluster-admin", "Group kubeadm:cluster-admins", name="kubeadm:cluster-admins")
+    assert findings("cluster-admin-binding", admins) == []
 
 
 def test_subjects_that_are_meant_to_be_cluster_admin_are_named_in_the_parameter() -> None:
@@ -409,6 +421,11 @@ def test_what_kubernetes_defaults_are_changed_to() -> None:
 def test_what_an_api_server_refuses() -> None:
     text = role("a", "core | pods | ", namespace="shop")
     assert paths("rbac-object-refused", text) == {("Role a", "rules[0].verbs")}
+    # Another rule tells of values of a wrong type.
+    mistyped = text.replace("verbs: []", "verbs: get")
+    assert mistyped != text
+    assert findings("rbac-object-refused", mistyped) == []
+    assert findings("mistyped-field", mistyped) != []
 
 
 # --- paths ---

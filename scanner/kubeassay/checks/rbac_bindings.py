@@ -17,6 +17,7 @@ from kubeassay.analysis.access.grants import (
     Binding,
 )
 from kubeassay.analysis.access.model import PolicyRule, Subject
+from kubeassay.analysis.fields import problems_of
 from kubeassay.analysis.network.endpoints import namespace_of
 from kubeassay.checks.check import Context, NotJudged, Passed, Violation, check
 from kubeassay.checks.rbac_common import (
@@ -247,6 +248,9 @@ def cross_namespace_binding(inventory: Inventory, context: Context) -> Iterator[
 def rbac_object_refused(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
     access = access_of(inventory, context)
     for refused in access.refused:
+        if any(problem.kind == "mistyped" for problem in problems_of(refused.obj, context.kubernetes_version.minor)):
+            # mistyped-field tells of values of a wrong type, wherever they stand.
+            continue
         message = f"{refused.obj.ref}: an API server refuses it, so it grants nothing: {refused.reason}"
         yield Violation(refused.path, message, obj=refused.obj)
     for role in access.roles:

@@ -69,7 +69,7 @@ _NETWORK_POLICY_WRITES = frozenset({"delete", "deletecollection", "update", "pat
 
 def _includes(effect: InEffect) -> str:
     """What a rule with wildcards includes, as the end of a message; empty: nothing that stands out."""
-    cluster = effect.cluster_wide or not effect.bindings
+    cluster = effect.cluster_wide or (not effect.bindings and effect.role.kind == "ClusterRole")
     words = [
         _INCLUDED[ability.ability]
         for ability in effect.abilities
@@ -91,6 +91,9 @@ def _wildcard(inventory: Inventory, context: Context, field: str) -> Iterator[Vi
         rule = effect.rule
         values = {"verbs": rule.verbs, "resources": rule.resources, "apiGroups": rule.api_groups}[field]
         if ALL not in values or rule.non_resource_urls:
+            continue
+        if field == "apiGroups" and ALL in rule.resources and not effect.everything:
+            # Every resource of every group: the rule on resources tells.
             continue
         if effect.everything:
             # Whoever binds it in the whole cluster is told so (cluster-admin-binding). One finding is enough.

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from kit import objects_in, run_within_seconds
 from kubeassay.analysis.access.escalation import OUTCOMES, Escalation, Escalations, Outcome, escalations
@@ -432,6 +434,42 @@ def test_nothing_is_found_without_bindings_of_the_inputs_but_what_kubernetes_has
 def test_the_same_objects_in_another_order_give_the_same_stations() -> None:
     objects = [*may(rule("core", "pods secrets", "create list"), namespace="jobs"), *STRONG]
     assert path(*objects) == path(*reversed(objects))
+
+
+_RULES = st.sampled_from(
+    [
+        rule("core", "pods", "create"),
+        rule("core", "secrets", "create list"),
+        rule("core", "serviceaccounts/token", "create", "deployer"),
+        rule("core", "pods/exec", "create"),
+        rule("core", "users groups", "impersonate"),
+        rule(RBAC, "clusterroles roles", "escalate bind"),
+        rule(RBAC, "clusterroles roles clusterrolebindings rolebindings", "update create"),
+        rule("core", "namespaces", "patch"),
+        rule("core", "persistentvolumes", "create"),
+        rule("core", "nodes", "get"),
+    ]
+)
+_SUBJECTS = st.sampled_from([EVE, Subject("Group", "devs"), account("jobs", "deployer"), account("web", "app")])
+_GRANTS = st.lists(st.tuples(_RULES, _SUBJECTS, st.sampled_from(["jobs", "web", None])), max_size=8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(_GRANTS, st.integers(0, 8))
+def test_more_grants_never_take_a_path_away(granted: list[tuple[Any, Subject, str | None]], few: int) -> None:
+    def reached(some: list[tuple[Any, Subject, str | None]]) -> dict[tuple[Subject, str], int]:
+        objects = [deployment("jobs", "runner", "deployer"), namespace_object("web", "baseline")]
+        for number, (stated, subject, namespace) in enumerate(some):
+            objects += [
+                role(f"role-{number}", stated, namespace=namespace),
+                binding(f"role-{number}", subject, namespace=namespace),
+            ]
+        answer = found(*objects)
+        paths = {(s, o): answer.path(s, o) for s in answer.subjects for o in OUTCOMES}
+        return {key: len(p.steps) for key, p in paths.items() if p is not None and not p.assumptions}
+
+    less, more = reached(granted[:few]), reached(granted)
+    assert {key: more.get(key, 99) <= steps for key, steps in less.items()} == dict.fromkeys(less, True)
 
 
 _MANY = """
