@@ -256,3 +256,27 @@ def test_rows_of_namespaces_join_their_workloads(tree: Path) -> None:
     assert ways("--by", "namespace", "--from", "shop", "--to", "shop", "cluster.yaml") == {
         ("shop[Namespace]", "shop[Namespace]", "TCP 5432,8080-8090")
     }
+
+
+def test_a_refused_policy_is_told_with_its_line_and_a_role_does_not_matter(tree: Path) -> None:
+    role = (
+        "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: r, namespace: shop}\nrules: no\n"
+    )
+    (tree / "cluster.yaml").write_text(CLUSTER + role)
+    assert reach("web", "db", "cluster.yaml").stderr == ""
+    (tree / "cluster.yaml").write_text(CLUSTER.replace("ports: [{port: 5432}", "ports: [{port: true}"))
+    result = reach("web", "db", "cluster.yaml", code=3)
+    assert result.stderr.startswith(
+        "cluster.yaml:32:22: an API server refuses NetworkPolicy shop/db: spec.ingress[0].ports[0].port"
+    )
+    assert "Not Evaluated" in result.stdout
+
+
+def test_names_that_would_steer_a_terminal_or_a_picture_are_written_as_codes(tree: Path) -> None:
+    text = CLUSTER.replace("name: web, namespace", 'name: "w\\e[31m\\"]b", namespace')
+    (tree / "cluster.yaml").write_text(text)
+    for format_name in ("table", "dot", "mermaid"):
+        assert "\x1b" not in reach("cluster.yaml", "--format", format_name).stdout
+    assert '\\"]b[Deployment]" [shape' in reach("cluster.yaml", "--format", "dot").stdout
+    assert "#34;]b" in reach("cluster.yaml", "--format", "mermaid").stdout
+    assert rows("cluster.yaml")[0]["dst"] == 'shop/w\x1b[31m"]b[Deployment]'

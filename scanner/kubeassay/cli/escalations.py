@@ -13,6 +13,7 @@ from kubeassay.analysis.access.escalation import OUTCOMES, Escalation, Escalatio
 from kubeassay.analysis.access.escalation import escalations as find
 from kubeassay.analysis.access.grants import canonical, grants
 from kubeassay.analysis.access.model import Subject
+from kubeassay.analysis.access.objects import GROUP
 from kubeassay.analysis.reading import quoted
 from kubeassay.cli.access import SubjectType, at, grant_json, not_evaluated, place, rule_fields, subject_json, tell
 from kubeassay.cli.exits import COMPLIES, FINDINGS, INCOMPLETE
@@ -78,7 +79,7 @@ def escalations(
     Exit codes: 0 nobody; 1 somebody; 2 wrong usage; 3 nobody, but something was not readable or not known.
     """
     try:
-        read = read_inputs(paths, options)
+        read = read_inputs(paths, options, concerns=lambda obj: obj.ref.group != GROUP)
     except UsageError as error:
         raise click.UsageError(str(error), ctx) from None
     outcomes = tuple(outcome for outcome in OUTCOMES if target in (outcome, "any"))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
 
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.execution.inventory import ReadInventory, read_inventory
-from kubeassay.model import NEWEST_KNOWN
+from kubeassay.model import NEWEST_KNOWN, Object, format_path
+from kubeassay.reporting.texts import printable
 from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, discover
 from kubeassay.sources.manifests import STDIN_NAME
 
@@ -31,9 +33,12 @@ def input_options(command: _F) -> _F:
     return command
 
 
-def read_inputs(paths: Sequence[str], options: dict[str, Any]) -> ReadInventory:
+def read_inputs(
+    paths: Sequence[str], options: dict[str, Any], concerns: Callable[[Object], bool] = lambda _: True
+) -> ReadInventory:
     """Read PATHs (files, directories, glob patterns, ``-``); the working directory where none is given. What could not
-    be read is told on standard error. Raises :class:`kubeassay.sources.files.UsageError`."""
+    be read is told on standard error, and which objects an API server would refuse, of those that ``concerns`` says the
+    question to depend on. Raises :class:`kubeassay.sources.files.UsageError`."""
     paths = tuple(paths) or (".",)
     limit = DEFAULT_MAX_FILE_SIZE
     stdin = sys.stdin.buffer.read(limit + 1) if "-" in paths else None
@@ -43,9 +48,10 @@ def read_inputs(paths: Sequence[str], options: dict[str, Any]) -> ReadInventory:
         tuple(path for path in paths if path != "-"), ignore=not options["no_ignore"], max_file_size=limit
     )
     read = read_inventory(discovery, NEWEST_KNOWN, stdin=stdin, stdin_name=STDIN_NAME)
+    read = replace(read, invalid=tuple(invalid for invalid in read.invalid if concerns(invalid.obj)))
     if not options["quiet"]:
         for message in problems(read):
-            click.echo(message, err=True)
+            click.echo(printable(message), err=True)
     return read
 
 
@@ -58,7 +64,13 @@ def problems(read: ReadInventory) -> list[str]:
     for skipped in read.skipped:
         if skipped.hides_objects:
             lines.append(f"{skipped.file}: not rendered ({skipped.detail})")
-    lines += [f"{obj.file}: {obj.ref}: an API server refuses it, values of a wrong type" for obj in read.invalid]
+    for invalid in read.invalid:
+        obj, problem = invalid.obj, invalid.problem
+        at = obj.locate(problem.path)
+        lines.append(
+            f"{at.file}:{at.start_line}:{at.start_column}: an API server refuses {obj.ref}:"
+            f" {format_path(problem.path)} takes {problem.expected}"
+        )
     if not read.inventory.objects:
         lines.append("no Kubernetes object was found in what was given")
     return lines

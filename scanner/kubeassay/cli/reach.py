@@ -27,7 +27,9 @@ from kubeassay.analysis.network.reach import Change, Ends, Reach, Row, alike, ch
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, completeness, input_options, read_inputs
 from kubeassay.execution.inventory import ReadInventory
+from kubeassay.model import Object
 from kubeassay.policy.library import suggestion
+from kubeassay.reporting.texts import printable, table
 from kubeassay.sources.files import UsageError
 
 FORMATS = ("table", "json", "dot", "mermaid")
@@ -101,7 +103,7 @@ def _reach(arguments: tuple[str, ...], options: dict[str, Any]) -> int:
         if paths:
             raise click.UsageError(f"--diff names its two targets; what is {paths[0]} for?")
         return _diff(sources, destinations, options)
-    read = read_inputs(paths, options)
+    read = read_inputs(paths, options, concerns=_decides)
     question = _Question(_reached(read, options), sources, destinations, options["only"])
     # Somebody who names both ends wants an answer for them, even if it is no.
     closed = bool(sources and destinations)
@@ -123,6 +125,11 @@ def _reach(arguments: tuple[str, ...], options: dict[str, Any]) -> int:
     return _exit(read, question.reach.net, unknown, options)
 
 
+def _decides(obj: Object) -> bool:
+    """Whether connectivity depends on an object."""
+    return obj.ref.group != "rbac.authorization.k8s.io" and obj.ref.kind not in ("Secret", "ServiceAccount")
+
+
 def _reached(read: ReadInventory, options: dict[str, Any]) -> Reach:
     return Reach(read.inventory, by_namespace=options["by"] == "namespace")
 
@@ -131,7 +138,7 @@ def _exit(read: ReadInventory, net: Connectivity, unknown: bool, options: dict[s
     undeclared = _undeclared(net)
     if not options["quiet"]:
         for line in undeclared:
-            click.echo(line, err=True)
+            click.echo(printable(line), err=True)
     if (unknown or undeclared) and not options["allow_incomplete"]:
         return INCOMPLETE
     return completeness(read, options)
@@ -214,9 +221,8 @@ def _with_unknown(answer: Answer, text: str) -> str:
 
 
 def _print_columns(lines: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]) - 1)]
-    for line in lines:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, [*widths, 0], strict=True)).rstrip())
+    for line in table(lines):
+        click.echo(line)
 
 
 def _as_json(row: Row) -> dict[str, Any]:
@@ -255,7 +261,7 @@ def _print_dot(rows: Iterable[Row]) -> None:
 
 
 def _dot(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + printable(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _print_mermaid(rows: Iterable[Row]) -> None:
@@ -273,7 +279,7 @@ def _print_mermaid(rows: Iterable[Row]) -> None:
 
 def _mermaid(text: str) -> str:
     """Text inside quotes: what the diagram's own syntax or HTML would take for itself is written as entities."""
-    return re.sub(r"[\"<>&#{}|`]", lambda match: f"#{ord(match[0])};", text)
+    return re.sub(r"[\"<>&#{}|`]", lambda match: f"#{ord(match[0])};", printable(text))
 
 
 _PRINTERS = {"table": _print_table, "json": _print_json, "dot": _print_dot, "mermaid": _print_mermaid}
@@ -291,12 +297,12 @@ def _print_why(net: Connectivity, rows: Iterable[Row], format_name: str) -> None
         )
         return
     for row in rows:
-        click.echo(f"{row.source} -> {row.destination}: {_with_unknown(row.answer, row.connections)}")
+        click.echo(printable(f"{row.source} -> {row.destination}: {_with_unknown(row.answer, row.connections)}"))
         for reason in _why(net, row):
-            click.echo(f"  {reason.direction:7} {reason.effect:7} {reason.words}")
+            click.echo(printable(f"  {reason.direction:7} {reason.effect:7} {reason.words}"))
             if reason.obj is not None:
                 place = reason.obj.locate(reason.path)
-                click.echo(f"  {'':15} {place.file}:{place.start_line}:{place.start_column}")
+                click.echo(f"  {'':15} {printable(place.file)}:{place.start_line}:{place.start_column}")
     return
 
 
@@ -343,7 +349,7 @@ def _diff(sources: Sequence[str], destinations: Sequence[str], options: dict[str
     found: list[list[Row]] = []
     both: list[Reach] = []
     for path in options["diff"]:
-        read = read_inputs((path,), options)
+        read = read_inputs((path,), options, concerns=_decides)
         reached = _reached(read, options)
         both.append(reached)
         question = _Question(reached, _known(reached, sources), _known(reached, destinations), options["only"])

@@ -12,6 +12,7 @@ from kubeassay.model import Rule
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import Library, suggestion
 from kubeassay.reporting.result_json import rule_as_json
+from kubeassay.reporting.texts import table
 
 CATALOGUES = ("pss", "cis-kubernetes", "nsa-cisa", "owasp-k8s", "mitre-attack")
 
@@ -47,9 +48,8 @@ def rules(
         click.echo(json.dumps([rule_as_json(rule) for rule in chosen], indent=2, ensure_ascii=False))
         return 0
     rows = [(rule.id, rule.area, rule.severity, _pss(rule), rule.title) for rule in chosen]
-    widths = [max(len(row[column]) for row in [*rows, ("RULE", "AREA", "SEVERITY", "PSS", "")]) for column in range(4)]
-    for row in [("RULE", "AREA", "SEVERITY", "PSS", "TITLE"), *rows]:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)).rstrip())
+    for line in table([("RULE", "AREA", "SEVERITY", "PSS", "TITLE"), *rows]):
+        click.echo(line)
     return 0
 
 

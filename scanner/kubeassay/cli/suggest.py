@@ -62,7 +62,8 @@ def suggest(
     Exit codes: 0; 2 wrong usage; 3 something was not readable or not known.
     """
     try:
-        read = read_inputs(paths, options)
+        # Of refused objects only those of RBAC matter here, and the analysis tells them itself.
+        read = read_inputs(paths, options, concerns=lambda _: False)
     except UsageError as error:
         raise click.UsageError(str(error), ctx) from None
     access = grants(read.inventory)

@@ -15,7 +15,7 @@ from kubeassay.analysis.access.review import who_can as ask
 from kubeassay.cli.access import grant_json, not_evaluated, place, request_of, request_options, tell
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, input_options, read_inputs
-from kubeassay.reporting.texts import columns, plural, printable
+from kubeassay.reporting.texts import plural, printable, table
 from kubeassay.sources.files import UsageError
 
 _HEADER = ("SUBJECT", "ROLE", "BINDING", "BOUND AT", "RULE AT")
@@ -56,7 +56,8 @@ def who_can(
     Exit codes: 0; 2 wrong usage; 3 something was not readable or not known.
     """
     try:
-        read = read_inputs(paths, options)
+        # Of refused objects only those of RBAC matter here, and the analysis tells them itself.
+        read = read_inputs(paths, options, concerns=lambda _: False)
     except UsageError as error:
         raise click.UsageError(str(error), ctx) from None
     request = request_of(verb, resource, resource_types(read.inventory), options)
@@ -87,20 +88,17 @@ def who_can(
 
 
 def _print_table(shown: Iterable[Grant]) -> None:
-    rows: list[tuple[str, ...]] = [_HEADER, *map(_row, shown)]
-    widths = [max(columns(row[number]) for row in rows) for number in range(len(_HEADER) - 1)] + [0]
-    for row in rows:
-        cells = (cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
+    for line in table([_HEADER, *map(_row, shown)]):
+        click.echo(line)
 
 
 def _row(grant: Grant) -> tuple[str, ...]:
     found = grant_json(grant)
     binding = f"{grant.namespace}/{grant.binding_name}" if grant.namespace is not None else grant.binding_name
     return (
-        printable(str(grant.subject)),
-        printable(f"{grant.role_kind} {grant.role_name}"),
-        printable(f"{found['binding']['kind']} {binding}"),
+        str(grant.subject),
+        f"{grant.role_kind} {grant.role_name}",
+        f"{found['binding']['kind']} {binding}",
         place(found["binding"]["location"]),
         place(found["rule"]["location"]),
     )

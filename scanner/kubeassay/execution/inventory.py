@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from kubeassay.analysis.fields import problems_of, without
+from kubeassay.analysis.fields import FieldProblem, problems_of, without
 from kubeassay.analysis.workloads import pod_templates
 from kubeassay.model import Inventory, KubernetesVersion, Object, ReadError, Skipped
 from kubeassay.sources.files import Discovery
@@ -14,14 +14,22 @@ from kubeassay.sources.yaml_reader import PlainScalars
 
 
 @dataclass(frozen=True, slots=True)
+class Invalid:
+    """An object that an API server refuses for a value of the wrong type, the first of perhaps several."""
+
+    obj: Object
+    problem: FieldProblem
+
+
+@dataclass(frozen=True, slots=True)
 class ReadInventory:
-    """The objects of a target, and what of it could not be read. ``invalid`` are those objects that an API server
-    refuses for values of the wrong type; of workloads these values are left out."""
+    """The objects of a target, and what of it could not be read. Of ``invalid`` workloads, what is mistyped is left
+    out of the inventory."""
 
     inventory: Inventory
     errors: tuple[ReadError, ...]
     skipped: tuple[Skipped, ...]
-    invalid: tuple[Object, ...]
+    invalid: tuple[Invalid, ...]
 
 
 def read_inventory(
@@ -31,7 +39,7 @@ def read_inventory(
     objects: list[Object] = []
     errors = list(discovery.errors)
     skipped = list(discovery.skipped)
-    invalid: list[Object] = []
+    invalid: list[Invalid] = []
     remembered: PlainScalars = {}
 
     def reads() -> Iterable[ReadFile]:
@@ -46,7 +54,7 @@ def read_inventory(
         for obj in read.objects:
             problems = [problem for problem in problems_of(obj, version.minor) if problem.kind == "mistyped"]
             if problems:
-                invalid.append(obj)
+                invalid.append(Invalid(obj, problems[0]))
                 # Analyses of other kinds tell themselves what an API server would make of a mistyped value.
                 if pod_templates(obj):
                     obj = obj.with_value(without(obj.value, problems))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator, Sequence
 
 
 def printable(text: str) -> str:
@@ -44,6 +45,15 @@ def columns(text: str) -> int:
     if text.isascii():
         return len(text)
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The lines of a table: its columns aligned, two blanks between them, the last one as long as it is."""
+    shown = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(columns, cells)) for cells in list(zip(*shown, strict=True))[:-1]]
+    for row in shown:
+        padded = (cell + " " * (width - columns(cell)) for cell, width in zip(row, [*widths, 0], strict=True))
+        yield "  ".join(padded).rstrip()
 
 
 def shorten(text: str, limit: int) -> str:
