@@ -22,6 +22,7 @@ Ability = Literal[
     "change-pods",
     "exec",
     "read-secrets",
+    "patch-secrets",
     "create-secrets",
     "request-tokens",
     "impersonate-accounts",
@@ -107,6 +108,8 @@ REQUESTS: tuple[Request, ...] = (
     Request("exec", ("get",), "", "pods/exec", until=_WEBSOCKET_NEEDS_CREATE),
     Request("exec", ("get",), "", "pods/attach", until=_WEBSOCKET_NEEDS_CREATE),
     Request("read-secrets", ("list", "watch", "get"), "", "secrets"),
+    # The answer to a patch, of nothing even, is the whole object.
+    Request("patch-secrets", ("patch",), "", "secrets"),
     Request("create-secrets", ("create",), "", "secrets", named=False),
     Request("request-tokens", ("create",), "", "serviceaccounts/token"),
     Request("impersonate-accounts", ("impersonate",), "", "serviceaccounts"),
@@ -125,6 +128,7 @@ REQUESTS: tuple[Request, ...] = (
     Request("write-role-bindings", ("create",), _RBAC, "rolebindings", named=False),
     Request("write-role-bindings", _WRITE, _RBAC, "rolebindings"),
     # get is enough: a websocket is opened with GET, and the kubelet asks for the verb of the HTTP method.
+    # kubernetes v1.37.1, pkg/kubelet/server/auth.go, GetRequestAttributes.
     Request("nodes-proxy", ("create", "get"), "", "nodes/proxy", namespaced=False),
     Request("create-csrs", ("create",), _CERTIFICATES, "certificatesigningrequests", named=False, namespaced=False),
     Request("approve-csrs", _WRITE, _CERTIFICATES, "certificatesigningrequests/approval", namespaced=False),

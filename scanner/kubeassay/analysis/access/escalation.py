@@ -8,8 +8,10 @@ whole cluster) and ``node`` (root on a node).
 Which requests matter: :mod:`kubeassay.analysis.access.abilities`. Not followed, because other programs than Kubernetes
 decide what comes of them: objects that an operator or a delivery tool acts upon (an Argo CD Application, a policy of an
 admission controller), identities that a cloud provider maps, and credentials in Secrets other than tokens of service
-accounts. A node that is made unattractive (nodes/status) or emptied (pods/eviction) only moves pods to another node,
-which helps whoever holds that one already: ``node`` counts as every node.
+accounts. Nor is constrained impersonation (verbs ``impersonate:…``, on by default since Kubernetes 1.36): it allows
+certain requests in the name of another, not all. A node that is made unattractive (nodes/status) or emptied
+(pods/eviction) only moves pods to another node, which helps whoever holds that one already: ``node`` counts as every
+node.
 """
 
 from __future__ import annotations
@@ -49,12 +51,12 @@ _SYSTEM_NAMESPACE = "kube-system"
 _ENFORCE = "pod-security.kubernetes.io/enforce"
 _TOKEN_TYPE = "kubernetes.io/service-account-token"
 _TOKEN_OF = "kubernetes.io/service-account.name"
-#: kubernetes v1.37.1, pkg/kubeapiserver/authorizer: the privileged group is authorized before all others are asked.
+#: kubernetes v1.37.1, pkg/kubeapiserver/authorizer/reload.go: this group is authorized before all others are asked.
 _ABOVE_RBAC = "which may do everything whatever RBAC says"
 #: Until this minor version, every service account had a Secret with a token of its own.
 _NO_TOKEN_SECRETS = 24
 #: The signer of client certificates, and the wildcard of its domain.
-#: kubernetes v1.37.1, pkg/registry and plugin/pkg/admission/certificates/util.go, IsAuthorizedForSignerName.
+#: kubernetes v1.37.1, pkg/certauthorization/certauthorization.go, IsAuthorizedForSignerName.
 _CLIENT_SIGNERS = frozenset({"kubernetes.io/kube-apiserver-client", "kubernetes.io/*"})
 
 
@@ -458,7 +460,8 @@ class _Graph:
 
     def _written_tokens(self, held: Mapping[Ability, list[tuple[_Key, Use]]]) -> Iterator[_Edge]:
         """A Secret of the type of a token is filled with one by a controller: whoever may read it has the token."""
-        for namespace, (_, first), (reading, second) in _both(held["create-secrets"], held["read-secrets"]):
+        readers = [*held["read-secrets"], *held["patch-secrets"]]
+        for namespace, (_, first), (reading, second) in _both(held["create-secrets"], readers):
             if not reading.names:
                 how = f"create and {second.allowed.verb} secrets {_where(namespace)}"
                 yield _Edge(_Power("written-tokens", namespace), how, (first, second))
@@ -569,7 +572,7 @@ class _Graph:
     def _groups(self, held: Mapping[Ability, list[tuple[_Key, Use]]]) -> Iterator[_Edge]:
         """Groups are impersonated together with a user or a service account, never alone.
 
-        apiserver, pkg/endpoints/filters/impersonation: "requested … without impersonating a user".
+        apiserver v0.37.1, pkg/endpoints/filters/impersonation: "requested … without impersonating a user".
         """
         somebody = next((use for _, use in (*held["impersonate-users"], *held["impersonate-accounts"])), None)
         if somebody is None:
