@@ -8,8 +8,8 @@ from typing import Any
 
 from kubeassay.analysis.network.connectivity import Connectivity
 from kubeassay.analysis.network.endpoints import Workload
-from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, by_namespace, foreign_of
-from kubeassay.analysis.network.policies import DIRECTIONS
+from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, by_namespace, foreign_of, perhaps_governed
+from kubeassay.analysis.network.policies import DIRECTIONS, Direction
 from kubeassay.checks.check import NotJudged
 from kubeassay.model import Object, Path
 
@@ -76,6 +76,16 @@ def not_evaluated(net: Connectivity, namespace: str, obj: Object | None) -> NotJ
     return NotJudged(
         "unsupported", f"{foreign.obj.ref} governs the workloads of namespace {namespace} and is not evaluated", obj
     )
+
+
+def labels_unknown(net: Connectivity, namespace: str, direction: Direction, obj: Object) -> NotJudged | None:
+    """Why it is not known what governs a namespace: a policy of the cluster asks for its labels, which no object
+    states."""
+    policy = perhaps_governed(net, namespace, direction)
+    if policy is None:
+        return None
+    detail = f"{policy} selects namespaces by their labels, and those of namespace {namespace} are not known"
+    return NotJudged("unknown-namespace-labels", detail, obj)
 
 
 def refused(net: Connectivity, end: Workload) -> NotJudged | None:

@@ -17,6 +17,7 @@ from kubeassay.analysis.network.policies import DIRECTIONS, Direction, Policy
 from kubeassay.checks.check import Context, NotJudged, Passed, Violation, check
 from kubeassay.checks.network_common import (
     judged_namespaces,
+    labels_unknown,
     names,
     namespace_place,
     not_evaluated,
@@ -64,6 +65,8 @@ def _default_deny(inventory: Inventory, context: Context, direction: Direction) 
         elif found.refused is not None:
             reason = found.refused.refused[0].reason
             yield NotJudged("invalid-object", f"{found.refused} would select every pod, and is refused: {reason}", obj)
+        elif (unknown := labels_unknown(net, namespace, direction, obj)) is not None:
+            yield unknown
         else:
             yield Violation(
                 path,
@@ -98,7 +101,10 @@ def namespace_without_isolation(inventory: Inventory, context: Context) -> Itera
             continue
         answers = {end: net.answer(net.any_pod, net.end(end)) for end in members}
         exposed = [end for end, answer in answers.items() if answer.open == ALL and not net.isolated(end, "ingress")]
-        if exposed:
+        unknown = labels_unknown(net, namespace, "ingress", obj)
+        if exposed and unknown is not None:
+            yield unknown
+        elif exposed:
             some, count = names(exposed), len(names(members))
             which = "" if len(some) == count else f"{len(some)} of {count} workloads of "
             message = f"nothing isolates {which}namespace {namespace}: every pod of the cluster may connect to"

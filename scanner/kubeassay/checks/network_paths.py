@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -38,6 +38,7 @@ _DNS_NAME = f"{DNS_NAMESPACE}/kube-dns"
 #: Patterns that mean every workload, and so also pods that are not among the inputs.
 _ANYBODY = frozenset({"*", "*/*"})
 _SIDES: Mapping[Direction, str] = {"egress": "the caller's egress", "ingress": "the callee's ingress"}
+_TO: Mapping[Direction, str] = {"egress": "to", "ingress": "from"}
 _PORTS = re.compile(r"(?P<start>[0-9]{1,5})(-(?P<end>[0-9]{1,5}))?(/(?P<protocol>TCP|UDP|SCTP))?\Z")
 
 
@@ -120,18 +121,36 @@ def _port(value: Any) -> Connections:
 # --- ways, by what opens them ---
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Node:
-    """One end of ways: a group of workloads, or what stands for something outside the inputs."""
+    """One end of ways: a group of workloads, or what stands for something outside the inputs. ``sends`` and ``takes``:
+    the numbers of the allowed paths that have it as their source, and as their destination. ``asked``: it is no source
+    of ways itself."""
 
     end: int
     label: str
     group: Group | None = None
     block: Addresses | None = None
+    sends: frozenset[int] = frozenset()
+    takes: frozenset[int] = frozenset()
+    asked: bool = False
 
     @property
     def first(self) -> Workload | None:
         return self.group.members[0] if self.group is not None else None
+
+
+def _open_ways(net: Connectivity, nodes: Iterable[_Node]) -> Iterator[tuple[_Node, _Node, Answer]]:
+    """The ways between nodes that are not wholly closed, those among outsiders left out."""
+    by_end: dict[int, list[_Node]] = {}
+    for node in nodes:
+        by_end.setdefault(node.end, []).append(node)
+    for end, sources in by_end.items():
+        for other, answer in net.ways_from(end):
+            for destination in by_end.get(other, ()):
+                for source in sources:
+                    if not source.asked and (source.group is not None or destination.group is not None):
+                        yield source, destination, answer
 
 
 @dataclass(slots=True)
@@ -160,15 +179,21 @@ class _Causes:
         self._net = net
         self._openings = opened_by
         self._found: dict[tuple[Any, ...], _Cause] = {}
-        #: Objects with a way that should not be open.
+        #: Objects with a way that should not be open, or perhaps is.
         self.concerned: set[int] = set()
+        self._unknown: dict[str, NotJudged] = {}
 
-    def add(self, source: _Node, destination: _Node, connections: Connections) -> None:
-        """Note that some connections are open on all ways between two nodes."""
+    def add(self, source: _Node, destination: _Node, answer: Answer) -> None:
+        """Note what is open on all ways between two nodes and should not be."""
         count = _pairs(source, destination)
-        if not count:
+        if not count or not (answer.open or answer.unknown):
             return
-        for cause, through in self._causes(source, destination, connections):
+        if answer.unknown:
+            end = destination.first or source.first
+            assert end is not None
+            detail = f"whether {_said(answer.unknown)} of {next(_ways(source, destination))} is open is not known"
+            self._unknown.setdefault(end.namespace, NotJudged("unknown-connectivity", detail, end.obj))
+        for cause, through in self._causes(source, destination, answer.open) if answer.open else ():
             cause.count += count
             for way in islice(_ways(source, destination), 3 - len(cause.ways)):
                 cause.ways.append(f"{way} ({_said(through)})")
@@ -226,9 +251,10 @@ class _Causes:
                 return ((f"{opening.policy} opens {direction} of {end}", opening.policy.obj, opening.path),)
         return ((f"nothing isolates {end} for {direction}", end.obj, ("metadata", "name")),)
 
-    def violations(self, what: str, *, isolated_only: bool = False) -> Iterator[Violation]:
+    def violations(self, what: str, *, isolated_only: bool = False) -> Iterator[Violation | NotJudged]:
         """A finding for each cause. ``what``: how the ways are called, after their number. ``isolated_only``: none for
         what nothing isolates."""
+        yield from self._unknown.values()
         for cause in self._found.values():
             if isolated_only and cause.ends:
                 continue
@@ -301,6 +327,9 @@ def path_not_allowed(inventory: Inventory, context: Context) -> Iterator[Said]:
         return
     net = connectivity(inventory)
     yield from _unknown(net, net.workloads)
+    for gap in net.gaps:
+        detail = f"{gap.policy} asks namespaces for label {gap.key}; those of {shown(gap.namespaces)} are not known"
+        yield NotJudged("unknown-namespace-labels", detail, gap.policy.obj)
     judged = _judged(net)
     marks = {
         end: (
@@ -309,46 +338,23 @@ def path_not_allowed(inventory: Inventory, context: Context) -> Iterator[Said]:
         )
         for end in judged
     }
-    groups = groups_of(net, judged, marks)
+    nodes = [
+        _Node(group.end, str(group), group, sends=marks[group.members[0]][0], takes=marks[group.members[0]][1])
+        for group in groups_of(net, judged, marks)
+    ]
     causes = _Causes(net, openings(inventory))
-    nodes = [_Node(group.end, str(group), group) for group in groups]
-    anybody_sends = frozenset(n for n, path in enumerate(allowed) if any(e.anybody for e in path.sources))
-    anybody_takes = frozenset(n for n, path in enumerate(allowed) if any(e.anybody for e in path.destinations))
-    names_taken = frozenset(n for n, path in enumerate(allowed) if any(e.name_server for e in path.destinations))
-    any_pod = _Node(net.any_pod, "any other pod")
-    outside: list[tuple[_Node, frozenset[int], frozenset[int]]] = [(any_pod, anybody_sends, anybody_takes)]
-    if not any(PathEnd(DNS).has(end) for end in net.workloads):
-        outside.append((_Node(net.dns, _DNS_NAME), frozenset(range(len(allowed))), names_taken))
-    answers: dict[tuple[int, int], Answer] = {}
-
-    def opened(source: int, destination: int) -> Connections:
-        answer = answers.get((source, destination))
-        if answer is None:
-            answer = answers[source, destination] = net.answer(source, destination)
-        return answer.open
-
-    ends = [(node, *marks[node.first]) for node in nodes if node.first is not None]
-    for source, sends, _ in (*ends, outside[0]):
-        for destination, _, takes in (*ends, *outside):
-            if source.group is None and destination.group is None:
-                continue
-            rest = opened(source.end, destination.end)
-            if rest:
-                rest -= _allowed(allowed, sends & takes)
-            if rest:
-                causes.add(source, destination, rest)
-    wanted = ANYWHERE if dual_stack(net) else Addresses(v4=ANYWHERE.v4)
-    for node, sends, takes in ends:
-        for direction, own in (("egress", sends), ("ingress", takes)):
-            left: dict[int, tuple[Addresses, Connections]] = {}
-            for number, block in net.range_ends(wanted):
-                rest = opened(node.end, number) if direction == "egress" else opened(number, node.end)
-                for part, connections in _outside_rest(allowed, own, direction, block, rest):
-                    before = left.get(number, (Addresses(), NONE))
-                    left[number] = (before[0] | part, before[1] | connections)
-            for number, (part, connections) in left.items():
-                other = _Node(number, _label(part), block=part)
-                causes.add(*((node, other) if direction == "egress" else (other, node)), connections)
+    for source, destination, answer in _open_ways(net, (*nodes, *_outsiders(net, allowed))):
+        outside = destination if destination.block is not None else source
+        if outside.block is None:
+            listed = _allowed(allowed, source.sends & destination.takes)
+            causes.add(source, destination, Answer(answer.open - listed, answer.unknown - listed))
+            continue
+        block, rest = Addresses(), NONE
+        for part, connections in _outside_rest(allowed, source, destination, answer.open):
+            block, rest = block | part, rest | connections
+        named = replace(outside, label=_label(block or outside.block))
+        ends = (source, named) if outside is destination else (named, destination)
+        causes.add(*ends, Answer(rest, answer.unknown))
     yield from causes.violations(
         "that the allowed paths do not hold", isolated_only=context.parameters["isolated_only"]
     )
@@ -365,16 +371,39 @@ def _allowed(paths: Sequence[AllowedPath], numbers: Iterable[int]) -> Connection
     return found
 
 
+def _outsiders(net: Connectivity, paths: Sequence[AllowedPath]) -> Iterator[_Node]:
+    """What stands for what is not among the inputs: any pod, the name server, and addresses outside the cluster."""
+    everything = frozenset(range(len(paths)))
+
+    def those(ends: Callable[[AllowedPath], Iterable[PathEnd]], wanted: Callable[[PathEnd], bool]) -> frozenset[int]:
+        return frozenset(n for n, path in enumerate(paths) if any(wanted(end) for end in ends(path)))
+
+    yield _Node(
+        net.any_pod,
+        "any other pod",
+        sends=those(lambda path: path.sources, lambda end: end.anybody),
+        takes=those(lambda path: path.destinations, lambda end: end.anybody),
+    )
+    if not any(PathEnd(DNS).has(end) for end in net.workloads):
+        taken = those(lambda path: path.destinations, lambda end: end.name_server)
+        yield _Node(net.dns, _DNS_NAME, takes=taken, asked=True)
+    wanted = ANYWHERE if dual_stack(net) else Addresses(v4=ANYWHERE.v4)
+    for number, block in net.range_ends(wanted):
+        yield _Node(number, "", block=block, sends=everything, takes=everything)
+
+
 def _outside_rest(
-    paths: Sequence[AllowedPath], numbers: Iterable[int], direction: str, block: Addresses, opened: Connections
+    paths: Sequence[AllowedPath], source: _Node, destination: _Node, opened: Connections
 ) -> Iterator[tuple[Addresses, Connections]]:
-    """The parts of a block with what is open there and not allowed. ``numbers``: the paths that have the other end."""
-    parts = [(block, opened)] if opened else []
-    for number in numbers:
+    """The addresses of one of two nodes with what is open there and not allowed."""
+    block = destination.block or source.block
+    assert block is not None
+    parts = [(block, opened)]
+    for number in sorted(source.sends & destination.takes):
         path = paths[number]
         through = ALL if path.connections is None else path.connections
         listed = Addresses()
-        for end in path.destinations if direction == "egress" else path.sources:
+        for end in path.sources if destination.block is None else path.destinations:
             listed |= end.block or Addresses()
         parts = [
             (piece, connections)
@@ -400,14 +429,11 @@ def cross_environment_path(inventory: Inventory, context: Context) -> Iterator[S
     judged = [end for end in _judged(net) if end in marks]
     causes = _Causes(net, openings(inventory))
     nodes = [_Node(group.end, str(group), group) for group in groups_of(net, judged, marks)]
-    for source in nodes:
-        for destination in nodes:
-            assert source.group is not None
-            assert destination.group is not None
-            if source.group.mark != destination.group.mark:
-                opened = net.answer(source.end, destination.end).open
-                if opened:
-                    causes.add(source, destination, opened)
+    for source, destination, answer in _open_ways(net, nodes):
+        assert source.group is not None
+        assert destination.group is not None
+        if source.group.mark != destination.group.mark:
+            causes.add(source, destination, answer)
     yield from causes.violations("between environments")
     for end in judged:
         if id(end.obj) not in causes.concerned:
@@ -419,11 +445,13 @@ def cross_environment_path(inventory: Inventory, context: Context) -> Iterator[S
 
 @dataclass(frozen=True, slots=True)
 class _Closed:
-    """Why one side of a way is closed, and where."""
+    """Why one side of a way is closed, and where. ``certain``: False where it is perhaps open, by labels that are not
+    known."""
 
     words: str
     obj: Object
     path: Path
+    certain: bool = True
 
 
 @check("allowed-path-closed")
@@ -508,6 +536,11 @@ def _path_closed(net: Connectivity, opened_by: Openings, groups: Sequence[Group]
             for reason in reasons(net, source.first, destination.first, peer)
             if reason.effect == "closes" and reason.obj is not None
         ]
+    perhaps = next((side for side in sides if not side.certain), None)
+    if perhaps is not None:
+        detail = f"whether allowed path {path} is open is not known: {perhaps.words}, and the namespace is not declared"
+        yield NotJudged("unknown-namespace-labels", detail, perhaps.obj)
+        return
     through = f" ({wanted})" if wanted is not None else ""
     why = "; ".join(side.words for side in sides[:2])
     message = f"{source.label} → {destination.label}{through} is allowed and closed: {why}"
@@ -543,8 +576,9 @@ def _closed(
                 continue
             missed = next(filter(None, (_missed(net, peer, other) for peer in rule.peers or ())), None)
             if missed is not None:
-                path, words = missed
-                yield _Closed(f"{side} {policy}, which opens {_of(rule)} only to {words}", policy.obj, path)
+                path, words, certain = missed
+                words = f"{side} {policy}, which opens {_of(rule)} only {_TO[direction]} {words}"
+                yield _Closed(words, policy.obj, path, certain)
                 return
     if opened:
         policy, rule = next((p, r) for p in own for r in p.rules[direction] if net.peer_bits(r)[0] >> other.end & 1)
@@ -558,26 +592,28 @@ def _of(rule: Rule) -> str:
     return "ports by name" if rule.named and not rule.connections else str(rule.connections)
 
 
-def _missed(net: Connectivity, peer: Peer, other: _Node) -> tuple[Path, str] | None:
-    """Which requirement of a peer's selectors the other end does not fulfil, and in words."""
+def _missed(net: Connectivity, peer: Peer, other: _Node) -> tuple[Path, str, bool] | None:
+    """Which requirement of a peer's selectors the other end does not fulfil, in words, and whether that is certain."""
     pods = peer.pods
     if pods is None:
         return None
     if other.first is not None:
-        spaces, labels = net.namespaces[other.first.namespace].labels, other.first.labels
+        space = net.namespaces[other.first.namespace]
+        spaces, labels, declared = space.labels, other.first.labels, space.obj is not None
     elif other.end == net.dns:
-        spaces, labels = {METADATA_NAME: DNS_NAMESPACE}, DNS_LABELS
+        spaces, labels, declared = {METADATA_NAME: DNS_NAMESPACE}, DNS_LABELS, False
     else:
         return None
     if pods.namespaces is not None:
         for requirement in pods.namespaces.requirements:
             if not requirement.holds(spaces):
                 nobody = not any(requirement.holds(space.labels) for space in net.namespaces.values())
-                rest = ", which no namespace here is" if nobody else ""
-                return (*pods.namespaces_path, *requirement.path), f"namespaces with {pods.namespaces}{rest}"
+                rest = ", a label that no namespace here has" if nobody else ""
+                certain = declared or requirement.key == METADATA_NAME or not pods.pods.matches(labels)
+                return (*pods.namespaces_path, *requirement.path), f"namespaces with {pods.namespaces}{rest}", certain
     elif other.first is not None and other.first.namespace != pods.namespace:
-        return pods.pods_path, f"pods of namespace {pods.namespace}"
+        return pods.pods_path, f"pods of namespace {pods.namespace}", True
     for requirement in pods.pods.requirements:
         if not requirement.holds(labels):
-            return (*pods.pods_path, *requirement.path), f"pods with {pods.pods}"
+            return (*pods.pods_path, *requirement.path), f"pods with {pods.pods}", True
     return None

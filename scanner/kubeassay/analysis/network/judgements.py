@@ -107,6 +107,22 @@ def _may_select(net: Connectivity, policy: Policy, namespace: str) -> bool:
     return spaces.matches(net.namespaces[namespace].labels)
 
 
+def perhaps_governed(net: Connectivity, namespace: str, direction: Direction) -> Policy | None:
+    """A policy of the cluster of which is not known whether it governs the pods of a namespace, because it asks for
+    labels of a namespace that no object states."""
+    space = net.namespaces[namespace]
+    if space.obj is not None:
+        return None
+    for policy in net.policies:
+        spaces = policy.subject.namespaces
+        if spaces is None or direction not in policy.directions or spaces.matches(space.labels):
+            continue
+        known = [requirement for requirement in spaces.requirements if requirement.key == METADATA_NAME]
+        if all(requirement.holds(space.labels) for requirement in known):
+            return policy
+    return None
+
+
 def _denies_everything(net: Connectivity, policy: Policy, direction: Direction) -> bool:
     """Whether the rules of an admin policy deny all pods, and for egress all addresses, on all ports. Ingress from
     outside the cluster is nothing that such policies can deny."""
