@@ -492,6 +492,18 @@ def test_workloads_are_found_at_their_account() -> None:
     assert findings("workload-can-escalate", refused, STRONG) == []
 
 
+def test_a_workload_that_can_escalate_and_is_exposed_says_so() -> None:
+    labelled = POD.replace("metadata: {", "metadata: {labels: {app: runner}, ", 1)
+    service = (
+        "apiVersion: v1\nkind: Service\nmetadata: {name: runner, namespace: jobs}\n"
+        "spec: {type: LoadBalancer, selector: {app: runner}, ports: [{port: 80, targetPort: 8080}]}\n"
+    )
+    assert labelled != POD
+    (finding,) = findings("workload-can-escalate", labelled, STRONG, service)
+    assert finding.message.endswith("which is cluster-admin; it is exposed on TCP 8080 by Service jobs/runner")
+    assert any(related.message.startswith("exposed: ") for related in finding.related)
+
+
 def test_workloads_without_any_binding_among_the_inputs_do_not_pass() -> None:
     assert scanned("workload-can-escalate", POD).summary.passed == 0
     assert scanned("workload-can-escalate", POD, bind("view", "User x")).summary.passed == 1

@@ -17,4 +17,5 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.rbac_bindings",
     "kubeassay.checks.rbac_paths",
     "kubeassay.checks.rbac_documented",
+    "kubeassay.checks.platform",
 )

@@ -6,7 +6,6 @@ Source: Kubernetes, "Role Based Access Control Good Practices", privilege escala
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 
 from kubeassay.analysis.access.escalation import (
     OUTCOMES,
@@ -18,14 +17,14 @@ from kubeassay.analysis.access.escalation import (
     holds_token,
 )
 from kubeassay.analysis.network.endpoints import Workload
+from kubeassay.analysis.network.exposure import exposures
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.checks.check import Context, Passed, Violation, check
 from kubeassay.checks.rbac_common import Related, access_of, stated_bindings
 from kubeassay.model import Inventory, Object, Path
 
-#: Workload name → how it can be reached from outside the cluster.
-Exposed = Mapping[str, str]
-_NOT_KNOWN: Exposed = MappingProxyType({})
+#: In what order ways in are told, where a workload has several: the first is the nearest to everybody.
+_WAYS_IN = ("load-balancer", "ingress", "gateway", "istio-gateway", "route", "external-ip", "node-port", "host-port")
 
 
 def _found(inventory: Inventory, context: Context) -> Escalations:
@@ -112,30 +111,32 @@ def _related(path: Escalation) -> Related:
 
 @check("workload-can-escalate")
 def workload_can_escalate(inventory: Inventory, context: Context) -> Iterator[Violation | Passed]:
-    return workload_findings(inventory, context)
-
-
-def workload_findings(
-    inventory: Inventory, context: Context, exposed: Exposed = _NOT_KNOWN
-) -> Iterator[Violation | Passed]:
-    """Workloads whose service account can become cluster-admin or root on a node. ``exposed`` adds how a workload can
-    be reached from outside, where that is known."""
+    """Workloads whose service account can become cluster-admin or root on a node, and whether they are exposed."""
     if not any(True for _ in stated_bindings(access_of(inventory, context))):
         # Without any binding, the inputs do not tell what the accounts may do.
         return
     found = _found(inventory, context)
     allowed = set(context.parameters["allowed_subjects"])
+    ways_in = exposures(inventory).by_workload
     for workload in workloads(inventory):
         account = account_of(workload)
         path = next((p for outcome in OUTCOMES if (p := found.path(account, outcome)) and _certain(p)), None)
         if path is None or str(account) in allowed or not holds_token(inventory, workload):
             yield Passed(workload.obj)
             continue
-        reached = exposed.get(workload.name)
-        outside = f"; it is exposed: {reached}" if reached else ""
         reaches = "is cluster-admin" if path.direct else f"{_OUTCOME[path.outcome]}: {_steps(path)}"
-        message = f"{workload.obj.ref} runs as {account}, which {reaches}{outside}"
-        yield Violation(_account_path(workload), message, obj=workload.obj, related=_related(path))
+        message = f"{workload.obj.ref} runs as {account}, which {reaches}"
+        related = _related(path)
+        way = min(
+            (e for e in ways_in.get(workload, ()) if e.kind in _WAYS_IN),
+            key=lambda e: _WAYS_IN.index(e.kind),
+            default=None,
+        )
+        if way is not None:
+            outside = way.via[0]
+            message += f"; it is exposed on {way.protocol} {way.port} by {outside.obj.ref}"
+            related = (*related, (f"exposed: {outside.words}", outside.obj, outside.path))
+        yield Violation(_account_path(workload), message, obj=workload.obj, related=related)
 
 
 def _account_path(workload: Workload) -> Path:
