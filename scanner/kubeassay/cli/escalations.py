@@ -19,7 +19,7 @@ from kubeassay.cli.access import SubjectType, at, grant_json, not_evaluated, pla
 from kubeassay.cli.exits import COMPLIES, FINDINGS, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, input_options, read_inputs
 from kubeassay.model import Object
-from kubeassay.reporting.texts import columns, plural, printable
+from kubeassay.reporting.texts import plural, printable, table
 from kubeassay.sources.files import UsageError
 
 _HEADER = ("SUBJECT", "REACHES", "STEPS")
@@ -137,11 +137,8 @@ def _chosen(
 
 def _print(found: _Found, outcomes: Sequence[Outcome]) -> None:
     if found.shown:
-        rows: list[tuple[str, ...]] = [_HEADER, *map(_row, found.shown)]
-        widths = [max(columns(row[number]) for row in rows) for number in range(len(_HEADER) - 1)] + [0]
-        for row in rows:
-            cells = (cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True))
-            click.echo("  ".join(cells).rstrip())
+        for line in table([_HEADER, *map(_row, found.shown)]):
+            click.echo(line)
         for escalation in found.shown:
             click.echo()
             for line in _path_text(escalation):
