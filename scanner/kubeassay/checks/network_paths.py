@@ -534,7 +534,7 @@ def _path_closed(net: Connectivity, opened_by: Openings, groups: Sequence[Group]
         sides = [
             _Closed(reason.words, reason.obj, reason.path)
             for reason in reasons(net, source.first, destination.first, peer)
-            if reason.effect == "closes" and reason.obj is not None
+            if reason.effect == "closes" and reason.obj is not None and reason.obj.ref.kind != "NetworkPolicy"
         ]
     perhaps = next((side for side in sides if not side.certain), None)
     if perhaps is not None:

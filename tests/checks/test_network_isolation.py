@@ -1,0 +1,290 @@
+"""Rules of kubeassay.checks.network_isolation, and what holds for all rules of the area."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.network.cluster_kit import admin_policy, namespace, pods, policy
+from checks.network_outcomes import Outcome, outcomes
+from kit import LIBRARY, objects_in
+from kubeassay.analysis.network.connectivity import connectivity
+from kubeassay.analysis.network.operators import known_operator_pods
+from kubeassay.analysis.network.policies import FOREIGN_KINDS
+from kubeassay.checks.network_common import matches
+from kubeassay.model import Inventory
+
+DENY = "{podSelector: {}, policyTypes: [Ingress, Egress]}"
+WEB = pods(shop__web="app=web")
+AREA = [rule for rule in LIBRARY.rules.values() if rule.area == "network-isolation"]
+
+
+# --- all rules ---
+
+
+def test_all_rules_join_the_same_objects() -> None:
+    """So that connectivity is computed once, and is the same whichever rules run."""
+    needs = {frozenset(rule.needs) for rule in AREA}
+    assert len(needs) == 1
+    (kinds,) = needs
+    assert {kind for _, kind in FOREIGN_KINDS} <= kinds
+    assert {"Workload", "Namespace", "NetworkPolicy", "AdminNetworkPolicy", "ClusterNetworkPolicy"} <= kinds
+    for kind in ("Prometheus", "PrometheusAgent", "Alertmanager", "ThanosRuler"):
+        (obj,) = objects_in(
+            f"apiVersion: monitoring.coreos.com/v1\nkind: {kind}\nmetadata: {{name: main}}\nspec: {{}}\n"
+        )
+        assert known_operator_pods(obj) is not None
+        assert kind in kinds
+
+
+FOREIGN = (
+    "---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: c, namespace: shop}\n"
+    "spec: {endpointSelector: {}}\n"
+)
+#: Rules on what workloads and namespaces reach; the others are about what policies say.
+EFFECTIVE = {
+    "allowed-path-closed": {"allowed_paths": [{"from": "shop/web", "to": "shop/db"}]},
+    "cross-environment-path": {"environments": {"a": ["shop"], "b": ["data"]}},
+    "data-tier-ingress-open": {},
+    "default-deny-egress-missing": {},
+    "default-deny-ingress-missing": {},
+    "dns-egress-missing": {},
+    "egress-to-api-server": {"api_server": ["10.0.0.0/28"]},
+    "egress-to-internet": {},
+    "egress-to-metadata-address": {},
+    "namespace-without-isolation": {},
+    "path-not-allowed": {"allowed_paths": [{"from": "data", "to": "data"}]},
+}
+
+
+@pytest.mark.parametrize("rule", EFFECTIVE)
+def test_what_a_policy_that_is_not_evaluated_governs_neither_fails_nor_passes(rule: str) -> None:
+    text = pods(shop__web="app=web pg:5432/TCP", shop__db="app=db pg:5432/TCP") + policy(DENY) + FOREIGN
+    found = outcomes(rule, text, **EFFECTIVE[rule])
+    assert {outcome.kind for outcome in found} == {"not-judged"}
+    assert {outcome.words for outcome in found} <= {"unsupported", "unknown-connectivity"}
+
+
+@pytest.mark.parametrize("rule", sorted({rule.id for rule in AREA}))
+def test_no_objects_are_nothing_to_judge(rule: str) -> None:
+    assert outcomes(rule, "") == set()
+
+
+# --- default deny ---
+
+
+def fails(path: str, where: str) -> Outcome:
+    return Outcome("fail", where, path)
+
+
+def test_a_namespace_without_any_policy_points_at_its_name() -> None:
+    found = outcomes("default-deny-ingress-missing", namespace("shop") + "---\n" + WEB)
+    assert found == {fails("metadata.name", "Namespace shop")}
+
+
+def test_a_namespace_that_is_not_declared_points_at_its_first_workload() -> None:
+    assert outcomes("default-deny-ingress-missing", WEB) == {fails("metadata.namespace", "Pod shop/web")}
+
+
+@pytest.mark.parametrize(
+    ("spec", "direction", "passes"),
+    [
+        ("{podSelector: {}, policyTypes: [Ingress]}", "ingress", True),
+        ("{podSelector: {}, policyTypes: [Ingress]}", "egress", False),
+        ("{podSelector: {}}", "ingress", True),
+        ("{podSelector: {}, policyTypes: [Egress]}", "egress", True),
+        ("{podSelector: {matchLabels: {app: web}}, policyTypes: [Ingress]}", "ingress", False),
+        # Opens something: what it does not open is denied.
+        ("{podSelector: {}, ingress: [{ports: [{port: 80}]}]}", "ingress", True),
+        ("{podSelector: {}, ingress: [{from: [{namespaceSelector: {}}]}]}", "ingress", True),
+        ("{podSelector: {}, ingress: [{}]}", "ingress", False),
+        ("{podSelector: {}, policyTypes: [Egress], egress: [{}]}", "egress", False),
+    ],
+)
+def test_default_deny_is_a_policy_that_selects_every_pod_and_does_not_open_everything(
+    spec: str, direction: str, passes: bool
+) -> None:
+    found = outcomes(f"default-deny-{direction}-missing", WEB + policy(spec))
+    assert {outcome.kind for outcome in found} == ({"pass"} if passes else {"fail"})
+
+
+def test_a_rule_that_opens_everything_is_where_the_default_is_lost() -> None:
+    text = WEB + policy(DENY) + policy("{podSelector: {}, ingress: [{ports: [{port: 80}]}, {}]}", name="all")
+    assert outcomes("default-deny-ingress-missing", text) == {fails("spec.ingress[1]", "NetworkPolicy shop/all")}
+
+
+@pytest.mark.parametrize(
+    ("rules", "direction", "passes"),
+    [
+        ("ingress: [{action: Deny, from: [{namespaces: {}}]}]", "ingress", True),
+        (
+            "ingress: [{action: Deny, from: [{namespaces: {}}], ports: [{portNumber: {protocol: TCP, port: 80}}]}]",
+            "ingress",
+            False,
+        ),
+        ("ingress: [{action: Deny, from: [{namespaces: {matchLabels: {a: b}}}]}]", "ingress", False),
+        ("ingress: [{action: Allow, from: [{namespaces: {}}]}]", "ingress", False),
+        # Addresses outside stay open.
+        ("egress: [{action: Deny, to: [{namespaces: {}}]}]", "egress", False),
+        ("egress: [{action: Deny, to: [{networks: [0.0.0.0/0]}]}]", "egress", True),
+    ],
+)
+def test_a_policy_of_the_cluster_may_be_the_default(rules: str, direction: str, passes: bool) -> None:
+    text = WEB + admin_policy(f"{{subject: {{namespaces: {{}}}}, {rules}}}", kind="BaselineAdminNetworkPolicy")
+    found = outcomes(f"default-deny-{direction}-missing", text)
+    assert {outcome.kind for outcome in found} == ({"pass"} if passes else {"fail"})
+
+
+def test_whether_a_policy_of_the_cluster_selects_a_namespace_whose_labels_are_not_known_is_not_known() -> None:
+    spec = "{subject: {namespaces: {matchLabels: {team: a}}}, ingress: [{action: Deny, from: [{namespaces: {}}]}]}"
+    text = WEB + admin_policy(spec, kind="BaselineAdminNetworkPolicy")
+    for rule in ("default-deny-ingress-missing", "namespace-without-isolation"):
+        assert {outcome.kind for outcome in outcomes(rule, text)} == {"not-judged"}
+        declared = text + namespace("shop", team="b")
+        assert {outcome.kind for outcome in outcomes(rule, declared)} == {"fail"}
+        declared = text + namespace("shop", team="a")
+        assert {outcome.kind for outcome in outcomes(rule, declared)} == {"pass"}
+
+
+def test_a_default_that_is_refused_is_not_judged() -> None:
+    text = WEB + policy("{podSelector: {}, ingress: [{from: [{}]}]}")
+    assert outcomes("default-deny-ingress-missing", text) == {Outcome("not-judged", "Pod shop/web", "invalid-object")}
+
+
+def test_namespaces_of_kubernetes_and_excluded_ones_are_not_judged() -> None:
+    text = pods(kube_system__dns="app=dns").replace("kube_system", "kube-system")
+    assert outcomes("default-deny-ingress-missing", text) == set()
+    assert outcomes("default-deny-ingress-missing", WEB, excluded_namespaces=["sh*"]) == set()
+
+
+def test_workloads_on_the_nodes_network_alone_need_no_policy() -> None:
+    assert outcomes("default-deny-ingress-missing", pods(shop__agent="host")) == set()
+
+
+def test_named_namespaces_are_judged_without_workloads_where_they_are_declared() -> None:
+    found = outcomes("default-deny-egress-missing", namespace("shop"), namespaces=["shop", "data"])
+    assert found == {fails("metadata.name", "Namespace shop")}
+
+
+def test_the_message_says_what_is_missed() -> None:
+    text = pods(shop__a="app=a", shop__b="app=b", shop__c="app=c")
+    text += policy("{podSelector: {matchLabels: {app: a}}, policyTypes: [Ingress]}")
+    (found,) = outcomes("default-deny-ingress-missing", text)
+    assert found.message == (
+        "the policies for ingress of namespace shop select 1 of 3 workloads, not shop/b[Pod], shop/c[Pod]"
+    )
+
+
+# --- isolation ---
+
+
+def test_a_workload_that_nothing_isolates_is_named() -> None:
+    text = pods(shop__a="app=a", shop__b="app=b") + policy("{podSelector: {matchLabels: {app: a}}}")
+    (found,) = outcomes("namespace-without-isolation", text)
+    assert found == fails("metadata.namespace", "Pod shop/a")
+    assert found.message == (
+        "nothing isolates 1 of 2 workloads of namespace shop: every pod of the cluster may connect to shop/b[Pod]"
+    )
+
+
+def test_a_workload_that_a_policy_isolates_is_isolated_whatever_is_opened() -> None:
+    text = WEB + policy("{podSelector: {}, ingress: [{}]}")
+    assert {outcome.kind for outcome in outcomes("namespace-without-isolation", text)} == {"pass"}
+
+
+def test_default_deny_says_what_isolation_says() -> None:
+    """In a profile with both, one cause is one finding."""
+    (rule,) = (rule for rule in AREA if rule.id == "default-deny-ingress-missing")
+    assert rule.overrides == ("namespace-without-isolation",)
+
+
+# --- data stores ---
+
+
+@pytest.mark.parametrize(
+    ("peers", "path"),
+    [
+        ("[{from: [{namespaceSelector: {}}]}]", "spec.ingress[0].from[0]"),
+        ("[{from: [{podSelector: {}}, {namespaceSelector: {}}]}]", "spec.ingress[0].from[1]"),
+        ("[{from: [{podSelector: {}}]}, {ports: [{port: 5432}]}]", "spec.ingress[1]"),
+        ("[{from: [{ipBlock: {cidr: 0.0.0.0/0}}]}]", "spec.ingress[0].from[0].ipBlock.cidr"),
+        ("[{from: [{ipBlock: {cidr: 10.0.0.0/8}}]}]", None),
+        ("[{from: [{namespaceSelector: {}}], ports: [{port: 9187}]}]", None),
+        ("[{from: [{namespaceSelector: {matchLabels: {a: b}}}]}]", None),
+    ],
+)
+def test_a_data_store_that_is_open_to_all_points_at_the_peer(peers: str, path: str | None) -> None:
+    text = pods(shop__db="app=db pg:5432/TCP") + policy(f"{{podSelector: {{}}, ingress: {peers}}}")
+    found = outcomes("data-tier-ingress-open", text)
+    assert found == ({fails(path, "NetworkPolicy shop/p")} if path else {Outcome("pass", "Pod shop/db", "")})
+
+
+def test_a_data_store_that_nothing_isolates_points_at_its_port() -> None:
+    found = outcomes("data-tier-ingress-open", pods(shop__db="app=db pg:5432/TCP", shop__web="app=web http:8080/TCP"))
+    assert found == {fails("spec.containers[0].ports[0].containerPort", "Pod shop/db")}
+
+
+def test_which_ports_are_those_of_data_stores_is_a_parameter() -> None:
+    assert outcomes("data-tier-ingress-open", pods(shop__db="app=db pg:5432/TCP"), ports=[3306]) == set()
+
+
+# --- policies ---
+
+
+def test_a_workload_on_the_nodes_network_that_policies_select() -> None:
+    text = pods(shop__agent="app=agent host", shop__web="app=web") + policy(DENY)
+    assert outcomes("host-network-evades-policy", text) == {fails("spec.hostNetwork", "Pod shop/agent")}
+    assert outcomes("host-network-evades-policy", pods(shop__agent="host")) == set()
+
+
+def test_a_refused_policy_points_at_what_is_wrong() -> None:
+    text = policy("{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8}, podSelector: {}}]}]}")
+    assert outcomes("network-policy-refused", text) == {
+        fails("spec.ingress[0].from[0].ipBlock", "NetworkPolicy shop/p")
+    }
+
+
+def test_a_mistyped_policy_is_left_to_the_rule_on_mistyped_fields() -> None:
+    found = outcomes("network-policy-refused", policy('{podSelector: {}, policyTypes: "Ingress"}'))
+    assert {outcome.kind for outcome in found} == {"not-judged"}
+
+
+def test_a_policy_without_a_namespace_among_workloads_that_have_one() -> None:
+    loose = policy(DENY).replace(", namespace: shop", "")
+    assert outcomes("network-policy-without-namespace", WEB + loose) == {fails("metadata.name", "NetworkPolicy p")}
+    without = WEB.replace(", namespace: shop", "")
+    for text in (without + loose, WEB + "---\n" + without + loose, loose):
+        assert {outcome.kind for outcome in outcomes("network-policy-without-namespace", text)} == {"pass"}
+
+
+def test_rules_that_policy_types_leave_out() -> None:
+    text = policy("{podSelector: {}, policyTypes: [Ingress], egress: [{ports: [{port: 53}]}]}")
+    assert outcomes("policy-rules-without-effect", text) == {fails("spec.egress", "NetworkPolicy shop/p")}
+    assert {o.kind for o in outcomes("policy-rules-without-effect", policy("{podSelector: {}, egress: [{}]}"))} == {
+        "pass"
+    }
+    text = policy("{podSelector: {}, policyTypes: [Egress], ingress: [], egress: [{}]}")
+    assert {outcome.kind for outcome in outcomes("policy-rules-without-effect", text)} == {"pass"}
+
+
+# --- names ---
+
+
+@pytest.mark.parametrize(
+    ("pattern", "meant"),
+    [
+        ("shop", True),
+        ("sh*", True),
+        ("data", False),
+        ("shop/web", True),
+        ("shop/w*", True),
+        ("*/web", True),
+        ("*", True),
+        ("shop/api", False),
+        ("shop/web[Pod]", True),
+        ("shop/web[Deployment]", False),
+        ("web", False),
+    ],
+)
+def test_patterns_of_workloads(pattern: str, meant: bool) -> None:
+    (workload,) = connectivity(Inventory(objects_in(WEB))).workloads
+    assert matches(pattern, workload) is meant
