@@ -10,7 +10,6 @@ import datetime
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -53,7 +52,7 @@ class Partial:
     not_evaluated: list[NotEvaluated] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
-    #: Objects that rules on the inventory need, and that other rules judge their subjects by.
+    #: Objects that rules on the inventory need, and that other rules judge their subjects by; without their places.
     kept: list[Object] = field(default_factory=list)
     objects: int = 0
     files: int = 0
@@ -123,10 +122,10 @@ class Evaluation:
             | {kind for active in plan.rules for kind in active.rule.context}
         )
         self._keep_all = any(not active.rule.needs for active, _ in inventory_rules)
-        #: What :meth:`join` judges: (file, number of the object in it, the object without its places, whether valid).
-        self._waiting: list[tuple[str, int, Object, bool]] = []
-        #: While joining: finds the judged object again, with its places.
-        self._again: Callable[[], tuple[Object, SourceText]] | None = None
+        #: What :meth:`join` judges: objects without their places, and whether they are valid.
+        self._waiting: list[tuple[Object, bool]] = []
+        #: After the files were read: finds an object again, with its places.
+        self._reread: Reread | None = None
 
     @property
     def joins(self) -> bool:
@@ -149,7 +148,7 @@ class Evaluation:
         start = len(self.partial.findings)
         self.partial.files += 1
         is_json = source.text.lstrip()[:1] in ("{", "[")
-        for number, obj in enumerate(objects):
+        for obj in objects:
             self.partial.objects += 1
             if is_json and obj.duplicate_keys:
                 self._say_ambiguous(obj)
@@ -157,12 +156,11 @@ class Evaluation:
             self._rules_on(self._local, obj, judged, templates, source, valid)
             kind = obj.ref.kind
             if self._keep_all or kind in self._needed or (templates and "Workload" in self._needed):
-                # Computed now: the nodes that it is computed from can go.
-                _ = judged.spans.offsets
-                # Analyses of other kinds tell themselves what an API server would make of a mistyped value.
-                self.partial.kept.append(judged if templates else obj)
+                # Analyses of other kinds tell themselves what an API server would make of a mistyped value. Most
+                # objects have no finding, and places take more memory and time than values: they are looked up again.
+                self.partial.kept.append((judged if templates else obj).without_places())
             if self._joined and (templates or self._joined.objects or self._joined.namespaces):
-                self._waiting.append((obj.file, number, judged.without_places(), valid))
+                self._waiting.append((judged.without_places(), valid))
         self._hash_lines(start, source)
 
     def _hash_lines(self, start: int, source: SourceText) -> None:
@@ -178,15 +176,14 @@ class Evaluation:
         """Evaluate the rules that judge their subjects by other objects (``context``, of all files)."""
         everything = _in_reading_order(context)
         rules = _Rules(_with_context(self.plan, everything), joined=True)
-        for file, waiting in groupby(self._waiting, key=lambda entry: entry[0]):
+        self._reread = reread
+        for file, waiting in groupby(self._waiting, key=lambda entry: entry[0].file):
             start = len(self.partial.findings)
-            for _, number, obj, valid in waiting:
-                # Most subjects comply: the object's places are looked up only for one that does not.
-                self._again = partial(reread, file, number)
+            for obj, valid in waiting:
                 self._rules_on(rules, obj, obj, pod_templates(obj, self.plan.pod_template_paths), None, valid)
             if len(self.partial.findings) > start:
                 self._hash_lines(start, reread(file, 0)[1])
-        self._again = None
+        self._reread = None
         self._waiting.clear()
 
     def _understood(self, obj: Object) -> tuple[Object, tuple[PodTemplate, ...], bool]:
@@ -332,8 +329,13 @@ class Evaluation:
     def _found(
         self, active: ActiveRule, obj: Object, violation: Violation, source: SourceText | None, base: Path
     ) -> None:
-        if self._again is not None:
-            obj, source = self._again()
+        if self._reread is not None:
+            # The object last: the text at hand is that of its file.
+            related = tuple(
+                (message, self._reread(other.file, other.number)[0], path) for message, other, path in violation.related
+            )
+            violation = replace(violation, related=related)
+            obj, source = self._reread(obj.file, obj.number)
         finding = make_finding(active, obj, violation, source, base)
         for exception, matcher in self.plan.exceptions:
             if (
@@ -359,8 +361,8 @@ class Evaluation:
         outcome: Any,
         reason: str | None,
     ) -> None:
-        if self._again is not None:
-            obj, _ = self._again()
+        if self._reread is not None:
+            obj, _ = self._reread(obj.file, obj.number)
         container = subject.container.name if isinstance(subject, ContainerSubject) else None
         violation = Violation(path=base, message=active.rule.title, container=container)
         self.partial.findings.append(make_finding(active, obj, violation, None, base, outcome=outcome, reason=reason))
@@ -430,12 +432,13 @@ class Evaluation:
             f"{obj.ref}: an API server refuses it ({named}{more}), so rules without a finding did not pass",
         )
 
-    def inventory(self, texts: Callable[[str], SourceText]) -> None:
-        """Evaluate the inventory rules on the kept objects. ``texts``: file name → its text."""
+    def inventory(self, reread: Reread) -> None:
+        """Evaluate the inventory rules on the kept objects."""
         rules = self.plan.of_subject("inventory")
         if not rules:
             return
         inventory = _in_reading_order(self.partial.kept)
+        self._reread = reread
         found: dict[str, list[tuple[ActiveRule, Object, Violation]]] = defaultdict(list)
         for active, matcher in rules:
             try:
@@ -458,11 +461,11 @@ class Evaluation:
                 self._crash(active, None, error)
         # File by file: each is read again once, whichever rules found something in it.
         for file, violations in found.items():
-            source = texts(file)
             start = len(self.partial.findings)
             for active, obj, violation in violations:
-                self._found(active, obj, violation, source, violation.base or ())
-            self._hash_lines(start, source)
+                self._found(active, obj, violation, None, violation.base or ())
+            self._hash_lines(start, reread(file, 0)[1])
+        self._reread = None
 
 
 def _in_reading_order(objects: Iterable[Object]) -> Inventory:

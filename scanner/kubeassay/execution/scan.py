@@ -19,7 +19,7 @@ from kubeassay.engine.evaluate import Evaluation, Partial, finish
 from kubeassay.engine.findings import SourceText
 from kubeassay.engine.plan import Plan
 from kubeassay.model import NotEvaluated, Object, ReadError, Result, Target
-from kubeassay.sources.files import Discovery, SourceFile
+from kubeassay.sources.files import Discovery, SourceFile, UsageError
 from kubeassay.sources.manifests import ReadFile, read_bytes, read_file
 from kubeassay.sources.yaml_reader import PlainScalars
 
@@ -27,6 +27,9 @@ from kubeassay.sources.yaml_reader import PlainScalars
 _WORTH_A_PROCESS = 400_000
 #: More processes than this gain nothing: what remains is done by one.
 _MAX_PROCESSES = 16
+
+#: So many files are kept that were read again: findings point from one into others, and back.
+_TEXTS_AT_HAND = 32
 
 Progress = Callable[[int], None]
 
@@ -73,7 +76,7 @@ def scan(
         partial.errors += discovery.errors
         partial.skipped += discovery.skipped
         evaluation.put(partial)
-        evaluation.inventory(texts.source)
+        evaluation.inventory(texts.again)
         return finish(plan, evaluation.partial, target)
     finally:
         if was_enabled:
@@ -81,31 +84,37 @@ def scan(
 
 
 class _Texts:
-    """The texts of files, read again when a finding that came of several files points into one."""
+    """Files, read again when a finding that came of several files points into one."""
 
     def __init__(self, files: Sequence[SourceFile], stdin_name: str, stdin: bytes | None) -> None:
         self._files = {file.name: file for file in files}
         self._stdin_name = stdin_name
         self._stdin = stdin
-        self._last: ReadFile | None = None
-        self._source = SourceText("")
+        #: The files that were asked for last, the latest at the end.
+        self._read: dict[str, tuple[ReadFile, SourceText]] = {}
 
     def read(self, name: str) -> ReadFile:
-        if self._last is None or self._last.name != name:
-            if self._stdin is not None and name == self._stdin_name:
-                self._last = read_bytes(self._stdin, name)
-            else:
-                self._last = read_file(self._files[name])
-            self._source = SourceText(self._last.text, self._last.had_bom, self._last.objects)
-        return self._last
+        return self._at_hand(name)[0]
 
-    def source(self, name: str) -> SourceText:
-        self.read(name)
-        return self._source
+    def _at_hand(self, name: str) -> tuple[ReadFile, SourceText]:
+        found = self._read.pop(name, None)
+        if found is None:
+            if self._stdin is not None and name == self._stdin_name:
+                read = read_bytes(self._stdin, name)
+            else:
+                read = read_file(self._files[name])
+            found = read, SourceText(read.text, read.had_bom, read.objects)
+            while len(self._read) >= _TEXTS_AT_HAND:
+                del self._read[next(iter(self._read))]
+        self._read[name] = found
+        return found
 
     def again(self, name: str, number: int) -> tuple[Object, SourceText]:
         """An object by its file and its number in it."""
-        return self.read(name).objects[number], self._source
+        read, source = self._at_hand(name)
+        if number >= len(read.objects):
+            raise UsageError(f"{name} changed while it was scanned")
+        return read.objects[number], source
 
 
 def _evaluate(evaluation: Evaluation, read: ReadFile) -> None:

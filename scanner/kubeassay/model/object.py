@@ -40,7 +40,7 @@ class Object:
     ``("items", 3)`` for a member of a List.
     """
 
-    __slots__ = ("_root", "duplicate_keys", "facts", "prefix", "ref", "spans", "value")
+    __slots__ = ("_root", "duplicate_keys", "facts", "number", "prefix", "ref", "spans", "value")
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class Object:
         root: Any,
         prefix: Path = (),
         duplicate_keys: tuple[tuple[Path, tuple[Location, ...]], ...] = (),
+        number: int = 0,
     ) -> None:
         self.ref = ref
         self.value = value
@@ -57,20 +58,22 @@ class Object:
         self._root = root
         self.prefix = prefix
         self.duplicate_keys = duplicate_keys
+        #: Which object of its file it is, from 0: with the file's name it finds the object again.
+        self.number = number
         #: What analyses computed about this object, by their own keys, so that it is computed once.
         self.facts: dict[Any, Any] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Object, (self.ref, self.value, self.spans, self._root, self.prefix, self.duplicate_keys))
+        return (Object, (self.ref, self.value, self.spans, self._root, self.prefix, self.duplicate_keys, self.number))
 
     def with_value(self, value: dict[str, Any]) -> Object:
         """The same object at the same place with another value (for an analysis that must leave parts out)."""
-        return Object(self.ref, value, self.spans, self._root, self.prefix, self.duplicate_keys)
+        return Object(self.ref, value, self.spans, self._root, self.prefix, self.duplicate_keys, self.number)
 
     def without_places(self) -> Object:
         """The same object without its spans, which take more memory than its value. Only its file is known."""
         spans = SpanTable(self.spans.file, array("I"), array("I", (0,)), array("I"))
-        return Object(self.ref, self.value, spans, None, self.prefix)
+        return Object(self.ref, self.value, spans, None, self.prefix, number=self.number)
 
     @property
     def document(self) -> Any:

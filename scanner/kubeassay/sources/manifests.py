@@ -87,6 +87,7 @@ def read_bytes(content: bytes, name: str, remembered: PlainScalars | None = None
     for document in documents.documents:
         for found in objects_of(document):
             if isinstance(found, Object):
+                found.number = len(read.objects)
                 read.objects.append(found)
             elif isinstance(found, ReadError):
                 read.errors.append(found)
