@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import click
+import pytest
+from click.testing import CliRunner
+from click.testing import Result as CommandResult
+
+from kubeassay.cli.main import cli
 from kubeassay.engine.plan import Plan, make_plan
 from kubeassay.execution.scan import scan
 from kubeassay.model import (
@@ -71,6 +78,38 @@ def places(findings: Iterable[Finding]) -> set[tuple[str, str, int, int]]:
 
 def failing(result: Result) -> list[Finding]:
     return [finding for finding in result.findings if finding.outcome == "fail"]
+
+
+def go_program(module: str, package: str, folder: Path) -> Path:
+    """A program of a Go module beside the tests, built into a folder. Without Go, or where its modules cannot be had
+    (from the module cache or a proxy), the test is skipped, and says so."""
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip("go is not on PATH")
+    program = folder / "program"
+    build = subprocess.run(
+        [go, "build", "-o", program, package],
+        cwd=Path(__file__).parent / module,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if build.returncode:
+        pytest.skip(f"tests/{module} cannot be built: {build.stderr.strip()[-500:]}")
+    return program
+
+
+def run_command(*arguments: str, stdin: str | bytes | None = None) -> CommandResult:
+    """Run a command as a user does; the exit code of a command is its return value."""
+    result = CliRunner().invoke(cli, list(arguments), input=stdin, standalone_mode=False)
+    if result.exception is not None:
+        if not isinstance(result.exception, click.ClickException):
+            raise result.exception
+        result.exit_code = 2
+        result.stderr_bytes = (result.stderr_bytes or b"") + result.exception.format_message().encode()
+    elif isinstance(result.return_value, int):
+        result.exit_code = result.return_value
+    return result
 
 
 def run_within_seconds(code: str, stdin: str = "", seconds: float = 20) -> None:

@@ -10,7 +10,6 @@ import itertools
 import json
 import random
 import re
-import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,6 +32,7 @@ from checks.pod_security_cases import (
     rule_spec,
     violations,
 )
+from kit import go_program
 from kubeassay.model import KubernetesVersion
 
 _MODULE = Path(__file__).parent.parent / "upstream"
@@ -44,14 +44,7 @@ Verdicts = dict[tuple[str, int], frozenset[str]]
 @pytest.fixture(scope="session")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program of tests/upstream, built."""
-    go = shutil.which("go")
-    if go is None:
-        pytest.skip("go is not on PATH")
-    program = tmp_path_factory.mktemp("upstream") / "upstream"
-    build = subprocess.run([go, "build", "-o", program, "."], cwd=_MODULE, capture_output=True, text=True)
-    if build.returncode:
-        pytest.skip(f"tests/upstream cannot be built: {build.stderr.strip()[-500:]}")
-    return program
+    return go_program("upstream", ".", tmp_path_factory.mktemp("upstream"))
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import yaml
-from click.testing import CliRunner, Result
 
-from kubeassay.cli.main import cli
+from kit import run_command
 
 RBAC = """\
 apiVersion: rbac.authorization.k8s.io/v1
@@ -54,19 +52,6 @@ subjects:
 """
 
 
-def run(*arguments: str, stdin: str | None = None) -> Result:
-    """Run a command; the exit code of a command is its return value."""
-    result = CliRunner().invoke(cli, list(arguments), input=stdin, standalone_mode=False)
-    if result.exception is not None:
-        if not isinstance(result.exception, click.ClickException):
-            raise result.exception
-        result.exit_code = 2
-        result.stderr_bytes = (result.stderr_bytes or b"") + result.exception.format_message().encode()
-    elif isinstance(result.return_value, int):
-        result.exit_code = result.return_value
-    return result
-
-
 @pytest.fixture(autouse=True)
 def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -99,25 +84,25 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_can(arguments: str, code: int) -> None:
-    result = run("can", *arguments.split(), "rbac.yaml")
+    result = run_command("can", *arguments.split(), "rbac.yaml")
     assert result.exit_code == code, result.output
     assert result.stdout.splitlines()[0] == ("yes" if code == 0 else "no")
 
 
 def test_can_says_why_with_lines() -> None:
-    assert run("can", "sa:shop/web", "get", "pods", "-n", "shop").stdout.splitlines() == [
+    assert run_command("can", "sa:shop/web", "get", "pods", "-n", "shop").stdout.splitlines() == [
         "yes",
         "RoleBinding shop/readers binds ServiceAccount shop/web to Role reader",
         "  bound at rbac.yaml:18:6",
         '  rule at rbac.yaml:9:5: apiGroups ""; resources pods, pods/log; verbs get, list',
     ]
-    found = run("can", "group:system:masters", "get", "pods").stdout
+    found = run_command("can", "group:system:masters", "get", "pods").stdout
     assert "no authorizer is asked" in found
     assert "by Kubernetes itself" in found
 
 
 def test_can_as_json() -> None:
-    answer = json.loads(run("can", "alice", "get", "/metrics", "--format", "json").stdout)
+    answer = json.loads(run_command("can", "alice", "get", "/metrics", "--format", "json").stdout)
     place = {"file": "rbac.yaml", "startLine": 36, "startColumn": 6, "endLine": 36, "endColumn": 14}
     assert answer["allowed"] is True
     assert answer["request"] == {"verb": "get", "path": "/metrics"}
@@ -127,7 +112,7 @@ def test_can_as_json() -> None:
     assert reason["binding"] == {"kind": "ClusterRoleBinding", "namespace": None, "name": "metrics", "location": place}
     assert reason["rule"]["location"]["startLine"] == 25
     assert reason["rule"]["path"] == "rules[0]"
-    answer = json.loads(run("can", "sa:shop/web", "get", "nodes/a", "-f", "json").stdout)
+    answer = json.loads(run_command("can", "sa:shop/web", "get", "nodes/a", "-f", "json").stdout)
     assert (answer["allowed"], answer["reasons"]) == (False, [])
     assert answer["subject"] == {"kind": "ServiceAccount", "namespace": "shop", "name": "web"}
     assert answer["request"]["namespace"] == ""
@@ -147,7 +132,7 @@ def test_can_as_json() -> None:
     ],
 )
 def test_wrong_usage(arguments: str, message: str) -> None:
-    result = run("can", *arguments.split())
+    result = run_command("can", *arguments.split())
     assert result.exit_code == 2
     assert message in result.stderr
 
@@ -164,47 +149,47 @@ def test_wrong_usage(arguments: str, message: str) -> None:
     ],
 )
 def test_hints(arguments: str, message: str) -> None:
-    result = run("can", *arguments.split())
+    result = run_command("can", *arguments.split())
     assert result.exit_code == 1
     assert message in result.stderr
     assert result.stdout == "no\n"
 
 
 def test_resources_that_only_authorization_knows_are_no_mistake() -> None:
-    assert run("can", "alice", "impersonate", "users").stderr == ""
+    assert run_command("can", "alice", "impersonate", "users").stderr == ""
 
 
 def test_a_namespace_is_asked_about_in_itself() -> None:
     text = RBAC.replace("resources: [pods, pods/log]", "resources: [namespaces]")
-    assert run("can", "sa:shop/web", "get", "namespaces/shop", "-", stdin=text).exit_code == 0
-    assert run("can", "sa:shop/web", "get", "namespaces/other", "-", stdin=text).exit_code == 1
-    assert run("can", "sa:shop/web", "list", "namespaces", "-", stdin=text).exit_code == 1
+    assert run_command("can", "sa:shop/web", "get", "namespaces/shop", "-", stdin=text).exit_code == 0
+    assert run_command("can", "sa:shop/web", "get", "namespaces/other", "-", stdin=text).exit_code == 1
+    assert run_command("can", "sa:shop/web", "list", "namespaces", "-", stdin=text).exit_code == 1
 
 
 def test_a_no_from_incomplete_inputs_is_not_certain(tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("a: [1\n")
-    assert run("can", "bob", "get", "pods").exit_code == 3
-    assert run("can", "bob", "get", "pods", "--allow-incomplete").exit_code == 1
-    assert run("can", "sa:shop/web", "get", "pods", "-n", "shop").exit_code == 0
-    assert run("can", "bob", "get", "pods", "rbac.yaml").exit_code == 1
+    assert run_command("can", "bob", "get", "pods").exit_code == 3
+    assert run_command("can", "bob", "get", "pods", "--allow-incomplete").exit_code == 1
+    assert run_command("can", "sa:shop/web", "get", "pods", "-n", "shop").exit_code == 0
+    assert run_command("can", "bob", "get", "pods", "rbac.yaml").exit_code == 1
 
 
 def test_what_is_refused_or_missing_is_told(tmp_path: Path) -> None:
     text = RBAC.replace("verbs: [get]", "verbs: get", 1)
     text = text.replace("kind: ClusterRole, name: metrics", "kind: ClusterRole, name: m")
     (tmp_path / "more.yaml").write_text(text)
-    result = run("can", "alice", "get", "pods", "more.yaml")
+    result = run_command("can", "alice", "get", "pods", "more.yaml")
     assert result.exit_code == 3
     assert "more.yaml:8:12: Role shop/reader: an API server refuses it, so it grants nothing" in result.stderr
     missing = "more.yaml:34:73: ClusterRoleBinding metrics binds ClusterRole m, which is not among the inputs"
     assert missing in result.stderr
-    shown = json.loads(run("can", "alice", "get", "pods", "more.yaml", "-qf", "json").stdout)
+    shown = json.loads(run_command("can", "alice", "get", "pods", "more.yaml", "-qf", "json").stdout)
     assert {entry["reason"] for entry in shown["notEvaluated"]} >= {"refused", "missing-role"}
-    assert run("can", "alice", "get", "pods", "more.yaml", "-q").stderr == ""
+    assert run_command("can", "alice", "get", "pods", "more.yaml", "-q").stderr == ""
 
 
 def test_who_can() -> None:
-    result = run("who-can", "get", "pods", "-n", "shop")
+    result = run_command("who-can", "get", "pods", "-n", "shop")
     via = ["Role", "reader", "RoleBinding", "shop/readers"]
     assert result.exit_code == 0
     assert [line.split() for line in result.stdout.splitlines()] == [
@@ -213,12 +198,12 @@ def test_who_can() -> None:
         ["ServiceAccount", "shop/web", *via, "rbac.yaml:18:6", "rbac.yaml:9:5"],
     ]
     assert "not shown (--all shows them)" in result.stderr
-    assert "system:masters" in run("who-can", "get", "pods", "-n", "shop", "--all").stdout
-    assert "nobody but Kubernetes itself may get secrets" in run("who-can", "get", "secrets").stdout
+    assert "system:masters" in run_command("who-can", "get", "pods", "-n", "shop", "--all").stdout
+    assert "nobody but Kubernetes itself may get secrets" in run_command("who-can", "get", "secrets").stdout
 
 
 def test_who_can_as_json() -> None:
-    found = json.loads(run("who-can", "get", "secrets/tls", "-n", "shop", "-f", "json").stdout)
+    found = json.loads(run_command("who-can", "get", "secrets/tls", "-n", "shop", "-f", "json").stdout)
     assert {(g["subject"]["kind"], g["subject"]["name"], g["rule"]["path"]) for g in found["grants"]} == {
         ("ServiceAccount", "web", "rules[0]"),
         ("Group", "devs", "rules[0]"),
@@ -229,15 +214,15 @@ def test_who_can_as_json() -> None:
 
 def test_who_can_is_incomplete_where_roles_are_missing() -> None:
     text = RBAC.replace("name: reader}\nsubjects", "name: gone}\nsubjects")
-    result = run("who-can", "get", "pods", "-n", "shop", "-", stdin=text)
+    result = run_command("who-can", "get", "pods", "-n", "shop", "-", stdin=text)
     assert result.exit_code == 3
     assert "binds Role gone" in result.stderr
-    assert run("who-can", "get", "pods", "-n", "default", "-", stdin=text).exit_code == 0
+    assert run_command("who-can", "get", "pods", "-n", "default", "-", stdin=text).exit_code == 0
 
 
 def test_names_cannot_steer_a_terminal() -> None:
     text = RBAC.replace("name: devs", 'name: "devs\\e[31m"')
-    result = run("who-can", "get", "pods", "-n", "shop", "-", stdin=text)
+    result = run_command("who-can", "get", "pods", "-n", "shop", "-", stdin=text)
     assert "\x1b" not in result.stdout
     assert "\\x1b" in result.stdout
 
@@ -275,7 +260,7 @@ WEB = "system:serviceaccount:shop:web"
 def suggested(tmp_path: Path, *arguments: str, events: list[Any], code: int = 0) -> tuple[dict[str, Any], list[str]]:
     """The rules that are suggested, and the comments."""
     (tmp_path / "audit.log").write_text("".join(json.dumps(e) + "\n" for e in events))
-    result = run("suggest", *arguments, "--used", "audit.log", "rbac.yaml")
+    result = run_command("suggest", *arguments, "--used", "audit.log", "rbac.yaml")
     assert result.exit_code == code, result.stderr
     assert "hunter2" not in result.output
     comments = [line[2:] for line in result.stdout.splitlines() if line.startswith("#")]
@@ -359,7 +344,7 @@ def test_suggest_reads_lists_and_packed_logs(tmp_path: Path) -> None:
         stream.write(json.dumps(whole) + "\n")
     expected = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}]
     for name in ("a.json", "b.log.gz"):
-        result = run("suggest", "reader", "--used", name, "rbac.yaml")
+        result = run_command("suggest", "reader", "--used", name, "rbac.yaml")
         assert (result.exit_code, result.stderr) == (0, "")
         assert yaml.safe_load(result.stdout)["rules"] == expected
 
@@ -367,16 +352,16 @@ def test_suggest_reads_lists_and_packed_logs(tmp_path: Path) -> None:
 def test_suggest_tells_broken_lines_and_goes_on(tmp_path: Path) -> None:
     good = json.dumps(event(WEB, "get", "shop:pods"))
     (tmp_path / "audit.log").write_text(f'{good}\n{{"secret": "hunter2\n\n{{"kind": "Pod"}}\n{good}\n')
-    result = run("suggest", "reader", "--used", "audit.log", "rbac.yaml")
+    result = run_command("suggest", "reader", "--used", "audit.log", "rbac.yaml")
     assert result.exit_code == 3
     assert result.stderr.splitlines() == [
         "audit.log:2: not a JSON object",
         "audit.log:4: not an event of audit.k8s.io",
     ]
     assert "# 2 requests of 1 user in 2 audit events" in result.stdout
-    assert run("suggest", "reader", "--used", "audit.log", "rbac.yaml", "--allow-incomplete").exit_code == 0
+    assert run_command("suggest", "reader", "--used", "audit.log", "rbac.yaml", "--allow-incomplete").exit_code == 0
     (tmp_path / "broken.log.gz").write_bytes(b"no gzip")
-    result = run("suggest", "reader", "--used", "broken.log.gz", "rbac.yaml")
+    result = run_command("suggest", "reader", "--used", "broken.log.gz", "rbac.yaml")
     assert (result.exit_code, result.stderr) == (3, "broken.log.gz: cannot be read: BadGzipFile\n")
     assert yaml.safe_load(result.stdout)["rules"] == []
 
@@ -393,6 +378,6 @@ def test_suggest_tells_broken_lines_and_goes_on(tmp_path: Path) -> None:
     ],
 )
 def test_suggest_used_wrongly(arguments: str, message: str) -> None:
-    result = run("suggest", *arguments.split())
+    result = run_command("suggest", *arguments.split())
     assert result.exit_code == 2
     assert message in result.stderr

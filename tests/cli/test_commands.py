@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from kubeassay.cli.main import cli
+from kit import run_command
 
 POD = """\
 apiVersion: v1
@@ -21,21 +20,6 @@ spec:
       securityContext: {privileged: true}
 """
 GOOD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\n"
-
-
-def run(*arguments: str, stdin: str | bytes | None = None) -> Result:
-    """Run a command; the exit code of a command is its return value."""
-    result = CliRunner().invoke(cli, list(arguments), input=stdin, standalone_mode=False)
-    if result.exception is not None:
-        import click
-
-        if not isinstance(result.exception, click.ClickException):
-            raise result.exception
-        result.exit_code = 2
-        result.stderr_bytes = (result.stderr_bytes or b"") + result.exception.format_message().encode()
-    elif isinstance(result.return_value, int):
-        result.exit_code = result.return_value
-    return result
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +56,7 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_exit_codes(arguments: list[str], code: int) -> None:
     profile = [] if "--profile" in arguments else ["--profile", "pss-baseline"]
-    assert run("scan", *profile, *arguments).exit_code == code
+    assert run_command("scan", *profile, *arguments).exit_code == code
 
 
 @pytest.mark.parametrize(
@@ -90,13 +74,13 @@ def test_exit_codes(arguments: list[str], code: int) -> None:
     ],
 )
 def test_a_misspelling_is_answered_with_the_right_word(arguments: list[str], hint: str) -> None:
-    result = run(*arguments)
+    result = run_command(*arguments)
     assert result.exit_code == 2
     assert hint in result.stderr
 
 
 def test_the_json_result_goes_to_standard_output_alone() -> None:
-    result = run("scan", "pod.yaml", "broken.yaml", "--profile", "pss-baseline", "--format", "json")
+    result = run_command("scan", "pod.yaml", "broken.yaml", "--profile", "pss-baseline", "--format", "json")
     document = json.loads(result.stdout)
     assert {
         (r["rule"], r["location"]["file"], r["location"]["startLine"], r["location"]["startColumn"])
@@ -107,13 +91,13 @@ def test_the_json_result_goes_to_standard_output_alone() -> None:
 
 
 def test_standard_input_is_scanned() -> None:
-    result = run("scan", "-", "--profile", "pss-baseline", "--format", "json", stdin=POD)
+    result = run_command("scan", "-", "--profile", "pss-baseline", "--format", "json", stdin=POD)
     assert [r["location"]["file"] for r in json.loads(result.stdout)["results"]] == ["stdin"]
     assert result.exit_code == 1
 
 
 def test_reports_are_written_to_files_and_the_summary_to_standard_error() -> None:
-    result = run(
+    result = run_command(
         "scan", "pod.yaml", "-o", "json=a.json", "-o", "sarif=a.sarif", "-o", "html=a.html", "-o", "terminal=a.txt"
     )
     assert result.stdout == ""
@@ -122,20 +106,22 @@ def test_reports_are_written_to_files_and_the_summary_to_standard_error() -> Non
     assert "privileged-container" in Path("a.txt").read_text()
     assert "\x1b[" not in Path("a.txt").read_text()
     assert sorted(p.name for p in Path.cwd().glob(".a*")) == []
-    again = run("report", "a.json", "--format", "sarif")
+    again = run_command("report", "a.json", "--format", "sarif")
     assert again.stdout == Path("a.sarif").read_text()
 
 
 def test_equal_inputs_give_equal_bytes() -> None:
     for form in ("json", "sarif", "html", "terminal"):
-        first, second = (run("scan", ".", "--profile", "strict", "--format", form).stdout_bytes for _ in range(2))
+        first, second = (
+            run_command("scan", ".", "--profile", "strict", "--format", form).stdout_bytes for _ in range(2)
+        )
         assert first == second
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"schemaVersion": "9"}', '{"schemaVersion": "1"}'])
 def test_a_file_that_is_no_result_is_refused_in_one_sentence(content: str) -> None:
     Path("r.json").write_text(content)
-    result = run("report", "r.json")
+    result = run_command("report", "r.json")
     assert result.exit_code == 2
     assert "r.json: is not a result of kubeassay" in result.stderr
 
@@ -145,10 +131,10 @@ def test_a_configuration_file_gives_the_options_and_the_command_line_wins() -> N
         "apiVersion: kubeassay.dev/v1\nkind: Configuration\n"
         "spec: {paths: [pod.yaml], profile: pss-baseline, kubernetesVersion: '1.25', failOn: none}\n"
     )
-    result = run("scan", "--config", "kubeassay.yaml", "--format", "json")
+    result = run_command("scan", "--config", "kubeassay.yaml", "--format", "json")
     assert result.exit_code == 0
     assert json.loads(result.stdout)["kubernetesVersion"] == "1.25"
-    other = run(
+    other = run_command(
         "scan", "--config", "kubeassay.yaml", "--kubernetes-version", "v1.30", "--fail-on", "high", "--format", "json"
     )
     assert other.exit_code == 1
@@ -164,8 +150,8 @@ def test_configured_paths_lead_to_pod_templates_that_no_shape_gives_away() -> No
         "spec: {podTemplatePaths: [{group: kafka.example, kind: Kafka, path: spec.pod}]}\n"
     )
     arguments = ("scan", "kafka.yaml", "--profile", "pss-baseline", "--format", "json")
-    assert json.loads(run(*arguments).stdout)["results"] == []
-    found = json.loads(run(*arguments, "--config", "kubeassay.yaml").stdout)["results"]
+    assert json.loads(run_command(*arguments).stdout)["results"] == []
+    found = json.loads(run_command(*arguments, "--config", "kubeassay.yaml").stdout)["results"]
     assert [(r["rule"], r["path"], r["location"]["startLine"]) for r in found] == [
         ("host-namespaces", "spec.pod.hostNetwork", 6)
     ]
@@ -175,12 +161,12 @@ def test_configured_paths_lead_to_pod_templates_that_no_shape_gives_away() -> No
     ("arguments", "form"), [(["-o", "a.json"], "json"), (["-o", "a.sarif"], "sarif"), (["-o", "a.html"], "html")]
 )
 def test_the_ending_of_a_path_names_the_format(arguments: list[str], form: str) -> None:
-    assert f"{form}: {arguments[1]}" in run("scan", "pod.yaml", *arguments).stderr
+    assert f"{form}: {arguments[1]}" in run_command("scan", "pod.yaml", *arguments).stderr
 
 
 @pytest.mark.parametrize(("value", "message"), [("json", "write json=PATH"), ("report", "write FORMAT=PATH")])
 def test_an_output_without_a_format_is_refused(value: str, message: str) -> None:
-    result = run("scan", "pod.yaml", "-o", value)
+    result = run_command("scan", "pod.yaml", "-o", value)
     assert result.exit_code == 2
     assert message in result.stderr
     assert not Path(value).exists()
@@ -198,7 +184,7 @@ def test_an_output_without_a_format_is_refused(value: str, message: str) -> None
 )
 def test_an_exception_without_effect_is_told(entry: str, message: str) -> None:
     Path("e.yaml").write_text(f"apiVersion: kubeassay.dev/v1\nkind: Exceptions\nspec: {{exceptions: [{entry}]}}\n")
-    result = run("scan", "pod.yaml", "--exceptions", "e.yaml")
+    result = run_command("scan", "pod.yaml", "--exceptions", "e.yaml")
     assert result.exit_code == 1
     assert f"warning: e.yaml: exception e.yaml#1 {message}" in result.stderr
 
@@ -208,13 +194,13 @@ def test_an_exception_to_an_unknown_rule_is_refused() -> None:
         "apiVersion: kubeassay.dev/v1\nkind: Exceptions\n"
         "spec: {exceptions: [{rule: privileged-contaner, match: {names: [web]}, reason: r}]}\n"
     )
-    result = run("scan", "pod.yaml", "--exceptions", "e.yaml")
+    result = run_command("scan", "pod.yaml", "--exceptions", "e.yaml")
     assert result.exit_code == 2
     assert "did you mean privileged-container?" in result.stderr
 
 
 def test_a_version_beyond_the_newest_known_is_told() -> None:
-    assert "newer than the newest known" in run("scan", "pod.yaml", "--kubernetes-version", "1.99").stderr
+    assert "newer than the newest known" in run_command("scan", "pod.yaml", "--kubernetes-version", "1.99").stderr
 
 
 def test_a_rule_of_ones_own_runs_without_a_baseline_and_a_folder_may_hold_other_policy() -> None:
@@ -225,7 +211,7 @@ def test_a_rule_of_ones_own_runs_without_a_baseline_and_a_folder_may_hold_other_
         "  expression: object.metadata.?labels.hasValue(), messageExpression: '\"no label\"', field: metadata.labels}\n"
     )
     Path("own/baseline.yaml").write_text("apiVersion: kubeassay.dev/v1\nkind: Baseline\n")
-    result = run("scan", "pod.yaml", "--profile", "pss-baseline", "--rules", "own", "--format", "json")
+    result = run_command("scan", "pod.yaml", "--profile", "pss-baseline", "--rules", "own", "--format", "json")
     found = {
         (r["rule"], tuple(r["controls"]), r["location"]["startLine"]) for r in json.loads(result.stdout)["results"]
     }
@@ -238,7 +224,9 @@ def test_exceptions_accept_findings() -> None:
         "spec: {exceptions: [{rule: privileged-container, match: {names: [web]}, reason: node agent,\n"
         "  expires: '2999-01-01'}]}\n"
     )
-    result = run("scan", "pod.yaml", "--profile", "pss-baseline", "--exceptions", "exceptions.yaml", "--format", "json")
+    result = run_command(
+        "scan", "pod.yaml", "--profile", "pss-baseline", "--exceptions", "exceptions.yaml", "--format", "json"
+    )
     assert result.exit_code == 0
     assert [(r["outcome"], r["rule"]) for r in json.loads(result.stdout)["results"]] == [
         ("excepted", "privileged-container")
@@ -262,33 +250,35 @@ def test_exceptions_accept_findings() -> None:
 )
 def test_a_policy_file_with_a_mistake_is_refused_with_its_line(text: str, message: str) -> None:
     Path("bad.yaml").write_text(text)
-    result = run("scan", "pod.yaml", "--rules", "bad.yaml")
+    result = run_command("scan", "pod.yaml", "--rules", "bad.yaml")
     assert result.exit_code == 2
     assert message in result.stderr
 
 
 def test_rules_are_listed_with_their_mappings() -> None:
-    listed = {rule["id"]: rule for rule in json.loads(run("rules", "--format", "json").stdout)}
+    listed = {rule["id"]: rule for rule in json.loads(run_command("rules", "--format", "json").stdout)}
     assert listed["run-as-non-root"]["references"]["pss"] == "runAsNonRoot"
-    chosen = json.loads(run("rules", "--mapping", "pss=runAsNonRoot", "--format", "json").stdout)
+    chosen = json.loads(run_command("rules", "--mapping", "pss=runAsNonRoot", "--format", "json").stdout)
     assert [rule["id"] for rule in chosen] == ["run-as-non-root"]
-    assert "run-as-non-root" in run("rules", "--area", "pod-security").stdout
+    assert "run-as-non-root" in run_command("rules", "--area", "pod-security").stdout
 
 
 def test_a_rule_is_explained() -> None:
-    text = run("explain", "privileged-container").stdout
+    text = run_command("explain", "privileged-container").stdout
     assert "How to comply" in text
     assert "pod-security PS-01" in text
-    assert json.loads(run("explain", "privileged-container", "-f", "json").stdout)["id"] == "privileged-container"
+    assert (
+        json.loads(run_command("explain", "privileged-container", "-f", "json").stdout)["id"] == "privileged-container"
+    )
 
 
 def test_baselines_and_profiles_are_listed_with_their_controls() -> None:
-    assert "pss-restricted" in run("baselines").stdout
-    controls = json.loads(run("baselines", "pss-baseline", "--format", "json").stdout)
+    assert "pss-restricted" in run_command("baselines").stdout
+    controls = json.loads(run_command("baselines", "pss-baseline", "--format", "json").stdout)
     assert {c["level"] for c in controls} == {"baseline"}
-    assert "PS-01" in run("baselines", "pod-security").stdout
+    assert "PS-01" in run_command("baselines", "pod-security").stdout
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_there_is_a_completion_script(shell: str) -> None:
-    assert "_KUBEASSAY_COMPLETE" in run("completion", shell).stdout
+    assert "_KUBEASSAY_COMPLETE" in run_command("completion", shell).stdout

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result as CommandResult
 
-from kubeassay.cli.main import cli
+from kit import run_command
 
 ROLES = """\
 apiVersion: rbac.authorization.k8s.io/v1
@@ -65,18 +65,8 @@ ServiceAccount ci/runner reaches cluster-admin in 2 steps
 """
 
 
-def run(*arguments: str, stdin: str | None = None) -> Result:
-    """Run the command; its exit code is its return value."""
-    result = CliRunner().invoke(cli, ["escalations", *arguments], input=stdin, standalone_mode=False)
-    if result.exception is not None:
-        import click
-
-        if not isinstance(result.exception, click.ClickException):
-            raise result.exception
-        result.exit_code = 2
-    elif isinstance(result.return_value, int):
-        result.exit_code = result.return_value
-    return result
+def run(*arguments: str, stdin: str | None = None) -> CommandResult:
+    return run_command("escalations", *arguments, stdin=stdin)
 
 
 @pytest.fixture(autouse=True)

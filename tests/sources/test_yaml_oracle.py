@@ -7,7 +7,6 @@ with its reason. Needs Go and the module (from the module cache or a proxy); ski
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from kit import go_program
 from kubeassay.sources.yaml_reader import Documents, read_text
 from sources.test_yaml_values import DOCUMENTS, FALSE, NULL, NUMBERS, STRINGS, TRUE
 from sources.yaml_texts import TAGS, WORDS, Texts
@@ -30,13 +30,7 @@ Oracle = Callable[[Iterable[str]], list[Answer]]
 @pytest.fixture(scope="session")
 def oracle(tmp_path_factory: pytest.TempPathFactory) -> Oracle:
     """Asks the program of tests/oracle_yaml."""
-    go = shutil.which("go")
-    if go is None:
-        pytest.skip("go is not on PATH")
-    program = tmp_path_factory.mktemp("oracle") / "oracle_yaml"
-    build = subprocess.run([go, "build", "-o", program, "."], cwd=_MODULE, capture_output=True, text=True)
-    if build.returncode:
-        pytest.skip(f"tests/oracle_yaml cannot be built: {build.stderr.strip()[-500:]}")
+    program = go_program("oracle_yaml", ".", tmp_path_factory.mktemp("oracle"))
 
     def ask(texts: Iterable[str]) -> list[Answer]:
         asked = "".join(json.dumps({"text": text}) + "\n" for text in texts)

@@ -16,8 +16,9 @@ from kubeassay.analysis.access.review import Request
 from kubeassay.analysis.reading import quoted
 from kubeassay.cli.inputs import problems
 from kubeassay.execution.inventory import ReadInventory
-from kubeassay.model import Location, Object, Path, format_path
+from kubeassay.model import Object, Path, format_path
 from kubeassay.policy.library import suggestion
+from kubeassay.reporting.result_json import location_as_json
 from kubeassay.reporting.texts import printable
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -177,17 +178,7 @@ def tell(entries: Iterable[dict[str, Any]]) -> None:
 
 def at(obj: Object | None, path: Path) -> dict[str, Any] | None:
     """A place as JSON; None for what is Kubernetes' own."""
-    return None if obj is None else _location(obj.locate(path))
-
-
-def _location(location: Location) -> dict[str, Any]:
-    return {
-        "file": location.file,
-        "startLine": location.start_line,
-        "startColumn": location.start_column,
-        "endLine": location.end_line,
-        "endColumn": location.end_column,
-    }
+    return None if obj is None else location_as_json(obj.locate(path))
 
 
 def place(location: dict[str, Any] | None) -> str:

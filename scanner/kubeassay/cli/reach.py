@@ -29,6 +29,7 @@ from kubeassay.cli.inputs import CONTEXT, completeness, input_options, read_inpu
 from kubeassay.execution.inventory import ReadInventory
 from kubeassay.model import Object
 from kubeassay.policy.library import suggestion
+from kubeassay.reporting.result_json import location_as_json
 from kubeassay.reporting.texts import printable, table
 from kubeassay.sources.files import UsageError
 
@@ -328,14 +329,7 @@ def _outside_ends(net: Connectivity, end: str) -> list[int]:
 def _reason_as_json(reason: Reason) -> dict[str, Any]:
     entry: dict[str, Any] = {"direction": reason.direction, "effect": reason.effect, "message": reason.words}
     if reason.obj is not None:
-        place = reason.obj.locate(reason.path)
-        entry["location"] = {
-            "file": place.file,
-            "startLine": place.start_line,
-            "startColumn": place.start_column,
-            "endLine": place.end_line,
-            "endColumn": place.end_column,
-        }
+        entry["location"] = location_as_json(reason.obj.locate(reason.path))
     return entry
 
 

@@ -177,8 +177,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "container": finding.container,
         "path": finding.path,
         "message": finding.message,
-        "location": _location(finding.location),
-        "related": [{"message": r.message, "location": _location(r.location)} for r in finding.related],
+        "location": location_as_json(finding.location),
+        "related": [{"message": r.message, "location": location_as_json(r.location)} for r in finding.related],
         "fingerprint": finding.fingerprint,
         "exception": finding.exception,
         "reason": finding.reason,
@@ -188,12 +188,13 @@ def _finding(finding: Finding) -> dict[str, Any]:
         if fix is None
         else {
             "description": fix.description,
-            "edits": [{"location": _location(edit.location), "text": edit.text} for edit in fix.edits],
+            "edits": [{"location": location_as_json(edit.location), "text": edit.text} for edit in fix.edits],
         },
     }
 
 
-def _location(location: Location) -> dict[str, Any]:
+def location_as_json(location: Location) -> dict[str, Any]:
+    """A region of a file, for JSON."""
     return {
         "file": location.file,
         "startLine": location.start_line,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -34,6 +33,7 @@ from analysis.access.worlds import (
     rule,
     user,
 )
+from kit import go_program
 from kubeassay.analysis.access.grants import Access, grants
 from kubeassay.analysis.access.matching import uncovered
 from kubeassay.analysis.access.model import PolicyRule, Subject
@@ -41,21 +41,14 @@ from kubeassay.analysis.access.objects import rbac_objects
 from kubeassay.analysis.access.resources import built_in
 from kubeassay.analysis.access.review import Request, review, who_can
 
-_MODULE = Path(__file__).parent.parent.parent / "upstream_rbac"
+_MODULE = Path(__file__).parent.parent.parent / "upstream_kubernetes"
 _NEWEST = 37
 
 
 @pytest.fixture(scope="session")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program of tests/upstream_rbac, built."""
-    go = shutil.which("go")
-    if go is None:
-        pytest.skip("go is not on PATH")
-    program = tmp_path_factory.mktemp("upstream_rbac") / "upstream_rbac"
-    build = subprocess.run([go, "build", "-o", program, "."], cwd=_MODULE, capture_output=True, text=True)
-    if build.returncode:
-        pytest.skip(f"tests/upstream_rbac cannot be built: {build.stderr.strip()[-500:]}")
-    return program
+    """The program tests/upstream_kubernetes/rbac, built."""
+    return go_program("upstream_kubernetes", "./rbac", tmp_path_factory.mktemp("upstream_rbac"))
 
 
 def _sources() -> Path:

@@ -7,34 +7,23 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kit import objects_in
+from kit import go_program, objects_in
 from kubeassay.analysis.network.policies import network_policies
 from kubeassay.model import Inventory, format_path
 
-_MODULE = Path(__file__).parents[2] / "upstream_rbac"
 Value = dict[str, Any]
 
 
 @pytest.fixture(scope="session")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program tests/upstream_rbac/networkpolicy, built."""
-    go = shutil.which("go")
-    if go is None:
-        pytest.skip("go is not on PATH")
-    program = tmp_path_factory.mktemp("upstream") / "networkpolicy"
-    build = subprocess.run(
-        [go, "build", "-o", program, "./networkpolicy"], cwd=_MODULE, capture_output=True, text=True, check=False
-    )
-    if build.returncode:
-        pytest.skip(f"tests/upstream_rbac cannot be built: {build.stderr.strip()[-500:]}")
-    return program
+    """The program tests/upstream_kubernetes/networkpolicy, built."""
+    return go_program("upstream_kubernetes", "./networkpolicy", tmp_path_factory.mktemp("networkpolicy"))
 
 
 def ask(program: Path, specs: list[Value]) -> list[Value]:

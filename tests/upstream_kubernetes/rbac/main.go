@@ -1,4 +1,4 @@
-// Command upstream_rbac answers access reviews by Kubernetes' own RBAC authorizer, so that tests can compare kubeassay
+// Command rbac answers access reviews by Kubernetes' own RBAC authorizer, so that tests can compare kubeassay
 // with it.
 //
 // It reads one JSON object a line from standard input and writes one a line to standard output:

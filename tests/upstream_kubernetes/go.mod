@@ -1,4 +1,4 @@
-module kubeassay.dev/upstream_rbac
+module kubeassay.dev/upstream_kubernetes
 
 go 1.26.0
 
