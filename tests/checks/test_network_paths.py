@@ -286,6 +286,14 @@ def test_a_path_that_an_admin_policy_closes() -> None:
     assert found == fail("AdminNetworkPolicy a", "spec.ingress[0]")
 
 
+def test_a_path_whose_ends_open_different_ports() -> None:
+    text = CLOSED + OUT.replace("5432", "5433") + IN
+    (found,) = closed_paths(text, {"from": "shop/web", "to": "data/db"})
+    assert found == fail("NetworkPolicy shop/p", "spec.egress[0].to[0]")
+    assert found.related == ("NetworkPolicy data/p spec.ingress[0].from[0]",)
+    assert "opens TCP 5433 for egress; NetworkPolicy data/p opens TCP 5432 for ingress" in found.message
+
+
 # --- environments ---
 
 

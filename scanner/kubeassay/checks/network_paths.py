@@ -536,6 +536,15 @@ def _path_closed(net: Connectivity, opened_by: Openings, groups: Sequence[Group]
             for reason in reasons(net, source.first, destination.first, peer)
             if reason.effect == "closes" and reason.obj is not None and reason.obj.ref.kind != "NetworkPolicy"
         ]
+    if not sides:
+        # Each end opens something, and not the same.
+        opened = [("egress", source.first, destination.end), ("ingress", destination.first, source.end)]
+        sides = [
+            _Closed(f"{one.policy} opens {one.connections} for {direction}", one.policy.obj, one.path)
+            for direction, end, other in opened
+            if end is not None
+            for one in islice(opened_by.of(end, "egress" if direction == "egress" else "ingress", other), 1)
+        ]
     perhaps = next((side for side in sides if not side.certain), None)
     if perhaps is not None:
         detail = f"whether allowed path {path} is open is not known: {perhaps.words}, and the namespace is not declared"

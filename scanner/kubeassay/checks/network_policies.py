@@ -7,11 +7,12 @@ admission gives to pods. Such selectors are not judged.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from kubeassay.analysis.fields import nearest_name
+from kubeassay.analysis.fields import edit_distance, nearest_name
 from kubeassay.analysis.network.connectivity import Connectivity, connectivity
 from kubeassay.analysis.network.endpoints import METADATA_NAME, Namespace, Workload
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, by_namespace, redundant, unknown_pods
@@ -27,6 +28,11 @@ Said = Violation | NotJudged | Passed
 
 #: Labels that admission gives to pods: no template has them.
 _OF_ADMISSION = ("istio.io/", "linkerd.io/", "topology.kubernetes.io/")
+
+
+_DIGITS = re.compile(r"[0-9]+")
+#: Labels by which people expect to find a namespace by its name.
+_OF_A_NAME = re.compile(r"(?i)(name|namespace|ns)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +114,8 @@ class _Labels:
         if not meant and prefix and prefix not in self.prefixes:
             return _elsewhere(f"label {requirement.key} may be given to pods by an operator")
         words = f"no workload of {where} has {_wanted(requirement)}"
-        if len(pods.pods.requirements) > 1 and any(requirement.holds(end.labels) for end in members):
-            words = f"no workload of {where} has {pods.pods} together"
+        if any(requirement.holds(end.labels) for end in members):
+            words, meant = f"no workload of {where} has {pods.pods} together", ""
         return _Miss((*pods.pods_path, *requirement.path), words + meant)
 
     def _namespaces(self, pods: PodSet, selector: Selector) -> _Miss | _Unknown | None:
@@ -124,8 +130,8 @@ class _Labels:
             listed = shown(sorted(requirement.values))
             return _elsewhere(f"namespace {listed} is not among the inputs")
         owner = next((space for space in declared if requirement.values == {space.name}), None)
-        if owner is not None and requirement.operator == "In":
-            # Who writes a namespace's name means that namespace.
+        if owner is not None and requirement.operator == "In" and _OF_A_NAME.search(requirement.key):
+            # Who writes a namespace's name as a name means that namespace.
             return _Miss(
                 path,
                 f"no namespace has {_wanted(requirement)}, which nothing sets by itself: namespace {owner.name} has"
@@ -172,7 +178,7 @@ def _meant(requirement: Requirement, labels: Iterable[Mapping[str, str]], *, nea
     found: list[str] = []
     for value in sorted(requirement.values):
         of_key = sorted(values.get(requirement.key, ()))
-        close = nearest_name(value, of_key)
+        close = _close(value, of_key)
         if close is not None:
             found.append(f"{requirement.key}={close}")
             continue
@@ -187,6 +193,18 @@ def _meant(requirement: Requirement, labels: Iterable[Mapping[str, str]], *, nea
         return ""
     of_key = [f"{requirement.key}={value}" for value in sorted(values[requirement.key])]
     return f"; there {'is' if len(of_key) == 1 else 'are'} {shown(of_key)}"
+
+
+def _close(value: str, known: Sequence[str]) -> str | None:
+    """The value that differs by a slip: not by a number, as names of a series do, nor where it is very short."""
+    limit = 0 if len(value) < 3 else 1 if len(value) < 6 else 2
+    found = [
+        (distance, other)
+        for other in known
+        if (distance := edit_distance(value.lower(), other.lower(), limit)) <= limit
+        and (distance == 0 or _DIGITS.sub("", value) != _DIGITS.sub("", other))
+    ]
+    return min(found)[1] if found else None
 
 
 @check("policy-selects-nothing")

@@ -1,0 +1,378 @@
+"""Rules of kubeassay.checks.network_policies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis.network.cluster_kit import admin_policy, namespace, net, pods, policy
+from checks.network_outcomes import Outcome, outcomes
+from kubeassay.analysis.network.connectivity import Answer, Connectivity
+from kubeassay.analysis.network.judgements import redundant
+
+WEB = pods(shop__web="app=web tier=front http:8080/TCP", shop__db="app=db tier=back pg:5432/TCP")
+P = "NetworkPolicy shop/p"
+
+
+def fail(path: str) -> set[Outcome]:
+    return {Outcome("fail", P, path)}
+
+
+def message(found: set[Outcome]) -> str:
+    (one,) = found
+    return one.message
+
+
+# --- selectors ---
+
+
+@pytest.mark.parametrize(
+    ("labels", "path", "words"),
+    [
+        ("app: web", None, ""),
+        ("app: wbe", "spec.podSelector.matchLabels.app", "has label app=wbe; is app=web meant?"),
+        ("App: web", "spec.podSelector.matchLabels.App", "has label App=web; is app=web meant?"),
+        ("name: web", "spec.podSelector.matchLabels.name", "has label name=web; is app=web meant?"),
+        ("app: queue", "spec.podSelector.matchLabels.app", "has label app=queue; there are app=db, app=web"),
+        ("role: queue", "spec.podSelector.matchLabels.role", "has label role=queue"),
+        ("app: web, tier: back", "spec.podSelector.matchLabels.app", "has app=web, tier=back together"),
+        ("app: web1", "spec.podSelector.matchLabels.app", "has label app=web1; there are app=db, app=web"),
+    ],
+)
+def test_a_selector_that_selects_no_workload_of_its_namespace(labels: str, path: str | None, words: str) -> None:
+    found = outcomes("policy-selects-nothing", WEB + policy(f"{{podSelector: {{matchLabels: {{{labels}}}}}}}"))
+    if path is None:
+        assert found == {Outcome("pass", P, "")}
+        return
+    assert found == fail(path)
+    assert message(found).endswith(words)
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        "{}",
+        # Whatever is no database, when there is something.
+        "{matchExpressions: [{key: app, operator: NotIn, values: [web, db]}]}",
+    ],
+)
+def test_a_selector_that_may_select_nothing(selector: str) -> None:
+    assert outcomes("policy-selects-nothing", WEB + policy(f"{{podSelector: {selector}}}")) == {Outcome("pass", P, "")}
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "statefulset.kubernetes.io/pod-name: web-0",
+        "security.istio.io/tlsMode: istio",
+        # The solver of an ACME challenge: a pod that comes and goes.
+        "acme.cert-manager.io/http01-solver: 'true'",
+    ],
+)
+def test_labels_that_pods_get_when_they_are_made_are_not_judged(label: str) -> None:
+    assert outcomes("policy-selects-nothing", WEB + policy(f"{{podSelector: {{matchLabels: {{{label}}}}}}}")) == set()
+
+
+def test_a_misspelt_prefix_is_no_label_of_an_operator() -> None:
+    text = pods(shop__web="app.kubernetes.io/name=web")
+    text += policy("{podSelector: {matchLabels: {app.kuberntes.io/name: web}}}")
+    assert "is app.kubernetes.io/name=web meant?" in message(outcomes("policy-selects-nothing", text))
+
+
+def test_a_namespace_whose_workloads_are_elsewhere_is_not_judged() -> None:
+    text = WEB + policy("{podSelector: {matchLabels: {app: wbe}}}", namespace="data")
+    assert outcomes("policy-selects-nothing", text) == set()
+
+
+def test_a_selector_that_is_refused_is_left_to_the_rule_on_refused_policies() -> None:
+    text = WEB + policy("{podSelector: {matchExpressions: [{key: app, operator: Is, values: [web]}]}}")
+    assert outcomes("policy-selects-nothing", text) == set()
+
+
+# --- peers ---
+
+
+def peer(text: str) -> str:
+    return policy(f"{{podSelector: {{}}, ingress: [{{from: [{text}]}}]}}")
+
+
+API = "namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: backend}}, podSelector: {matchLabels: {app: ap}}"
+AT = "spec.ingress[0].from[0]"
+SPACES = namespace("shop") + namespace("backend", team="b") + "---\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "words"),
+    [
+        ("{podSelector: {}}", None, ""),
+        ("{podSelector: {matchLabels: {app: web}}}", None, ""),
+        ("{podSelector: {matchLabels: {app: wbe}}}", "podSelector.matchLabels.app", "is app=web meant?"),
+        ("{namespaceSelector: {}}", None, ""),
+        (
+            "{namespaceSelector: {matchLabels: {name: backend}}}",
+            "namespaceSelector.matchLabels.name",
+            "namespace backend has kubernetes.io/metadata.name=backend from the API server",
+        ),
+        (
+            "{namespaceSelector: {matchLabels: {taem: b}}}",
+            "namespaceSelector.matchLabels.taem",
+            "no namespace has label taem=b; is team=b meant?",
+        ),
+        ("{namespaceSelector: {matchLabels: {team: b}}}", None, ""),
+        (
+            "{namespaceSelector: {matchLabels: {team: b}}, podSelector: {matchLabels: {app: ai}}}",
+            "podSelector.matchLabels.app",
+            "no workload of namespace backend has label app=ai",
+        ),
+        (
+            f"{{{API}}}",
+            "podSelector.matchLabels.app",
+            "no workload of namespace backend has label app=ap; there is app=api",
+        ),
+        ("{ipBlock: {cidr: 10.0.0.0/8}}", None, ""),
+    ],
+)
+def test_a_peer_that_matches_nothing(text: str, path: str | None, words: str) -> None:
+    found = outcomes("policy-peer-matches-nothing", SPACES + WEB + "---\n" + pods(backend__api="app=api") + peer(text))
+    if path is None:
+        assert found == {Outcome("pass", P, "")}
+    else:
+        assert found == fail(f"{AT}.{path}")
+        assert words in message(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # The cluster's name server, an ingress controller, monitoring: mostly somewhere else.
+        API.replace("backend", "kube-system").replace("app: ap", "k8s-app: kube-dns"),
+        "namespaceSelector: {}, podSelector: {matchLabels: {k8s-app: kube-dns}}",
+        "namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ingress-nginx}}",
+        "namespaceSelector: {matchLabels: {purpose: monitoring}}",
+        API.replace("backend", "monitoring").replace("app: ap", "app: prometheus"),
+    ],
+)
+def test_what_is_elsewhere_is_not_taken_for_a_mistake(text: str) -> None:
+    system = "---\n" + pods(kube_system__autoscaler="app=autoscaler").replace("kube_system", "kube-system")
+    for inputs in (SPACES + WEB, SPACES + namespace("kube-system") + WEB + system + namespace("monitoring")):
+        found = outcomes("policy-peer-matches-nothing", inputs + peer(f"{{{text}}}"))
+        assert {outcome.kind for outcome in found} <= {"not-judged"}
+
+
+def test_labels_of_undeclared_namespaces_are_not_known() -> None:
+    text = WEB + "---\n" + pods(backend__api="app=api") + peer("{namespaceSelector: {matchLabels: {team: b}}}")
+    assert outcomes("policy-peer-matches-nothing", text) == {Outcome("not-judged", P, "unknown-namespace-labels")}
+
+
+def test_directions_without_effect_are_not_judged() -> None:
+    spec = "{podSelector: {}, policyTypes: [Ingress], egress: [{to: [{podSelector: {matchLabels: {app: wbe}}}]}]}"
+    assert outcomes("policy-peer-matches-nothing", WEB + policy(spec)) == {Outcome("pass", P, "")}
+
+
+def test_peers_of_admin_policies_are_judged_too() -> None:
+    rule = "{action: Allow, from: [{namespaces: {matchLabels: {name: backend}}}]}"
+    text = SPACES + WEB + admin_policy(f"{{subject: {{namespaces: {{}}}}, priority: 1, ingress: [{rule}]}}")
+    assert outcomes("policy-peer-matches-nothing", text) == {
+        Outcome("fail", "AdminNetworkPolicy a", "spec.ingress[0].from[0].namespaces.matchLabels.name")
+    }
+
+
+# --- ports ---
+
+
+@pytest.mark.parametrize(
+    ("ports", "hint", "named"),
+    [
+        ("{port: 8080}", None, None),
+        ("{port: 80}", "port", None),
+        ("{port: 8080, protocol: UDP}", "port", None),
+        ("{port: 8000, endPort: 8100}", None, None),
+        ("{protocol: TCP}", None, None),
+        ("{port: http}", None, None),
+        ("{port: htpp}", None, "is http meant?"),
+        ("{port: http, protocol: UDP}", None, "they name it for TCP"),
+        ("{port: grpc}", None, "they declare TCP 8080 (http)"),
+        # The proxy of a mesh listens there.
+        ("{port: 15020}", None, None),
+    ],
+)
+def test_ports_of_the_selected_pods(ports: str, hint: str | None, named: str | None) -> None:
+    text = WEB + policy(f"{{podSelector: {{matchLabels: {{app: web}}}}, ingress: [{{ports: [{ports}]}}]}}")
+    path = "spec.ingress[0].ports[0].port"
+    expected = fail(path) if hint else {Outcome("pass", P, "")}
+    assert outcomes("policy-port-without-listener", text) == expected
+    found = outcomes("policy-named-port-unresolved", text)
+    assert found == (fail(path) if named else {Outcome("pass", P, "")})
+    if named:
+        assert message(found).endswith(named)
+
+
+@pytest.mark.parametrize(
+    ("to", "judged"),
+    [
+        ("to: [{podSelector: {matchLabels: {app: db}}}], ", True),
+        ("to: [{podSelector: {matchLabels: {app: db}}}, {podSelector: {matchLabels: {app: queue}}}], ", False),
+        ("to: [{namespaceSelector: {}}], ", False),
+        ("to: [{ipBlock: {cidr: 10.0.0.0/8}}], ", False),
+        ("", False),
+    ],
+)
+def test_ports_of_peers_are_judged_where_all_are_among_the_inputs(to: str, judged: bool) -> None:
+    text = WEB + policy(f"{{podSelector: {{}}, policyTypes: [Egress], egress: [{{{to}ports: [{{port: 53}}]}}]}}")
+    expected = fail("spec.egress[0].ports[0].port") if judged else {Outcome("pass", P, "")}
+    assert outcomes("policy-port-without-listener", text) == expected
+
+
+def test_who_declares_no_port_may_listen_anywhere() -> None:
+    text = pods(shop__web="app=web") + policy("{podSelector: {}, ingress: [{ports: [{port: 80}]}]}")
+    assert outcomes("policy-port-without-listener", text) == {Outcome("pass", P, "")}
+
+
+# --- redundant policies ---
+
+HTTP = "ports: [{port: 80}]"
+OPEN = f"{{podSelector: {{}}, ingress: [{{{HTTP}}}]}}"
+
+
+@pytest.mark.parametrize(
+    ("other", "spec", "by"),
+    [
+        # The same, and wider.
+        (OPEN, OPEN, True),
+        ("{podSelector: {}, ingress: [{}]}", OPEN, True),
+        (
+            f"{{podSelector: {{}}, ingress: [{{from: [{{namespaceSelector: {{}}}}], {HTTP}}}]}}",
+            f"{{podSelector: {{matchLabels: {{a: b}}}}, ingress: [{{from: [{{podSelector: {{}}}}], {HTTP}}}]}}",
+            True,
+        ),
+        (
+            "{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8}}]}]}",
+            f"{{podSelector: {{}}, ingress: [{{from: [{{ipBlock: {{cidr: 10.1.0.0/16}}}}], {HTTP}}}]}}",
+            True,
+        ),
+        # Narrower in pods, peers, ports or directions.
+        (
+            f"{{podSelector: {{matchLabels: {{a: b}}}}, ingress: [{{{HTTP}}}]}}",
+            OPEN,
+            False,
+        ),
+        (OPEN, "{podSelector: {}, ingress: [{ports: [{port: 81}]}]}", False),
+        (
+            f"{{podSelector: {{}}, ingress: [{{from: [{{podSelector: {{}}}}], {HTTP}}}]}}",
+            f"{{podSelector: {{}}, ingress: [{{from: [{{namespaceSelector: {{}}}}], {HTTP}}}]}}",
+            False,
+        ),
+        (
+            OPEN,
+            f"{{podSelector: {{}}, policyTypes: [Ingress, Egress], ingress: [{{{HTTP}}}]}}",
+            False,
+        ),
+        # Two namespaces that are not among the inputs are two all the same.
+        (
+            "{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {a: b}}}]}]}",
+            "{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {a: c}}}]}]}",
+            False,
+        ),
+        # The floor.
+        (OPEN, "{podSelector: {}}", False),
+        ("{podSelector: {}}", OPEN, False),
+    ],
+)
+def test_a_policy_that_another_holds(other: str, spec: str, by: bool) -> None:
+    found = outcomes("policy-redundant", policy(other, name="other") + policy(spec))
+    assert (Outcome("fail", P, "spec.podSelector") in found) is by
+
+
+def test_one_object_in_two_files_is_not_redundant() -> None:
+    spec = OPEN
+    assert {outcome.kind for outcome in outcomes("policy-redundant", policy(spec) + policy(spec))} == {"pass"}
+
+
+def test_a_rule_of_an_admin_policy_after_one_that_decides_all_of_it() -> None:
+    rules = "{action: Deny, from: [{namespaces: {}}]}, {action: Allow, from: [{namespaces: {matchLabels: {a: b}}}]}"
+    text = admin_policy(f"{{subject: {{namespaces: {{}}}}, priority: 1, ingress: [{rules}]}}")
+    assert outcomes("policy-redundant", text) == {Outcome("fail", "AdminNetworkPolicy a", "spec.ingress[1]")}
+
+
+_LABEL = st.sampled_from(["{}", "{matchLabels: {a: x}}", "{matchLabels: {a: y}}", "{matchLabels: {a: x, b: x}}"])
+_EXPRESSION = st.builds(
+    "{{matchExpressions: [{{key: a, operator: {}}}]}}".format,
+    st.sampled_from(["Exists", "DoesNotExist", "In, values: [x, y]", "NotIn, values: [x]", "NotIn, values: [x, y]"]),
+)
+_SELECTOR = _LABEL | _EXPRESSION
+_PEER = st.one_of(
+    st.builds("{{podSelector: {}}}".format, _SELECTOR),
+    st.builds("{{namespaceSelector: {}}}".format, _SELECTOR),
+    st.builds("{{namespaceSelector: {}, podSelector: {}}}".format, _SELECTOR, _SELECTOR),
+    st.builds(
+        "{{ipBlock: {{cidr: {}}}}}".format, st.sampled_from(["10.0.0.0/8", "10.1.0.0/16", "0.0.0.0/0", "10.1.0.0/17"])
+    ),
+)
+_PORTS = st.sampled_from(["", *(f"ports: [{p}]" for p in ("{port: 80}", "{port: 80, endPort: 90}", "{port: http}"))])
+_TYPES = st.sampled_from(["[Ingress]", "[Egress]", "[Ingress, Egress]"])
+
+
+@st.composite
+def _policies(draw: st.DrawFn) -> list[str]:
+    found = []
+    for number in range(draw(st.integers(2, 4))):
+        parts = [f"podSelector: {draw(_SELECTOR)}", f"policyTypes: {draw(_TYPES)}"]
+        for direction, field in (("ingress", "from"), ("egress", "to")):
+            rules = []
+            for _ in range(draw(st.integers(0, 2))):
+                peers = draw(st.lists(_PEER, max_size=2))
+                stated = [f"{field}: [{', '.join(peers)}]"] if peers else []
+                ports = draw(_PORTS)
+                rules.append("{" + ", ".join([*stated, *([ports] if ports else [])]) + "}")
+            if rules:
+                parts.append(f"{direction}: [{', '.join(rules)}]")
+        found.append(policy("{" + ", ".join(parts) + "}", name=f"p{number}"))
+    return found
+
+
+_CLUSTER = (
+    namespace("shop", a="x")
+    + namespace("data", a="y")
+    + namespace("lab")
+    + "---\n"
+    + pods(
+        shop__one="a=x http:80/TCP",
+        shop__two="a=y b=x http:85/TCP",
+        shop__three="a=x b=x",
+        shop__four="b=y",
+        data__five="a=x",
+        data__six="",
+        lab__seven="a=y http:80/TCP",
+    )
+)
+
+
+def _everything(of: Connectivity) -> dict[Any, Answer]:
+    found: dict[Any, Answer] = {}
+    for first in of.workloads:
+        for second in of.workloads:
+            found[first.name, second.name] = of.between(first, second)
+        for direction in ("ingress", "egress"):
+            for block, answer in of.outside(first, "ingress" if direction == "ingress" else "egress"):
+                for cidr in block.cidrs():
+                    found[first.name, direction, cidr] = answer
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(_policies())
+def test_without_a_redundant_policy_everything_is_as_it_was(texts: list[str]) -> None:
+    whole = net(_CLUSTER, *texts)
+    for one in redundant(whole):
+        rest = [text for text in texts if f"name: {one.policy.obj.ref.name}," not in text]
+        assert len(rest) == len(texts) - 1
+        before, after = _everything(whole), _everything(net(_CLUSTER, *rest))
+        pairs = {key for key in before if len(key) == 2}
+        assert {key: before[key] for key in pairs} == {key: after[key] for key in pairs}
+        # Addresses are cut elsewhere without the policy's blocks.
+        assert {key[:2] for key, answer in before.items() if answer.open} == {
+            key[:2] for key, answer in after.items() if answer.open
+        }
