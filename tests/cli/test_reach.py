@@ -239,6 +239,7 @@ spec: {defaultBackend: {service: {name: web, port: {number: 80}}}}
 """
     (tree / "cluster.yaml").write_text(CLUSTER + ingress)
     assert ("{ingress-controller}", WEB, "TCP 8000") in ways("cluster.yaml")
+    assert ways("--from", "{ingress-controller}", "cluster.yaml") == {("{ingress-controller}", WEB, "TCP 8000")}
 
 
 def test_rows_of_namespaces_join_their_workloads(tree: Path) -> None:

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kit import objects_in
-from kubeassay.analysis.network.connections import Protocol, addresses, ports
+from kubeassay.analysis.network.connections import ALL, Protocol, addresses, ports
 from kubeassay.analysis.network.connectivity import Answer, Connectivity, connectivity
+from kubeassay.analysis.network.endpoints import Workload
+from kubeassay.analysis.network.explain import Reason, reasons
 from kubeassay.model import Inventory
 
 Value = dict[str, Any]
@@ -323,9 +325,13 @@ def end_of(of: Connectivity, cluster: Value, end: Value | str) -> int:
         assert block is not None
         ((number, _),) = of.range_ends(block)
         return number
-    number = next(n for n, pod in enumerate(cluster["pods"]) if pod is end)
-    (workload,) = of.named(f"{end['namespace']}/p{number}[Pod]")
-    return of.end(workload)
+    return of.end(workload_of(of, cluster, end))
+
+
+def workload_of(of: Connectivity, cluster: Value, pod: Value) -> Workload:
+    number = next(n for n, other in enumerate(cluster["pods"]) if other is pod)
+    (workload,) = of.named(f"{pod['namespace']}/p{number}[Pod]")
+    return workload
 
 
 @settings(deadline=None, max_examples=600)
@@ -342,10 +348,22 @@ def test_connectivity_is_what_every_single_connection_says(cluster: Value) -> No
             if src is dst or (isinstance(src, str) and isinstance(dst, str)):
                 continue
             answer = of.answer(end_of(of, cluster, src), end_of(of, cluster, dst))
+            effects = {(r.direction, r.effect) for r in why(of, cluster, src, dst)}
+            # Whatever is open is opened on both ends, and whatever is not is closed on one.
+            for direction, end in (("egress", src), ("ingress", dst)):
+                assert isinstance(end, str) or not answer.open or (direction, "opens") in effects
+            if answer.open != ALL:
+                assert {("egress", "closes"), ("ingress", "closes")} & effects
             for protocol in PROTOCOLS:
                 for port in PORTS:
                     expected = allowed(cluster, src, dst, protocol, port)
                     assert is_open(answer, protocol, port) == expected, (src, dst, protocol, port)
+
+
+def why(of: Connectivity, cluster: Value, src: Value | str, dst: Value | str) -> list[Reason]:
+    peer = next((end_of(of, cluster, end) for end in (src, dst) if isinstance(end, str)), of.any_pod)
+    source, destination = (None if isinstance(end, str) else workload_of(of, cluster, end) for end in (src, dst))
+    return list(reasons(of, source, destination, peer))
 
 
 class _NoAliases(yaml.SafeDumper):

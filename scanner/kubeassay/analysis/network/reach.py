@@ -75,7 +75,10 @@ class Reach:
         return f"{workload.namespace}[Namespace]" if self._by_namespace else workload.name
 
     def find(self, pattern: str) -> list[str]:
-        """The names of ends that a pattern means: see :meth:`Connectivity.find`; of namespaces, their names."""
+        """The names of ends that a pattern means: see :meth:`Connectivity.find`; of namespaces, their names. What
+        stands for a controller that is elsewhere is written as in rows."""
+        if pattern in _CONTROLLERS.values():
+            return [pattern]
         if not self._by_namespace:
             return self.net.find(pattern)
         return [
