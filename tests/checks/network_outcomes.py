@@ -24,17 +24,22 @@ class Outcome:
 
 def outcomes(rule: str, text: str, **parameters: Any) -> set[Outcome]:
     """What a rule says of the objects of a manifest, with its parameters' defaults from the rule file."""
+    return set(each_outcome(rule, text, **parameters))
+
+
+def each_outcome(rule: str, text: str, **parameters: Any) -> list[Outcome]:
+    """The same, with those that differ in their messages only."""
     (active,) = plan_of(profile_of(rule, **parameters)).rules
-    found: set[Outcome] = set()
+    found: list[Outcome] = []
     for said in active.function(Inventory(objects_in(text) if text else ()), active.context):
         if isinstance(said, NotApplicable):
             continue
         about = str(said.obj.ref) if said.obj is not None else ""
         if isinstance(said, Passed):
-            found.add(Outcome("pass", about, ""))
+            found.append(Outcome("pass", about, ""))
         elif isinstance(said, NotJudged):
-            found.add(Outcome("not-judged", about, said.reason, said.detail))
+            found.append(Outcome("not-judged", about, said.reason, said.detail))
         else:
             related = tuple(f"{obj.ref} {format_path(path)}" for _, obj, path in said.related)
-            found.add(Outcome("fail", about, format_path(said.path), said.message, related))
+            found.append(Outcome("fail", about, format_path(said.path), said.message, related))
     return found

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from analysis.network.cluster_kit import admin_policy, namespace, pods, policy
 from checks.network_outcomes import Outcome, outcomes
+from checks.network_strategies import CLUSTER, policies
 from kit import LIBRARY, objects_in
 from kubeassay.analysis.network.connectivity import connectivity
 from kubeassay.analysis.network.operators import known_operator_pods
@@ -41,7 +46,7 @@ FOREIGN = (
     "spec: {endpointSelector: {}}\n"
 )
 #: Rules on what workloads and namespaces reach; the others are about what policies say.
-EFFECTIVE = {
+EFFECTIVE: dict[str, dict[str, Any]] = {
     "allowed-path-closed": {"allowed_paths": [{"from": "shop/web", "to": "shop/db"}]},
     "cross-environment-path": {"environments": {"a": ["shop"], "b": ["data"]}},
     "data-tier-ingress-open": {},
@@ -67,6 +72,16 @@ def test_what_a_policy_that_is_not_evaluated_governs_neither_fails_nor_passes(ru
 @pytest.mark.parametrize("rule", sorted({rule.id for rule in AREA}))
 def test_no_objects_are_nothing_to_judge(rule: str) -> None:
     assert outcomes(rule, "") == set()
+
+
+@settings(max_examples=60, deadline=None)
+@given(policies(), st.sampled_from(sorted({rule.id for rule in AREA})))
+def test_no_rule_fails_on_whatever_policies(texts: list[str], rule: str) -> None:
+    """An object is not both found and passed, and a finding's place is an object of the inputs."""
+    text = CLUSTER + "".join(texts)
+    found = outcomes(rule, text, **EFFECTIVE.get(rule, {}))
+    failed = {outcome.about for outcome in found if outcome.kind == "fail"}
+    assert failed.isdisjoint({outcome.about for outcome in found if outcome.kind == "pass"})
 
 
 # --- default deny ---

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from analysis.network.cluster_kit import admin_policy, namespace, pods, policy
-from checks.network_outcomes import Outcome, outcomes
+from analysis.network.cluster_kit import admin_policy, namespace, net, pods, policy
+from checks.network_outcomes import Outcome, each_outcome, outcomes
+from checks.network_strategies import CLUSTER, policies
 from kit import run_within_seconds
+from kubeassay.analysis.network.connections import PROTOCOLS, Connections
+from kubeassay.analysis.network.connectivity import Connectivity
 
 SPACES = namespace("shop") + namespace("data") + "---\n"
 ENDS = SPACES + pods(shop__web="app=web", data__db="app=db pg:5432/TCP")
@@ -211,6 +217,48 @@ for one in (text, open_cluster):
 """,
         seconds=20,
     )
+
+
+def _entries(of: Connectivity) -> list[dict[str, Any]]:
+    """Exactly the ways that are open among workloads, and to and from addresses."""
+    found: list[dict[str, Any]] = []
+
+    def add(source: str, destination: str, connections: Connections) -> None:
+        listed = [f"{start}-{end}/{protocol}" for protocol in PROTOCOLS for start, end in connections.of(protocol)]
+        if listed:
+            found.append({"from": source, "to": destination, "ports": listed})
+
+    for first in of.workloads:
+        for second in of.workloads:
+            if first is not second:
+                add(first.name, second.name, of.between(first, second).open)
+        for block, answer in of.outside(first, "egress"):
+            for cidr in block.cidrs():
+                add(first.name, cidr, answer.open)
+        for block, answer in of.outside(first, "ingress"):
+            for cidr in block.cidrs():
+                add(cidr, first.name, answer.open)
+    return found
+
+
+@settings(max_examples=100, deadline=None)
+@given(policies(), st.randoms(use_true_random=False))
+def test_a_list_of_all_open_ways_leaves_none_and_each_of_them_is_needed(texts: list[str], chance: Random) -> None:
+    text = CLUSTER + "".join(texts)
+    entries = _entries(net(text))
+    beyond = ("any other pod", "kube-system/kube-dns")
+    for found in open_ways(text, *entries):
+        assert any(end in found.message for end in beyond), found.message
+    # What is open is open, so each entry is kept.
+    assert {o.kind for o in outcomes("allowed-path-closed", text, allowed_paths=entries)} <= {"pass"}
+    # No policy names IPv6, so it is not looked at by itself.
+    choice = [entry for entry in entries if ":" not in entry["from"] + entry["to"]]
+    if choice:
+        missing = chance.choice(choice)
+        entries.remove(missing)
+        messages = [found.message for found in each_outcome("path-not-allowed", text, allowed_paths=entries)]
+        named = [end for end in (missing["from"], missing["to"]) if end.endswith("[Pod]")]
+        assert any(all(end in message for end in named) or " more" in message for message in messages)
 
 
 # --- paths that are closed ---

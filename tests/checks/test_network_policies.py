@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from analysis.network.cluster_kit import admin_policy, namespace, net, pods, policy
 from checks.network_outcomes import Outcome, outcomes
+from checks.network_strategies import CLUSTER, policies
 from kubeassay.analysis.network.connectivity import Answer, Connectivity
 from kubeassay.analysis.network.judgements import redundant
 
@@ -297,59 +297,6 @@ def test_a_rule_of_an_admin_policy_after_one_that_decides_all_of_it() -> None:
     assert outcomes("policy-redundant", text) == {Outcome("fail", "AdminNetworkPolicy a", "spec.ingress[1]")}
 
 
-_LABEL = st.sampled_from(["{}", "{matchLabels: {a: x}}", "{matchLabels: {a: y}}", "{matchLabels: {a: x, b: x}}"])
-_EXPRESSION = st.builds(
-    "{{matchExpressions: [{{key: a, operator: {}}}]}}".format,
-    st.sampled_from(["Exists", "DoesNotExist", "In, values: [x, y]", "NotIn, values: [x]", "NotIn, values: [x, y]"]),
-)
-_SELECTOR = _LABEL | _EXPRESSION
-_PEER = st.one_of(
-    st.builds("{{podSelector: {}}}".format, _SELECTOR),
-    st.builds("{{namespaceSelector: {}}}".format, _SELECTOR),
-    st.builds("{{namespaceSelector: {}, podSelector: {}}}".format, _SELECTOR, _SELECTOR),
-    st.builds(
-        "{{ipBlock: {{cidr: {}}}}}".format, st.sampled_from(["10.0.0.0/8", "10.1.0.0/16", "0.0.0.0/0", "10.1.0.0/17"])
-    ),
-)
-_PORTS = st.sampled_from(["", *(f"ports: [{p}]" for p in ("{port: 80}", "{port: 80, endPort: 90}", "{port: http}"))])
-_TYPES = st.sampled_from(["[Ingress]", "[Egress]", "[Ingress, Egress]"])
-
-
-@st.composite
-def _policies(draw: st.DrawFn) -> list[str]:
-    found = []
-    for number in range(draw(st.integers(2, 4))):
-        parts = [f"podSelector: {draw(_SELECTOR)}", f"policyTypes: {draw(_TYPES)}"]
-        for direction, field in (("ingress", "from"), ("egress", "to")):
-            rules = []
-            for _ in range(draw(st.integers(0, 2))):
-                peers = draw(st.lists(_PEER, max_size=2))
-                stated = [f"{field}: [{', '.join(peers)}]"] if peers else []
-                ports = draw(_PORTS)
-                rules.append("{" + ", ".join([*stated, *([ports] if ports else [])]) + "}")
-            if rules:
-                parts.append(f"{direction}: [{', '.join(rules)}]")
-        found.append(policy("{" + ", ".join(parts) + "}", name=f"p{number}"))
-    return found
-
-
-_CLUSTER = (
-    namespace("shop", a="x")
-    + namespace("data", a="y")
-    + namespace("lab")
-    + "---\n"
-    + pods(
-        shop__one="a=x http:80/TCP",
-        shop__two="a=y b=x http:85/TCP",
-        shop__three="a=x b=x",
-        shop__four="b=y",
-        data__five="a=x",
-        data__six="",
-        lab__seven="a=y http:80/TCP",
-    )
-)
-
-
 def _everything(of: Connectivity) -> dict[Any, Answer]:
     found: dict[Any, Answer] = {}
     for first in of.workloads:
@@ -363,13 +310,13 @@ def _everything(of: Connectivity) -> dict[Any, Answer]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(_policies())
+@given(policies())
 def test_without_a_redundant_policy_everything_is_as_it_was(texts: list[str]) -> None:
-    whole = net(_CLUSTER, *texts)
+    whole = net(CLUSTER, *texts)
     for one in redundant(whole):
         rest = [text for text in texts if f"name: {one.policy.obj.ref.name}," not in text]
         assert len(rest) == len(texts) - 1
-        before, after = _everything(whole), _everything(net(_CLUSTER, *rest))
+        before, after = _everything(whole), _everything(net(CLUSTER, *rest))
         pairs = {key for key in before if len(key) == 2}
         assert {key: before[key] for key in pairs} == {key: after[key] for key in pairs}
         # Addresses are cut elsewhere without the policy's blocks.
