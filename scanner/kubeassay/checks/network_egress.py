@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
 
 from kubeassay.analysis.network.connections import ALL, NONE, Addresses, Connections, addresses, ports
 from kubeassay.analysis.network.connectivity import DNS_LABELS, DNS_NAMESPACE, Connectivity, connectivity
 from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, Workload
-from kubeassay.analysis.network.judgements import PUBLIC, direction_path, dual_stack, openings
+from kubeassay.analysis.network.judgements import PUBLIC, address_count, direction_path, dual_stack, openings
 from kubeassay.analysis.network.policies import Policy, Rule
 from kubeassay.checks.check import Context, NotJudged, Passed, Violation, check
 from kubeassay.checks.network_common import judged_namespaces, matches, names, not_evaluated, refused, shown
@@ -16,8 +17,9 @@ from kubeassay.model import Inventory, Object, Path
 
 Said = Violation | NotJudged | Passed
 
-#: What names are resolved on. TCP is for long answers: without it most names resolve.
+#: How the port of a name server is named (kubernetes v1.37.1, cluster/addons/dns/coredns).
 _DNS_NAMES = frozenset({"dns", "dns-udp"})
+#: What names are resolved on. TCP is for long answers: without it most names resolve.
 _ANY_DNS = ports("UDP", (53, 53)) | ports("TCP", (53, 53))
 
 
@@ -56,7 +58,7 @@ def dns_egress_missing(inventory: Inventory, context: Context) -> Iterator[Said]
     """Pods whose egress is isolated, and that may send something. Pods that may send nothing at all need no names."""
     net = connectivity(inventory)
     server = _name_server(net, context)
-    verdicts: dict[int, bool | NotJudged | None] = {}
+    verdicts: dict[int, Names] = {}
     closed: dict[int, tuple[Policy, list[Workload]]] = {}
     for namespace, members in judged_namespaces(net):
         foreign = not_evaluated(net, namespace, members[0].obj)
@@ -66,15 +68,19 @@ def dns_egress_missing(inventory: Inventory, context: Context) -> Iterator[Said]
         for end in members:
             if not net.isolated(end, "egress"):
                 continue
+            problem = refused(net, end)
+            if problem is not None:
+                yield problem
+                continue
             number = net.end(end)
             if number not in verdicts:
-                verdicts[number] = _resolves(net, end, server)
-            verdict = verdicts[number]
-            if isinstance(verdict, NotJudged):
-                yield NotJudged(verdict.reason, verdict.detail, end.obj)
-            elif verdict:
+                verdicts[number] = _names_of(net, end, server)
+            if verdicts[number] == "unknown":
+                detail = f"{end} may send to port 53 of something that is not among the inputs"
+                yield NotJudged("unknown-peer", detail, end.obj)
+            elif verdicts[number] == "resolved":
                 yield Passed(end.obj)
-            elif verdict is False:
+            elif verdicts[number] == "unresolved":
                 policy = _floor([p for p in net.governing(end, "egress") if p.tier == "namespace"])
                 closed.setdefault(id(policy), (policy, []))[1].append(end)
     for policy, ends in closed.values():
@@ -87,13 +93,13 @@ def dns_egress_missing(inventory: Inventory, context: Context) -> Iterator[Said]
     yield from _of_no_namespace(net, server)
 
 
-def _resolves(net: Connectivity, end: Workload, server: _NameServer) -> bool | NotJudged | None:
-    """Whether a workload reaches a name server; None where it needs none."""
-    problem = refused(net, end)
-    if problem is not None:
-        return problem
+Names = Literal["resolved", "unresolved", "unknown", "not needed"]
+
+
+def _names_of(net: Connectivity, end: Workload, server: _NameServer) -> Names:
+    """Whether an isolated workload resolves names."""
     if server.reached_by(net, net.end(end)):
-        return True
+        return "resolved"
     rules = [
         rule
         for policy in net.governing(end, "egress")
@@ -101,16 +107,16 @@ def _resolves(net: Connectivity, end: Workload, server: _NameServer) -> bool | N
         if rule.action == "allow" and (rule.connections or rule.named)
     ]
     if not rules:
-        return None
+        return "not needed"
     for rule in rules:
         if not server.opened_by(rule):
             continue
         if not any(net.peer_bits(rule)[0] >> net.end(other) & 1 for other in net.workloads):
-            return NotJudged("unknown-peer", f"{end} may send to port 53 of something that is not among the inputs")
+            return "unknown"
         if rule.connections != ALL:
             # A name server of the inputs' own: nobody else names the port.
-            return True
-    return False
+            return "resolved"
+    return "unresolved"
 
 
 def _floor(policies: list[Policy]) -> Policy:
@@ -165,14 +171,6 @@ class _Target:
     least: int = 1
 
 
-def _count(block: Addresses, *, with_v6: bool) -> int:
-    """How many addresses a set has, an IPv6 network of 64 bits counted as one."""
-    found = sum(end - start + 1 for start, end in block.v4)
-    if with_v6:
-        found += sum(((end - start) >> 64) + 1 for start, end in block.v6)
-    return found
-
-
 @check("egress-to-internet")
 def egress_to_internet(inventory: Inventory, context: Context) -> Iterator[Said]:
     """A few public addresses are somebody; what is larger is the internet. Port 53 alone is how names are resolved, and
@@ -211,7 +209,7 @@ def _egress_to(inventory: Inventory, context: Context, target: _Target) -> Itera
     net, opened_by = connectivity(inventory), openings(inventory)
     with_v6 = dual_stack(net)
     allowed = context.parameters["allowed"]
-    ranges = [pair for pair in net.range_ends(target.block) if _count(pair[1], with_v6=with_v6)]
+    ranges = [pair for pair in net.range_ends(target.block) if address_count(pair[1], with_v6=with_v6)]
     causes: dict[tuple[int, Path], _Cause] = {}
     for namespace, members in judged_namespaces(net):
         members = [end for end in members if not any(matches(pattern, end) for pattern in allowed)]
@@ -240,7 +238,7 @@ def _egress_to(inventory: Inventory, context: Context, target: _Target) -> Itera
                         cause = found.setdefault(key, _Cause(opening.policy, opening.path))
                         cause.block |= block
                         cause.connections |= opening.connections
-            wide = {k: c for k, c in found.items() if _count(c.block, with_v6=with_v6) >= target.least}
+            wide = {k: c for k, c in found.items() if address_count(c.block, with_v6=with_v6) >= target.least}
             for key, one in wide.items():
                 cause = causes.setdefault(key, _Cause(one.policy, one.path))
                 cause.connections |= one.connections

@@ -17,6 +17,7 @@ from kubeassay.analysis.network.judgements import (
     SYSTEM_NAMESPACES,
     Group,
     Openings,
+    address_count,
     by_namespace,
     dual_stack,
     foreign_of,
@@ -37,6 +38,8 @@ DNS = "dns"
 _DNS_NAME = f"{DNS_NAMESPACE}/kube-dns"
 #: Patterns that mean every workload, and so also pods that are not among the inputs.
 _ANYBODY = frozenset({"*", "*/*"})
+#: How many public addresses are somebody, and not the internet.
+_A_FEW = 65536
 _SIDES: Mapping[Direction, str] = {"egress": "the caller's egress", "ingress": "the callee's ingress"}
 _TO: Mapping[Direction, str] = {"egress": "to", "ingress": "from"}
 _PORTS = re.compile(r"(?P<start>[0-9]{1,5})(-(?P<end>[0-9]{1,5}))?(/(?P<protocol>TCP|UDP|SCTP))?\Z")
@@ -287,10 +290,7 @@ def _ways(source: _Node, destination: _Node) -> Iterator[str]:
 
 def _label(block: Addresses) -> str:
     """Addresses as a message calls them."""
-    public = block & PUBLIC
-    if sum(end - start + 1 for start, end in public.v4) > 65536 or any(
-        end - start >= 2**96 for start, end in public.v6
-    ):
+    if address_count(block & PUBLIC, with_v6=True) > _A_FEW:
         return INTERNET
     return shown(list(block.cidrs()))
 
@@ -352,9 +352,12 @@ def path_not_allowed(inventory: Inventory, context: Context) -> Iterator[Said]:
         block, rest = Addresses(), NONE
         for part, connections in _outside_rest(allowed, source, destination, answer.open):
             block, rest = block | part, rest | connections
+        unknown = NONE
+        for _, connections in _outside_rest(allowed, source, destination, answer.unknown):
+            unknown |= connections
         named = replace(outside, label=_label(block or outside.block))
         ends = (source, named) if outside is destination else (named, destination)
-        causes.add(*ends, Answer(rest, answer.unknown))
+        causes.add(*ends, Answer(rest, unknown))
     yield from causes.violations(
         "that the allowed paths do not hold", isolated_only=context.parameters["isolated_only"]
     )

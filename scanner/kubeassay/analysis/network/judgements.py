@@ -37,6 +37,14 @@ NOT_PUBLIC = _union(
 PUBLIC = ANYWHERE - NOT_PUBLIC
 
 
+def address_count(block: Addresses, *, with_v6: bool) -> int:
+    """How many addresses a set has, an IPv6 network of 64 bits counted as one."""
+    found = sum(end - start + 1 for start, end in block.v4)
+    if with_v6:
+        found += sum(((end - start) >> 64) + 1 for start, end in block.v6)
+    return found
+
+
 def direction_path(policy: Policy, direction: Direction) -> Path:
     """Where a policy says that it governs a direction; where it does not say so, its rules of that direction."""
     types = items(policy.obj.get("spec", "policyTypes"))
