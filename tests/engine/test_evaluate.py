@@ -283,3 +283,40 @@ def test_a_worker_that_dies_costs_only_the_file_that_kills_it(tmp_path: Path, mo
     assert {f.location.file for f in failing(result)} == {
         f"deployment-{number:02}.yaml" for number in range(40) if number != 7
     }
+
+
+def test_rules_on_the_inventory_know_of_pods_that_an_operator_makes() -> None:
+    custom = "apiVersion: search.example/v1\nkind: Index\nmetadata: {name: es, namespace: shop}\nspec: {image: es:9}\n"
+    policy = (
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: es, namespace: shop}\n"
+        "spec: {podSelector: {matchLabels: {app: es}}}\n"
+    )
+    plan = plan_of(profile_of("policy-selects-nothing"))
+    both = TWO_CONTAINERS.replace("namespace: frontend", "namespace: shop") + "---\n" + policy
+    assert {f.rule for f in failing(scan_text(plan, both))} == {"policy-selects-nothing"}
+    # The labels of its pods are not known: the policy may be theirs.
+    result = scan_text(plan, f"{both}---\n{custom}")
+    assert failing(result) == []
+    assert ("policy-selects-nothing", "unsupported") in {(n.rule, n.reason) for n in result.not_evaluated}
+
+
+def test_passes_of_rules_on_the_inventory_count_in_every_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _tree(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    plan = plan_of(
+        profile_of("binding-to-missing-role", "unused-role", "policy-rules-without-effect", "secrets-readable")
+    )
+    role = "apiVersion: rbac.authorization.k8s.io/v1\nkind: {0}\nmetadata: {{name: r{1}, namespace: shop}}\n"
+    for number in range(40):
+        Path(f"role-{number}.yaml").write_text(
+            role.format("Role", number)
+            + "rules: [{apiGroups: [''], resources: [pods], verbs: [get]}]\n---\n"
+            + role.format("RoleBinding", number)
+            + f"roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: r{number}}}\n"
+            "subjects: [{kind: User, apiGroup: rbac.authorization.k8s.io, name: eve}]\n" + "# " + "x" * 20_000 + "\n"
+        )
+    first, second = (scan(plan, discover(["."]), Target("manifests", "."), processes=count) for count in (1, 3))
+    assert first == second
+    assert first.summary.passed >= 80

@@ -154,14 +154,20 @@ class Evaluation:
                 self._say_ambiguous(obj)
             judged, templates, valid = self._understood(obj)
             self._rules_on(self._local, obj, judged, templates, source, valid)
-            kind = obj.ref.kind
-            if self._keep_all or kind in self._needed or (templates and "Workload" in self._needed):
+            if self._is_needed(obj, judged, templates):
                 # Analyses of other kinds tell themselves what an API server would make of a mistyped value. Most
                 # objects have no finding, and places take more memory and time than values: they are looked up again.
                 self.partial.kept.append((judged if templates else obj).without_places())
             if self._joined and (templates or self._joined.objects or self._joined.namespaces):
                 self._waiting.append((judged.without_places(), valid))
         self._hash_lines(start, source)
+
+    def _is_needed(self, obj: Object, judged: Object, templates: tuple[PodTemplate, ...]) -> bool:
+        """Whether rules on the inventory, or rules with a context, need the object."""
+        if self._keep_all or obj.ref.kind in self._needed:
+            return True
+        # What makes pods in a way that is not known is a workload, too: rules must know what they do not know.
+        return "Workload" in self._needed and (bool(templates) or operator_pods(judged, templates) is not None)
 
     def _hash_lines(self, start: int, source: SourceText) -> None:
         findings = self.partial.findings

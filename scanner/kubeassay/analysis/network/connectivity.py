@@ -161,7 +161,7 @@ class Connectivity:
         self._with_pod_set: dict[int, int] = {}
         self._governing = self._index_policies()
         self._decided: dict[tuple[Direction, int], _Groups] = {}
-        self._peers: dict[int, tuple[int, int]] = {}
+        self._peers: dict[Rule, tuple[int, int]] = {}
 
     def _class(self, signature: _Signature) -> int:
         number = self._classes.setdefault(signature, len(self._classes))
@@ -204,9 +204,9 @@ class Connectivity:
 
     def peer_bits(self, rule: Rule) -> tuple[int, int]:
         """The classes that are peers of a rule, and those of which that is not known."""
-        known = self._peers.get(id(rule))
+        known = self._peers.get(rule)
         if known is None:
-            known = self._peers[id(rule)] = self._find_peers(rule)
+            known = self._peers[rule] = self._find_peers(rule)
         return known
 
     def _find_peers(self, rule: Rule) -> tuple[int, int]:

@@ -9,8 +9,11 @@ from typing import Literal
 from kubeassay.analysis.network.connections import ALL, NONE, Connections
 from kubeassay.analysis.network.connectivity import Connectivity
 from kubeassay.analysis.network.endpoints import Workload
-from kubeassay.analysis.network.policies import Action, Direction, Policy, Rule
+from kubeassay.analysis.network.policies import Action, Direction, Peer, Policy, Rule
 from kubeassay.model import Object, Path
+
+#: So many rules that have other peers are told.
+_MOST_MISSED = 5
 
 Effect = Literal["opens", "closes", "passes", "unknown"]
 _ACTION_WORDS: Mapping[Action, tuple[str, Effect]] = {
@@ -116,8 +119,10 @@ def _isolated(
     net: Connectivity, policies: list[Policy], workload: Workload, direction: Direction, peer: int
 ) -> Iterator[Reason]:
     opened = NONE
+    matching: set[int] = set()
     for policy in policies:
         for rule, connections, certain in _matching(net, policy, workload, direction, peer):
+            matching.add(id(rule))
             if not connections:
                 continue
             opened |= connections if certain else NONE
@@ -129,3 +134,29 @@ def _isolated(
         what = "everything" if not opened else f"everything but {opened}"
         words = f"{policy} isolates {workload} for {direction}; {what} stays closed"
         yield Reason(direction, "closes", words, policy.obj, policy.subject_path)
+    if matching:
+        return
+    # Where no rule has the peer, one of those that have others was perhaps meant for it.
+    missed = [(policy, rule) for policy in policies for rule in policy.rules[direction] if rule.peers]
+    for policy, rule in missed[:_MOST_MISSED]:
+        others = " or ".join(_described(other) for other in rule.peers or ())
+        to = "to" if direction == "egress" else "from"
+        words = f"{policy} opens {_stated(rule)} {to} {others}, not {to} this peer"
+        yield Reason(direction, "closes", words, policy.obj, rule.path)
+
+
+def _stated(rule: Rule) -> str:
+    names = [f"port {port.name}" for port in rule.named]
+    return ", ".join([*([str(rule.connections)] if rule.connections else []), *names]) or str(NONE)
+
+
+def _described(peer: Peer) -> str:
+    if peer.pods is not None:
+        pods = "pods" if peer.pods.pods.everything else f"pods {peer.pods.pods}"
+        if peer.pods.namespaces is None:
+            return f"{pods} of namespace {peer.pods.namespace}"
+        spaces = "every namespace" if peer.pods.namespaces.everything else f"namespaces {peer.pods.namespaces}"
+        return f"{pods} of {spaces}"
+    if peer.addresses is not None:
+        return ", ".join(peer.addresses.cidrs()[:_MOST_MISSED]) or "no address"
+    return peer.unknown
