@@ -117,10 +117,8 @@ class Evaluation:
         self._joined = _Rules(plan, joined=True)
         self._on_pods = any(plan.of_subject(subject) for subject in ("workload", "pod", "container"))
         inventory_rules = plan.of_subject("inventory")
-        self._needed = frozenset(
-            {kind for active, _ in inventory_rules for kind in active.rule.needs}
-            | {kind for active in plan.rules for kind in active.rule.context}
-        )
+        self._context = frozenset(kind for active in plan.rules for kind in active.rule.context)
+        self._needed = self._context | {kind for active, _ in inventory_rules for kind in active.rule.needs}
         self._keep_all = any(not active.rule.needs for active, _ in inventory_rules)
         #: What :meth:`join` judges: objects without their places, and whether they are valid.
         self._waiting: list[tuple[Object, bool]] = []
@@ -131,6 +129,10 @@ class Evaluation:
     def joins(self) -> bool:
         """Whether :meth:`join` has anything to do."""
         return bool(self._joined)
+
+    def context(self, kept: Iterable[Object]) -> list[Object]:
+        """Those of the kept objects that :meth:`join` needs."""
+        return [obj for obj in kept if obj.ref.kind in self._context]
 
     def take(self) -> Partial:
         """What was evaluated so far; what follows begins with nothing."""

@@ -29,7 +29,7 @@ _WORTH_A_PROCESS = 400_000
 _MAX_PROCESSES = 16
 
 #: So many files are kept that were read again: findings point from one into others, and back.
-_TEXTS_AT_HAND = 32
+_TEXTS_AT_HAND = 128
 
 Progress = Callable[[int], None]
 
@@ -71,7 +71,7 @@ def scan(
             partial = _forked(evaluation, files, wanted, texts, progress)
         else:
             _run(evaluation, files, progress)
-            evaluation.join(evaluation.partial.kept, texts.again)
+            evaluation.join(evaluation.context(evaluation.partial.kept), texts.again)
             partial = evaluation.partial
         partial.errors += discovery.errors
         partial.skipped += discovery.skipped
@@ -156,9 +156,10 @@ def _forked(
             together.add(part)
             living += survivor
     if evaluation.joins:
+        context = evaluation.context(together.kept)
         for worker in living:
-            worker.send(together.kept)
-        evaluation.join(together.kept, texts.again)
+            worker.send(context)
+        evaluation.join(context, texts.again)
         together.add(evaluation.take())
         for worker in living:
             together.add(worker.second())
