@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -281,3 +282,60 @@ def test_names_that_would_steer_a_terminal_or_a_picture_are_written_as_codes(tre
     assert '\\"]b[Deployment]" [shape' in reach("cluster.yaml", "--format", "dot").stdout
     assert "#34;]b" in reach("cluster.yaml", "--format", "mermaid").stdout
     assert rows("cluster.yaml")[0]["dst"] == 'shop/w\x1b[31m"]b[Deployment]'
+
+
+def test_ipv6_is_told_where_it_is_asked_for(tree: Path) -> None:
+    assert ways("--to", "2001:db8::1", "--from", "web", "cluster.yaml") == {(WEB, "2001:db8::1/128", "All Connections")}
+    assert ways("web", "::/0", "cluster.yaml") == {(WEB, "::/0", "All Connections")}
+
+
+def test_a_diff_does_not_invent_addresses_that_one_side_speaks_of(tree: Path) -> None:
+    nobody = (
+        "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: nobody, namespace: shop}\n"
+        "spec: {podSelector: {matchLabels: {app: nobody}}, egress: [{to: [{ipBlock: {cidr: '2001:db8::/32'}}]}]}\n"
+    )
+    (tree / "new.yaml").write_text(CLUSTER + nobody)
+    assert rows("--diff", "cluster.yaml", "new.yaml") == []
+    reach("--diff", "-", "-", code=2)
+
+
+def test_pods_that_an_operator_makes_are_told_of(tree: Path) -> None:
+    custom = "---\napiVersion: x.example/v1\nkind: Db\nmetadata: {name: pg, namespace: shop}\nspec: {image: pg:1}\n"
+    (tree / "cluster.yaml").write_text(CLUSTER + custom)
+    assert "Db shop/pg: an operator makes pods of it" in reach("web", "db", "cluster.yaml", code=3).stderr
+
+
+@pytest.mark.parametrize("odd", ["shop/**x", "a" * 300, "x\0y", "[", "web[Deployment]#spec.x"])
+def test_odd_ends_are_wrong_usage_not_crashes(tree: Path, odd: str) -> None:
+    result = CliRunner().invoke(cli, ["reach", odd, "web", "cluster.yaml"], standalone_mode=False)
+    assert result.exception is None or isinstance(result.exception, click.ClickException)
+
+
+def _effects(tree: Path, text: str) -> set[tuple[str, str]]:
+    (tree / "cluster.yaml").write_text(CLUSTER + text)
+    (row,) = json.loads(CliRunner().invoke(cli, ["reach", "db", "web", "cluster.yaml", "--why", "-f", "json"]).stdout)
+    return {
+        (reason["effect"], reason["message"].partition(" (")[0])
+        for reason in row["why"]
+        if reason["direction"] == "ingress"
+    }
+
+
+def _admin(name: str, action: str) -> str:
+    return (
+        f"---\napiVersion: policy.networking.k8s.io/v1alpha1\nkind: AdminNetworkPolicy\nmetadata: {{name: {name}}}\n"
+        "spec: {priority: 5, subject: {namespaces: {}},"
+        f" ingress: [{{action: {action}, from: [{{namespaces: {{}}}}]}}]}}\n"
+    )
+
+
+def test_why_agrees_with_the_tiers(tree: Path) -> None:
+    own = (
+        "---\napiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: own, namespace: shop}\n"
+        "spec: {podSelector: {matchLabels: {app: web}}, ingress: [RULE]}\n"
+    )
+    # What an admin policy decides, no NetworkPolicy opens or closes.
+    assert _effects(tree, _admin("a", "Deny") + own.replace("RULE", "{}")) == {("closes", "AdminNetworkPolicy a")}
+    assert _effects(tree, _admin("a", "Allow") + own.replace("[RULE]", "[]")) == {("opens", "AdminNetworkPolicy a")}
+    tied = _effects(tree, _admin("a", "Allow") + _admin("b", "Deny"))
+    assert tied == {("unknown", "AdminNetworkPolicy a"), ("unknown", "AdminNetworkPolicy b")}

@@ -64,6 +64,22 @@ class Selector:
             return False
         return all(requirement.holds(labels) for requirement in self.requirements)
 
+    def may_match(self, labels: Mapping[str, str], unknown: frozenset[str]) -> bool | None:
+        """Whether it selects an object that has, besides these labels, others whose values are not known; None where
+        that depends on the values."""
+        if self.invalid:
+            return False
+        depends = False
+        for requirement in self.requirements:
+            if requirement.key not in unknown or requirement.key in labels:
+                if not requirement.holds(labels):
+                    return False
+            elif requirement.operator == "DoesNotExist":
+                return False
+            elif requirement.operator != "Exists":
+                depends = True
+        return None if depends else True
+
     @property
     def key(self) -> tuple[Any, ...]:
         """Equal for selectors that select the same by the same requirements, wherever they stand."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -24,6 +23,7 @@ from kubeassay.analysis.network.connectivity import Answer, Connectivity
 from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.explain import Reason, reasons
 from kubeassay.analysis.network.reach import Change, Ends, Reach, Row, alike, changes
+from kubeassay.analysis.network.workloads import unknown_workloads
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, completeness, input_options, read_inputs
 from kubeassay.execution.inventory import ReadInventory
@@ -31,11 +31,11 @@ from kubeassay.model import Object
 from kubeassay.policy.library import suggestion
 from kubeassay.reporting.result_json import location_as_json
 from kubeassay.reporting.texts import printable, table
-from kubeassay.sources.files import UsageError
+from kubeassay.sources.files import UsageError, names_files
 
 FORMATS = ("table", "json", "dot", "mermaid")
 _PORT = re.compile(
-    r"(?:(?P<before>TCP|UDP|SCTP)[/ :])?(?P<first>[0-9]+)(?:-(?P<last>[0-9]+))?(?:/(?P<after>TCP|UDP|SCTP))?\Z"
+    r"(?:(?P<before>TCP|UDP|SCTP)[/ :])?(?P<first>[0-9]{1,9})(?:-(?P<last>[0-9]{1,9}))?(?:/(?P<after>TCP|UDP|SCTP))?\Z"
 )
 _OUTSIDE = ("internet", "external", "outside")
 
@@ -136,7 +136,7 @@ def _reached(read: ReadInventory, options: dict[str, Any]) -> Reach:
 
 
 def _exit(read: ReadInventory, net: Connectivity, unknown: bool, options: dict[str, Any]) -> int:
-    undeclared = _undeclared(net)
+    undeclared = [*_undeclared(net), *_unknown_pods(read)]
     if not options["quiet"]:
         for line in undeclared:
             click.echo(printable(line), err=True)
@@ -156,23 +156,26 @@ def _undeclared(net: Connectivity) -> list[str]:
     ]
 
 
+def _unknown_pods(read: ReadInventory) -> list[str]:
+    """Custom resources whose pods are not listed, because their labels are not known."""
+    lines = []
+    for obj, path in unknown_workloads(read.inventory):
+        place = obj.locate(path)
+        lines.append(
+            f"{place.file}:{place.start_line}:{place.start_column}: {obj.ref}: an operator makes pods of it, whose"
+            " labels are not known, so they are in no row"
+        )
+    return lines
+
+
 def _split(arguments: Sequence[str], options: dict[str, Any]) -> tuple[list[str], list[str]]:
     """FROM and TO, which come first and are no files, and the PATHs."""
     ends: list[str] = []
     for number, argument in enumerate(arguments):
-        if number == 2 or argument == "-" or Path(argument).exists() or _is_glob(argument):
+        if number == 2 or argument == "-" or names_files(argument):
             return ends, list(arguments[number:])
         ends.append(argument)
     return ends, []
-
-
-def _is_glob(argument: str) -> bool:
-    """Whether an argument is a pattern of files: one that matches some. The Kind in brackets is no such pattern."""
-    return (
-        bool(re.search(r"[*?[]", argument)) and any(Path().glob(argument))
-        if not argument.startswith("/")
-        else (bool(re.search(r"[*?[]", argument)))
-    )
 
 
 class _Question:
@@ -242,7 +245,8 @@ def _print_json_list(entries: Iterable[dict[str, Any]]) -> None:
     first = True
     for entry in entries:
         text = json.dumps(entry, ensure_ascii=False, indent=2).replace("\n", "\n  ")
-        click.echo(("[\n  " if first else ",\n  ") + text, nl=False)
+        # JSON is UTF-8, whatever the terminal speaks; half of a surrogate pair is written as JSON's own escape for it.
+        click.echo((("[\n  " if first else ",\n  ") + text).encode("utf-8", "backslashreplace"), nl=False)
         first = False
     click.echo("[]" if first else "\n]")
 
@@ -339,13 +343,16 @@ def _reason_as_json(reason: Reason) -> dict[str, Any]:
 def _diff(sources: Sequence[str], destinations: Sequence[str], options: dict[str, Any]) -> int:
     if options["format_name"] not in ("table", "json"):
         raise click.UsageError("--diff is for the formats table and json.")
+    if options["diff"].count("-") > 1:
+        raise click.UsageError("--diff: standard input can be one of the two.")
     code = COMPLIES
     found: list[list[Row]] = []
-    both: list[Reach] = []
-    for path in options["diff"]:
-        read = read_inputs((path,), options, concerns=_decides)
-        reached = _reached(read, options)
-        both.append(reached)
+    inputs = [read_inputs((path,), options, concerns=_decides) for path in options["diff"]]
+    both = [_reached(read, options) for read in inputs]
+    # What one of them says of IPv6 holds for both.
+    for reached in both:
+        reached.dual_stack = any(one.dual_stack for one in both)
+    for read, reached in zip(inputs, both, strict=True):
         question = _Question(reached, _known(reached, sources), _known(reached, destinations), options["only"])
         rows = list(question.rows())
         found.append(rows)

@@ -76,6 +76,15 @@ def discover(arguments: Sequence[str], *, ignore: bool = True, max_file_size: in
     return walk.finish()
 
 
+def names_files(argument: str) -> bool:
+    """Whether an argument is a file or directory, or a pattern of some."""
+    try:
+        return bool(_expand(argument))
+    except (UsageError, OSError, ValueError):
+        # Nothing of that name, or no name that a file could have.
+        return False
+
+
 def _expand(argument: str) -> Iterable[str]:
     if os.path.lexists(argument):
         return (argument,)

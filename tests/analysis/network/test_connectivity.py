@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from analysis.network.cluster_kit import admin_policy, namespace, net, opened, outside, pods, policy
-from kubeassay.model import format_path
+from kubeassay.analysis.network.connectivity import connectivity
+from kubeassay.model import Inventory, format_path
+from kubeassay.sources.manifests import read_bytes
 
 TWO = pods(shop__web="app=web", shop__db="app=db sql:5432", bank__api="app=api")
 ALL, NONE = "All Connections", "No Connections"
@@ -267,17 +269,20 @@ def cnp(tier: str, action: str, protocols: str = "", name: str = "c", priority: 
     return admin_policy(spec, kind="ClusterNetworkPolicy", name=name)
 
 
+CNP_80 = "[{tcp: {destinationPort: {number: 80}}}]"
+
+
 @pytest.mark.parametrize(
     ("policies", "expected"),
     [
-        (cnp("Admin", "Accept", "[{tcp: {destinationPort: {number: 80}}}]") + DENY_ALL, "TCP 80"),
+        (cnp("Admin", "Accept", CNP_80) + DENY_ALL, "TCP 80"),
         (cnp("Admin", "Accept", "[{udp: {destinationPort: {range: {start: 5, end: 9}}}}]") + DENY_ALL, "UDP 5-9"),
-        (cnp("Admin", "Accept", "[{sctp: {}}]") + DENY_ALL, "SCTP 1-65535"),
+        (cnp("Admin", "Accept", "null") + DENY_ALL, ALL),
         (cnp("Admin", "Accept", "[{destinationNamedPort: sql}]") + DENY_ALL, "TCP 5432"),
         (cnp("Baseline", "Deny"), NONE),
         (cnp("Baseline", "Deny") + OPEN_ALL, ALL),
         # Baseline policies have priorities too.
-        (cnp("Baseline", "Deny", priority=2) + cnp("Baseline", "Accept", "[{tcp: {}}]", "d"), "TCP 1-65535"),
+        (cnp("Baseline", "Deny", priority=2) + cnp("Baseline", "Accept", CNP_80, "d"), "TCP 80"),
         (cnp("Admin", "Pass") + cnp("Baseline", "Deny", name="d"), NONE),
     ],
 )
@@ -291,6 +296,118 @@ def test_a_peer_of_no_known_field_fails_closed(action: str, expected: str) -> No
     spec = f"{{tier: Admin, priority: 1, subject: {{namespaces: {{}}}}, ingress: [{rule}]}}"
     of = net(TWO, admin_policy(spec, kind="ClusterNetworkPolicy"), DENY_ALL if action == "Accept" else OPEN_ALL)
     assert opened(of, "bank/api", "shop/db") == expected
+
+
+def test_an_ingress_peer_of_networks_fails_closed() -> None:
+    rules = "{action: Accept, from: [{networks: [0.0.0.0/0]}]}, {action: Deny, from: [{namespaces: {}}]}"
+    spec = f"{{tier: Admin, priority: 1, subject: {{namespaces: {{}}}}, ingress: [{rules}]}}"
+    assert opened(net(TWO, admin_policy(spec, kind="ClusterNetworkPolicy")), "bank/api", "shop/db") == NONE
+
+
+ADMIN_RULE = "{action: Deny, from: [{namespaces: {}}]}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "path"),
+    [
+        ("ClusterNetworkPolicy", "{tier: Admin, priority: 1, subject: {namespaces: {}}, ingress: [RULE]}", None),
+        ("ClusterNetworkPolicy", "{tier: Admin, subject: {namespaces: {}}, ingress: [RULE]}", "spec.priority"),
+        ("ClusterNetworkPolicy", "{priority: 1, subject: {namespaces: {}}, ingress: [RULE]}", "spec.tier"),
+        ("ClusterNetworkPolicy", "{tier: Admin, priority: 1, subject: {}, ingress: [RULE]}", "spec.subject"),
+        ("ClusterNetworkPolicy",
+         "{tier: Admin, priority: 1, subject: {namespaces: {}}, ingress: [{action: Allow, from: [{namespaces: {}}]}]}",
+         "spec.ingress[0].action"),
+        ("ClusterNetworkPolicy",
+         "{tier: Admin, priority: 1, subject: {namespaces: {}},"
+         " ingress: [{action: Deny, from: [{namespaces: {}}], protocols: []}]}",
+         "spec.ingress[0].protocols"),
+        ("ClusterNetworkPolicy",
+         "{tier: Admin, priority: 1, subject: {namespaces: {}},"
+         " ingress: [{action: Deny, from: [{namespaces: {}}], protocols: [{tcp: {}, udp: {}}]}]}",
+         "spec.ingress[0].protocols[0]"),
+        ("ClusterNetworkPolicy",
+         "{tier: Admin, priority: 1, subject: {namespaces: {}},"
+         " ingress: [{action: Deny, from: [{namespaces: {}}], ports: [{portNumber: {port: 80}}]}]}",
+         "spec.ingress[0].ports"),
+        ("ClusterNetworkPolicy",
+         "{tier: Admin, priority: 1, subject: {namespaces: {}}, egress: [{action: Deny, to: [{networks: []}]}]}",
+         "spec.egress[0].to[0].networks"),
+        ("AdminNetworkPolicy",
+         "{priority: 1, subject: {namespaces: {}}, ingress: [{action: Accept, from: [{namespaces: {}}]}]}",
+         "spec.ingress[0].action"),
+        ("AdminNetworkPolicy", "{priority: 1001, subject: {namespaces: {}}, ingress: [RULE]}", "spec.priority"),
+        ("BaselineAdminNetworkPolicy",
+         "{subject: {namespaces: {}}, ingress: [{action: Pass, from: [{namespaces: {}}]}]}",
+         "spec.ingress[0].action"),
+    ],
+)  # fmt: skip
+def test_an_admin_policy_that_its_definition_refuses_leaves_its_pods_unknown(
+    kind: str, spec: str, path: str | None
+) -> None:
+    of = net(TWO, admin_policy(spec.replace("RULE", ADMIN_RULE), kind=kind))
+    (refused,) = of.policies
+    assert [format_path(problem.path) for problem in refused.refused] == ([path] if path else [])
+    direction = opened(of, "bank/api", "shop/db")
+    assert direction == (f"{NONE} ? {ALL}" if path else NONE)
+
+
+def workload(kind: str, labels: str = "app: x") -> str:
+    template = (
+        f"template: {{metadata: {{labels: {{{labels}}}}}, spec: {{containers: [{{name: a, image: r.example/a:1}}]}}}}"
+    )
+    spec = f"jobTemplate: {{spec: {{{template}}}}}" if kind == "CronJob" else template
+    group = "batch/v1" if kind in ("Job", "CronJob") else "apps/v1"
+    return f"---\napiVersion: {group}\nkind: {kind}\nmetadata: {{name: x, namespace: shop}}\nspec: {{{spec}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "expression", "answer"),
+    [
+        ("StatefulSet", "{key: statefulset.kubernetes.io/pod-name, operator: In, values: [x-0]}", f"{NONE} ? {ALL}"),
+        ("StatefulSet", "{key: statefulset.kubernetes.io/pod-name, operator: Exists}", ALL),
+        ("StatefulSet", "{key: statefulset.kubernetes.io/pod-name, operator: DoesNotExist}", NONE),
+        ("Deployment", "{key: pod-template-hash, operator: Exists}", ALL),
+        ("Deployment", "{key: pod-template-hash, operator: NotIn, values: [abc]}", f"{NONE} ? {ALL}"),
+        ("Deployment", "{key: statefulset.kubernetes.io/pod-name, operator: Exists}", NONE),
+        ("DaemonSet", "{key: controller-revision-hash, operator: Exists}", ALL),
+        ("CronJob", "{key: batch.kubernetes.io/job-name, operator: Exists}", ALL),
+        ("Job", "{key: job-name, operator: In, values: [x]}", ALL),
+        ("Job", "{key: job-name, operator: In, values: [other]}", NONE),
+    ],
+)
+def test_labels_that_controllers_set(kind: str, expression: str, answer: str) -> None:
+    peer = f"{{podSelector: {{matchExpressions: [{expression}]}}}}"
+    spec = f"{{podSelector: {{matchLabels: {{app: web}}}}, ingress: [{{from: [{peer}]}}]}}"
+    of = net(TWO, workload(kind), policy(spec))
+    (source,) = of.named(f"shop/x[{kind}]")
+    (web,) = of.named("shop/web[Pod]")
+    found = of.between(source, web)
+    assert (f"{found.open} ? {found.unknown}" if found.unknown else str(found.open)) == answer
+
+
+def test_a_policy_that_asks_for_the_value_of_such_a_label_perhaps_governs() -> None:
+    selector = "{matchLabels: {statefulset.kubernetes.io/pod-name: x-0}}"
+    of = net(TWO, workload("StatefulSet"), policy(f"{{podSelector: {selector}}}"))
+    (target,) = of.named("shop/x[StatefulSet]")
+    (web,) = of.named("shop/web[Pod]")
+    assert of.between(web, target).unknown
+    assert not of.between(target, web).unknown
+    assert [str(p) for p in of.perhaps_governing(target, "ingress")] == ["NetworkPolicy shop/p"]
+
+
+def test_of_two_namespaces_of_one_name_the_nearest_counts() -> None:
+    opens = policy("{ingress: [{from: [{namespaceSelector: {matchLabels: {env: prod}}}]}]}", namespace="bank")
+    folders = {
+        "dev": pods(shop__dev="app=web") + namespace("shop", env="dev"),
+        "prod": pods(shop__web="app=web") + namespace("shop", env="prod"),
+        "bank": pods(bank__api="app=api") + opens,
+    }
+    objects = [
+        obj for folder, text in folders.items() for obj in read_bytes(text.encode(), f"{folder}/all.yaml").objects
+    ]
+    of = connectivity(Inventory(objects))
+    assert opened(of, "shop/web", "bank/api") == ALL
+    assert opened(of, "shop/dev", "bank/api") == NONE
 
 
 def test_nodes_and_names_of_domains_are_not_known() -> None:

@@ -63,17 +63,17 @@ NONE = Connections()
 
 
 # Few different sets occur, and they meet again and again: each pair is computed once.
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def _union(first: Connections, second: Connections) -> Connections:
     return Connections(*(sets.union(a, b) for a, b in zip(first._parts, second._parts, strict=True)))
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def _intersection(first: Connections, second: Connections) -> Connections:
     return Connections(*(sets.intersection(a, b) for a, b in zip(first._parts, second._parts, strict=True)))
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=4096)
 def _difference(first: Connections, second: Connections) -> Connections:
     return Connections(*(sets.difference(a, b) for a, b in zip(first._parts, second._parts, strict=True)))
 
@@ -114,6 +114,15 @@ class Addresses:
             *_cidrs(self.v4, ipaddress.IPv4Address),
             *_cidrs(self.v6, ipaddress.IPv6Address),
         )
+
+
+def together(parts: Iterable[Addresses]) -> Addresses:
+    """The union of many sets."""
+    kept = list(parts)
+    return Addresses(
+        sets.intervals(span for part in kept for span in part.v4),
+        sets.intervals(span for part in kept for span in part.v6),
+    )
 
 
 ANYWHERE = Addresses(EVERY_ADDRESS[4], EVERY_ADDRESS[6])

@@ -16,8 +16,9 @@ Not modelled, because no policy decides it: a pod reaches itself, and the node t
 from __future__ import annotations
 
 import fnmatch
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -33,13 +34,20 @@ from kubeassay.analysis.network.connections import (
     Connections,
     Protocol,
     ports,
+    together,
 )
-from kubeassay.analysis.network.endpoints import METADATA_NAME, Namespace, Workload, namespaces
-from kubeassay.analysis.network.intervals import intervals
+from kubeassay.analysis.network.endpoints import (
+    METADATA_NAME,
+    Namespace,
+    Workload,
+    namespace_finder,
+    namespaces,
+)
 from kubeassay.analysis.network.policies import (
     DIRECTIONS,
     Direction,
     ForeignPolicy,
+    NamedPort,
     PodSet,
     Policy,
     Rule,
@@ -47,7 +55,7 @@ from kubeassay.analysis.network.policies import (
     foreign_policies,
     network_policies,
 )
-from kubeassay.analysis.network.workloads import workloads
+from kubeassay.analysis.network.workloads import untold_labels, workloads
 from kubeassay.analysis.selectors import Selector
 from kubeassay.model import Inventory, Path
 
@@ -96,6 +104,8 @@ class _Signature:
     """What policies can tell of a pod. Pods with one signature are one class."""
 
     pod_sets: frozenset[int]
+    #: Those that it is perhaps in: they ask for the value of a label that a controller sets.
+    perhaps: frozenset[int]
     #: (name of a port, protocol) → numbers, for the names that policies use.
     named: tuple[tuple[str, Protocol, tuple[int, ...]], ...]
     host_network: bool
@@ -112,6 +122,7 @@ class Connectivity:
         spaces: Mapping[str, Namespace],
         policies: Sequence[Policy],
         foreign: Sequence[ForeignPolicy],
+        space_of: Callable[[Workload], Namespace],
     ) -> None:
         self.workloads = tuple(ends)
         self.namespaces = spaces
@@ -130,7 +141,7 @@ class Connectivity:
         governed = {policy.namespace for policy in self.foreign}
         for end in self.workloads:
             signature = _Signature(
-                self._pod_sets.of(spaces[end.namespace], end.labels),
+                *self._pod_sets.of(space_of(end), end.labels, untold_labels(end)),
                 self._named_ports(end),
                 end.host_network,
                 everywhere or end.namespace in governed,
@@ -138,10 +149,10 @@ class Connectivity:
             self._class_of[id(end)] = self._class(signature)
             self._members[self._class_of[id(end)]].append(end)
         #: Ends that are not among the inputs: a pod that no label tells from others, and the cluster's name server.
-        self.any_pod = self._class(_Signature(self._pod_sets.of(Namespace("", {}, None), {}), (), False, everywhere))
+        self.any_pod = self._class(_Signature(*self._pod_sets.of(Namespace("", {}, None), {}), (), False, everywhere))
         self.dns = self._class(
             _Signature(
-                self._pod_sets.of(
+                *self._pod_sets.of(
                     spaces.get(DNS_NAMESPACE, Namespace(DNS_NAMESPACE, {METADATA_NAME: DNS_NAMESPACE}, None)),
                     DNS_LABELS,
                 ),
@@ -152,15 +163,20 @@ class Connectivity:
         )
         self._pod_classes = len(self._members)
         self._signatures = list(self._classes)
-        self._blocks = _blocks(self.policies)
         #: Address ranges that no rule tells apart, each a class after those of pods.
-        self.ranges: tuple[Addresses, ...] = tuple(self._blocks)
+        self.ranges, self._ranges_in = _elementary_ranges(self.policies)
         self._everyone = (1 << (self._pod_classes + len(self.ranges))) - 1
         self._pods = (1 << self._pod_classes) - 1
         self._hosts = self._bits(n for n, s in enumerate(self._signatures) if s.host_network)
-        self._with_pod_set: dict[int, int] = {}
-        self._governing = self._index_policies()
+        self._with_ports = self._bits(n for n, s in enumerate(self._signatures) if s.named)
+        self._with_pod_set = self._index(lambda signature: signature.pod_sets)
+        self._perhaps_with_pod_set = self._index(lambda signature: signature.perhaps)
+        self._governing = self._index_policies(self._with_pod_set)
+        self._perhaps_governing = self._index_policies(self._perhaps_with_pod_set)
         self._decided: dict[tuple[Direction, int], _Groups] = {}
+        #: The same by what decides it: classes that the same policies govern share it.
+        self._decided_alike: dict[tuple[Any, ...], _Groups] = {}
+        self._resolutions: dict[tuple[tuple[NamedPort, ...], int], Connections] = {}
         self._peers: dict[Rule, tuple[int, int]] = {}
 
     def _class(self, signature: _Signature) -> int:
@@ -186,16 +202,19 @@ class Connectivity:
             bits |= 1 << number
         return bits
 
-    def _index_policies(self) -> dict[Direction, list[list[Policy]]]:
+    def _index(self, pod_sets: Callable[[_Signature], frozenset[int]]) -> dict[int, int]:
+        """Pod set → the classes in it."""
+        found: dict[int, int] = defaultdict(int)
+        for number, signature in enumerate(self._signatures):
+            for pod_set in pod_sets(signature):
+                found[pod_set] |= 1 << number
+        return found
+
+    def _index_policies(self, with_pod_set: Mapping[int, int]) -> dict[Direction, list[list[Policy]]]:
         """Direction → class → the policies that govern its pods in that direction."""
         found: dict[Direction, list[list[Policy]]] = {d: [[] for _ in range(self._pod_classes)] for d in DIRECTIONS}
-        by_set: dict[int, list[int]] = defaultdict(list)
-        for number, signature in enumerate(self._signatures):
-            for pod_set in signature.pod_sets:
-                by_set[pod_set].append(number)
-        self._with_pod_set = {pod_set: self._bits(numbers) for pod_set, numbers in by_set.items()}
         for policy in self.policies:
-            for number in by_set.get(self._pod_sets.number(policy.subject), ()):
+            for number in _ones(with_pod_set.get(self._pod_sets.number(policy.subject), 0)):
                 for direction in policy.directions:
                     found[direction][number].append(policy)
         return found
@@ -218,15 +237,13 @@ class Connectivity:
                 # Nodes are pods on the node's network, or nothing that is listed; names are addresses outside.
                 possible |= self._hosts if peer.unknown.endswith("nodes") else self._everyone
             elif peer.pods is not None:
-                bits = self._with_pod_set.get(self._pod_sets.number(peer.pods), 0)
+                pod_set = self._pod_sets.number(peer.pods)
+                bits = self._with_pod_set.get(pod_set, 0)
                 certain |= bits & ~self._hosts
-                possible |= bits & self._hosts
-            elif peer.addresses is not None:
-                for offset, block in enumerate(self.ranges):
-                    if block & peer.addresses:
-                        certain |= 1 << (self._pod_classes + offset)
-                if peer.addresses:
-                    possible |= self._hosts
+                possible |= (bits & self._hosts) | self._perhaps_with_pod_set.get(pod_set, 0)
+            elif peer.addresses:
+                certain |= self._ranges_in[peer.addresses] << self._pod_classes
+                possible |= self._hosts
                 if peer.everything_inside:
                     certain |= self._pods
         return certain, possible & ~certain
@@ -258,6 +275,14 @@ class Connectivity:
         )
 
     def _resolved(self, rule: Rule, destination: int) -> Connections:
+        """The connections that the named ports of a rule are at a destination."""
+        key = (rule.named, destination)
+        known = self._resolutions.get(key)
+        if known is None:
+            known = self._resolutions[key] = self._resolve(rule, destination)
+        return known
+
+    def _resolve(self, rule: Rule, destination: int) -> Connections:
         found = NONE
         for name, protocol, numbers in self._signatures[destination].named:
             if any(n.name == name and n.protocol in (None, protocol) for n in rule.named):
@@ -268,25 +293,48 @@ class Connectivity:
         """What the policies that govern a class say of every peer, in one direction."""
         groups = self._decided.get((direction, own))
         if groups is None:
-            groups = self._decided[direction, own] = self._evaluate(direction, own)
+            key = self._deciding(direction, own)
+            groups = self._decided_alike.get(key)
+            if groups is None:
+                groups = self._decided_alike[key] = self._evaluate(direction, own)
+            self._decided[direction, own] = groups
         return groups
+
+    def _deciding(self, direction: Direction, own: int) -> tuple[Any, ...]:
+        """What a decision depends on of the class itself."""
+        if own >= self._pod_classes:
+            return ()
+        signature = self._signatures[own]
+        policies = self._governing[direction][own]
+        # Named ports are those of the destination.
+        named = direction == "ingress" and any(rule.named for p in policies for rule in p.rules[direction])
+        return (
+            direction,
+            tuple(map(id, policies)),
+            bool(self._perhaps_governing[direction][own]),
+            signature.host_network,
+            signature.foreign,
+            signature.named if named else (),
+        )
 
     def _evaluate(self, direction: Direction, own: int) -> _Groups:
         if own >= self._pod_classes:
             return ((self._everyone, OPEN),)
         signature = self._signatures[own]
-        if signature.foreign:
-            return ((self._everyone, UNKNOWN),)
         policies = self._governing[direction][own]
+        if signature.foreign or self._perhaps_governing[direction][own]:
+            return ((self._everyone, UNKNOWN),)
+        if signature.host_network:
+            # Admin policies never select them; NetworkPolicies may apply to them or not.
+            policies = [policy for policy in policies if policy.tier == "namespace"]
         if any(policy.refused for policy in policies):
             return ((self._everyone, UNKNOWN),)
         tiers = {tier: [p for p in policies if p.tier == tier] for tier in ("admin", "namespace", "baseline")}
         if signature.host_network:
-            # Admin policies never select them; NetworkPolicies may apply to them or not.
-            if not tiers["namespace"]:
+            if not policies:
                 return ((self._everyone, OPEN),)
-            isolated = self._namespace_tier(tiers["namespace"], direction, own)
-            return tuple((bits, Answer(a.open, ALL - a.open)) for bits, a in isolated)
+            isolated = self._namespace_tier(policies, direction, own)
+            return _merged((bits, Answer(a.open, ALL - a.open)) for bits, a in isolated)
         admin = self._ordered_tier(tiers["admin"], direction, own)
         if tiers["namespace"]:
             rest = self._namespace_tier(tiers["namespace"], direction, own)
@@ -299,12 +347,32 @@ class Connectivity:
 
     def _namespace_tier(self, policies: Sequence[Policy], direction: Direction, own: int) -> _Groups:
         groups: dict[Answer, int] = {Answer(NONE): self._everyone}
+        #: Class → what named ports add there, for certain and perhaps: many destinations may each have their own.
+        added: dict[int, Connections] = defaultdict(lambda: NONE)
+        perhaps_added: dict[int, Connections] = defaultdict(lambda: NONE)
         for policy in policies:
             for rule in policy.rules[direction]:
                 certain, possible = self.peer_bits(rule)
-                for where, connections in self._destinations(rule, direction, own):
-                    groups = _opened(groups, certain & where, possible & where, connections)
-        return tuple((bits, answer) for answer, bits in groups.items())
+                connections = rule.connections
+                if rule.named and direction == "ingress":
+                    connections |= self._resolved(rule, own)
+                elif rule.named:
+                    for bits, into in ((certain, added), (possible, perhaps_added)):
+                        for number in _ones(bits & self._with_ports):
+                            into[number] |= self._resolved(rule, number)
+                if connections:
+                    groups = _opened(groups, certain, possible, connections)
+        if not added and not perhaps_added:
+            return tuple((bits, answer) for answer, bits in groups.items())
+        parts: list[tuple[int, Answer]] = []
+        split = self._bits({*added, *perhaps_added})
+        for answer, bits in groups.items():
+            parts.append((bits & ~split, answer))
+            for number in _ones(bits & split):
+                opened = answer.open | added.get(number, NONE)
+                unknown = answer.unknown | perhaps_added.get(number, NONE)
+                parts.append((1 << number, Answer(opened, unknown - opened)))
+        return _merged(parts)
 
     def _ordered_tier(
         self, policies: Sequence[Policy], direction: Direction, own: int
@@ -409,12 +477,11 @@ class Connectivity:
         """What is open to (egress) or from (ingress) addresses outside the cluster: disjoint ranges, together all
         addresses, each with its answer."""
         own = self.end(workload)
-        found: dict[Answer, Addresses] = {}
+        found: dict[Answer, list[Addresses]] = defaultdict(list)
         for number, block in self.range_ends():
-            answer = self._answer(direction, own, number)
-            found[answer] = found.get(answer, Addresses()) | block
-        for answer, block in found.items():
-            yield block, answer
+            found[self._answer(direction, own, number)].append(block)
+        for answer, blocks in found.items():
+            yield together(blocks), answer
 
     def one_way(self, workload: Workload, direction: Direction) -> Iterator[tuple[Answer, list[Workload]]]:
         """What the policies that govern a workload say in one direction, of all workloads as peers."""
@@ -424,6 +491,10 @@ class Connectivity:
     def governing(self, workload: Workload, direction: Direction) -> tuple[Policy, ...]:
         """The policies that govern a workload in one direction, whatever their rules say."""
         return tuple(self._governing[direction][self.end(workload)])
+
+    def perhaps_governing(self, workload: Workload, direction: Direction) -> tuple[Policy, ...]:
+        """The policies whose selectors ask for the value of a label that the workload's pods get when they are made."""
+        return tuple(self._perhaps_governing[direction][self.end(workload)])
 
     def isolated(self, workload: Workload, direction: Direction) -> bool:
         """Whether a NetworkPolicy selects the workload in that direction, so that what no rule opens is closed."""
@@ -479,7 +550,8 @@ class Connectivity:
         found = []
         for name in self.names:
             path, _, own_kind = name.partition("[")
-            if bracket and own_kind.rstrip("]") != kind.rstrip("]"):
+            # A template elsewhere than usual adds where it stands: ``name[Kind]#spec.worker.template``.
+            if bracket and own_kind.partition("]")[0] != kind.partition("]")[0]:
                 continue
             candidate = path if "/" in bare else path.partition("/")[2]
             if candidate == bare or fnmatch.fnmatchcase(candidate, bare):
@@ -591,7 +663,7 @@ class _PodSets:
         #: Labels that no selector mentions tell no pods apart.
         self._keys = frozenset(keys)
         self._in_namespace: dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[int, Selector]]] = {}
-        self._found: dict[tuple[str, frozenset[tuple[str, str]]], frozenset[int]] = {}
+        self._found: dict[tuple[Any, ...], tuple[frozenset[int], frozenset[int]]] = {}
 
     def _add(self, pods: PodSet) -> None:
         number = self._numbers.get(pods.key)
@@ -612,53 +684,58 @@ class _PodSets:
         """The number of an equal pod set; None where no policy has it."""
         return self._numbers.get(pods.key)
 
-    def of(self, namespace: Namespace, labels: Mapping[str, str]) -> frozenset[int]:
-        """The numbers of the pod sets that a pod is in."""
+    def of(
+        self, namespace: Namespace, labels: Mapping[str, str], untold: frozenset[str] = frozenset()
+    ) -> tuple[frozenset[int], frozenset[int]]:
+        """The numbers of the pod sets that a pod is in, and of those that it is perhaps in. ``untold``: labels that it
+        has, with values that are not known."""
         relevant = frozenset((key, value) for key, value in labels.items() if key in self._keys)
-        key = (namespace.name, relevant)
+        untold &= self._keys
+        space = (namespace.name, frozenset(namespace.labels.items()))
+        key = (space, relevant, untold)
         found = self._found.get(key)
         if found is None:
-            space = (namespace.name, frozenset(namespace.labels.items()))
             candidates = self._in_namespace.get(space)
             if candidates is None:
                 candidates = [(n, pods) for n, spaces, pods in self._wide if spaces.matches(namespace.labels)]
                 candidates += self._own.get(namespace.name, ())
                 self._in_namespace[space] = candidates
-            mapping = dict(relevant)
-            found = self._found[key] = frozenset(n for n, selector in candidates if selector.matches(mapping))
+            known = dict(relevant)
+            matches = [(n, selector.may_match(known, untold)) for n, selector in candidates]
+            found = self._found[key] = (
+                frozenset(n for n, match in matches if match),
+                frozenset(n for n, match in matches if match is None),
+            )
         return found
 
 
-def _blocks(policies: Iterable[Policy]) -> list[Addresses]:
-    """All addresses, in parts that no rule tells apart: as few as the address blocks of the policies make."""
+def _elementary_ranges(policies: Iterable[Policy]) -> tuple[tuple[Addresses, ...], Mapping[Addresses, int]]:
+    """All addresses, cut wherever an address block of a policy begins or ends; and of each block the parts that it
+    holds, a bit each."""
     blocks: set[Addresses] = set()
     for policy in policies:
         for direction in DIRECTIONS:
             for rule in policy.rules[direction]:
                 blocks.update(peer.addresses for peer in rule.peers or () if peer.addresses)
-    ordered = sorted(blocks, key=lambda block: (block.v4, block.v6))
     parts: list[Addresses] = []
+    holds: dict[Addresses, int] = dict.fromkeys(blocks, 0)
     for family in (4, 6):
-        spans = [block.v4 if family == 4 else block.v6 for block in ordered]
-        # Where any block begins or ends, an elementary interval begins; those in the same blocks are one part.
-        changes: dict[int, list[tuple[int, bool]]] = defaultdict(list)
-        for number, span in enumerate(spans):
-            for start, end in span:
-                changes[start].append((number, True))
-                changes[end + 1].append((number, False))
+        spans = {block: block.v4 if family == 4 else block.v6 for block in blocks}
         ((first, last),) = EVERY_ADDRESS[4 if family == 4 else 6]
-        inside: set[int] = set()
-        members: dict[frozenset[int], list[tuple[int, int]]] = {}
-        points = sorted({first, *changes} - {last + 1})
-        for number, start in enumerate(points):
-            for block, begins in changes.get(start, ()):
-                (inside.add if begins else inside.discard)(block)
-            end = points[number + 1] - 1 if number + 1 < len(points) else last
-            members.setdefault(frozenset(inside), []).append((start, end))
-        for pieces in members.values():
-            joined = intervals(pieces)
-            parts.append(Addresses(v4=joined) if family == 4 else Addresses(v6=joined))
-    return parts
+        cuts = {first}
+        for span in spans.values():
+            for start, end in span:
+                cuts.update((start, end + 1))
+        points = sorted(cuts - {last + 1})
+        offset = len(parts)
+        for start, after in zip(points, [*points[1:], last + 1], strict=True):
+            one = ((start, after - 1),)
+            parts.append(Addresses(v4=one) if family == 4 else Addresses(v6=one))
+        for block, span in spans.items():
+            for start, end in span:
+                begin, stop = bisect_left(points, start), bisect_left(points, end + 1)
+                holds[block] |= ((1 << (stop - begin)) - 1) << (offset + begin)
+    return tuple(parts), holds
 
 
 _FACT = "network.connectivity"
@@ -673,6 +750,8 @@ def connectivity(inventory: Inventory) -> Connectivity:
         names = {end.namespace for end in ends}
         names |= {policy.subject.namespace for policy in policies if policy.tier == "namespace"}
         spaces = namespaces(inventory, frozenset(names))
-        known = inventory.facts[_FACT] = Connectivity(ends, spaces, policies, tuple(foreign_policies(inventory)))
+        known = inventory.facts[_FACT] = Connectivity(
+            ends, spaces, policies, tuple(foreign_policies(inventory)), namespace_finder(inventory, spaces)
+        )
     assert isinstance(known, Connectivity)
     return known

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from kubeassay.analysis.reading import items, mapping, string
@@ -63,17 +64,39 @@ class Namespace:
 
 
 def namespaces(inventory: Inventory, names: frozenset[str]) -> Mapping[str, Namespace]:
-    """The namespaces that are declared, and those of ``names``, sorted by name."""
+    """The namespaces that are declared (the first object of a name), and those of ``names``, sorted by name."""
     found: dict[str, Namespace] = {}
     for obj in inventory.of_kind("Namespace", ""):
-        name = obj.ref.name
-        if name and name not in found:
-            labels = {**labels_of(obj.value), METADATA_NAME: name}
-            found[name] = Namespace(name, labels, obj)
+        if obj.ref.name and obj.ref.name not in found:
+            found[obj.ref.name] = _declared(obj)
     for name in names:
         if name not in found:
             found[name] = Namespace(name, {METADATA_NAME: name}, None)
     return dict(sorted(found.items()))
+
+
+def _declared(obj: Object) -> Namespace:
+    return Namespace(obj.ref.name, {**labels_of(obj.value), METADATA_NAME: obj.ref.name}, obj)
+
+
+def namespace_finder(inventory: Inventory, known: Mapping[str, Namespace]) -> Callable[[Workload], Namespace]:
+    """Finds the namespace of a workload: of several objects of one name (a tree often has one for each environment)
+    the nearest by folder, as everywhere."""
+    several = Counter(obj.ref.name for obj in inventory.of_kind("Namespace", ""))
+    found: dict[int, Namespace] = {}
+
+    def space_of(workload: Workload) -> Namespace:
+        name = workload.namespace
+        if several[name] < 2:
+            return known[name]
+        obj = inventory.nearest("", "Namespace", None, name, workload.obj.file)
+        if obj is None:
+            return known[name]
+        if id(obj) not in found:
+            found[id(obj)] = _declared(obj)
+        return found[id(obj)]
+
+    return space_of
 
 
 def ports_of(template: PodTemplate) -> tuple[ContainerPort, ...]:

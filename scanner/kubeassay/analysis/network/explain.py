@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 from kubeassay.analysis.network.connections import ALL, NONE, Connections
@@ -54,7 +55,15 @@ def _direction(net: Connectivity, workload: Workload, direction: Direction, peer
         yield Reason(direction, "unknown", f"{other.obj.ref} governs {workload} and is not evaluated", other.obj)
     if foreign:
         return
+    for policy in net.perhaps_governing(workload, direction):
+        words = (
+            f"{policy} perhaps governs {workload}: its selector asks for a label that its pods get when they are made"
+        )
+        yield Reason(direction, "unknown", words, policy.obj, policy.subject_path)
     governing = net.governing(workload, direction)
+    if workload.host_network:
+        yield from _on_the_node(workload, direction, [p for p in governing if p.tier == "namespace"])
+        return
     refused = [policy for policy in governing if policy.refused]
     for policy in refused:
         problem = policy.refused[0]
@@ -62,24 +71,26 @@ def _direction(net: Connectivity, workload: Workload, direction: Direction, peer
         yield Reason(direction, "unknown", words, policy.obj, problem.path)
     if refused:
         return
-    if workload.host_network:
-        words = f"{workload} is on its node's network, where network policies may apply or not"
-        yield Reason(direction, "unknown" if governing else "opens", words, workload.obj)
-    left = ALL
-    ordered = sorted((p for p in governing if p.tier == "admin"), key=lambda policy: policy.priority)
-    if not workload.host_network:
-        left = yield from _ordered(net, ordered, workload, direction, peer)
+    left = yield from _ordered(net, [p for p in governing if p.tier == "admin"], workload, direction, peer, ALL)
+    if not left:
+        return
     own = [policy for policy in governing if policy.tier == "namespace"]
     if own:
-        yield from _isolated(net, own, workload, direction, peer)
+        yield from _isolated(net, own, workload, direction, peer, left)
         return
-    if not left or workload.host_network:
-        return
-    baseline = sorted((p for p in governing if p.tier == "baseline"), key=lambda policy: policy.priority)
-    left = yield from _ordered(net, baseline, workload, direction, peer)
+    left = yield from _ordered(net, [p for p in governing if p.tier == "baseline"], workload, direction, peer, left)
     if left:
         rest = "" if left == ALL else f" ({left})"
         yield Reason(direction, "opens", f"no policy isolates {workload} for {direction}{rest}")
+
+
+def _on_the_node(workload: Workload, direction: Direction, policies: list[Policy]) -> Iterator[Reason]:
+    if not policies:
+        words = f"{workload} is on its node's network, and no NetworkPolicy selects it"
+        yield Reason(direction, "opens", words, workload.obj)
+    for policy in policies:
+        words = f"{policy} selects {workload}, which is on its node's network: policies may apply to it or not"
+        yield Reason(direction, "unknown", words, policy.obj, policy.subject_path)
 
 
 def _matching(
@@ -94,44 +105,76 @@ def _matching(
 
 
 def _ordered(
-    net: Connectivity, policies: list[Policy], workload: Workload, direction: Direction, peer: int
+    net: Connectivity, policies: list[Policy], workload: Workload, direction: Direction, peer: int, left: Connections
 ) -> Generator[Reason, None, Connections]:
     """The reasons of a tier of ordered rules; returns what it leaves to the next."""
-    left = ALL
     passed = NONE
-    for policy in policies:
-        for rule, connections, certain in _matching(net, policy, workload, direction, peer):
-            decided = connections & left
-            if not decided:
-                continue
-            left -= decided
-            words, effect = _ACTION_WORDS[rule.action]
-            if not certain:
-                words, effect = f"perhaps {words}", "unknown"
-            passed |= decided if rule.action == "pass" else NONE
-            yield Reason(
-                direction, effect, f"{policy} (priority {policy.priority}) {words} {decided}", policy.obj, rule.path
-            )
+    for priority, same in groupby(sorted(policies, key=lambda p: p.priority), key=lambda p: p.priority):
+        by_policy = [(policy, _deciding(net, policy, workload, direction, peer, left)) for policy in same]
+        disputed = _disputed([decisions for _, decisions in by_policy])
+        for policy, decisions in by_policy:
+            for rule, decided, certain in decisions:
+                words, effect = _ACTION_WORDS[rule.action]
+                if not certain:
+                    words, effect = f"perhaps {words}", "unknown"
+                elif rule.action == "pass":
+                    passed |= decided - disputed
+                for part, tied in ((decided & disputed, True), (decided - disputed, False)):
+                    if part:
+                        note = ", where another of that priority says otherwise" if tied else ""
+                        text = f"{policy} (priority {priority}) {words} {part}{note}"
+                        yield Reason(direction, "unknown" if tied else effect, text, policy.obj, rule.path)
+        for _, decisions in by_policy:
+            for _, decided, _ in decisions:
+                left -= decided
     return left | passed
 
 
+def _deciding(
+    net: Connectivity, policy: Policy, workload: Workload, direction: Direction, peer: int, left: Connections
+) -> list[tuple[Rule, Connections, bool]]:
+    """The rules of one policy that decide some of what is left, with what each decides, and whether that is certain."""
+    found: list[tuple[Rule, Connections, bool]] = []
+    for rule, connections, certain in _matching(net, policy, workload, direction, peer):
+        decided = connections & left
+        if decided:
+            left -= decided
+            found.append((rule, decided, certain))
+    return found
+
+
+def _disputed(decisions: list[list[tuple[Rule, Connections, bool]]]) -> Connections:
+    """What policies of one priority decide differently."""
+    disputed = NONE
+    for number, first in enumerate(decisions):
+        for second in decisions[number + 1 :]:
+            for rule, one, _ in first:
+                for other, two, _ in second:
+                    if rule.action != other.action:
+                        disputed |= one & two
+    return disputed
+
+
 def _isolated(
-    net: Connectivity, policies: list[Policy], workload: Workload, direction: Direction, peer: int
+    net: Connectivity, policies: list[Policy], workload: Workload, direction: Direction, peer: int, left: Connections
 ) -> Iterator[Reason]:
+    """The reasons of NetworkPolicies, for what the tier above leaves to them."""
     opened = NONE
     matching: set[int] = set()
     for policy in policies:
         for rule, connections, certain in _matching(net, policy, workload, direction, peer):
             matching.add(id(rule))
+            connections &= left
             if not connections:
                 continue
             opened |= connections if certain else NONE
             words = f"{policy} {'opens' if certain else 'perhaps opens'} {connections}"
             yield Reason(direction, "opens" if certain else "unknown", words, policy.obj, rule.path)
-    if opened == ALL:
+    if opened == left:
         return
     for policy in policies:
-        what = "everything" if not opened else f"everything but {opened}"
+        what = "everything" if left == ALL else f"all of {left}"
+        what = f"{what} but {opened}" if opened else what
         words = f"{policy} isolates {workload} for {direction}; {what} stays closed"
         yield Reason(direction, "closes", words, policy.obj, policy.subject_path)
     if matching:

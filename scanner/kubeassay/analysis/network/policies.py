@@ -16,6 +16,7 @@ from kubeassay.analysis.fields import problems_of
 from kubeassay.analysis.network.connections import (
     ALL,
     ALL_PORTS,
+    EVERY_ADDRESS,
     NONE,
     PROTOCOLS,
     Addresses,
@@ -23,6 +24,7 @@ from kubeassay.analysis.network.connections import (
     Protocol,
     cidr_addresses,
     ports,
+    together,
 )
 from kubeassay.analysis.network.endpoints import namespace_of
 from kubeassay.analysis.reading import items, mapping, string
@@ -36,7 +38,6 @@ Action = Literal["allow", "deny", "pass"]
 Tier = Literal["admin", "namespace", "baseline"]
 
 _EVERYTHING = Selector()
-_ACTIONS: Mapping[str, Action] = {"Allow": "allow", "Accept": "allow", "Deny": "deny", "Pass": "pass"}
 #: A name of a port: the registered form of RFC 6335, in which a letter must occur.
 _PORT_NAME = re.compile(r"(?=.{1,15}\Z)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*\Z")
 
@@ -56,6 +57,11 @@ FOREIGN_KINDS: Mapping[tuple[str, str], bool] = {
     ("networking.k8s.aws", "ClusterNetworkPolicy"): True,
     ("k8s.ovn.org", "EgressFirewall"): False,
     ("policy.kubesphere.io", "NamespaceNetworkPolicy"): False,
+    ("networking.gke.io", "FQDNNetworkPolicy"): False,
+    ("network.openshift.io", "EgressNetworkPolicy"): False,
+    ("nsx.vmware.com", "SecurityPolicy"): False,
+    ("security.antrea.tanzu.vmware.com", "NetworkPolicy"): False,
+    ("security.antrea.tanzu.vmware.com", "ClusterNetworkPolicy"): True,
 }
 #: Staged policies are there to be looked at, and enforce nothing.
 _NOT_ENFORCED = frozenset({("projectcalico.org", "StagedNetworkPolicy")})
@@ -283,7 +289,7 @@ def _ip_block(reader: _Reader, block: Mapping[str, Any], path: Path) -> Addresse
 def _policy_ports(reader: _Reader, stated: Sequence[Any], path: Path) -> tuple[Connections, tuple[NamedPort, ...]]:
     if not stated:
         return ALL, ()
-    connections, named = NONE, []
+    found, named = _Ranges(), []
     for number, entry in enumerate(stated):
         entry = mapping(entry)
         here = (*path, number)
@@ -292,7 +298,7 @@ def _policy_ports(reader: _Reader, stated: Sequence[Any], path: Path) -> tuple[C
         if port is None:
             if end is not None:
                 reader.refuse((*here, "endPort"), "endPort without port")
-            connections |= ports(protocol, *ALL_PORTS)
+            found.add(protocol, *ALL_PORTS)
         elif isinstance(port, str):
             if not _PORT_NAME.match(port):
                 reader.refuse((*here, "port"), f'"{port}" is no name of a port')
@@ -304,8 +310,26 @@ def _policy_ports(reader: _Reader, stated: Sequence[Any], path: Path) -> tuple[C
         elif end is not None and (not _is_port(end) or end < port):
             reader.refuse((*here, "endPort"), f"endPort {end} is no port from {port} on")
         else:
-            connections |= ports(protocol, (port, port if end is None else end))
-    return connections, tuple(named)
+            found.add(protocol, (port, port if end is None else end))
+    return found.connections, tuple(named)
+
+
+class _Ranges:
+    """Ranges of ports, collected before they are made a set: a rule may list thousands."""
+
+    def __init__(self) -> None:
+        self._ranges: dict[Protocol, list[tuple[int, int]]] = {protocol: [] for protocol in PROTOCOLS}
+
+    def add(self, protocol: Protocol, *ranges: tuple[int, int]) -> None:
+        self._ranges[protocol] += ranges
+
+    @property
+    def connections(self) -> Connections:
+        connections = NONE
+        for protocol, ranges in self._ranges.items():
+            if ranges:
+                connections |= ports(protocol, *ranges)
+        return connections
 
 
 def _is_port(value: Any) -> bool:
@@ -315,32 +339,58 @@ def _is_port(value: Any) -> bool:
 # --- AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy ---
 
 
+@dataclass(frozen=True, slots=True)
+class _AdminKind:
+    """What the definition of one kind of admin policy allows."""
+
+    actions: Mapping[str, Action]
+    #: The field of a rule that states its ports.
+    ports: Literal["ports", "protocols"]
+    has_priority: bool
+    most_rules: int
+
+
+_ALLOW_DENY: Mapping[str, Action] = {"Allow": "allow", "Deny": "deny"}
+_ADMIN_KINDS: Mapping[str, _AdminKind] = {
+    "AdminNetworkPolicy": _AdminKind({**_ALLOW_DENY, "Pass": "pass"}, "ports", True, 100),
+    "BaselineAdminNetworkPolicy": _AdminKind(_ALLOW_DENY, "ports", False, 100),
+    "ClusterNetworkPolicy": _AdminKind({"Accept": "allow", "Deny": "deny", "Pass": "pass"}, "protocols", True, 25),
+}
+_PEER_FIELDS: Mapping[Direction, frozenset[str]] = {
+    "ingress": frozenset({"namespaces", "pods"}),
+    "egress": frozenset({"namespaces", "pods", "nodes", "networks", "domainNames"}),
+}
+_SELECTOR_FIELDS = frozenset({"matchLabels", "matchExpressions"})
+
+
 def _admin_policy(obj: Object) -> Policy:
     reader = _Reader(obj)
     spec = mapping(obj.value.get("spec"))
-    kind = obj.ref.kind
+    kind = _ADMIN_KINDS[obj.ref.kind]
     tier: Tier = "admin"
-    if kind == "BaselineAdminNetworkPolicy":
+    if obj.ref.kind == "BaselineAdminNetworkPolicy":
         tier = "baseline"
         if obj.ref.name != "default":
             reader.refuse(("metadata", "name"), "a BaselineAdminNetworkPolicy is named default")
-    elif kind == "ClusterNetworkPolicy":
+    elif obj.ref.kind == "ClusterNetworkPolicy":
         if spec.get("tier") not in ("Admin", "Baseline"):
             reader.refuse(("spec", "tier"), "tier is Admin or Baseline")
         elif spec["tier"] == "Baseline":
             tier = "baseline"
-    priority = spec.get("priority", 0)
-    if not isinstance(priority, int) or not 0 <= priority <= 1000:
+    priority = spec.get("priority") if kind.has_priority else 0
+    if not isinstance(priority, int) or isinstance(priority, bool) or not 0 <= priority <= 1000:
         reader.refuse(("spec", "priority"), "priority is a number from 0 to 1000")
         priority = 0
     subject, subject_path = _subject(reader, mapping(spec.get("subject")))
-    rules = {
-        direction: tuple(
-            _admin_rule(reader, mapping(rule), ("spec", direction, number), direction)
-            for number, rule in enumerate(items(spec.get(direction)))
+    rules: dict[Direction, tuple[Rule, ...]] = {}
+    for direction in DIRECTIONS:
+        stated = items(spec.get(direction))
+        if len(stated) > kind.most_rules:
+            reader.refuse(("spec", direction), f"more than {kind.most_rules} rules")
+        rules[direction] = tuple(
+            _admin_rule(reader, mapping(rule), ("spec", direction, number), direction, kind)
+            for number, rule in enumerate(stated)
         )
-        for direction in DIRECTIONS
-    }
     # Without rules of a direction it says nothing of it: admin policies do not isolate.
     directions = tuple(direction for direction in DIRECTIONS if rules[direction] or reader.refused)
     return Policy(obj, tier, priority, subject, subject_path, directions, rules, tuple(reader.refused))
@@ -358,6 +408,7 @@ def _subject(reader: _Reader, subject: Mapping[str, Any]) -> tuple[PodSet, Path]
 
 
 def _namespaced_pods(reader: _Reader, pods: Mapping[str, Any], path: Path) -> PodSet:
+    # The definitions require both selectors; manifests of the API's own tests leave one out, and mean an empty one.
     spaces_path, pods_path = (*path, "namespaceSelector"), (*path, "podSelector")
     return PodSet(
         "",
@@ -368,36 +419,39 @@ def _namespaced_pods(reader: _Reader, pods: Mapping[str, Any], path: Path) -> Po
     )
 
 
-def _admin_rule(reader: _Reader, rule: Mapping[str, Any], path: Path, direction: Direction) -> Rule:
-    action = _ACTIONS.get(string(rule.get("action")))
+def _admin_rule(reader: _Reader, rule: Mapping[str, Any], path: Path, direction: Direction, kind: _AdminKind) -> Rule:
+    action = kind.actions.get(string(rule.get("action")))
     if action is None:
-        reader.refuse((*path, "action"), f"there is no action {rule.get('action')}")
+        reader.refuse((*path, "action"), f"the action is one of {', '.join(kind.actions)}")
         action = "deny"
     name = "from" if direction == "ingress" else "to"
     stated = items(rule.get(name))
     if not stated:
         reader.refuse((*path, name), "a rule of an admin policy needs a peer")
-    peers = tuple(p for n, peer in enumerate(stated) for p in _admin_peer(reader, mapping(peer), (*path, name, n)))
-    if "protocols" in rule:
-        connections, named = _protocols(reader, items(rule.get("protocols")), (*path, "protocols"))
-    else:
-        connections, named = _admin_ports(reader, items(rule.get("ports")), (*path, "ports"))
-    if any(_of_no_known_field(peer) for peer in map(mapping, stated)):
+    other = "ports" if kind.ports == "protocols" else "protocols"
+    if rule.get(other) is not None:
+        # Validation refuses it, or the API server drops it, and the rule holds for all ports.
+        reader.refuse((*path, other), f"a rule of this kind states {kind.ports}")
+    connections: Connections = ALL
+    named: tuple[NamedPort, ...] = ()
+    # The API server drops a null where a field does not say that it may be one.
+    if rule.get(kind.ports) is not None:
+        entries, entries_path = items(rule[kind.ports]), (*path, kind.ports)
+        read = _admin_ports if kind.ports == "ports" else _protocols
+        if not entries and kind.ports == "protocols":
+            reader.refuse(entries_path, "an empty list")
+        elif entries:
+            connections, named = read(reader, entries, entries_path)
+    known = _PEER_FIELDS[direction]
+    if any(not any(peer.get(field) is not None for field in known) for peer in map(mapping, stated)):
         # The API's word for implementations of another version: such a rule fails closed.
         return Rule(path, "deny" if action != "allow" else action, None if action != "allow" else (), ALL)
+    peers = tuple(p for n, peer in enumerate(stated) for p in _admin_peer(reader, mapping(peer), (*path, name, n)))
     return Rule(path, action, peers, connections, named)
 
 
-_PEER_FIELDS = frozenset({"namespaces", "pods", "nodes", "networks", "domainNames"})
-_SELECTOR_FIELDS = frozenset({"matchLabels", "matchExpressions"})
-
-
-def _of_no_known_field(peer: Mapping[str, Any]) -> bool:
-    return not any(peer.get(name) is not None for name in _PEER_FIELDS)
-
-
 def _admin_peer(reader: _Reader, peer: Mapping[str, Any], path: Path) -> Iterable[Peer]:
-    if sum(peer.get(name) is not None for name in _PEER_FIELDS) > 1:
+    if sum(peer.get(name) is not None for name in _PEER_FIELDS["egress"]) > 1:
         reader.refuse(path, "a peer has exactly one of namespaces, pods, nodes, networks and domainNames")
     spaces, pods = peer.get("namespaces"), peer.get("pods")
     if spaces is not None:
@@ -415,80 +469,83 @@ def _admin_peer(reader: _Reader, peer: Mapping[str, Any], path: Path) -> Iterabl
         return (Peer((*path, "nodes"), unknown="the addresses of nodes"),)
     if peer.get("domainNames") is not None:
         return (Peer((*path, "domainNames"), unknown="the addresses of domain names"),)
-    return tuple(
-        _network(reader, text, (*path, "networks", number)) for number, text in enumerate(items(peer.get("networks")))
-    )
+    return _networks(reader, items(peer.get("networks")), (*path, "networks"))
 
 
-def _network(reader: _Reader, text: Any, path: Path) -> Peer:
-    included = cidr_addresses(string(text))
-    if included is None:
-        reader.refuse(path, f"{text} is no CIDR")
-        included = Addresses()
+def _networks(reader: _Reader, stated: Sequence[Any], path: Path) -> Iterable[Peer]:
+    if not stated:
+        reader.refuse(path, "an empty list")
+    found: list[tuple[Path, Addresses]] = []
+    for number, text in enumerate(stated):
+        included = cidr_addresses(string(text))
+        if included is None:
+            reader.refuse((*path, number), f"{text} is no CIDR")
+        else:
+            found.append(((*path, number), included))
     # Admin policies apply networks to traffic inside the cluster, too. Which addresses pods have is not known from
-    # manifests; a network that holds every address holds theirs.
-    everything = any(sum(end - start + 1 for start, end in part) == size for part, size in _sizes(included))
-    return Peer(path, addresses=included, everything_inside=everything)
-
-
-def _sizes(included: Addresses) -> tuple[tuple[tuple[tuple[int, int], ...], int], ...]:
-    return (included.v4, 2**32), (included.v6, 2**128)
+    # manifests; networks that together hold every address hold theirs.
+    whole = together(one for _, one in found)
+    everything = whole.v4 == EVERY_ADDRESS[4] or whole.v6 == EVERY_ADDRESS[6]
+    return tuple(Peer(at, addresses=one, everything_inside=everything) for at, one in found)
 
 
 def _admin_ports(reader: _Reader, stated: Sequence[Any], path: Path) -> tuple[Connections, tuple[NamedPort, ...]]:
-    if not stated:
-        return ALL, ()
-    connections, named = NONE, []
+    found, named = _Ranges(), []
     for number, entry in enumerate(stated):
         entry = mapping(entry)
         here = (*path, number)
-        if entry.get("namedPort") is not None:
+        if sum(entry.get(field) is not None for field in ("portNumber", "namedPort", "portRange")) != 1:
+            reader.refuse(here, "a port has one of portNumber, portRange and namedPort")
+        elif entry.get("namedPort") is not None:
             named.append(NamedPort(string(entry["namedPort"]), None, here))
         elif entry.get("portRange") is not None:
             span = mapping(entry["portRange"])
-            connections |= _span(reader, span, (*here, "portRange"), reader.protocol(span.get("protocol"), here))
-        elif entry.get("portNumber") is not None:
+            _add_span(reader, found, span, (*here, "portRange"), reader.protocol(span.get("protocol"), here))
+        else:
             single = mapping(entry["portNumber"])
             protocol = reader.protocol(single.get("protocol"), (*here, "portNumber", "protocol"))
-            connections |= _single(reader, single.get("port"), (*here, "portNumber", "port"), protocol)
-        else:
-            reader.refuse(here, "a port has one of portNumber, portRange and namedPort")
-    return connections, tuple(named)
+            _add_single(reader, found, single.get("port"), (*here, "portNumber", "port"), protocol)
+    return found.connections, tuple(named)
 
 
 def _protocols(reader: _Reader, stated: Sequence[Any], path: Path) -> tuple[Connections, tuple[NamedPort, ...]]:
-    connections, named = NONE, []
+    found, named = _Ranges(), []
     for number, entry in enumerate(stated):
         entry = mapping(entry)
         here = (*path, number)
-        if entry.get("destinationNamedPort"):
-            named.append(NamedPort(string(entry["destinationNamedPort"]), None, here))
-            continue
-        protocol: Protocol | None = next((p for p in PROTOCOLS if entry.get(p.lower()) is not None), None)
-        if protocol is None:
+        chosen = [field for field in ("tcp", "udp", "sctp", "destinationNamedPort") if entry.get(field) is not None]
+        if len(chosen) != 1:
             reader.refuse(here, "a protocol has one of tcp, udp, sctp and destinationNamedPort")
             continue
-        port = mapping(entry[protocol.lower()]).get("destinationPort")
-        here = (*here, protocol.lower(), "destinationPort")
+        if chosen[0] == "destinationNamedPort":
+            named.append(NamedPort(string(entry["destinationNamedPort"]), None, here))
+            continue
+        protocol = next(p for p in PROTOCOLS if p.lower() == chosen[0])
+        port = mapping(entry[chosen[0]]).get("destinationPort")
+        here = (*here, chosen[0])
         if port is None:
-            connections |= ports(protocol, *ALL_PORTS)
-        elif mapping(port).get("range") is not None:
-            connections |= _span(reader, mapping(mapping(port)["range"]), (*here, "range"), protocol)
+            reader.refuse(here, "a protocol without destinationPort")
+            continue
+        here, port = (*here, "destinationPort"), mapping(port)
+        if (port.get("number") is None) == (port.get("range") is None):
+            reader.refuse(here, "a port has either number or range")
+        elif port.get("range") is not None:
+            _add_span(reader, found, mapping(port["range"]), (*here, "range"), protocol)
         else:
-            connections |= _single(reader, mapping(port).get("number"), (*here, "number"), protocol)
-    return connections, tuple(named)
+            _add_single(reader, found, port["number"], (*here, "number"), protocol)
+    return found.connections, tuple(named)
 
 
-def _single(reader: _Reader, port: Any, path: Path, protocol: Protocol) -> Connections:
-    if not _is_port(port):
+def _add_single(reader: _Reader, found: _Ranges, port: Any, path: Path, protocol: Protocol) -> None:
+    if _is_port(port):
+        found.add(protocol, (port, port))
+    else:
         reader.refuse(path, f"{port} is no port")
-        return NONE
-    return ports(protocol, (port, port))
 
 
-def _span(reader: _Reader, span: Mapping[str, Any], path: Path, protocol: Protocol) -> Connections:
+def _add_span(reader: _Reader, found: _Ranges, span: Mapping[str, Any], path: Path, protocol: Protocol) -> None:
     start, end = span.get("start"), span.get("end")
-    if not _is_port(start) or not _is_port(end) or start > end:  # type: ignore[operator]
+    if _is_port(start) and _is_port(end) and start <= end:  # type: ignore[operator]
+        found.add(protocol, (start, end))  # type: ignore[arg-type]
+    else:
         reader.refuse(path, f"{start}-{end} is no range of ports")
-        return NONE
-    return ports(protocol, (start, end))  # type: ignore[arg-type]

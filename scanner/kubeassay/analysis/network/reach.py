@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from kubeassay.analysis.network.connections import (
     Connections,
     addresses,
     ports,
+    together,
 )
 from kubeassay.analysis.network.connectivity import Answer, Connectivity, connectivity
 from kubeassay.analysis.network.endpoints import Workload
@@ -97,18 +99,22 @@ class Reach:
     ) -> Iterator[Row]:
         """The rows between some ends, sorted by source and destination. ``only``: these connections alone.
         ``closed``: also those ways on which nothing is open. Ways between the pods of one workload are left out."""
-        for source, found in self._by_source(sources, destinations, closed):
+        # Who names IPv6 addresses wants to know of them, whatever the manifests speak of.
+        v6 = self.dual_stack or any(e.addresses.v6 and e.addresses != ANYWHERE for e in (sources, destinations))
+        for source, found in self._by_source(sources, destinations, closed, v6):
             for destination in sorted(found):
                 answer = found[destination]
                 answer = Answer(answer.open & only, answer.unknown & only)
                 if answer.open or answer.unknown or closed:
                     yield Row(source, destination, answer)
 
-    def _by_source(self, sources: Ends, destinations: Ends, closed: bool) -> Iterator[tuple[str, Mapping[str, Answer]]]:
+    def _by_source(
+        self, sources: Ends, destinations: Ends, closed: bool, v6: bool
+    ) -> Iterator[tuple[str, Mapping[str, Answer]]]:
         wanted = [name for name in self.names if destinations.names is None or name in destinations.names]
         outside: dict[str, dict[str, Answer]] = defaultdict(dict)
         for name in wanted:
-            for cidr, answer in self._outside(name, "ingress", sources.addresses):
+            for cidr, answer in self._outside(name, "ingress", sources.addresses, v6):
                 outside[cidr][name] = answer
             for source, answer in self._ways_in.get(name, {}).items():
                 if sources.names is None or source in sources.names:
@@ -121,15 +127,23 @@ class Reach:
                 continue
             found: dict[str, Answer] = dict.fromkeys(listed - {source}, Answer(NONE)) if closed else {}
             for end, names in self._ends(source).items():
-                for destination, answer in self.net.ways_from(end):
+                for destination, answer in self._ways(end, destinations, wanted):
                     for workload in self.net.members(destination):
                         label = self._label(workload)
                         # Not the pods of a workload among each other.
                         if label in listed and (label != source or names != {workload.name}):
                             _add(found, label, answer)
-            for cidr, answer in self._outside(source, "egress", destinations.addresses):
+            for cidr, answer in self._outside(source, "egress", destinations.addresses, v6):
                 found[cidr] = answer
             yield source, found
+
+    def _ways(self, end: int, destinations: Ends, wanted: Sequence[str]) -> Iterator[tuple[int, Answer]]:
+        """The ways from an end to all others, or to those that were asked for: of a few, only these are worked out."""
+        if destinations.names is None:
+            yield from self.net.ways_from(end)
+            return
+        for destination in dict.fromkeys(other for name in wanted for other in self._ends(name)):
+            yield destination, self.net.answer(end, destination)
 
     def _ends(self, name: str) -> dict[int, set[str]]:
         """The classes of an end, with the names of its workloads in each."""
@@ -138,18 +152,19 @@ class Reach:
             found[self.net.end(workload)].add(workload.name)
         return found
 
-    def _outside(self, name: str, direction: str, wanted: Addresses) -> Iterator[tuple[str, Answer]]:
+    def _outside(self, name: str, direction: str, wanted: Addresses, v6: bool) -> Iterator[tuple[str, Answer]]:
         if not wanted:
             return
-        joined: dict[Answer, Addresses] = {}
+        joined: dict[Answer, list[Addresses]] = defaultdict(list)
         own = self._ends(name)
         for number, block in self.net.range_ends(wanted):
             found: dict[str, Answer] = {}
             for end in own:
                 _add(found, "", self.net.answer(end, number) if direction == "egress" else self.net.answer(number, end))
-            joined[found[""]] = joined.get(found[""], Addresses()) | block
-        for answer, block in joined.items():
-            for cidr in (block if self.dual_stack else replace(block, v6=())).cidrs():
+            joined[found[""]].append(block)
+        for answer, blocks in joined.items():
+            block = together(blocks)
+            for cidr in (block if v6 else replace(block, v6=())).cidrs():
                 yield cidr, answer
 
 
@@ -231,29 +246,37 @@ def changes(before: Iterable[Row], after: Iterable[Row]) -> list[Change]:
 
 def alike(rows: Sequence[Row], other: Sequence[Row]) -> tuple[list[Row], list[Row]]:
     """Rows of two targets with the addresses outside cut alike, so that a way is compared with itself."""
-
-    def blocks(of: Sequence[Row]) -> set[str]:
-        return {end for row in of for end in (row.source, row.destination) if addresses(end) is not None}
-
-    cuts = sorted({*blocks(rows), *blocks(other)})
-    known = {cut: addresses(cut) for cut in cuts}
-
-    def parts(cidr: str) -> list[str]:
-        whole = known.get(cidr)
-        if whole is None:
-            return [cidr]
-        inner = [block for block in known.values() if block is not None and block & whole and block != whole]
-        pieces: list[Addresses] = [whole]
-        for block in inner:
-            pieces = [piece for old in pieces for piece in (old & block, old - block) if piece]
-        return [cidr for piece in pieces for cidr in piece.cidrs()]
+    blocks: dict[str, Addresses] = {}
+    for row in (*rows, *other):
+        for end in (row.source, row.destination):
+            block = None if end in blocks else addresses(end)
+            if block is not None:
+                blocks[end] = block
+    cuts: dict[int, list[int]] = {}
+    for family in (4, 6):
+        spans = [span for block in blocks.values() for span in (block.v4 if family == 4 else block.v6)]
+        cuts[family] = sorted({point for start, end in spans for point in (start, end + 1)})
+    parts = {cidr: _cut(block, cuts) for cidr, block in blocks.items()}
 
     def cut(of: Sequence[Row]) -> list[Row]:
         return [
             Row(source, destination, row.answer)
             for row in of
-            for source in parts(row.source)
-            for destination in parts(row.destination)
+            for source in parts.get(row.source, (row.source,))
+            for destination in parts.get(row.destination, (row.destination,))
         ]
 
     return cut(rows), cut(other)
+
+
+def _cut(block: Addresses, cuts: Mapping[int, Sequence[int]]) -> tuple[str, ...]:
+    """The CIDRs of a block, none of which reaches over a cut."""
+    found: list[str] = []
+    for family, spans in ((4, block.v4), (6, block.v6)):
+        points = cuts[family]
+        for start, end in spans:
+            inner = points[bisect_right(points, start) : bisect_right(points, end)]
+            for first, after in zip((start, *inner), (*inner, end + 1), strict=True):
+                one = ((first, after - 1),)
+                found += (Addresses(v4=one) if family == 4 else Addresses(v6=one)).cidrs()
+    return tuple(found)

@@ -47,6 +47,29 @@ _USUAL_PATHS: tuple[Path, ...] = (("spec", "template"), ("spec", "jobTemplate", 
 _LONGEST_CHAIN = 16
 
 
+_OF_STATEFUL_SET = ("apps.kubernetes.io/pod-index", "controller-revision-hash", "statefulset.kubernetes.io/pod-name")
+_OF_JOB = ("batch.kubernetes.io/controller-uid", "controller-uid")
+#: Kind → the labels that its controller gives every pod, with values that manifests do not tell.
+_UNTOLD_LABELS: Mapping[str, tuple[str, ...]] = {
+    "Deployment": ("pod-template-hash",),
+    "StatefulSet": _OF_STATEFUL_SET,
+    "DaemonSet": ("controller-revision-hash", "pod-template-generation"),
+    "Job": _OF_JOB,
+    "CronJob": (*_OF_JOB, "batch.kubernetes.io/job-name", "job-name"),
+    "Rollout": ("rollouts-pod-template-hash",),
+    # Their operator makes StatefulSets.
+    "Prometheus": _OF_STATEFUL_SET,
+    "PrometheusAgent": _OF_STATEFUL_SET,
+    "Alertmanager": _OF_STATEFUL_SET,
+    "ThanosRuler": _OF_STATEFUL_SET,
+}
+
+
+def untold_labels(workload: Workload) -> frozenset[str]:
+    """The labels that pods of a workload carry, with values that nothing among the inputs tells."""
+    return frozenset(name for name in _UNTOLD_LABELS.get(workload.obj.ref.kind, ()) if name not in workload.labels)
+
+
 def workloads(inventory: Inventory) -> tuple[Workload, ...]:
     """All workloads of an inventory, sorted by name, then in reading order.
 
