@@ -339,3 +339,9 @@ def test_why_agrees_with_the_tiers(tree: Path) -> None:
     assert _effects(tree, _admin("a", "Allow") + own.replace("[RULE]", "[]")) == {("opens", "AdminNetworkPolicy a")}
     tied = _effects(tree, _admin("a", "Allow") + _admin("b", "Deny"))
     assert tied == {("unknown", "AdminNetworkPolicy a"), ("unknown", "AdminNetworkPolicy b")}
+
+
+def test_a_field_that_a_policy_does_not_have_is_told(tree: Path) -> None:
+    (tree / "cluster.yaml").write_text(CLUSTER.replace("    - from:", "    - form:"))
+    result = reach("web", "db", "cluster.yaml", code=3)
+    assert "cluster.yaml:30:7: NetworkPolicy shop/db has no field spec.ingress[0].form" in result.stderr

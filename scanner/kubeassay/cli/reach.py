@@ -27,7 +27,7 @@ from kubeassay.analysis.network.workloads import unknown_workloads
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, completeness, input_options, read_inputs
 from kubeassay.execution.inventory import ReadInventory
-from kubeassay.model import Object
+from kubeassay.model import Object, format_path
 from kubeassay.policy.library import suggestion
 from kubeassay.reporting.result_json import location_as_json
 from kubeassay.reporting.texts import printable, table
@@ -136,11 +136,11 @@ def _reached(read: ReadInventory, options: dict[str, Any]) -> Reach:
 
 
 def _exit(read: ReadInventory, net: Connectivity, unknown: bool, options: dict[str, Any]) -> int:
-    undeclared = [*_undeclared(net), *_unknown_pods(read)]
+    gaps = [*_undeclared(net), *_dropped(net), *_unknown_pods(read)]
     if not options["quiet"]:
-        for line in undeclared:
+        for line in gaps:
             click.echo(printable(line), err=True)
-    if (unknown or undeclared) and not options["allow_incomplete"]:
+    if (unknown or gaps) and not options["allow_incomplete"]:
         return INCOMPLETE
     return completeness(read, options)
 
@@ -154,6 +154,19 @@ def _undeclared(net: Connectivity) -> list[str]:
             (gap.policy, gap.policy.obj.locate(gap.path), gap.key, gap.namespaces) for gap in net.gaps
         )
     ]
+
+
+def _dropped(net: Connectivity) -> list[str]:
+    """Fields of policies that mean nothing: what was meant is not what rows show."""
+    lines = []
+    for policy in net.policies:
+        for path in policy.dropped:
+            place = policy.obj.locate(path, key=True)
+            lines.append(
+                f"{place.file}:{place.start_line}:{place.start_column}: {policy} has no field {format_path(path)}:"
+                " kubectl refuses it, other clients drop the field, and so is it read"
+            )
+    return lines
 
 
 def _unknown_pods(read: ReadInventory) -> list[str]:

@@ -140,6 +140,8 @@ class Policy:
     directions: tuple[Direction, ...]
     rules: Mapping[Direction, tuple[Rule, ...]]
     refused: tuple[Refused, ...] = ()
+    #: Fields that Kubernetes does not have: kubectl refuses the policy, other clients drop them; it is read without.
+    dropped: tuple[Path, ...] = ()
 
     def __str__(self) -> str:
         return str(self.obj.ref)
@@ -168,11 +170,14 @@ class _Reader:
     obj: Object
     namespace: str = ""
     refused: list[Refused] = field(default_factory=list)
+    dropped: list[Path] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for problem in problems_of(self.obj, NEWEST_KNOWN.minor):
             if problem.kind == "mistyped":
                 self.refuse(problem.path, f"{problem.found}, not {problem.expected}")
+            elif problem.path[0] == "spec":
+                self.dropped.append(problem.path)
 
     def refuse(self, path: Path, reason: str) -> None:
         self.refused.append(Refused(path, reason))
@@ -245,7 +250,7 @@ def _network_policy(obj: Object) -> Policy:
         )
         for direction in DIRECTIONS
     }
-    return Policy(obj, "namespace", 0, subject, path, directions, rules, tuple(reader.refused))
+    return Policy(obj, "namespace", 0, subject, path, directions, rules, tuple(reader.refused), tuple(reader.dropped))
 
 
 def _rule(reader: _Reader, rule: Mapping[str, Any], path: Path, peers_field: str) -> Rule:
