@@ -325,7 +325,7 @@ def test_ways_to_the_outside_and_to_the_name_server() -> None:
 
 def test_labels_of_an_undeclared_namespace_may_open_it() -> None:
     text = CLOSED.replace(namespace("data"), "") + IN + OUT.replace("kubernetes.io/metadata.name: data", "team: data")
-    assert {o.words for o in closed_paths(text, ALLOWED)} == {"unknown-namespace-labels"}
+    assert {o.words for o in closed_paths(text, ALLOWED)} == {"unknown-connectivity"}
 
 
 def test_a_path_that_an_admin_policy_closes() -> None:

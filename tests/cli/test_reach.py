@@ -46,6 +46,13 @@ spec:
         - podSelector: {matchLabels: {app: web}}
       ports: [{port: 5432}, {port: 8080, endPort: 8090}]
 """
+CILIUM = """\
+---
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: x, namespace: shop}
+spec: {}
+"""
 WEB, DB = "shop/web[Deployment]", "shop/db[StatefulSet]"
 
 
@@ -194,10 +201,7 @@ def test_pictures_quote_what_they_name(tree: Path) -> None:
 
 
 def test_what_is_not_evaluated_is_said_and_has_its_exit_code(tree: Path) -> None:
-    cilium = (
-        "---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: x, namespace: shop}\nspec: {}\n"
-    )
-    (tree / "cluster.yaml").write_text(CLUSTER + cilium)
+    (tree / "cluster.yaml").write_text(CLUSTER + CILIUM)
     assert rows("web", "db", "cluster.yaml", code=3) == [{"src": WEB, "dst": DB, "conn": "Not Evaluated"}]
     assert rows("web", "db", "cluster.yaml", "--allow-incomplete")[0]["conn"] == "Not Evaluated"
     (row,) = rows("web", "db", "--why", "cluster.yaml", code=3)
@@ -211,7 +215,7 @@ def test_labels_of_a_namespace_that_is_not_among_the_inputs_are_a_gap(tree: Path
     (tree / "cluster.yaml").write_text(text)
     result = reach("web", "db", "cluster.yaml", code=3)
     assert "cluster.yaml:27:51: NetworkPolicy shop/db selects namespaces by the label team" in result.stderr
-    assert "No Connections" in result.stdout
+    assert "Not Evaluated" in result.stdout
 
 
 def test_what_cannot_be_read_is_told_with_its_place(tree: Path) -> None:
@@ -345,3 +349,46 @@ def test_a_field_that_a_policy_does_not_have_is_told(tree: Path) -> None:
     (tree / "cluster.yaml").write_text(CLUSTER.replace("    - from:", "    - form:"))
     result = reach("web", "db", "cluster.yaml", code=3)
     assert "cluster.yaml:30:7: NetworkPolicy shop/db has no field spec.ingress[0].form" in result.stderr
+
+
+def test_both_ends_may_be_one_workload(tree: Path) -> None:
+    assert ways("db", "db", "cluster.yaml") == {(DB, DB, "No Connections")}
+    assert ways("web", "web", "cluster.yaml") == {(WEB, WEB, "All Connections")}
+
+
+def test_what_becomes_unknown_is_neither_opened_nor_closed(tree: Path) -> None:
+    (tree / "new.yaml").write_text(CLUSTER + CILIUM)
+    for old, new in (("cluster.yaml", "new.yaml"), ("new.yaml", "cluster.yaml")):
+        found = rows("--diff", old, new, code=3)
+        assert {(row["change"], row["opened"], row["closed"]) for row in found if row["dst"] == DB} <= {
+            ("unknown", "No Connections", "No Connections"),
+            ("changed", "No Connections", "No Connections"),
+        }
+        assert not any(row["opened"] == "All Connections" for row in found)
+
+
+def test_objects_of_one_name_in_several_files_are_told(tree: Path) -> None:
+    for folder in ("dev", "prod"):
+        (tree / folder).mkdir()
+        (tree / folder / "all.yaml").write_text(CLUSTER)
+    (tree / "cluster.yaml").unlink()
+    result = reach("web", "db", ".", code=3)
+    assert "stands in dev/all.yaml and in prod/all.yaml" in result.stderr
+
+
+def test_why_a_way_is_not_evaluated_is_told_without_being_asked(tree: Path) -> None:
+    (tree / "cluster.yaml").write_text(CLUSTER + CILIUM)
+    assert "CiliumNetworkPolicy shop/x governs namespace shop and is not evaluated" in reach(".", code=3).stderr
+
+
+def test_ends_come_before_paths(tree: Path) -> None:
+    message = str(reach("cluster.yaml", "web", "db", code=2).exception.message)  # type: ignore[union-attr]
+    assert "web is no file or folder; FROM and TO come before the paths" in message
+
+
+def test_a_diff_can_fail_where_it_opens_something(tree: Path) -> None:
+    (tree / "new.yaml").write_text(CLUSTER.replace("{port: 5432}", "{port: 5433}"))
+    (tree / "less.yaml").write_text(CLUSTER.replace("{port: 5432}, ", ""))
+    reach("--diff", "cluster.yaml", "new.yaml", "--fail-on-opened", code=1)
+    reach("--diff", "cluster.yaml", "less.yaml", "--fail-on-opened")
+    reach("--diff", "cluster.yaml", "new.yaml", "--why", code=2)

@@ -64,6 +64,19 @@ class Selector:
             return False
         return all(requirement.holds(labels) for requirement in self.requirements)
 
+    def may_match_only(self, labels: Mapping[str, str]) -> bool | None:
+        """Whether it selects an object of which these labels are known, and of which others may or may not be there;
+        None where that depends on them."""
+        if self.invalid:
+            return False
+        depends = False
+        for requirement in self.requirements:
+            if requirement.key not in labels:
+                depends = True
+            elif not requirement.holds(labels):
+                return False
+        return None if depends else True
+
     def may_match(self, labels: Mapping[str, str], unknown: frozenset[str]) -> bool | None:
         """Whether it selects an object that has, besides these labels, others whose values are not known; None where
         that depends on the values."""

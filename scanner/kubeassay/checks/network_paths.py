@@ -448,13 +448,11 @@ def cross_environment_path(inventory: Inventory, context: Context) -> Iterator[S
 
 @dataclass(frozen=True, slots=True)
 class _Closed:
-    """Why one side of a way is closed, and where. ``certain``: False where it is perhaps open, by labels that are not
-    known."""
+    """Why one side of a way is closed, and where."""
 
     words: str
     obj: Object
     path: Path
-    certain: bool = True
 
 
 @check("allowed-path-closed")
@@ -548,11 +546,6 @@ def _path_closed(net: Connectivity, opened_by: Openings, groups: Sequence[Group]
             if end is not None
             for one in islice(opened_by.of(end, "egress" if direction == "egress" else "ingress", other), 1)
         ]
-    perhaps = next((side for side in sides if not side.certain), None)
-    if perhaps is not None:
-        detail = f"whether allowed path {path} is open is not known: {perhaps.words}, and the namespace is not declared"
-        yield NotJudged("unknown-namespace-labels", detail, perhaps.obj)
-        return
     through = f" ({wanted})" if wanted is not None else ""
     why = "; ".join(side.words for side in sides[:2])
     message = f"{source.label} → {destination.label}{through} is allowed and closed: {why}"
@@ -588,9 +581,9 @@ def _closed(
                 continue
             missed = next(filter(None, (_missed(net, peer, other) for peer in rule.peers or ())), None)
             if missed is not None:
-                path, words, certain = missed
+                path, words = missed
                 words = f"{side} {policy}, which opens {_of(rule)} only {_TO[direction]} {words}"
-                yield _Closed(words, policy.obj, path, certain)
+                yield _Closed(words, policy.obj, path)
                 return
     if opened:
         policy, rule = next((p, r) for p in own for r in p.rules[direction] if net.peer_bits(r)[0] >> other.end & 1)
@@ -604,16 +597,15 @@ def _of(rule: Rule) -> str:
     return "ports by name" if rule.named and not rule.connections else str(rule.connections)
 
 
-def _missed(net: Connectivity, peer: Peer, other: _Node) -> tuple[Path, str, bool] | None:
-    """Which requirement of a peer's selectors the other end does not fulfil, in words, and whether that is certain."""
+def _missed(net: Connectivity, peer: Peer, other: _Node) -> tuple[Path, str] | None:
+    """Which requirement of a peer's selectors the other end does not fulfil, in words."""
     pods = peer.pods
     if pods is None:
         return None
     if other.first is not None:
-        space = net.namespaces[other.first.namespace]
-        spaces, labels, declared = space.labels, other.first.labels, space.obj is not None
+        spaces, labels = net.namespaces[other.first.namespace].labels, other.first.labels
     elif other.end == net.dns:
-        spaces, labels, declared = {METADATA_NAME: DNS_NAMESPACE}, DNS_LABELS, False
+        spaces, labels = {METADATA_NAME: DNS_NAMESPACE}, DNS_LABELS
     else:
         return None
     if pods.namespaces is not None:
@@ -621,11 +613,10 @@ def _missed(net: Connectivity, peer: Peer, other: _Node) -> tuple[Path, str, boo
             if not requirement.holds(spaces):
                 nobody = not any(requirement.holds(space.labels) for space in net.namespaces.values())
                 rest = ", a label that no namespace here has" if nobody else ""
-                certain = declared or requirement.key == METADATA_NAME or not pods.pods.matches(labels)
-                return (*pods.namespaces_path, *requirement.path), f"namespaces with {pods.namespaces}{rest}", certain
+                return (*pods.namespaces_path, *requirement.path), f"namespaces with {pods.namespaces}{rest}"
     elif other.first is not None and other.first.namespace != pods.namespace:
-        return pods.pods_path, f"pods of namespace {pods.namespace}", True
+        return pods.pods_path, f"pods of namespace {pods.namespace}"
     for requirement in pods.pods.requirements:
         if not requirement.holds(labels):
-            return (*pods.pods_path, *requirement.path), f"pods with {pods.pods}", True
+            return (*pods.pods_path, *requirement.path), f"pods with {pods.pods}"
     return None

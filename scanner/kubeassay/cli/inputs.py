@@ -9,12 +9,19 @@ from typing import Any, TypeVar
 
 import click
 
+from kubeassay.analysis.workloads import TEMPLATE_PATHS
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.execution.inventory import ReadInventory, read_inventory
 from kubeassay.model import NEWEST_KNOWN, Object, format_path
 from kubeassay.reporting.texts import printable
 from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, discover
 from kubeassay.sources.manifests import STDIN_NAME
+
+#: Kinds that answers join: two of one name are two clusters, or a mistake.
+_JUDGED_TOGETHER = frozenset(
+    {kind for _, kind in TEMPLATE_PATHS}
+    | {"Namespace", "NetworkPolicy", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "ServiceAccount"}
+)
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -70,6 +77,14 @@ def problems(read: ReadInventory) -> list[str]:
         lines.append(
             f"{at.file}:{at.start_line}:{at.start_column}: an API server refuses {obj.ref}:"
             f" {format_path(problem.path)} takes {problem.expected}"
+        )
+    several = [pair for pair in read.inventory.in_several_files() if pair[0].ref.kind in _JUDGED_TOGETHER]
+    if several:
+        first, other = several[0]
+        more = f", and {len(several) - 1} more likewise" if len(several) > 1 else ""
+        lines.append(
+            f"{first.ref} stands in {first.file} and in {other.file}{more}: everything is taken for one cluster; ask"
+            " about one environment at a time"
         )
     if not read.inventory.objects:
         lines.append("no Kubernetes object was found in what was given")

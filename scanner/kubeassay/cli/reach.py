@@ -22,12 +22,13 @@ from kubeassay.analysis.network.connections import (
 from kubeassay.analysis.network.connectivity import Answer, Connectivity
 from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.explain import Reason, reasons
+from kubeassay.analysis.network.policies import DIRECTIONS
 from kubeassay.analysis.network.reach import Change, Ends, Reach, Row, alike, changes
 from kubeassay.analysis.network.workloads import unknown_workloads
-from kubeassay.cli.exits import COMPLIES, INCOMPLETE
+from kubeassay.cli.exits import COMPLIES, FINDINGS, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, completeness, input_options, read_inputs
 from kubeassay.execution.inventory import ReadInventory
-from kubeassay.model import Object, format_path
+from kubeassay.model import Object, Path, format_path
 from kubeassay.policy.library import suggestion
 from kubeassay.reporting.result_json import location_as_json
 from kubeassay.reporting.texts import printable, table
@@ -76,6 +77,7 @@ class _Ports(click.ParamType[Connections]):
 @click.option(
     "--diff", nargs=2, metavar="OLD NEW", type=click.Path(path_type=str), help="Compare two targets (files or trees)."
 )
+@click.option("--fail-on-opened", is_flag=True, help="With --diff: exit with 1 where the change opens a way.")
 @click.option("--format", "-f", "format_name", type=click.Choice(FORMATS), default="table", show_default=True)
 @input_options
 @click.pass_context
@@ -89,7 +91,8 @@ def reach(ctx: click.Context, /, arguments: tuple[str, ...], **options: Any) -> 
     Open is what the egress policies of the one and the ingress policies of the other allow. "Not Evaluated" is decided
     by policies that kubeassay does not evaluate (Cilium, Calico and others), or that are not known.
 
-    Exit codes: 0; 2 wrong usage; 3 something was not evaluated or not readable.
+    Exit codes: 0; 1 with --fail-on-opened, a way is opened; 2 wrong usage; 3 something was not evaluated or not
+    readable.
     """
     try:
         return _reach(arguments, options)
@@ -100,7 +103,12 @@ def reach(ctx: click.Context, /, arguments: tuple[str, ...], **options: Any) -> 
 def _reach(arguments: tuple[str, ...], options: dict[str, Any]) -> int:
     ends, paths = _split(arguments, options)
     sources, destinations = [*options["sources"], *ends[:1]], [*options["destinations"], *ends[1:]]
+    for path in paths:
+        if path != "-" and not names_files(path):
+            raise UsageError(f"{path} is no file or folder; FROM and TO come before the paths")
     if options["diff"]:
+        if options["why"]:
+            raise click.UsageError("--diff says what differs; for --why ask about one of the two.")
         if paths:
             raise click.UsageError(f"--diff names its two targets; what is {paths[0]} for?")
         return _diff(sources, destinations, options)
@@ -136,7 +144,7 @@ def _reached(read: ReadInventory, options: dict[str, Any]) -> Reach:
 
 
 def _exit(read: ReadInventory, net: Connectivity, unknown: bool, options: dict[str, Any]) -> int:
-    gaps = [*_undeclared(net), *_dropped(net), *_unknown_pods(read)]
+    gaps = [*_undeclared(net), *_dropped(net), *_unknown_pods(read), *_causes(net, options, unknown)]
     if not options["quiet"]:
         for line in gaps:
             click.echo(printable(line), err=True)
@@ -148,12 +156,33 @@ def _exit(read: ReadInventory, net: Connectivity, unknown: bool, options: dict[s
 def _undeclared(net: Connectivity) -> list[str]:
     """What rows do not know for want of Namespace objects: selectors on labels that only these would show."""
     return [
-        f"{place.file}:{place.start_line}:{place.start_column}: {policy} selects namespaces by the label"
-        f" {key}; namespace {', '.join(names)} is not among the inputs, so its labels are not known"
-        for policy, place, key, names in (
-            (gap.policy, gap.policy.obj.locate(gap.path), gap.key, gap.namespaces) for gap in net.gaps
-        )
+        f"{_at(gap.policy.obj, gap.path)}: {gap.policy} selects namespaces by the label {gap.key}; of what is not among"
+        f" the inputs, namespace{'s' if len(gap.namespaces) > 1 else ''} {', '.join(gap.namespaces)}, it is not known"
+        for gap in net.gaps
     ]
+
+
+def _causes(net: Connectivity, options: dict[str, Any], unknown: bool) -> list[str]:
+    """Why ways are not evaluated; --why says it of each way."""
+    if not unknown or options["why"]:
+        return []
+    lines = []
+    for foreign in net.foreign:
+        where = f"namespace {foreign.namespace}" if foreign.namespace is not None else "the cluster"
+        lines.append(f"{_at(foreign.obj)}: {foreign.obj.ref} governs {where} and is not evaluated")
+    for policy in net.policies:
+        if policy.refused:
+            problem = policy.refused[0]
+            lines.append(f"{_at(policy.obj, problem.path)}: an API server refuses {policy}: {problem.reason}")
+    for workload in net.workloads:
+        if workload.host_network and any(net.governing(workload, direction) for direction in DIRECTIONS):
+            lines.append(f"{_at(workload.obj)}: {workload} is on its node's network, where policies may apply or not")
+    return lines
+
+
+def _at(obj: Object, path: Path = ("metadata", "name")) -> str:
+    place = obj.locate(path)
+    return f"{place.file}:{place.start_line}:{place.start_column}"
 
 
 def _dropped(net: Connectivity) -> list[str]:
@@ -173,9 +202,8 @@ def _unknown_pods(read: ReadInventory) -> list[str]:
     """Custom resources whose pods are not listed, because their labels are not known."""
     lines = []
     for obj, path in unknown_workloads(read.inventory):
-        place = obj.locate(path)
         lines.append(
-            f"{place.file}:{place.start_line}:{place.start_column}: {obj.ref}: an operator makes pods of it, whose"
+            f"{_at(obj, path)}: {obj.ref}: an operator makes pods of it, whose"
             " labels are not known, so they are in no row"
         )
     return lines
@@ -219,8 +247,9 @@ def _ends(reached: Reach, wanted: Sequence[str]) -> Ends:
         found = reached.find(end)
         if not found:
             known = reached.names
+            what = "namespace" if reached.by_namespace else "workload"
             near = suggestion(end, known) or (f"; there are {', '.join(known[:5])}" if known else "")
-            raise UsageError(f"{end}: no such workload, address or path{near}")
+            raise UsageError(f"{end}: no such {what}, address or path{near}")
         names.update(found)
     return Ends(frozenset(names), block)
 
@@ -374,6 +403,8 @@ def _diff(sources: Sequence[str], destinations: Sequence[str], options: dict[str
         if addresses(end) is None and end not in _OUTSIDE and not any(one.find(end) for one in both):
             raise UsageError(f"{end}: no such workload or address in either")
     ways = changes(*alike(*found))
+    if options["fail_on_opened"] and any(change.opened for change in ways):
+        code = FINDINGS
     if options["format_name"] == "json":
         _print_json_list(_change_as_json(change) for change in ways)
         return code

@@ -412,6 +412,20 @@ class Evaluation:
         """Note that an object was not judged, or not as a whole."""
         self.partial.not_evaluated.append(NotEvaluated(reason, detail, namespace=obj.ref.namespace, file=obj.file))
 
+    def _say_several(self, inventory: Inventory) -> None:
+        """Two objects of one name are two clusters (a tree with a folder for each environment), or a mistake: rules
+        that join objects may have judged one by the other, so not all that they passed is certain."""
+        several = list(inventory.in_several_files())
+        if several:
+            first, other = several[0]
+            more = f", and {len(several) - 1} more likewise" if len(several) > 1 else ""
+            self._say(
+                first,
+                "ambiguous",
+                f"{first.ref} stands in {first.file} and in {other.file}{more}: rules that join objects took everything"
+                " for one cluster; scan one environment at a time",
+            )
+
     def _say_ambiguous(self, obj: Object) -> None:
         path, _ = obj.duplicate_keys[0]
         self._say(
@@ -446,6 +460,7 @@ class Evaluation:
         if not rules:
             return
         inventory = _in_reading_order(self.partial.kept)
+        self._say_several(inventory)
         self._reread = reread
         found: dict[str, list[tuple[ActiveRule, Object, Violation]]] = defaultdict(list)
         for active, matcher in rules:

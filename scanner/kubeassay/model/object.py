@@ -147,6 +147,15 @@ class Inventory:
             index[obj.ref.group, obj.ref.kind, obj.ref.namespace, obj.ref.name].append(obj)
         return index
 
+    def in_several_files(self) -> Iterator[tuple[Object, Object]]:
+        """Objects of which another of the same kind, namespace and name stands in another file, each with the first
+        such: a tree with a folder for each environment."""
+        for objects in self._by_name.values():
+            first = objects[0]
+            other = next((obj for obj in objects if obj.file != first.file), None)
+            if other is not None and first.ref.name:
+                yield first, other
+
     def nearest(self, group: str, kind: str, namespace: str | None, name: str, file: str) -> Object | None:
         """The object of a name; of several (a tree often holds one for each environment) the one whose file shares
         most folders with ``file``, the first of these in reading order."""

@@ -72,7 +72,8 @@ def test_whom_and_what_a_policy_isolates(spec: str, ingress: str, egress: str) -
 )  # fmt: skip
 def test_peers(peers: str, web: str, api: str, world: str) -> None:
     selector = "podSelector: {matchLabels: {app: db}}"
-    of = net(TWO, namespace("bank", team="money"), policy(f"{{{selector}, ingress: [{{{peers}}}]}}"))
+    spaces = namespace("bank", team="money") + namespace("shop")
+    of = net(TWO, spaces, policy(f"{{{selector}, ingress: [{{{peers}}}]}}"))
     assert opened(of, "shop/web", "shop/db") == web
     assert opened(of, "bank/api", "shop/db") == api
     assert outside(of, "shop/db", "ingress").get("0.0.0.0/0", NONE) == world
@@ -153,14 +154,27 @@ def test_blocks_with_exceptions_are_exact() -> None:
     }  # fmt: skip
 
 
-def test_a_namespace_that_is_not_declared_has_the_label_of_its_name_alone() -> None:
-    of = net(TWO, policy("{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {team: x}}}]}]}"))
-    assert opened(of, "bank/api", "shop/db") == NONE
-    (gap,) = of.gaps
-    assert (gap.key, gap.namespaces) == ("team", ("bank", "shop"))
+@pytest.mark.parametrize(
+    ("selector", "answer"),
+    [
+        ("{matchLabels: {team: x}}", f"{NONE} ? {ALL}"),
+        ("{matchExpressions: [{key: team, operator: DoesNotExist}]}", f"{NONE} ? {ALL}"),
+        ("{matchLabels: {team: x, kubernetes.io/metadata.name: other}}", NONE),
+        ("{matchLabels: {kubernetes.io/metadata.name: bank}}", ALL),
+        ("{}", ALL),
+    ],
+)
+def test_of_a_namespace_that_is_not_declared_only_the_label_of_its_name_is_known(selector: str, answer: str) -> None:
+    spec = f"{{podSelector: {{}}, ingress: [{{from: [{{namespaceSelector: {selector}}}]}}]}}"
+    of = net(TWO, policy(spec))
+    assert opened(of, "bank/api", "shop/db") == answer
+    assert {(gap.key, gap.namespaces) for gap in of.gaps} == (
+        {("team", ("bank", "shop"))} if "team" in selector else set()
+    )
     # With the namespaces among the inputs there is no gap.
-    declared = namespace("bank") + namespace("shop")
-    assert net(TWO, declared, policy("{ingress: [{from: [{namespaceSelector: {matchLabels: {a: b}}}]}]}")).gaps == ()
+    declared = net(TWO, namespace("bank"), namespace("shop"), policy(spec))
+    assert declared.gaps == ()
+    assert opened(declared, "bank/api", "shop/db") == (ALL if "DoesNotExist" in selector else answer.partition(" ?")[0])
 
 
 HOST = pods(shop__agent="app=agent host", shop__web="app=web", bank__api="app=api")

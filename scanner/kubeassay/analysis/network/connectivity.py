@@ -149,11 +149,15 @@ class Connectivity:
             self._class_of[id(end)] = self._class(signature)
             self._members[self._class_of[id(end)]].append(end)
         #: Ends that are not among the inputs: a pod that no label tells from others, and the cluster's name server.
-        self.any_pod = self._class(_Signature(*self._pod_sets.of(Namespace("", {}, None), {}), (), False, everywhere))
+        self.any_pod = self._class(
+            _Signature(*self._pod_sets.of(Namespace("", {}, None, declared=True), {}), (), False, everywhere)
+        )
         self.dns = self._class(
             _Signature(
                 *self._pod_sets.of(
-                    spaces.get(DNS_NAMESPACE, Namespace(DNS_NAMESPACE, {METADATA_NAME: DNS_NAMESPACE}, None)),
+                    spaces.get(
+                        DNS_NAMESPACE, Namespace(DNS_NAMESPACE, {METADATA_NAME: DNS_NAMESPACE}, None, declared=False)
+                    ),
                     DNS_LABELS,
                 ),
                 tuple((name, protocol, (53,)) for name, protocol in DNS_PORTS if name in self._named),
@@ -514,8 +518,8 @@ class Connectivity:
     @cached_property
     def gaps(self) -> tuple[Gap, ...]:
         """Where policies select namespaces by labels, and the labels of some namespaces are not known, because only
-        other objects name these. They are taken to carry no label but their name."""
-        missing = tuple(sorted(name for name, space in self.namespaces.items() if space.obj is None))
+        other objects name these: what depends on them is unknown."""
+        missing = tuple(sorted(name for name, space in self.namespaces.items() if not space.declared))
         if not missing:
             return ()
         found: dict[tuple[str, str], Gap] = {}
@@ -662,7 +666,7 @@ class _PodSets:
                 keys.update(requirement.key for requirement in pods.pods.requirements)
         #: Labels that no selector mentions tell no pods apart.
         self._keys = frozenset(keys)
-        self._in_namespace: dict[tuple[str, frozenset[tuple[str, str]]], list[tuple[int, Selector]]] = {}
+        self._in_namespace: dict[tuple[Any, ...], list[tuple[int, bool, Selector]]] = {}
         self._found: dict[tuple[Any, ...], tuple[frozenset[int], frozenset[int]]] = {}
 
     def _add(self, pods: PodSet) -> None:
@@ -691,22 +695,35 @@ class _PodSets:
         has, with values that are not known."""
         relevant = frozenset((key, value) for key, value in labels.items() if key in self._keys)
         untold &= self._keys
-        space = (namespace.name, frozenset(namespace.labels.items()))
+        space = (namespace.name, namespace.declared, frozenset(namespace.labels.items()))
         key = (space, relevant, untold)
         found = self._found.get(key)
         if found is None:
             candidates = self._in_namespace.get(space)
             if candidates is None:
-                candidates = [(n, pods) for n, spaces, pods in self._wide if spaces.matches(namespace.labels)]
-                candidates += self._own.get(namespace.name, ())
-                self._in_namespace[space] = candidates
+                candidates = self._in_namespace[space] = list(self._candidates(namespace))
             known = dict(relevant)
-            matches = [(n, selector.may_match(known, untold)) for n, selector in candidates]
-            found = self._found[key] = (
-                frozenset(n for n, match in matches if match),
-                frozenset(n for n, match in matches if match is None),
-            )
+            certain: set[int] = set()
+            perhaps: set[int] = set()
+            for number, of_namespace, selector in candidates:
+                of_pod = selector.may_match(known, untold)
+                if of_pod is not False:
+                    (certain if of_pod and of_namespace else perhaps).add(number)
+            found = self._found[key] = frozenset(certain), frozenset(perhaps)
         return found
+
+    def _candidates(self, namespace: Namespace) -> Iterator[tuple[int, bool, Selector]]:
+        """The pod sets that pods of a namespace may be in, whether that is certain of the namespace, and what must hold
+        for the pods."""
+        for number, pods in self._own.get(namespace.name, ()):
+            yield number, True, pods
+        for number, spaces, pods in self._wide:
+            if namespace.declared:
+                match: bool | None = spaces.matches(namespace.labels)
+            else:
+                match = spaces.may_match_only(namespace.labels)
+            if match is not False:
+                yield number, match is True, pods
 
 
 def _elementary_ranges(policies: Iterable[Policy]) -> tuple[tuple[Addresses, ...], Mapping[Addresses, int]]:

@@ -56,11 +56,12 @@ def namespace_of(obj: Object) -> str:
 @dataclass(frozen=True, slots=True, eq=False)
 class Namespace:
     """A namespace: stated by an object, or only named by others (``obj`` None). Every one carries the label
-    kubernetes.io/metadata.name, which the API server sets."""
+    kubernetes.io/metadata.name, which the API server sets; of one that is not declared, other labels are not known."""
 
     name: str
     labels: Mapping[str, str]
     obj: Object | None
+    declared: bool
 
 
 def namespaces(inventory: Inventory, names: frozenset[str]) -> Mapping[str, Namespace]:
@@ -71,12 +72,12 @@ def namespaces(inventory: Inventory, names: frozenset[str]) -> Mapping[str, Name
             found[obj.ref.name] = _declared(obj)
     for name in names:
         if name not in found:
-            found[name] = Namespace(name, {METADATA_NAME: name}, None)
+            found[name] = Namespace(name, {METADATA_NAME: name}, None, declared=False)
     return dict(sorted(found.items()))
 
 
 def _declared(obj: Object) -> Namespace:
-    return Namespace(obj.ref.name, {**labels_of(obj.value), METADATA_NAME: obj.ref.name}, obj)
+    return Namespace(obj.ref.name, {**labels_of(obj.value), METADATA_NAME: obj.ref.name}, obj, declared=True)
 
 
 def namespace_finder(inventory: Inventory, known: Mapping[str, Namespace]) -> Callable[[Workload], Namespace]:

@@ -63,7 +63,7 @@ class Reach:
     def __init__(self, inventory: Inventory, *, by_namespace: bool = False) -> None:
         self.net: Connectivity = connectivity(inventory)
         self.dual_stack = _names_ipv6(inventory, self.net)
-        self._by_namespace = by_namespace
+        self.by_namespace = by_namespace
         self._workloads: dict[str, list[Workload]] = defaultdict(list)
         for workload in self.net.workloads:
             self._workloads[self._label(workload)].append(workload)
@@ -74,14 +74,14 @@ class Reach:
             _add(self._ways_in[self._label(workload)], source, answer)
 
     def _label(self, workload: Workload) -> str:
-        return f"{workload.namespace}[Namespace]" if self._by_namespace else workload.name
+        return f"{workload.namespace}[Namespace]" if self.by_namespace else workload.name
 
     def find(self, pattern: str) -> list[str]:
         """The names of ends that a pattern means: see :meth:`Connectivity.find`; of namespaces, their names. What
         stands for a controller that is elsewhere is written as in rows."""
         if pattern in _CONTROLLERS.values():
             return [pattern]
-        if not self._by_namespace:
+        if not self.by_namespace:
             return self.net.find(pattern)
         return [
             name
@@ -98,7 +98,8 @@ class Reach:
         closed: bool = False,
     ) -> Iterator[Row]:
         """The rows between some ends, sorted by source and destination. ``only``: these connections alone.
-        ``closed``: also those ways on which nothing is open. Ways between the pods of one workload are left out."""
+        ``closed``: also those ways on which nothing is open, and those between the pods of one workload, which are left
+        out otherwise."""
         # Who names IPv6 addresses wants to know of them, whatever the manifests speak of.
         v6 = self.dual_stack or any(e.addresses.v6 and e.addresses != ANYWHERE for e in (sources, destinations))
         for source, found in self._by_source(sources, destinations, closed, v6):
@@ -125,13 +126,14 @@ class Reach:
             if source in outside:
                 yield source, outside[source]
                 continue
-            found: dict[str, Answer] = dict.fromkeys(listed - {source}, Answer(NONE)) if closed else {}
+            found: dict[str, Answer] = dict.fromkeys(listed, Answer(NONE)) if closed else {}
             for end, names in self._ends(source).items():
                 for destination, answer in self._ways(end, destinations, wanted):
                     for workload in self.net.members(destination):
                         label = self._label(workload)
-                        # Not the pods of a workload among each other.
-                        if label in listed and (label != source or names != {workload.name}):
+                        # Not the pods of a workload among each other, but where somebody asks for them.
+                        own = label == source and names == {workload.name}
+                        if label in listed and (not own or (closed and not self.by_namespace)):
                             _add(found, label, answer)
             for cidr, answer in self._outside(source, "egress", destinations.addresses, v6):
                 found[cidr] = answer
@@ -223,13 +225,13 @@ class Change:
 
     @property
     def opened(self) -> Connections:
-        """What is open now and was not."""
-        return self.after.open - self.before.open
+        """What is open now and was closed."""
+        return self.after.open - self.before.open - self.before.unknown
 
     @property
     def closed(self) -> Connections:
-        """What was open and is not any more."""
-        return self.before.open - self.after.open
+        """What was open and is closed now."""
+        return self.before.open - self.after.open - self.after.unknown
 
 
 def changes(before: Iterable[Row], after: Iterable[Row]) -> list[Change]:
