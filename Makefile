@@ -32,11 +32,16 @@ demo: $(VENV)/.installed
 	@mkdir -p demo
 	@$(BIN)/kubeassay scan $(DEMO) --profile merajutasa/production --fail-on none --allow-incomplete \
 	    --output json=demo/result.json --output sarif=demo/result.sarif --output html=demo/report.html 2>/dev/null
-	@$(BIN)/kubeassay report demo/result.json
+	@$(BIN)/kubeassay report demo/result.json >demo/report.txt
+	@head -n 60 demo/report.txt
+	@echo "  …"
+	@echo
+	@$(BIN)/kubeassay report demo/result.json --quiet
 	@echo
 	@echo "The same as files:"
 	@echo "  demo/report.html   for a browser"
 	@echo "  demo/result.sarif  for GitHub code scanning"
+	@echo "  demo/report.txt    for a terminal: all findings, with lines, clauses, and how to mend"
 	@echo "  demo/result.json   for programs; $(BIN)/kubeassay report demo/result.json renders it again"
 
 test: $(VENV)/.installed-dev

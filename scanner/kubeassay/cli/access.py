@@ -7,16 +7,18 @@ from typing import Any, TypeVar
 
 import click
 
-from kubeassay.analysis.access.grants import Access, MissingRole
+from kubeassay.analysis.access.grants import Access, MissingRole, canonical
 from kubeassay.analysis.access.matching import ALL
 from kubeassay.analysis.access.model import Grant, PolicyRule, Subject
 from kubeassay.analysis.access.objects import DEFAULT_NAMESPACE
 from kubeassay.analysis.access.resources import IMPERSONATED, ResourceType, ResourceTypes
 from kubeassay.analysis.access.review import Request
+from kubeassay.analysis.network.endpoints import namespace_of
+from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.reading import quoted
 from kubeassay.cli.inputs import problems
 from kubeassay.execution.inventory import ReadInventory
-from kubeassay.model import Object, Path, format_path
+from kubeassay.model import Inventory, Object, Path, format_path
 from kubeassay.policy.library import suggestion
 from kubeassay.reporting.result_json import location_as_json
 from kubeassay.reporting.texts import printable
@@ -29,6 +31,9 @@ RESOURCE_VERBS = (
     "use", "bind", "escalate", "impersonate", "approve", "sign", "attest", ALL,
 )  # fmt: skip
 URL_VERBS = ("get", "put", "post", "head", "options", "delete", "patch", ALL)
+
+#: Namespaces that every cluster has.
+_ALWAYS_THERE = ("default", "kube-node-lease", "kube-public", "kube-system")
 
 _ACCOUNT_PREFIXES = ("serviceaccount:", "sa:")
 
@@ -198,6 +203,40 @@ def subject_json(subject: Subject) -> dict[str, Any]:
     return named | {"namespace": subject.namespace} if subject.kind == "ServiceAccount" else named
 
 
+def request_json(request: Request) -> dict[str, Any]:
+    """A request as JSON: of a URL path, or of a resource."""
+    if request.url:
+        return {"verb": request.verb, "path": request.url}
+    return {
+        "verb": request.verb,
+        "group": request.group,
+        "resource": request.resource,
+        "subresource": request.subresource,
+        "name": request.name,
+        "namespace": request.namespace,
+    }
+
+
+def hint_unknown(inventory: Inventory, access: Access, subjects: Iterable[Subject], namespace: str = "") -> None:
+    """Say on standard error where a question is about a service account or a namespace that nothing here names: the
+    answer is right, and perhaps to another question than was meant."""
+    spaces = {*_ALWAYS_THERE, *(obj.ref.name for obj in inventory.of_kind("Namespace", ""))}
+    spaces |= {obj.ref.namespace for obj in inventory if obj.ref.namespace is not None}
+    accounts = {subject for subject in access.subjects if subject.kind == "ServiceAccount"}
+    accounts |= {
+        Subject("ServiceAccount", obj.ref.name, namespace_of(obj)) for obj in inventory.of_kind("ServiceAccount", "")
+    }
+    accounts |= {Subject("ServiceAccount", w.service_account, w.namespace) for w in workloads(inventory)}
+    accounts |= {Subject("ServiceAccount", "default", space) for space in spaces}
+    if namespace and namespace not in spaces:
+        near = suggestion(namespace, spaces)
+        click.echo(printable(f"note: nothing here is in a namespace {namespace}{near}"), err=True)
+    for subject in map(canonical, subjects):
+        if subject.kind == "ServiceAccount" and subject not in accounts:
+            near = suggestion(str(subject), map(str, accounts))
+            click.echo(printable(f"note: {subject} is neither declared, used nor bound here{near}"), err=True)
+
+
 def grant_json(grant: Grant) -> dict[str, Any]:
     """A grant as JSON: whom it names, by which binding, which rule of which role."""
     kind = "ClusterRoleBinding" if grant.namespace is None else "RoleBinding"
@@ -212,7 +251,11 @@ def grant_json(grant: Grant) -> dict[str, Any]:
             "name": grant.binding_name,
             "location": at(grant.binding, grant.subject_path),
         },
-        "role": {"kind": grant.role_kind, "name": grant.role_name},
+        "role": {
+            "kind": grant.role_kind,
+            "namespace": grant.namespace if grant.role_kind == "Role" else None,
+            "name": grant.role_name,
+        },
         "rule": stated | {"role": source, "path": format_path(rule.path) or None, "location": at(rule.obj, rule.path)},
         "default": grant.bootstrap,
     }

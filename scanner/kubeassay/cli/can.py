@@ -15,7 +15,9 @@ from kubeassay.cli.access import (
     SubjectType,
     grant_json,
     grant_text,
+    hint_unknown,
     not_evaluated,
+    request_json,
     request_of,
     request_options,
     subject_json,
@@ -79,18 +81,7 @@ def can(
             "allowed": answer.allowed,
             "subject": subject_json(subject),
             "groups": list(answer.groups),
-            "request": (
-                {"verb": request.verb, "path": request.url}
-                if request.url
-                else {
-                    "verb": request.verb,
-                    "group": request.group,
-                    "resource": request.resource,
-                    "subresource": request.subresource,
-                    "name": request.name,
-                    "namespace": request.namespace,
-                }
-            ),
+            "request": request_json(request),
             "bypass": answer.bypass,
             "reasons": [grant_json(grant) for grant in answer.grants],
             "notEvaluated": unknown,
@@ -104,6 +95,7 @@ def can(
             for line in grant_text(grant):
                 click.echo(line)
     if not options["quiet"]:
+        hint_unknown(read.inventory, access, [subject], request.namespace)
         tell(unknown)
     if answer.allowed:
         return COMPLIES

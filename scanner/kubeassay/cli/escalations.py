@@ -15,7 +15,17 @@ from kubeassay.analysis.access.grants import canonical, grants
 from kubeassay.analysis.access.model import Subject
 from kubeassay.analysis.access.objects import GROUP
 from kubeassay.analysis.reading import quoted
-from kubeassay.cli.access import SubjectType, at, grant_json, not_evaluated, place, rule_fields, subject_json, tell
+from kubeassay.cli.access import (
+    SubjectType,
+    at,
+    grant_json,
+    hint_unknown,
+    not_evaluated,
+    place,
+    rule_fields,
+    subject_json,
+    tell,
+)
 from kubeassay.cli.exits import COMPLIES, FINDINGS, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, input_options, read_inputs
 from kubeassay.model import Object
@@ -96,8 +106,9 @@ def escalations(
         }
         click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
-        _print(found, outcomes)
+        _print(found, outcomes, subjects)
     if not options["quiet"]:
+        hint_unknown(read.inventory, access, subjects)
         tell(unknown)
     if exit_zero:
         return COMPLIES
@@ -135,7 +146,7 @@ def _chosen(
 # --- as text ---
 
 
-def _print(found: _Found, outcomes: Sequence[Outcome]) -> None:
+def _print(found: _Found, outcomes: Sequence[Outcome], subjects: Sequence[Subject]) -> None:
     if found.shown:
         for line in table([_HEADER, *map(_row, found.shown)]):
             click.echo(line)
@@ -144,7 +155,9 @@ def _print(found: _Found, outcomes: Sequence[Outcome]) -> None:
             for line in _path_text(escalation):
                 click.echo(line)
     else:
-        click.echo(f"nobody but Kubernetes itself is found to reach {' or '.join(outcomes)}")
+        who = "none of these subjects" if len(subjects) > 1 else "nobody but Kubernetes itself"
+        who = str(subjects[0]) if len(subjects) == 1 else who
+        click.echo(printable(f"{who} is {'not ' if len(subjects) == 1 else ''}found to reach {' or '.join(outcomes)}"))
     if found.assumed:
         who = plural(len(found.assumed), "subject")
         click.echo(f"{who} by paths that rest on assumptions not shown (--assume shows them)", err=True)

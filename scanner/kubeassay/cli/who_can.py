@@ -12,7 +12,16 @@ from kubeassay.analysis.access.grants import MASTERS, grants
 from kubeassay.analysis.access.model import Grant
 from kubeassay.analysis.access.resources import resource_types
 from kubeassay.analysis.access.review import who_can as ask
-from kubeassay.cli.access import grant_json, not_evaluated, place, request_of, request_options, tell
+from kubeassay.cli.access import (
+    grant_json,
+    hint_unknown,
+    not_evaluated,
+    place,
+    request_json,
+    request_of,
+    request_options,
+    tell,
+)
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, input_options, read_inputs
 from kubeassay.reporting.texts import plural, printable, table
@@ -68,7 +77,7 @@ def who_can(
     hidden = {grant.subject for grant in answer.grants} - {grant.subject for grant in shown}
     if format_name == "json":
         found = {
-            "request": str(request),
+            "request": request_json(request),
             "grants": [grant_json(grant) for grant in shown],
             "hidden": len(hidden),
             "bypass": [{"kind": "Group", "name": MASTERS}],
@@ -83,6 +92,7 @@ def who_can(
         if hidden:
             click.echo(f"{plural(len(hidden), 'subject')} of Kubernetes itself not shown (--all shows them)", err=True)
     if not options["quiet"]:
+        hint_unknown(read.inventory, access, [], request.namespace)
         tell(unknown)
     return INCOMPLETE if unknown and not options["allow_incomplete"] else COMPLIES
 

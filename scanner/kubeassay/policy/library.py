@@ -18,6 +18,7 @@ import yaml
 from yaml.cyaml import CSafeLoader
 
 from kubeassay import content
+from kubeassay.analysis.facts import kinds_of
 from kubeassay.model import (
     SEVERITIES,
     Baseline,
@@ -284,7 +285,7 @@ def rule_from(document: Mapping[str, Any], file: str) -> Rule:
         expression=spec.get("expression"),
         message_expression=spec.get("messageExpression"),
         field=spec.get("field"),
-        needs=tuple(spec.get("needs", ())),
+        needs=kinds_of(spec.get("needs", ())),
         context=tuple(spec.get("context", ())),
         parameters=tuple(
             Parameter(name, p["type"], p.get("default"), p.get("description", "").strip())

@@ -1,0 +1,66 @@
+"""Which kinds of objects each analysis of everything at once is made of.
+
+A rule names the analysis in its ``needs``, so that it sees all that the analysis must see, whichever rules run beside
+it: connectivity without the policies of a plug-in, say, would be wrong and not just incomplete. Constants alone, since
+every start of the program reads the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+#: Kinds whose pods an operator makes in a way that is known (analysis/network/operators.py).
+_OPERATORS = ("Alertmanager", "Prometheus", "PrometheusAgent", "ThanosRuler")
+_GRANTS = ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
+
+#: Analysis → kinds. Each is asked by the function of its name, in small letters.
+FACTS: Mapping[str, tuple[str, ...]] = {
+    "Connectivity": (
+        "Workload",
+        *_OPERATORS,
+        "Namespace",
+        "NetworkPolicy",
+        "AdminNetworkPolicy",
+        "BaselineAdminNetworkPolicy",
+        "ClusterNetworkPolicy",
+        "ApplicationNetworkPolicy",
+        "CiliumClusterwideNetworkPolicy",
+        "CiliumNetworkPolicy",
+        "EgressFirewall",
+        "EgressNetworkPolicy",
+        "FQDNNetworkPolicy",
+        "GlobalNetworkPolicy",
+        "NamespaceNetworkPolicy",
+        "SecurityPolicy",
+        "StagedNetworkPolicy",
+    ),
+    "Grants": _GRANTS,
+    "Escalations": (*_GRANTS, "ServiceAccount", "Secret", "Namespace", "Workload", *_OPERATORS),
+    "Exposures": (
+        "Workload",
+        *_OPERATORS,
+        "Namespace",
+        "Service",
+        "Ingress",
+        "Gateway",
+        "HTTPRoute",
+        "GRPCRoute",
+        "TLSRoute",
+        "TCPRoute",
+        "UDPRoute",
+        "ReferenceGrant",
+        "VirtualService",
+        "ServiceEntry",
+        "Route",
+    ),
+}
+
+
+def kinds_of(needs: Iterable[str]) -> tuple[str, ...]:
+    """The kinds that a rule's ``needs`` name, those of analyses included, each once."""
+
+    def kinds() -> Iterator[str]:
+        for name in needs:
+            yield from FACTS.get(name, (name,))
+
+    return tuple(dict.fromkeys(kinds()))
