@@ -33,7 +33,8 @@ def explain(ctx: click.Context, rule_id: str, rule_paths: tuple[str, ...], forma
     if format_name == "json":
         click.echo(json.dumps(rule_as_json(rule), indent=2, ensure_ascii=False))
         return 0
-    lines = [f"{rule.id}: {rule.title}", f"{rule.severity} severity, area {rule.area}, judged per {rule.subject}", ""]
+    judged = "judged on everything at once" if rule.subject == "inventory" else f"judged per {rule.subject}"
+    lines = [f"{rule.id}: {rule.title}", f"{rule.severity} severity, area {rule.area}, {judged}", ""]
     lines += ["Why", *_indented(rule.rationale), "", "How to comply", *_indented(rule.remediation), ""]
     if rule.fix:
         lines += ["Fix", *(f"  {path}: {json.dumps(value)}" for path, value in rule.fix.items()), ""]
