@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -362,8 +363,200 @@ def test_suggest_tells_broken_lines_and_goes_on(tmp_path: Path) -> None:
     assert run_command("suggest", "reader", "--used", "audit.log", "rbac.yaml", "--allow-incomplete").exit_code == 0
     (tmp_path / "broken.log.gz").write_bytes(b"no gzip")
     result = run_command("suggest", "reader", "--used", "broken.log.gz", "rbac.yaml")
-    assert (result.exit_code, result.stderr) == (3, "broken.log.gz: cannot be read: BadGzipFile\n")
+    assert result.exit_code == 3
+    assert result.stderr.splitlines()[0] == "broken.log.gz: cannot be read: BadGzipFile"
     assert yaml.safe_load(result.stdout)["rules"] == []
+
+
+def test_suggest_tells_packed_logs_that_are_damaged(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(b"".join(json.dumps(event(WEB, "get", "shop:pods")).encode() for _ in range(9))))
+    # The first block says by these bits that it is of a type which does not exist.
+    packed[10] |= 0b110
+    (tmp_path / "audit.log.gz").write_bytes(packed)
+    result = run_command("suggest", "reader", "--used", "audit.log.gz", "rbac.yaml")
+    assert result.exit_code == 3
+    assert result.stderr.splitlines()[0] == "audit.log.gz: cannot be read: zlib.error"
+
+
+def test_suggest_does_not_hold_lines_of_any_length(tmp_path: Path) -> None:
+    good = json.dumps(event(WEB, "get", "shop:pods")).encode()
+    # Packed, gigabytes of one byte are a small file.
+    with gzip.open(tmp_path / "audit.log.gz", "wb", compresslevel=1) as stream:
+        stream.write(good + b"\n" + b"0" * (40 * 2**20) + b"\n" + good + b"\n" + b" " * (17 * 2**20))
+    tracemalloc.start()
+    result = run_command("suggest", "reader", "--used", "audit.log.gz", "rbac.yaml")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert result.exit_code == 3
+    assert result.stderr.splitlines() == [
+        "audit.log.gz:2: longer than 16 MiB, skipped",
+        "audit.log.gz:4: longer than 16 MiB, skipped",
+    ]
+    assert "# 2 requests of 1 user in 2 audit events" in result.stdout
+    assert peak < 64 * 2**20
+
+
+def test_suggest_tells_lines_and_documents_up_to_their_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = json.dumps(event(WEB, "get", "shop:pods"))
+    log = tmp_path / "audit.log"
+    monkeypatch.setattr("kubeassay.cli.suggest._MAX_LINE", len(good))
+    log.write_text(f"{good}\n{good} \n{good}")
+    result = run_command("suggest", "reader", "--used", "audit.log", "rbac.yaml")
+    assert result.stderr.splitlines() == ["audit.log:2: longer than 0 MiB, skipped"]
+    assert "# 2 requests" in result.stdout
+    document = json.dumps(event(WEB, "get", "shop:pods"), indent=1)
+    for more, expected in ((0, []), (1, ["audit.log: one document of more than 0 MiB"])):
+        monkeypatch.setattr("kubeassay.cli.suggest._MAX_DOCUMENT", len(document) - len("{\n"))
+        log.write_text(document + " " * more)
+        result = run_command("suggest", "reader", "--used", "audit.log", "rbac.yaml")
+        assert result.stderr.splitlines()[:1] == expected
+        assert result.exit_code == (3 if more else 0)
+
+
+EVERYTHING = """\
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: op}
+rules:
+  - apiGroups: [rbac.authorization.k8s.io]
+    resources: [roles, rolebindings, clusterroles]
+    verbs: [get, create, update, bind, escalate]
+  - {apiGroups: [certificates.k8s.io], resources: [certificatesigningrequests/approval], verbs: [update]}
+  - apiGroups: [certificates.k8s.io]
+    resources: [signers]
+    resourceNames: [example.com/a]
+    verbs: [approve, sign]
+  - {apiGroups: [apps], resources: [deployments/finalizers], verbs: [update]}
+  - {apiGroups: [""], resources: [configmaps, pods/exec], verbs: [create, get, patch]}
+  - {apiGroups: [""], resources: [nodes/metrics], verbs: [get]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: op}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: op}
+subjects: [{kind: ServiceAccount, name: web, namespace: shop}]
+"""
+
+
+def test_suggest_keeps_what_a_request_needs_besides_its_verb(tmp_path: Path) -> None:
+    (tmp_path / "rbac.yaml").write_text(EVERYTHING)
+    events = [
+        event(WEB, "patch", "shop:configmaps", ref={"name": "one"}, responseStatus={"code": 201}),
+        event(WEB, "get", "shop:pods/exec", ref={"name": "web"}, responseStatus={"code": 101}),
+    ]
+    role, comments = suggested(tmp_path, "op", events=events)
+    assert role["rules"] == [
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "patch"]},
+        {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create", "get"]},
+    ]
+    assert comments[1].startswith("2 requests of 1 user in 2 audit events")
+
+
+def test_suggest_does_not_say_that_what_no_log_tells_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "rbac.yaml").write_text(EVERYTHING)
+    group = "rbac.authorization.k8s.io"
+    events = [
+        event(WEB, "create", f"shop:rolebindings.{group}", ref={"name": "b"}, responseStatus={"code": 201}),
+        event(WEB, "update", ":certificatesigningrequests/approval.certificates.k8s.io", ref={"name": "c"}),
+    ]
+    role, comments = suggested(tmp_path, "op", events=events)
+    assert role["rules"] == [
+        {
+            "apiGroups": ["certificates.k8s.io"],
+            "resources": ["certificatesigningrequests/approval"],
+            "verbs": ["update"],
+        },
+        {
+            "apiGroups": ["certificates.k8s.io"],
+            "resources": ["signers"],
+            "resourceNames": ["example.com/a"],
+            "verbs": ["approve"],
+        },
+        {"apiGroups": [group], "resources": ["clusterroles", "roles"], "verbs": ["bind"]},
+        {"apiGroups": [group], "resources": ["rolebindings"], "verbs": ["create"]},
+    ]
+    assert comments[2:] == [
+        "Kept, as requests may rest on it; an audit log does not tell whether they do:",
+        "  approve on signers (certificates.k8s.io) named example.com/a",
+        f"  bind on clusterroles, roles ({group})",
+        "Left out, although an audit log does not tell whether it is used:",
+        "  get on nodes/metrics (core)",
+        "  update on deployments/finalizers (apps)",
+        "  sign on signers (certificates.k8s.io) named example.com/a",
+        f"  escalate on clusterroles, roles ({group})",
+        f"  bind, escalate on rolebindings ({group})",
+        "Not used:",
+        "  create, get, patch on configmaps, pods/exec (core)",
+        f"  create, get, update on clusterroles, roles ({group})",
+        f"  get, update on rolebindings ({group})",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "y", "N", "no", "On", "null", "~", "", "=", "<<", "1e3", "1e+3", "0o17", "0x1f", "1_0", "12:30", ".5", ".inf",
+        "2001-01-01", "-", "- a", "a: b", "a #b", "*", "&a", "!a", "@a", "`a", "%a", "a\nb", "é",
+        "x" * 300 + " y" * 100,
+    ],
+)  # fmt: skip
+def test_suggest_quotes_what_other_readers_of_yaml_take_for_no_string(tmp_path: Path, name: str) -> None:
+    role, _ = suggested(
+        tmp_path,
+        "reader",
+        "--names",
+        events=[event(WEB, "get", "shop:pods", ref={"name": name}), event(WEB, "get", "shop:pods", ref={"name": "z"})],
+    )
+    if name:
+        assert role["rules"][0]["resourceNames"] == sorted((name, "z"))
+        result = run_command("suggest", "reader", "--names", "--used", "audit.log", "rbac.yaml")
+        values = [line.strip()[2:] for line in result.stdout.splitlines() if line.startswith("  - ")]
+        assert json.dumps(name, ensure_ascii=True).replace("\\u00e9", "\\xE9") in values
+        assert "z" in values
+
+
+def test_suggest_writes_plain_words_plain(tmp_path: Path) -> None:
+    suggested(tmp_path, "reader", events=[event(WEB, "get", "shop:pods/log")])
+    result = run_command("suggest", "reader", "--used", "audit.log", "rbac.yaml")
+    assert [line for line in result.stdout.splitlines() if not line.startswith("#")] == [
+        "apiVersion: rbac.authorization.k8s.io/v1",
+        "kind: Role",
+        "metadata:",
+        "  name: reader",
+        "  namespace: shop",
+        "rules:",
+        "- apiGroups:",
+        '  - ""',
+        "  resources:",
+        "  - pods/log",
+        "  verbs:",
+        "  - get",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("role", "who", "verb", "message"),
+    [
+        ("reader", "eve", "get", "nothing in the log was asked by those who have Role/shop/reader"),
+        ("reader", WEB, "delete", "nothing that those who have Role/shop/reader asked in the log is allowed by it"),
+        ("unbound", WEB, "get", "no binding among the inputs gives Role/shop/unbound to anybody"),
+    ],
+)
+def test_suggest_does_not_take_silence_for_a_role_without_rules(
+    tmp_path: Path, role: str, who: str, verb: str, message: str
+) -> None:
+    with (tmp_path / "rbac.yaml").open("a") as stream:
+        stream.write(
+            "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: Role\n"
+            "metadata: {name: unbound, namespace: shop}\n"
+            'rules: [{apiGroups: [""], resources: [pods], verbs: [get]}]\n'
+        )
+    (tmp_path / "audit.log").write_text(json.dumps(event(who, verb, "shop:pods")))
+    result = run_command("suggest", role, "--used", "audit.log", "rbac.yaml")
+    assert result.exit_code == 3
+    assert result.stderr.endswith(f"Warning: {message}: the role that is written has no rules\n")
+    assert yaml.safe_load(result.stdout)["rules"] == []
+    assert run_command("suggest", role, "--used", "audit.log", "rbac.yaml", "--allow-incomplete").exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import click
 import yaml
 
 from kubeassay.analysis.access.grants import Access, Role, grants
+from kubeassay.analysis.access.model import PolicyRule
 from kubeassay.analysis.access.objects import DEFAULT_NAMESPACE, GROUP
 from kubeassay.analysis.access.suggest import AuditedRequest, Usage, audited_requests
 from kubeassay.cli.access import not_evaluated, rule_fields, tell
@@ -23,8 +26,10 @@ from kubeassay.reporting.texts import plural, printable
 from kubeassay.sources.files import UsageError
 
 _KINDS = {"role": "Role", "clusterrole": "ClusterRole"}
-#: A log is read line by line; only one that is a single document has to fit into memory.
-_MAX_DOCUMENT = 512 * 2**20
+#: A log is read line by line, so a line has to fit into memory, with what it becomes; etcd takes 1.5 MiB for an object.
+_MAX_LINE = 16 * 2**20
+#: What is one document over many lines has to fit as a whole.
+_MAX_DOCUMENT = 128 * 2**20
 _SHOWN_ERRORS = 10
 
 
@@ -53,13 +58,14 @@ def suggest(
 
     The audit logs say which requests the role's subjects made; those that the role allows are what it needs. The role
     is written as YAML to standard output, with what was not used in comments. A log covers a while: what is needed
-    once a year may not be in it.
+    once a year may not be in it. Nor are checks in passing (bind, escalate, approve, finalizers): the comments name
+    them apart.
 
     \b
     kubeassay suggest Role/shop/web --used audit.log manifests/
     kubeassay suggest ClusterRole/operator --used audit.log --used audit-1.log.gz --names
 
-    Exit codes: 0; 2 wrong usage; 3 something was not readable or not known.
+    Exit codes: 0; 2 wrong usage; 3 something was not readable or not known, or the logs have nothing of the role.
     """
     try:
         # Of refused objects only those of RBAC matter here, and the analysis tells them itself.
@@ -73,12 +79,16 @@ def suggest(
     for path in logs:
         for audited in log.requests(path):
             usage.add(audited)
-    _print(usage, log)
+    rules = usage.rules()
+    _print(usage, rules, log)
     log.tell()
+    if not rules:
+        click.echo(f"Warning: {printable(_silence(usage))}: the role that is written has no rules", err=True)
     unknown = not_evaluated(read, access, ())
     if not options["quiet"]:
         tell(unknown)
-    return INCOMPLETE if (unknown or log.errors) and not options["allow_incomplete"] else COMPLIES
+    # That nothing was seen is no reason to take everything away.
+    return INCOMPLETE if (unknown or log.errors or not rules) and not options["allow_incomplete"] else COMPLIES
 
 
 def _find(access: Access, text: str) -> Role:
@@ -106,6 +116,16 @@ def _find(access: Access, text: str) -> Role:
             f"{text} is stated more than once ({', '.join(files)}): give the PATHs of one environment"
         )
     return candidates[0]
+
+
+def _silence(usage: Usage) -> str:
+    """Why no rule is needed."""
+    reference = _reference(usage.role)
+    if not usage.bound:
+        return f"no binding among the inputs gives {reference} to anybody"
+    if not usage.asked:
+        return f"nothing in the log was asked by those who have {reference}"
+    return f"nothing that those who have {reference} asked in the log is allowed by it"
 
 
 def _reference(role: Role) -> str:
@@ -148,18 +168,26 @@ class _Log:
         """The JSON objects of a log, each with its line; broken lines are noted, never shown: they may hold secrets."""
         try:
             with _open(path) as stream:
-                for number, line in enumerate(stream, 1):
+                for number, line in _lines(stream):
+                    if line is None:
+                        self._error(path, number, f"longer than {_MAX_LINE // 2**20} MiB, skipped")
+                        continue
                     if not line.strip():
                         continue
                     if number == 1 and line.strip() == b"{":
                         # One document over many lines, as kubectl and some exporters write it.
                         line += stream.read(_MAX_DOCUMENT)
+                        if stream.read(1):
+                            self._error(path, None, f"one document of more than {_MAX_DOCUMENT // 2**20} MiB")
+                            return
                     value = _parsed(line)
                     if value is None:
                         self._error(path, number, "not a JSON object")
                     else:
                         yield number, value
-        except (OSError, EOFError, gzip.BadGzipFile, UnicodeDecodeError) as error:
+        except zlib.error:
+            self._error(path, None, "cannot be read: zlib.error")
+        except (OSError, EOFError) as error:
             self._error(path, None, f"cannot be read: {type(error).__name__}")
 
     def _error(self, path: Path, line: int | None, message: str) -> None:
@@ -171,6 +199,19 @@ class _Log:
 
 def _open(path: Path) -> gzip.GzipFile | io.BufferedReader:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+
+
+def _lines(stream: gzip.GzipFile | io.BufferedReader) -> Iterator[tuple[int, bytes | None]]:
+    """The lines of a log with their numbers; None for one that is too long, which is never held as a whole."""
+    number = 0
+    while line := stream.readline(_MAX_LINE + 1):
+        number += 1
+        if len(line) <= _MAX_LINE or line.endswith(b"\n"):
+            yield number, line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = stream.readline(2**20)
+        yield number, None
 
 
 def _parsed(text: bytes) -> dict[str, Any] | None:
@@ -190,9 +231,27 @@ def _events(value: dict[str, Any]) -> Iterable[dict[str, Any]]:
     return (head | event if isinstance(event, dict) else {} for event in items)
 
 
-def _print(usage: Usage, log: _Log) -> None:
+_ONE_LINE = 2**31
+#: With a letter first, sigs.k8s.io/yaml takes only words for something else (go.yaml.in/yaml v2.4.4, resolve.go). What
+#: begins with a digit, a sign or a dot may be a number there that is none to PyYAML (1e3), and the reverse.
+_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9/.-]*")
+_WORDS = ("y", "yes", "n", "no", "true", "false", "on", "off", "null")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes what every reader of YAML takes for the same."""
+
+
+def _write_string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    plain = _PLAIN.fullmatch(text) is not None and text.lower() not in _WORDS
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
+
+
+_Dumper.add_representer(str, _write_string)
+
+
+def _print(usage: Usage, used: list[PolicyRule], log: _Log) -> None:
     role = usage.role
-    used = usage.rules()
     users = plural(len(usage.users), "user")
     lines = [
         f"The least role for {_reference(role)}: what it was used for.",
@@ -203,7 +262,12 @@ def _print(usage: Usage, log: _Log) -> None:
         lines.append("No binding among the inputs gives the role to anybody.")
     if role.aggregated:
         lines.append("The role is aggregated: a controller writes its rules from those of other roles.")
-    for title, rules in (("Not used:", usage.unused()), ("Used in part, by wildcards:", usage.narrowed())):
+    for title, rules in (
+        ("Kept, as requests may rest on it; an audit log does not tell whether they do:", usage.kept()),
+        ("Left out, although an audit log does not tell whether it is used:", usage.untold()),
+        ("Not used:", usage.unused()),
+        ("Used in part, by wildcards:", usage.narrowed()),
+    ):
         if rules:
             lines += [title, *(f"  {rule}" for rule in rules)]
     for line in lines:
@@ -215,4 +279,5 @@ def _print(usage: Usage, log: _Log) -> None:
         "metadata": metadata,
         "rules": [{field: list(values) for field, values in rule_fields(rule)} for rule in used],
     }
-    click.echo(yaml.safe_dump(manifest, sort_keys=False, default_flow_style=False, width=120), nl=False)
+    text = yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=_ONE_LINE)
+    click.echo(text, nl=False)

@@ -15,6 +15,10 @@ from kubeassay.analysis.access.model import PolicyRule
 from kubeassay.analysis.access.review import Request
 from kubeassay.analysis.access.suggest import AuditedRequest, Usage, audited_requests, merged
 
+AUTHENTICATION = "authentication.k8s.io"
+CERTIFICATES = "certificates.k8s.io"
+RBAC = "rbac.authorization.k8s.io"
+
 _some = st.lists
 _RULES = st.one_of(
     st.builds(
@@ -152,10 +156,156 @@ def _event(**more: Any) -> dict[str, Any]:
                 Request("get", "", "pods", "", "web", "shop"),
             ],
         ),
+        (
+            {"impersonatedUser": {"username": "bob", "uid": "7", "extra": {"scopes": ["a", "b"], "bad": 1}}},
+            [
+                Request("impersonate", "", "users", "", "bob"),
+                Request("impersonate", AUTHENTICATION, "uids", "", "7"),
+                Request("impersonate", AUTHENTICATION, "userextras", "scopes", "a"),
+                Request("impersonate", AUTHENTICATION, "userextras", "scopes", "b"),
+                Request("get", "", "pods", "", "web", "shop"),
+            ],
+        ),
+        # Constrained impersonation has verbs of its own, one of them for the request.
+        (
+            {
+                "impersonatedUser": {"username": "bob", "groups": ["ops"]},
+                "authenticationMetadata": {"impersonationConstraint": "impersonate:user-info"},
+            },
+            [
+                Request("impersonate:user-info", AUTHENTICATION, "users", "", "bob"),
+                Request("impersonate:user-info", AUTHENTICATION, "groups", "", "ops"),
+                Request("impersonate-on:user-info:get", "", "pods", "", "web", "shop"),
+                Request("get", "", "pods", "", "web", "shop"),
+            ],
+        ),
+        (
+            {
+                "impersonatedUser": {"username": "system:node:n1", "groups": ["system:nodes"]},
+                "authenticationMetadata": {"impersonationConstraint": "impersonate:associated-node"},
+            },
+            [
+                Request("impersonate:associated-node", AUTHENTICATION, "nodes", "", "*"),
+                Request("impersonate-on:associated-node:get", "", "pods", "", "web", "shop"),
+                Request("get", "", "pods", "", "web", "shop"),
+            ],
+        ),
+        # A patch or an update that made the object, asked for by its name.
+        *(
+            (
+                {"verb": verb, "responseStatus": {"code": code}},
+                [
+                    Request(verb, "", "pods", "", "web", "shop"),
+                    *([Request("create", "", "pods", "", "web", "shop")] if code == 201 else []),
+                ],
+            )
+            for verb in ("patch", "update")
+            for code in (200, 201)
+        ),
+        *(
+            (
+                {"objectRef": {"resource": "pods", "subresource": sub, "name": "web"}, "stage": stage},
+                [Request(verb, "", "pods", sub, "web") for verb in verbs],
+            )
+            for sub, verbs in (
+                ("exec", ["get", "create"]),
+                ("attach", ["get", "create"]),
+                ("portforward", ["get", "create"]),
+                ("proxy", ["get"]),
+                ("log", ["get"]),
+            )
+            for stage in ("ResponseStarted", "ResponseComplete")
+        ),
     ],
 )
 def test_what_an_event_says(more: dict[str, Any], expected: list[Request]) -> None:
     assert [audited.request for audited in audited_requests(_event(**more))] == expected
+
+
+@pytest.mark.parametrize(
+    ("verb", "reference", "expected"),
+    [
+        (
+            "create",
+            (RBAC, "rolebindings", ""),
+            [("bind", RBAC, "roles", "shop"), ("bind", RBAC, "clusterroles", "shop")],
+        ),
+        ("patch", (RBAC, "clusterrolebindings", ""), [("bind", RBAC, "clusterroles", "")]),
+        ("update", (RBAC, "roles", ""), [("escalate", RBAC, "roles", "shop")]),
+        ("create", (RBAC, "clusterroles", ""), [("escalate", RBAC, "clusterroles", "")]),
+        (
+            "update",
+            (CERTIFICATES, "certificatesigningrequests", "approval"),
+            [("approve", CERTIFICATES, "signers", "")],
+        ),
+        ("patch", (CERTIFICATES, "certificatesigningrequests", "status"), [("sign", CERTIFICATES, "signers", "")]),
+        ("update", (CERTIFICATES, "podcertificaterequests", "status"), [("sign", CERTIFICATES, "signers", "")]),
+        ("create", (CERTIFICATES, "clustertrustbundles", ""), [("attest", CERTIFICATES, "signers", "")]),
+        ("delete", (RBAC, "roles", ""), []),
+        ("get", (RBAC, "rolebindings", ""), []),
+        ("create", (CERTIFICATES, "certificatesigningrequests", ""), []),
+    ],
+)
+def test_what_a_request_may_rest_on(
+    verb: str, reference: tuple[str, str, str], expected: list[tuple[str, str, str, str]]
+) -> None:
+    group, resource, subresource = reference
+    namespace = "shop" if ("shop" in {e[3] for e in expected} or resource == "podcertificaterequests") else ""
+    ref = {
+        "apiGroup": group, "resource": resource, "subresource": subresource, "name": "x", "namespace": namespace
+    }  # fmt: skip
+    found = [audited for audited in audited_requests(_event(verb=verb, objectRef=ref)) if audited.assumed]
+    assert [(a.request.verb, a.request.group, a.request.resource, a.request.namespace) for a in found] == expected
+    assert not any(audited.complete for audited in found)
+
+
+@pytest.mark.parametrize("names", [False, True])
+def test_what_is_kept_is_what_the_role_allows_of_it(names: bool) -> None:
+    access = grants(
+        inventory(
+            role(
+                "r",
+                {"verbs": ["*"], "apiGroups": [RBAC], "resources": ["rolebindings"]},
+                {"verbs": ["bind"], "apiGroups": [RBAC], "resources": ["clusterroles"], "resourceNames": ["a", "b"]},
+            ),
+            binding("b", "ClusterRole/r", user("alice"), namespace="shop"),
+        )
+    )
+    usage = Usage(access, next(r for r in access.roles if r.name == "r"), names=names)
+    ref = {"apiGroup": RBAC, "resource": "rolebindings", "namespace": "shop", "name": "x"}
+    for audited in audited_requests(_event(verb="create", objectRef=ref)):
+        usage.add(audited)
+    kept = PolicyRule(("bind",), (RBAC,), ("clusterroles",), ("a", "b"))
+    assert usage.rules() == [kept, PolicyRule(("create",), (RBAC,), ("rolebindings",))]
+    assert usage.kept() == [kept]
+    assert (usage.unused(), usage.untold()) == ([], [])
+    assert usage.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("verb", "group", "resource", "told"),
+    [
+        ("get", "", "nodes/metrics", False),
+        ("get", "", "nodes/proxy", False),
+        ("get", "", "nodes/status", True),
+        ("get", "", "nodes", True),
+        ("update", "apps", "deployments/finalizers", False),
+        ("update", "*", "*/finalizers", False),
+        ("create", CERTIFICATES, "certificatesigningrequests/selfnodeclient", False),
+        ("create", CERTIFICATES, "certificatesigningrequests", True),
+        ("*", CERTIFICATES, "signers", False),
+        ("use", "policy", "podsecuritypolicies", False),
+        ("impersonate", "", "users", True),
+        ("impersonate-on:user-info:get", "", "pods", True),
+        ("*", "*", "*", True),
+    ],
+)
+def test_what_an_audit_log_tells(verb: str, group: str, resource: str, told: bool) -> None:
+    rule = {"verbs": [verb], "apiGroups": [group], "resources": [resource]}
+    access = grants(inventory(role("r", rule), binding("b", "ClusterRole/r", user("alice"))))
+    usage = Usage(access, next(r for r in access.roles if r.name == "r"))
+    expected = [PolicyRule((verb,), (group,), (resource,))]
+    assert (usage.unused(), usage.untold()) == ((expected, []) if told else ([], expected))
 
 
 def test_what_is_no_event_is_told() -> None:

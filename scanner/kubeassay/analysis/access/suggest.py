@@ -1,15 +1,17 @@
 """The least role that allows what a role's subjects did, from an audit log.
 
 Source: apiserver v0.37.1, pkg/apis/audit/v1/types.go (the event), pkg/audit/request.go (how it is filled),
-pkg/endpoints/filters/authorization.go (its decision as an annotation), pkg/endpoints/filters/impersonation.go (what an
-impersonation asks the authorizer).
+pkg/endpoints/filters/authorization.go (its decision as an annotation), pkg/endpoints/filters/impersonation (what an
+impersonation asks the authorizer), pkg/endpoints/handlers/patch.go and update.go (what a request that creates asks);
+kubernetes v1.37.1, pkg/registry/core/pod/rest/authorize.go (what a websocket asks). What the API server asks besides is
+named where it is used.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,21 +24,50 @@ from kubeassay.analysis.reading import items, mapping, string
 
 AUDIT_GROUP = "audit.k8s.io"
 _NO_NAME = ("create", "deletecollection")
+_WRITE = ("create", "update", "patch")
+_RBAC = "rbac.authorization.k8s.io"
+_CERTIFICATES = "certificates.k8s.io"
+_AUTHENTICATION = "authentication.k8s.io"
+_NODE = "system:node:"
+_NODES = "system:nodes"
+
+#: A websocket is opened with GET; since Kubernetes 1.35 (AuthorizePodWebsocketUpgradeCreatePermission) it is asked for
+#: the verb of the older protocols as well, which open with POST.
+_STREAMS = ("pods/exec", "pods/attach", "pods/portforward")
+
+#: Writing to a resource → what the API server may ask besides, which is in no event: the verb, and on what.
+#: kubernetes v1.37.1: pkg/registry/rbac/escalation_check.go; plugin/pkg/admission/certificates: approval, signing,
+#: ctbattest; pkg/registry/certificates/podcertificaterequest/strategy.go.
+_MAY_REST_ON: dict[tuple[str, str], tuple[str, str, tuple[str, ...]]] = {
+    (_RBAC, "rolebindings"): ("bind", _RBAC, ("roles", "clusterroles")),
+    (_RBAC, "clusterrolebindings"): ("bind", _RBAC, ("clusterroles",)),
+    (_RBAC, "roles"): ("escalate", _RBAC, ("roles",)),
+    (_RBAC, "clusterroles"): ("escalate", _RBAC, ("clusterroles",)),
+    (_CERTIFICATES, "certificatesigningrequests/approval"): ("approve", _CERTIFICATES, ("signers",)),
+    (_CERTIFICATES, "certificatesigningrequests/status"): ("sign", _CERTIFICATES, ("signers",)),
+    (_CERTIFICATES, "podcertificaterequests/status"): ("sign", _CERTIFICATES, ("signers",)),
+    (_CERTIFICATES, "clustertrustbundles"): ("attest", _CERTIFICATES, ("signers",)),
+}
+
+#: The verbs that requests have (pkg/endpoints/request/requestinfo.go). All others are asked about in passing.
+_REQUEST_VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "proxy", ALL)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditedRequest:
-    """A request that an authorizer allowed. ``complete``: the event is the last one about it."""
+    """A request that an authorizer allowed. ``complete``: the event is the last one about it. ``assumed``: no event
+    tells whether the authorizer was asked; where the request has no name then, nor about which object."""
 
     user: str
     groups: tuple[str, ...]
     request: Request
     complete: bool
+    assumed: bool = False
 
 
 def audited_requests(event: Mapping[str, Any]) -> Iterator[AuditedRequest]:
-    """What an event of an audit log says was asked and allowed: the request, and for one in another's name the
-    impersonation. Nothing for an event of a request that was denied, or that is not yet answered.
+    """What an event of an audit log says was asked and allowed: the request, what it needs besides, and for one in
+    another's name the impersonation. Nothing for an event of a request that was denied, or that is not yet answered.
 
     Raises ValueError for what is no audit event.
     """
@@ -48,12 +79,42 @@ def audited_requests(event: Mapping[str, Any]) -> Iterator[AuditedRequest]:
     # A watch has answered long before it ends; its permission counts, the request is counted when it is complete.
     complete = stage == "ResponseComplete"
     user = mapping(event.get("user"))
+    request = _request(event)
     other = mapping(event.get("impersonatedUser"))
     if other:
-        for asked in _impersonation(other):
+        constraint = string(mapping(event.get("authenticationMetadata")).get("impersonationConstraint"))
+        for asked in _impersonation(other, constraint, request):
             yield AuditedRequest(string(user.get("username")), _groups(user), asked, False)
         user = other
-    yield AuditedRequest(string(user.get("username")), _groups(user), _request(event), complete)
+    name, groups = string(user.get("username")), _groups(user)
+    yield AuditedRequest(name, groups, request, complete)
+    if _creates(event, request):
+        yield AuditedRequest(name, groups, replace(request, verb="create"), False)
+    for asked in _in_passing(request):
+        yield AuditedRequest(name, groups, asked, False, assumed=True)
+
+
+def _creates(event: Mapping[str, Any], request: Request) -> bool:
+    """Whether the authorizer was asked for ``create`` as well, about the same object."""
+    if request.verb in ("patch", "update"):
+        # Of what was not there, as a server-side apply makes it.
+        return bool(mapping(event.get("responseStatus")).get("code") == 201)
+    return request.verb == "get" and not request.group and _resource(request) in _STREAMS
+
+
+def _in_passing(request: Request) -> Iterator[Request]:
+    found = _MAY_REST_ON.get((request.group, _resource(request)))
+    if found is None or request.verb not in _WRITE:
+        return
+    verb, group, resources = found
+    # What is bound, and whose signer it is, stands in the objects; only a role is asked about by its own name.
+    name = request.name if verb == "escalate" else ""
+    for resource in resources:
+        yield Request(verb, group, resource, "", name, "" if resource == "signers" else request.namespace)
+
+
+def _resource(request: Request) -> str:
+    return f"{request.resource}/{request.subresource}" if request.subresource else request.resource
 
 
 def _denied(event: Mapping[str, Any]) -> bool:
@@ -81,16 +142,36 @@ def _request(event: Mapping[str, Any]) -> Request:
     return Request(verb, string(ref.get("apiGroup")), resource, subresource, name, string(ref.get("namespace")))
 
 
-def _impersonation(user: Mapping[str, Any]) -> Iterator[Request]:
-    subject = canonical(Subject("User", string(user.get("username"))))
+def _impersonation(user: Mapping[str, Any], constraint: str, request: Request) -> Iterator[Request]:
+    """What was asked before a request in the name of a user. ``constraint``: the verb that took the place of
+    ``impersonate`` (constrained impersonation, on by default since Kubernetes 1.36); the request itself is asked about
+    with another one then."""
+    verb = constraint or "impersonate"
+    # Only what has been there for long is in the core group.
+    group = _AUTHENTICATION if constraint else ""
+    username = string(user.get("username"))
+    subject = canonical(Subject("User", username))
+    mode = constraint.partition(":")[2]
     if subject.kind == "ServiceAccount":
-        yield Request("impersonate", "", "serviceaccounts", "", subject.name, subject.namespace)
+        yield Request(verb, group, "serviceaccounts", "", subject.name, subject.namespace)
+    elif mode in ("associated-node", "arbitrary-node"):
+        # The node of the pod that asks is not asked about by name.
+        yield Request(verb, group, "nodes", "", "*" if mode == "associated-node" else username.removeprefix(_NODE))
     else:
-        yield Request("impersonate", "", "users", "", subject.name)
-    for group in _groups(user):
+        yield Request(verb, group, "users", "", subject.name)
+    for name in _groups(user):
         # The API server adds these groups itself.
-        if group not in (AUTHENTICATED, UNAUTHENTICATED) and not group.startswith(SERVICE_ACCOUNTS):
-            yield Request("impersonate", "", "groups", "", group)
+        own = (AUTHENTICATED, UNAUTHENTICATED, *((_NODES,) if constraint else ()))
+        if name not in own and not name.startswith(SERVICE_ACCOUNTS):
+            yield Request(verb, group, "groups", "", name)
+    if uid := string(user.get("uid")):
+        yield Request(verb, _AUTHENTICATION, "uids", "", uid)
+    for key, values in mapping(user.get("extra")).items():
+        for value in items(values):
+            if isinstance(value, str):
+                yield Request(verb, _AUTHENTICATION, "userextras", str(key), value)
+    if constraint:
+        yield replace(request, verb=f"impersonate-on:{mode}:{request.verb}")
 
 
 class Usage:
@@ -98,7 +179,8 @@ class Usage:
 
     def __init__(self, access: Access, role: Role, *, names: bool = False) -> None:
         self.role = role
-        #: How many requests the role allowed, and who made them.
+        #: How many requests of those who have the role there were, how many of them it allowed, and who made these.
+        self.asked = 0
         self.requests = 0
         self.users: set[str] = set()
         self._names = names
@@ -116,8 +198,9 @@ class Usage:
         self._used_pieces: set[int] = set()
         self._tells_names = names or any(piece.resource_names for piece in self._pieces)
         #: Requests reduced to what a rule can tell apart → the rule that allows them.
-        self._known: dict[Request, PolicyRule | None] = {}
+        self._known: dict[tuple[Request, bool], tuple[PolicyRule, ...]] = {}
         self._used: dict[PolicyRule, None] = {}
+        self._kept: dict[PolicyRule, None] = {}
 
     @property
     def bound(self) -> bool:
@@ -130,10 +213,12 @@ class Usage:
         if not self._has(audited.user, audited.groups, None if request.url else request.namespace):
             return
         name = request.name if self._tells_names else ""
-        key = Request(request.verb, request.group, request.resource, request.subresource, name, "", request.url)
+        asked = Request(request.verb, request.group, request.resource, request.subresource, name, "", request.url)
+        key = asked, audited.assumed
         if key not in self._known:
-            self._known[key] = self._note(key)
-        if self._known[key] is not None:
+            self._known[key] = self._keep(asked) if audited.assumed else self._note(asked)
+        self.asked += not audited.assumed
+        if self._known[key] and not audited.assumed:
             self.users.add(audited.user)
             self.requests += audited.complete
 
@@ -141,33 +226,78 @@ class Usage:
         where = [self._by_user.get(user, ()), *(self._by_group.get(group, ()) for group in groups)]
         return any(None in some or namespace in some for some in where)
 
-    def _note(self, request: Request) -> PolicyRule | None:
+    def _keep(self, request: Request) -> tuple[PolicyRule, ...]:
+        """What the role allows of a request that may have been made."""
+        found = []
+        for number, piece in enumerate(self._pieces):
+            names = piece.resource_names
+            for name in (request.name,) if request.name or not names else names:
+                if _allows(piece, replace(request, name=name)):
+                    self._used_pieces.add(number)
+                    kept = (name,) if names or (self._names and name) else ()
+                    found.append(PolicyRule((request.verb,), (request.group,), (_resource(request),), kept))
+        self._kept.update(dict.fromkeys(found))
+        return tuple(found)
+
+    def _note(self, request: Request) -> tuple[PolicyRule, ...]:
         allowing = [number for number, piece in enumerate(self._pieces) if _allows(piece, request)]
         if not allowing:
-            return None
+            return ()
         self._used_pieces.update(allowing)
         if request.url:
             rule = PolicyRule((request.verb,), non_resource_urls=(request.url,))
         else:
-            resource = f"{request.resource}/{request.subresource}" if request.subresource else request.resource
             # Where only rules with names allow it, a rule without would allow more than the role does.
             restricted = all(self._pieces[number].resource_names for number in allowing)
             names = (request.name,) if restricted or (self._names and request.name) else ()
-            rule = PolicyRule((request.verb,), (request.group,), (resource,), names)
+            rule = PolicyRule((request.verb,), (request.group,), (_resource(request),), names)
         self._used[rule] = None
-        return rule
+        return (rule,)
 
     def rules(self) -> list[PolicyRule]:
-        """The fewest permissions that allow what was used, merged where that allows nothing more; sorted."""
-        return merged(self._used)
+        """The fewest permissions that allow what was used and what is kept, merged where that allows nothing more;
+        sorted."""
+        return merged((*self._used, *self._kept))
+
+    def kept(self) -> list[PolicyRule]:
+        """The permissions that requests in the log may rest on, which no log tells; sorted."""
+        return merged(self._kept)
 
     def unused(self) -> list[PolicyRule]:
         """The permissions of the role that nothing used; sorted."""
-        return merged(piece for number, piece in enumerate(self._pieces) if number not in self._used_pieces)
+        return merged(piece for piece in self._left_out() if _told(piece))
+
+    def untold(self) -> list[PolicyRule]:
+        """The permissions of the role that are in no audit log, used or not, and that nothing in it may rest on;
+        sorted."""
+        return merged(piece for piece in self._left_out() if not _told(piece))
 
     def narrowed(self) -> list[PolicyRule]:
         """The permissions with wildcards that were used; the least role has only what of them was used."""
         return merged(self._pieces[number] for number in self._used_pieces if _has_wildcard(self._pieces[number]))
+
+    def _left_out(self) -> Iterator[PolicyRule]:
+        return (piece for number, piece in enumerate(self._pieces) if number not in self._used_pieces)
+
+
+def _told(piece: PolicyRule) -> bool:
+    """Whether an audit log tells of the use of a piece of a rule."""
+    if piece.non_resource_urls:
+        return True
+    (verb,), (group,), (resource,) = piece.verbs, piece.api_groups, piece.resources
+    if verb not in _REQUEST_VERBS and not verb.startswith("impersonate"):
+        return False
+    resource, _, subresource = resource.partition("/")
+    # Who sets blockOwnerDeletion is asked for the owner's finalizers: kubernetes v1.37.1, plugin/pkg/admission/gc.
+    if subresource == "finalizers":
+        return False
+    # Served by the kubelet, which asks for itself: kubernetes v1.37.1, pkg/kubelet/server/auth.go.
+    if group == "" and resource == "nodes" and subresource not in ("", "status"):
+        return False
+    if group == _CERTIFICATES:
+        # Asked about by the approver of the controller manager: pkg/controller/certificates/approver/sarapprove.go.
+        return resource != "signers" and subresource not in ("nodeclient", "selfnodeclient")
+    return True
 
 
 def _allows(rule: PolicyRule, request: Request) -> bool:
