@@ -12,10 +12,9 @@ from kubeassay.analysis.access.escalation import (
     Escalation,
     Escalations,
     Outcome,
-    account_of,
     escalations,
-    holds_token,
 )
+from kubeassay.analysis.access.running import account_of, holds_token
 from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.exposure import exposures
 from kubeassay.analysis.network.workloads import workloads

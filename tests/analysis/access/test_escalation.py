@@ -216,7 +216,8 @@ def test_certificates_make_anybody_but_system_masters(rules: list[dict[str, Any]
     ("rules", "expected"),
     [
         ([rule("core", "pods", "create")], THROUGH_JOBS),
-        ([rule("apps", "statefulsets", "update", "one")], THROUGH_JOBS),
+        # Whether there is one of that name is not told.
+        ([rule("apps", "statefulsets", "update", "one")], f"{THROUGH_JOBS} ?"),
         ([rule("core", "pods", "create", "one")], ""),
         ([rule("core", "secrets", "create watch")], THROUGH_JOBS),
         ([rule("core", "serviceaccounts/token", "create", "deployer")], THROUGH_JOBS),
@@ -437,6 +438,292 @@ def test_nothing_is_found_without_bindings_of_the_inputs_but_what_kubernetes_has
 def test_the_same_objects_in_another_order_give_the_same_stations() -> None:
     objects = [*may(rule("core", "pods secrets", "create list"), namespace="jobs"), *STRONG]
     assert path(*objects) == path(*reversed(objects))
+
+
+def pod(namespace: str, name: str, account_name: str, **container: Any) -> dict[str, Any]:
+    containers = [{"name": "app", "image": "registry.example/app:1.0", **container}]
+    spec = {"serviceAccountName": account_name, "containers": containers}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ([rule(RBAC, "roles rolebindings", "*")], THROUGH_SYSTEM),
+        ([rule(RBAC, "clusterroles clusterrolebindings", "*")], ADMIN),
+        ([rule(RBAC, "roles", "create escalate bind"), rule(RBAC, "rolebindings", "create")], THROUGH_SYSTEM),
+        # Without escalate, those of Kubernetes itself can be bound: one of them reads Secrets.
+        ([rule(RBAC, "roles", "create bind"), rule(RBAC, "rolebindings", "create")], f"{THROUGH_SYSTEM} ?"),
+        (
+            [
+                rule(RBAC, "clusterroles", "create escalate"),
+                rule(RBAC, "clusterroles", "bind", "new"),
+                rule(RBAC, "clusterrolebindings", "create"),
+            ],
+            ADMIN,
+        ),
+        # There is one of that name already, and it cannot be changed.
+        (
+            [
+                rule(RBAC, "clusterroles", "create escalate"),
+                rule(RBAC, "clusterroles", "bind", "view"),
+                rule(RBAC, "clusterrolebindings", "create"),
+            ],
+            "",
+        ),
+        (
+            [
+                rule(RBAC, "clusterroles", "update escalate bind", "view"),
+                rule(RBAC, "clusterrolebindings", "create"),
+            ],
+            ADMIN,
+        ),
+        # A POST names no role: escalate by name allows it to whoever writes by name.
+        (
+            [
+                rule(RBAC, "clusterroles", "create"),
+                rule(RBAC, "clusterroles", "escalate bind", "new"),
+                rule(RBAC, "clusterrolebindings", "create"),
+            ],
+            "",
+        ),
+        (
+            [
+                rule(RBAC, "clusterroles", "create"),
+                rule(RBAC, "clusterroles", "escalate patch bind", "new"),
+                rule(RBAC, "clusterrolebindings", "create"),
+            ],
+            ADMIN,
+        ),
+    ],
+)
+def test_a_role_of_every_right_can_be_made_and_bound(rules: list[dict[str, Any]], expected: str) -> None:
+    assert path(*may(*rules)) == expected
+
+
+def test_roles_are_made_in_one_namespace() -> None:
+    grant = may(rule(RBAC, "roles rolebindings", "*"), namespace="jobs")
+    assert path(*grant, *STRONG) == THROUGH_JOBS
+    split = [
+        *may(rule(RBAC, "roles", "*"), namespace="jobs"),
+        role("other", rule(RBAC, "rolebindings", "*"), namespace="web"),
+        binding("other", EVE, namespace="web"),
+    ]
+    assert path(*split, *STRONG, namespace_object("web", "restricted")) == THROUGH_JOBS
+    only_new = [rule(RBAC, "roles", "create escalate bind")]
+    assert path(*may(*only_new, namespace="jobs"), *split[2:], *STRONG, namespace_object("web", "restricted")) == ""
+
+
+def test_accounts_that_nothing_names_are_in_their_groups() -> None:
+    jobs = namespace_object("jobs", "restricted")
+    of_group = binding("cluster-admin", Subject("Group", "system:serviceaccounts:jobs"))
+    default = "User eve > ServiceAccount jobs/default > cluster-admin"
+    for verb, resource in (("create", "pods"), ("impersonate", "serviceaccounts")):
+        grant = may(rule("core", resource, verb), namespace="jobs")
+        assert path(*grant, jobs, of_group) == default
+        assert path(*grant, jobs, binding("cluster-admin", Subject("Group", "system:serviceaccounts"))) == default
+    # A token is made of an account that exists; who is impersonated need not.
+    tokens = may(rule("core", "serviceaccounts/token", "create", "one"), namespace="jobs")
+    assert path(*tokens, jobs, of_group) == "User eve > ServiceAccount jobs/one > cluster-admin ?"
+    impersonates = may(rule("core", "serviceaccounts", "impersonate", "one"), namespace="jobs")
+    assert path(*impersonates, jobs, of_group) == "User eve > ServiceAccount jobs/one > cluster-admin"
+
+
+@pytest.mark.parametrize(
+    ("resource", "level", "expected"),
+    [
+        ("pods/ephemeralcontainers", None, "User eve > node"),
+        ("pods/ephemeralcontainers", "baseline", ""),
+        ("pods", None, ""),
+    ],
+)
+def test_a_privileged_container_is_added_to_a_pod(resource: str, level: str | None, expected: str) -> None:
+    runner = deployment("web", "runner", "app")
+    web = namespace_object("web", level)
+    grant = may(rule("core", resource, "patch"), namespace="web")
+    assert path(*grant, web, runner, to="node") == expected
+    assert path(*grant, web, to="node") == (f"{expected} ?" if expected else "")
+    by_name = may(rule("core", resource, "patch", "one"), namespace="web")
+    assert path(*by_name, web, pod("web", "one", "app"), to="node") == expected
+    assert path(*by_name, web, pod("web", "two", "app"), to="node") == ""
+
+
+def test_a_role_that_aggregates_into_one_that_is_held_is_given_every_right() -> None:
+    holds_view = binding("view", EVE)
+    make = may(rule(RBAC, "clusterroles", "create escalate"))
+    assert path(*make) == ""
+    assert path(*make, holds_view) == ADMIN
+    part = role("part", rule("example.com", "things", "get"))
+    change = may(rule(RBAC, "clusterroles", "update escalate", "part"))
+    assert path(*change, holds_view) == ""
+    assert path(*change, holds_view, part) == ADMIN
+    assert path(*may(rule(RBAC, "clusterroles", "create")), holds_view) == ""
+    in_jobs = binding("view", EVE, namespace="jobs", kind="ClusterRole")
+    assert path(*make, in_jobs, *STRONG) == THROUGH_JOBS
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ([rule("core", "pods", "create patch", "one")], THROUGH_JOBS),
+        ([rule("core", "pods", "create", "one")], ""),
+        ([rule("core", "pods", "create update", "one")], ""),
+        ([rule("apps", "deployments", "create patch", "one")], THROUGH_JOBS),
+        ([rule("core", "secrets", "*", "one")], THROUGH_JOBS),
+        ([rule(RBAC, "clusterroles", "bind"), rule(RBAC, "rolebindings", "create patch", "one")], THROUGH_JOBS),
+        # RBAC makes what an update names.
+        ([rule(RBAC, "clusterroles", "bind"), rule(RBAC, "rolebindings", "create update", "one")], THROUGH_JOBS),
+    ],
+)
+def test_server_side_apply_creates_by_name(rules: list[dict[str, Any]], expected: str) -> None:
+    assert path(*may(*rules, namespace="jobs"), *STRONG) == expected
+
+
+@pytest.mark.parametrize(
+    ("verbs", "expected"),
+    [("get delete", THROUGH_JOBS), ("get", f"{THROUGH_JOBS} ?"), ("delete", "")],
+)
+def test_a_token_is_written_into_a_secret_of_a_given_name(verbs: str, expected: str) -> None:
+    rules = [rule("core", "secrets", "create"), rule("core", "secrets", verbs, "mine")]
+    assert path(*may(*rules, namespace="jobs"), *STRONG) == expected
+
+
+def test_rights_of_a_group_change_a_role_of_ones_own() -> None:
+    authenticated = Subject("Group", "system:authenticated")
+    of_group = [
+        role("editor", rule(RBAC, "clusterroles", "escalate update", "mine")),
+        binding("editor", authenticated),
+    ]
+    mine = role("mine", rule("example.com", "things", "get"))
+    found_paths = found(*of_group, mine, binding("mine", EVE))
+    assert shown(found_paths.path(EVE, "cluster-admin")) == ADMIN
+    assert found_paths.path(authenticated, "cluster-admin") is None
+
+
+def test_what_a_group_has_is_told_at_the_group() -> None:
+    authenticated = Subject("Group", "system:authenticated")
+    grant = may(rule("core", "pods", "create"), namespace="jobs")
+    for strong in (
+        [binding("cluster-admin", authenticated)],
+        [role("all", rule(RBAC, "clusterroles", "escalate update")), binding("all", authenticated)],
+    ):
+        answer = found(*grant, *strong, namespace_object("jobs", "restricted")).path(EVE, "cluster-admin")
+        assert answer is not None
+        assert answer.group == authenticated
+    # The right to change the role that it holds is the group's, which has no need of it.
+    grant = may(rule("core", "users", "impersonate", "bob"))
+    answer = found(*grant, binding("cluster-admin", authenticated)).path(EVE, "cluster-admin")
+    assert answer is not None
+    assert answer.group == authenticated
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"initContainers": [{"name": "a", "securityContext": {"privileged": True}}]}, ""),
+        (
+            {"initContainers": [{"name": "a", "restartPolicy": "Always", "securityContext": {"privileged": True}}]},
+            "User eve > node",
+        ),
+        ({"hostPID": True}, ""),
+        (
+            {"hostPID": True, "container": {"securityContext": {"capabilities": {"add": ["SYS_PTRACE"]}}}},
+            "User eve > node",
+        ),
+        ({"container": {"securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}}, ""),
+        ({"hostUsers": False, "container": {"securityContext": {"privileged": True}}}, ""),
+    ],
+)
+def test_a_shell_in_a_container_that_is_its_node(spec: dict[str, Any], expected: str) -> None:
+    grant = may(rule("core", "pods/exec", "create"), namespace="jobs")
+    assert path(*grant, deployment("jobs", "runner", "deployer", **spec), to="node") == expected
+
+
+@pytest.mark.parametrize(
+    ("directory", "mount", "context", "expected"),
+    [
+        ("/", {}, {}, "User eve > node"),
+        ("/etc/kubernetes/manifests/", {}, {}, "User eve > node"),
+        ("/run/containerd/containerd.sock", {}, {}, "User eve > node"),
+        ("/", {"readOnly": True}, {}, ""),
+        ("/", {}, {"runAsUser": 65532}, ""),
+        ("/", {}, {"runAsNonRoot": True}, ""),
+        ("/var/log", {}, {}, ""),
+    ],
+)
+def test_a_shell_where_files_of_the_node_are_mounted(
+    directory: str, mount: dict[str, Any], context: dict[str, Any], expected: str
+) -> None:
+    grant = may(rule("core", "pods/exec", "create"), namespace="jobs")
+    mounting = {"volumeMounts": [{"name": "host", "mountPath": "/host", **mount}], "securityContext": context}
+    volumes = [{"name": "host", "hostPath": {"path": directory}}]
+    runner = deployment("jobs", "runner", "deployer", container=mounting, volumes=volumes)
+    assert path(*grant, runner, to="node") == expected
+
+
+def test_a_shell_in_a_privileged_pod_of_a_given_name() -> None:
+    grant = may(rule("core", "pods/exec", "create", "agent"), namespace="jobs")
+    assert path(*grant, pod("jobs", "agent", "a", securityContext={"privileged": True}), to="node") == "User eve > node"
+
+
+def test_workloads_without_pods_are_entered_by_assumption() -> None:
+    grant = may(rule("core", "pods/exec", "create"), namespace="jobs")
+    idle = deployment("jobs", "runner", "deployer")
+    idle["spec"]["replicas"] = 0
+    assert path(*grant, *STRONG, idle) == f"{THROUGH_JOBS} ?"
+    assert path(*grant, *STRONG, idle, deployment("jobs", "other", "deployer")) == THROUGH_JOBS
+    template = idle["spec"]["template"]
+    suspended = {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": "nightly", "namespace": "jobs"},
+        "spec": {"suspend": True, "schedule": "@daily", "jobTemplate": {"spec": {"template": template}}},
+    }
+    assert path(*grant, *STRONG, suspended) == f"{THROUGH_JOBS} ?"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "expected"),
+    [
+        ("Deployment", "web-7d9f8c6b5-x2x4z", f"{THROUGH_JOBS} ?"),
+        ("Deployment", "web-public-0", ""),
+        ("Deployment", "web", ""),
+        ("StatefulSet", "web-0", THROUGH_JOBS),
+        ("StatefulSet", "web-7", f"{THROUGH_JOBS} ?"),
+        ("StatefulSet", "web-a", ""),
+        ("DaemonSet", "web-x2x4z", f"{THROUGH_JOBS} ?"),
+        ("DaemonSet", "web-0", ""),
+        ("Pod", "web", THROUGH_JOBS),
+        ("Pod", "web-0", ""),
+    ],
+)
+def test_names_of_pods_are_those_that_controllers_give(kind: str, name: str, expected: str) -> None:
+    grant = may(rule("core", "pods/exec", "create", name), namespace="jobs")
+    runner = pod("jobs", "web", "deployer") if kind == "Pod" else deployment("jobs", "web", "deployer") | {"kind": kind}
+    assert path(*grant, *STRONG, runner) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "objects", "expected"),
+    [
+        ((), (), ADMIN),
+        (("mine",), (), f"{ADMIN} ?"),
+        (("mine",), ("mine",), ADMIN),
+    ],
+)
+def test_a_webhook_of_a_given_name_must_exist(names: tuple[str, ...], objects: tuple[str, ...], expected: str) -> None:
+    api = "admissionregistration.k8s.io"
+    stated = [
+        {"apiVersion": f"{api}/v1", "kind": "MutatingWebhookConfiguration", "metadata": {"name": name}}
+        for name in objects
+    ]
+    assert path(*may(rule(api, "mutatingwebhookconfigurations", "update", *names)), *stated) == expected
+
+
+def test_a_workload_of_a_given_name_must_exist() -> None:
+    grant = may(rule("apps", "deployments", "patch", "web"), namespace="jobs")
+    assert path(*grant, *STRONG, deployment("jobs", "web", "app")) == THROUGH_JOBS
+    assert path(*grant, *STRONG, deployment("jobs", "other", "app")) == f"{THROUGH_JOBS} ?"
 
 
 _RULES = st.sampled_from(

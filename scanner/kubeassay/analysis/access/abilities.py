@@ -20,16 +20,20 @@ Ability = Literal[
     "create-pods",
     "change-workloads",
     "change-pods",
+    "debug-pods",
     "exec",
     "read-secrets",
     "patch-secrets",
     "create-secrets",
+    "delete-secrets",
     "request-tokens",
     "impersonate-accounts",
     "impersonate-users",
     "impersonate-groups",
     "escalate-cluster-roles",
     "escalate-roles",
+    "create-cluster-roles",
+    "create-roles",
     "change-cluster-roles",
     "change-roles",
     "bind-cluster-roles",
@@ -100,9 +104,9 @@ REQUESTS: tuple[Request, ...] = (
     *(Request("create-pods", ("create",), group, resource, named=False) for group, resource in _CHANGEABLE),
     Request("create-pods", ("create",), "batch", "jobs", named=False),
     *(Request("change-workloads", _WRITE, group, resource) for group, resource in _CHANGEABLE),
-    # The image of a running pod can be changed, and a container added to it.
+    # The image of a running pod can be changed, and a container added to it; one that is added may be privileged.
     Request("change-pods", _WRITE, "", "pods"),
-    Request("change-pods", _WRITE, "", "pods/ephemeralcontainers"),
+    Request("debug-pods", _WRITE, "", "pods/ephemeralcontainers"),
     Request("exec", ("create",), "", "pods/exec"),
     Request("exec", ("create",), "", "pods/attach"),
     Request("exec", ("get",), "", "pods/exec", until=_WEBSOCKET_NEEDS_CREATE),
@@ -111,12 +115,15 @@ REQUESTS: tuple[Request, ...] = (
     # The answer to a patch, of nothing even, is the whole object.
     Request("patch-secrets", ("patch",), "", "secrets"),
     Request("create-secrets", ("create",), "", "secrets", named=False),
+    Request("delete-secrets", ("delete",), "", "secrets"),
     Request("request-tokens", ("create",), "", "serviceaccounts/token"),
     Request("impersonate-accounts", ("impersonate",), "", "serviceaccounts"),
     Request("impersonate-users", ("impersonate",), "", "users", namespaced=False),
     Request("impersonate-groups", ("impersonate",), "", "groups", namespaced=False),
     Request("escalate-cluster-roles", ("escalate",), _RBAC, "clusterroles", namespaced=False),
     Request("escalate-roles", ("escalate",), _RBAC, "roles"),
+    Request("create-cluster-roles", ("create",), _RBAC, "clusterroles", named=False, namespaced=False),
+    Request("create-roles", ("create",), _RBAC, "roles", named=False),
     Request("change-cluster-roles", _WRITE, _RBAC, "clusterroles", namespaced=False),
     Request("change-roles", _WRITE, _RBAC, "roles"),
     # Checked in the namespace of the binding, so a grant there allows to bind a ClusterRole there.
@@ -208,7 +215,9 @@ def allowed(rule: PolicyRule, minor: int, requests: Iterable[Request] = REQUESTS
             _, slash, subresource = request.resource.partition("/")
             if not slash or f"*/{subresource}" not in resources:
                 continue
-        if not request.since <= minor < request.until or (rule.resource_names and not request.named):
+        if not request.since <= minor < request.until:
+            continue
+        if rule.resource_names and not request.named and not _applies(verbs, request):
             continue
         key = request.ability, request.resource if request.ability == "change-workloads" and rule.resource_names else ""
         if key in found:
@@ -219,6 +228,19 @@ def allowed(rule: PolicyRule, minor: int, requests: Iterable[Request] = REQUESTS
                 request.ability, rule, verb, request.group, request.resource, namespaced=request.namespaced
             )
     return tuple(found.values())
+
+
+def _applies(verbs: set[str], request: Request) -> bool:
+    """Whether a rule with resourceNames allows to create what has such a name: a POST says no name, but server-side
+    apply does, and is authorized as patch and as create of that name. For RBAC, so is an update.
+
+    apiserver v0.37.1, pkg/endpoints/handlers/patch.go and update.go (withAuthorization); kubernetes v1.37.1,
+    pkg/registry/rbac/role/strategy.go (AllowCreateOnUpdate).
+    """
+    if ALL in verbs:
+        return True
+    writes = _WRITE if request.group == _RBAC else ("patch",)
+    return "create" in request.verbs and "create" in verbs and not verbs.isdisjoint(writes)
 
 
 def _allowed(ability: Ability, rule: PolicyRule, verb: str, group: str, resource: str, *, namespaced: bool) -> Allowed:

@@ -19,12 +19,13 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 from kubeassay.analysis.access.abilities import WORKLOAD_KINDS, Ability, Allowed, allowed
 from kubeassay.analysis.access.grants import (
     MASTERS,
+    SERVICE_ACCOUNTS,
     Access,
     Binding,
     BoundSubject,
@@ -35,9 +36,10 @@ from kubeassay.analysis.access.grants import (
 )
 from kubeassay.analysis.access.model import Grant, PolicyRule, Subject
 from kubeassay.analysis.access.objects import BindingKind, RoleKind
+from kubeassay.analysis.access.running import Running, RunningPods
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
 from kubeassay.analysis.network.workloads import workloads
-from kubeassay.analysis.reading import items, mapping, string
+from kubeassay.analysis.reading import mapping, string
 from kubeassay.analysis.selectors import labels_of
 from kubeassay.model import NEWEST_KNOWN, Inventory, Object
 
@@ -115,7 +117,9 @@ class Escalation:
 _PowerKind = Literal[
     "pods",
     "shell",
+    "named-shell",
     "accounts",
+    "named-accounts",
     "written-tokens",
     "stored-tokens",
     "users",
@@ -150,6 +154,8 @@ class _Edge:
     #: Whether it is a step by itself: what a power leads to belongs to the step that gave the power.
     cost: int = 1
     membership: bool = False
+    #: How long it is among those of one cost.
+    hops: int = 1
 
 
 class Escalations:
@@ -197,14 +203,15 @@ class Escalations:
         node: _Node = subject
         words: list[str] = []
         uses: list[Use] = []
-        assumption, evidence = "", None
+        assumptions: list[str] = []
+        evidence = None
         while node != outcome:
             cost, hops = distances[node]
             edge = next(
                 edge
                 for edge in self._graph.edges[node]
                 if not (certain and edge.assumption)
-                and distances.get(edge.target, (-1, -1)) == (cost - edge.cost, hops - 1)
+                and distances.get(edge.target, (-1, -1)) == (cost - edge.cost, hops - edge.hops)
             )
             node = edge.target
             if edge.membership:
@@ -215,10 +222,12 @@ class Escalations:
             # What a power leads to goes on with the sentence.
             words.append(edge.how if edge.cost == 0 else f"can {edge.how}")
             uses += edge.uses
-            assumption, evidence = edge.assumption or assumption, edge.evidence or evidence
+            evidence = edge.evidence or evidence
+            if edge.assumption and edge.assumption not in assumptions:
+                assumptions.append(edge.assumption)
             if not isinstance(node, _Power):
-                steps.append(Step(source, node, "".join(words), tuple(uses), assumption, evidence))
-                source, words, uses, assumption, evidence = node, [], [], "", None
+                steps.append(Step(source, node, "".join(words), tuple(uses), " and ".join(assumptions), evidence))
+                source, words, uses, assumptions, evidence = node, [], [], [], None
         return Escalation(subject, outcome, tuple(steps), group)
 
 
@@ -236,11 +245,11 @@ def _search(
     edges: Mapping[_Node, Sequence[_Edge]], outcome: Outcome, *, certain: bool
 ) -> Mapping[_Node, tuple[int, int]]:
     """How many steps, and how many edges, the nodes are away from an outcome."""
-    backwards: dict[_Node, list[tuple[_Node, int]]] = defaultdict(list)
+    backwards: dict[_Node, list[tuple[_Node, int, int]]] = defaultdict(list)
     for node, outgoing in edges.items():
         for edge in outgoing:
             if not (certain and edge.assumption):
-                backwards[edge.target].append((node, edge.cost))
+                backwards[edge.target].append((node, edge.cost, edge.hops))
     distances: dict[_Node, tuple[int, int]] = {}
     number = 0
     pending: list[tuple[int, int, int, _Node]] = [(0, 0, number, outcome)]
@@ -249,10 +258,10 @@ def _search(
         if node in distances:
             continue
         distances[node] = cost, hops
-        for source, more in backwards.get(node, ()):
+        for source, more, longer in backwards.get(node, ()):
             if source not in distances:
                 number += 1
-                heapq.heappush(pending, (cost + more, hops + 1, number, source))
+                heapq.heappush(pending, (cost + more, hops + longer, number, source))
     return distances
 
 
@@ -275,6 +284,52 @@ class _HeldRole(NamedTuple):
     role: Role
     #: None: by a ClusterRoleBinding.
     namespace: str | None
+    #: Whether the subject has it by its own name, not by a group.
+    own: bool = True
+
+
+_Entry: TypeAlias = tuple[_Key, Use]
+
+
+class _Rights:
+    """What a subject holds, its own rights first, then those of its groups.
+
+    Steps that need several rights are the subject's where one of them is: what groups give together, the group tells
+    that is in all of them (every group that a subject is in by being somebody is in the others, or they in it).
+    """
+
+    def __init__(self, own: _Held, held: _Held, roles: Sequence[_HeldRole]) -> None:
+        self.own = own
+        self.roles = roles
+        self._by_ability: dict[Ability, list[_Entry]] = defaultdict(list)
+        for key, use in held.items():
+            self._by_ability[key.ability].append((key, use))
+
+    def __getitem__(self, ability: Ability) -> Sequence[_Entry]:
+        return self._by_ability.get(ability, ())
+
+    def owns(self, *keys: _Key) -> bool:
+        """Whether one of several rights is the subject's own."""
+        return any(key in self.own for key in keys)
+
+
+class _Made(NamedTuple):
+    """A way to make a role of every right. ``names``: of these names alone; empty: of any. ``new``: the role is made,
+    not changed; ``post``: by a request that does not name it, so that it must not exist yet."""
+
+    namespace: str | None
+    names: tuple[str, ...]
+    new: bool
+    post: bool
+    entries: tuple[_Entry, ...]
+
+    @property
+    def keys(self) -> tuple[_Key, ...]:
+        return tuple(key for key, _ in self.entries)
+
+    @property
+    def uses(self) -> tuple[Use, ...]:
+        return tuple(use for _, use in self.entries)
 
 
 class _Graph:
@@ -295,7 +350,15 @@ class _Graph:
         self._accounts_by_name = _grouped(self._accounts, lambda account: account.name)
         self._namespaces = _namespaces(inventory)
         self._tokens = _stored_tokens(inventory)
-        self._running = _running(inventory, self._workloads)
+        self._tokens_by_name = _grouped(self._tokens, lambda token: token[0].ref.name)
+        self._webhooks = {
+            kind: {obj.ref.name for obj in inventory.of_kind(kind, "admissionregistration.k8s.io")}
+            for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+        }
+        self._running = RunningPods(inventory, self._workloads)
+        self._known_accounts = frozenset(self._accounts)
+        self._names: list[tuple[str, ...]] = []
+        self._numbers: dict[tuple[str, ...], int] = {}
         self._group_held: dict[str, tuple[_Held, list[_HeldRole]]] = {}
         self._pending: list[_Power] = []
         self._build()
@@ -308,15 +371,20 @@ class _Graph:
         self.edges[Subject("Group", MASTERS)].append(
             _Edge("cluster-admin", f"do everything: it is the group {_ABOVE_RBAC}")
         )
-        for account, workload in self._running.get(None, {}).items():
-            how = f"read the tokens of the pods on it, among them those of {workload.obj.ref}, which run as {account}"
-            self.edges["node"].append(_Edge(account, how, evidence=workload.obj))
+        for account, pod in self._running.accounts.get(None, {}).items():
+            obj = pod.workload.obj
+            how = f"read the tokens of the pods on it, among them those of {obj.ref}, which run as {account}"
+            self.edges["node"].append(_Edge(account, how, (), pod.assumption, obj))
         done: set[_Power] = set()
         while self._pending:
             power = self._pending.pop()
             if power not in done:
                 done.add(power)
                 self.edges[power] = list(self._of_power(power))
+        # Whoever steps lead to is in groups, too: the account that every namespace has, a user that a rule names.
+        for target in [edge.target for edges in self.edges.values() for edge in edges]:
+            if isinstance(target, Subject) and target not in self.edges:
+                self._memberships(target)
 
     # --- what subjects hold ---
 
@@ -348,8 +416,6 @@ class _Graph:
     def _of_subject(self, subject: Subject) -> None:
         held, roles = self._hold(self.access.bound_to(subject))
         self._memberships(subject)
-        if not held:
-            return
         together, all_roles = dict(held), list(roles)
         for group in groups_of(subject):
             if subject.kind == "Group" and group == subject.name:
@@ -357,8 +423,8 @@ class _Graph:
             of_group, group_roles = self._of_group(group)
             for key, use in of_group.items():
                 together.setdefault(key, use)
-            all_roles += group_roles
-        self._add(subject, self._outgoing(held, together, all_roles))
+            all_roles += (role._replace(own=False) for role in group_roles)
+        self._add(subject, self._outgoing(_Rights(held, together, all_roles)))
 
     def know(self, subject: Subject) -> bool:
         """Take in a subject that neither a binding nor anything else names; False: it is known already."""
@@ -379,26 +445,31 @@ class _Graph:
         for edge in found:
             if (edge.target, bool(edge.assumption)) not in known:
                 known.add((edge.target, bool(edge.assumption)))
+                if not any(use.grant is not None and canonical(use.grant.subject) == source for use in edge.uses):
+                    # By rights of a group that does it as well alone, as a member is told before.
+                    edge = replace(edge, hops=3)
                 self.edges[source].append(edge)
                 if isinstance(edge.target, _Power):
                     self._pending.append(edge.target)
 
     # --- where abilities lead ---
 
-    def _outgoing(self, own: _Held, held: _Held, roles: Sequence[_HeldRole]) -> Iterator[_Edge]:
-        """The edges of a subject. ``held`` counts in what its groups hold: some steps need two rights."""
-        by_ability: dict[Ability, list[tuple[_Key, Use]]] = defaultdict(list)
-        for key, use in held.items():
-            by_ability[key.ability].append((key, use))
-        for key, use in own.items():
+    def _outgoing(self, rights: _Rights) -> Iterator[_Edge]:
+        """The edges of a subject."""
+        for key, use in rights.own.items():
             yield from self._alone(key, use)
-        yield from self._written_tokens(by_ability)
-        yield from self._own_role(by_ability, roles)
-        yield from self._bind(by_ability)
-        yield from self._groups(by_ability)
-        yield from self._certificates(by_ability)
-        yield from self._mutating_policies(by_ability)
-        yield from self._lifted_admission(by_ability)
+        yield from self._written_tokens(rights)
+        made: dict[RoleKind, list[_Made]] = {
+            "ClusterRole": list(_made(rights, "ClusterRole")),
+            "Role": list(_made(rights, "Role")),
+        }
+        yield from self._own_role(rights, made)
+        yield from self._bind(rights)
+        yield from self._bind_made(rights, made)
+        yield from self._groups(rights)
+        yield from self._certificates(rights)
+        yield from self._mutating_policies(rights)
+        yield from self._lifted_admission(rights)
 
     def _alone(self, key: _Key, use: Use) -> Iterator[_Edge]:
         """Where one ability leads by itself."""
@@ -408,25 +479,18 @@ class _Graph:
         if ability == "everything":
             if namespace is None:
                 yield _Edge("cluster-admin", "do everything: it is granted every verb on every resource", (use,))
-        elif ability == "create-pods" or (ability == "change-workloads" and (namespace is not None or not names)):
-            yield _Edge(_Power("pods", namespace), f"{what} {where}", (use,))
+        elif ability == "create-pods" or (ability == "change-workloads" and not names):
+            called = f" named {names[0]}" if names else ""
+            yield _Edge(_Power("pods", namespace), f"{what}{called} {where}", (use,))
         elif ability == "change-workloads":
-            kind = WORKLOAD_KINDS[use.allowed.resource]
-            for workload in (w for name in names for w in self._workloads_by_name.get((kind, name), ())):
-                how = f"{what} {workload.obj.ref.name} in namespace {workload.namespace}"
-                yield _Edge(_Power("pods", workload.namespace), how, (use,), evidence=workload.obj)
-        elif ability in ("change-pods", "exec"):
-            if not names:
-                yield _Edge(_Power("shell", namespace), f"{what} {where}", (use,))
-            for account, workload in self._running.get(namespace, {}).items() if names else ():
-                if any(name == workload.obj.ref.name or name.startswith(f"{workload.obj.ref.name}-") for name in names):
-                    how = f"{what} {where} for {workload.obj.ref}, whose pods run as {account}"
-                    yield _Edge(account, how, (use,), evidence=workload.obj)
+            yield from self._named_workloads(key, use)
+        elif ability in ("change-pods", "debug-pods", "exec"):
+            yield from self._entered(key, use)
         elif ability == "read-secrets":
             if not names:
                 yield _Edge(_Power("stored-tokens", namespace), f"{what} {where}", (use,))
-            for secret, account in self._tokens if names else ():
-                if secret.ref.name in names and namespace in (None, account.namespace):
+            for secret, account in (token for name in names for token in self._tokens_by_name.get(name, ())):
+                if namespace in (None, account.namespace):
                     how = f"{what}, among them {secret.ref}, a token of {account}"
                     yield _Edge(account, how, (use,), evidence=secret)
         elif ability in ("request-tokens", "impersonate-accounts"):
@@ -435,10 +499,13 @@ class _Graph:
                 yield _Edge(_Power("accounts", namespace), f"{verb} service accounts {where}", (use,))
             elif namespace is not None:
                 for name in names:
-                    yield _Edge(Subject("ServiceAccount", name, namespace), f"{verb} ServiceAccount {name}", (use,))
+                    account, assumption = Subject("ServiceAccount", name, namespace), ""
+                    if ability == "request-tokens" and account not in self._known_accounts:
+                        # Who is impersonated need not exist; a token is made of an account that does.
+                        assumption = f"{account}, which nothing among the inputs names, exists"
+                    yield _Edge(account, f"{verb} ServiceAccount {name}", (use,), assumption)
             else:
-                for account in (a for name in names for a in self._accounts_by_name.get(name, ())):
-                    yield _Edge(account, f"{verb} {account}", (use,))
+                yield _Edge(self._named("named-accounts", None, names), verb, (use,))
         elif ability == "impersonate-users":
             if not names:
                 yield _Edge(_Power("users"), "impersonate users", (use,))
@@ -449,55 +516,158 @@ class _Graph:
         elif ability == "nodes-proxy":
             yield _Edge("node", f"{what}: the kubelet runs commands in every container of a node", (use,))
         elif ability == "write-mutating-webhooks":
-            yield _Edge("cluster-admin", f"{what}: a webhook changes what others, controllers too, create", (use,))
+            assumption = self._unknown_webhook("MutatingWebhookConfiguration", key, use)
+            how = f"{what}: a webhook changes what others, controllers too, create"
+            yield _Edge("cluster-admin", how, (use,), assumption)
         elif ability == "write-validating-webhooks":
+            assumption = self._unknown_webhook("ValidatingWebhookConfiguration", key, use)
+            listens = "tokens are written into Secrets while the webhook listens"
             yield _Edge(
                 _Power("stored-tokens"),
                 f"{what}: a webhook sees every Secret that is written",
                 (use,),
-                "tokens are written into Secrets while the webhook listens",
+                f"{assumption} and {listens}" if assumption else listens,
             )
 
-    def _written_tokens(self, held: Mapping[Ability, list[tuple[_Key, Use]]]) -> Iterator[_Edge]:
-        """A Secret of the type of a token is filled with one by a controller: whoever may read it has the token."""
-        readers = [*held["read-secrets"], *held["patch-secrets"]]
-        for namespace, (_, first), (reading, second) in _both(held["create-secrets"], readers):
-            if not reading.names:
-                how = f"create and {second.allowed.verb} secrets {_where(namespace)}"
-                yield _Edge(_Power("written-tokens", namespace), how, (first, second))
+    def _named(self, kind: _PowerKind, namespace: str | None, names: tuple[str, ...]) -> _Power:
+        """A power over what has some names, the same for all who have it over these."""
+        number = self._numbers.get(names)
+        if number is None:
+            number = self._numbers[names] = len(self._names)
+            self._names.append(names)
+        return _Power(kind, namespace, str(number))
 
-    def _own_role(self, held: Mapping[Ability, list[tuple[_Key, Use]]], roles: Sequence[_HeldRole]) -> Iterator[_Edge]:
-        """With escalate, a role may be given more than its writer has: the one that the writer is bound to."""
-        pairs: tuple[tuple[Ability, Ability], ...] = (
-            ("escalate-cluster-roles", "change-cluster-roles"),
-            ("escalate-roles", "change-roles"),
-        )
-        by_namespace = _grouped(roles, lambda held_role: (held_role.role.kind, held_role.role.namespace))
-        for escalate, change in pairs:
-            kind: RoleKind = "ClusterRole" if escalate == "escalate-cluster-roles" else "Role"
-            of_kind = [held_role for held_role in roles if held_role.role.kind == kind]
-            for scope, (first_key, first), (second_key, second) in _both(held[escalate], held[change]):
-                for role, bound_in in of_kind if scope is None else by_namespace.get((kind, scope), ()):
-                    if any(names and role.name not in names for names in (first_key.names, second_key.names)):
-                        continue
-                    verb = second.allowed.verb
-                    how = f"escalate and {verb} {second.allowed.resource}: give {kind} {role.name}, which it holds"
-                    if bound_in is None:
-                        yield _Edge("cluster-admin", f"{how}, every right", (first, second))
+    def _unknown_webhook(self, kind: str, key: _Key, use: Use) -> str:
+        """What must hold for a webhook configuration of some names to be there; empty: nothing."""
+        if use.allowed.verb == "create" or not key.names or self._webhooks[kind].intersection(key.names):
+            return ""
+        return f"{kind} {key.names[0]}, which is not among the inputs, exists"
+
+    def _named_workloads(self, key: _Key, use: Use) -> Iterator[_Edge]:
+        """Workloads of some names that may be changed: their pods run as any account of their namespace."""
+        what = f"{use.allowed.verb} {use.allowed.resource}"
+        kind = WORKLOAD_KINDS[use.allowed.resource]
+        for name in key.names:
+            found = self._workloads_by_name.get((kind, name), ())
+            known = {w.namespace: w for w in found if key.namespace in (None, w.namespace)}
+            for namespace, workload in known.items():
+                how = f"{what} {name} in namespace {namespace}"
+                yield _Edge(_Power("pods", namespace), how, (use,), evidence=workload.obj)
+            if not known and key.namespace is not None:
+                assumption = f"{kind} {key.namespace}/{name}, which is not among the inputs, exists"
+                how = f"{what} {name} in namespace {key.namespace}"
+                yield _Edge(_Power("pods", key.namespace), how, (use,), assumption)
+
+    def _entered(self, key: _Key, use: Use) -> Iterator[_Edge]:
+        """Pods whose containers run what one likes: with their tokens, and as root of the node where they are. A
+        container that is added to one may be privileged where no standard is enforced."""
+        what = f"{use.allowed.verb} {use.allowed.resource} {_where(key.namespace)}"
+        if key.names:
+            yield _Edge(self._named("named-shell", key.namespace, key.names), what, (use,))
+        else:
+            yield _Edge(_Power("shell", key.namespace), what, (use,))
+        if key.ability != "debug-pods":
+            return
+        added = ", and add a privileged container to those of"
+        if not key.names:
+            namespaces = self._running.first if key.namespace is None else (key.namespace,)
+            if key.namespace is None:
+                # No cluster is without pods in its system namespace.
+                yield _Edge("node", f"{what}, and so add a privileged container to a pod", (use,))
+            for namespace in namespaces:
+                pod = self._running.first.get(namespace)
+                for assumption, _ in self._unenforced(namespace):
+                    if pod is not None:
+                        parts = (pod.assumption, assumption)
+                        obj = pod.workload.obj
+                        yield _Edge("node", f"{what}{added} {obj.ref}", (use,), _joined(*parts), obj)
                     else:
-                        how = f"{how} in namespace {bound_in}, every right"
-                        yield _Edge(self._role_power(None, bound_in, in_namespaces=True), how, (first, second))
+                        system = namespace == _SYSTEM_NAMESPACE
+                        runs = "" if system else f"a pod runs in namespace {namespace}"
+                        how = f"{what}, and so add a privileged container to a pod"
+                        yield _Edge("node", how, (use,), _joined(runs, assumption))
+            return
+        for pod, called in self._running.named(key.namespace, key.names):
+            for assumption, _ in self._unenforced(pod.workload.namespace):
+                obj = pod.workload.obj
+                yield _Edge("node", f"{what}{added} {obj.ref}", (use,), _joined(called, assumption), obj)
 
-    def _bind(self, held: Mapping[Ability, list[tuple[_Key, Use]]]) -> Iterator[_Edge]:
+    def _written_tokens(self, rights: _Rights) -> Iterator[_Edge]:
+        """A Secret of the type of a token is filled with one by a controller: whoever may read it has the token. One
+        that may be read by name only must not be there yet, or be deleted first: its type cannot be changed."""
+        readers = [*rights["read-secrets"], *rights["patch-secrets"]]
+        deleters = rights["delete-secrets"]
+        for namespace, (creating, first), (reading, second) in _both(rights["create-secrets"], readers):
+            if not rights.owns(creating, reading):
+                continue
+            how = f"create and {second.allowed.verb} secrets {_where(namespace)}"
+            names = _common(creating.names, reading.names)
+            if names == ():
+                yield _Edge(_Power("written-tokens", namespace), how, (first, second))
+                continue
+            for name in names or ():
+                deletes = next(
+                    (
+                        use
+                        for key, use in deleters
+                        if key.namespace in (None, namespace) and (not key.names or name in key.names)
+                    ),
+                    None,
+                )
+                named = f"{how}, of the name {name}"
+                if deletes is not None:
+                    yield _Edge(_Power("written-tokens", namespace), named, (first, second, deletes))
+                else:
+                    assumption = f"no Secret {name} exists {'somewhere' if namespace is None else _where(namespace)}"
+                    yield _Edge(_Power("written-tokens", namespace), named, (first, second), assumption)
+
+    def _own_role(self, rights: _Rights, made: Mapping[RoleKind, Sequence[_Made]]) -> Iterator[_Edge]:
+        """With escalate, a role may be given more than its writer has: the one that the writer is bound to, or, with
+        the labels that it selects by, one that is aggregated into that.
+
+        kubernetes v1.37.1, pkg/registry/rbac/clusterrole/policybased; pkg/controller/clusterroleaggregation.
+        """
+        by_namespace = _grouped(rights.roles, lambda held_role: (held_role.role.kind, held_role.role.namespace))
+        aggregated = [held_role for held_role in rights.roles if held_role.role.aggregated]
+        for kind, ways in made.items():
+            of_kind = [held_role for held_role in rights.roles if held_role.role.kind == kind]
+            # What is held is changed rather than made anew.
+            for way in sorted(ways, key=lambda way: way.new):
+                verb, resource = way.uses[1].allowed.verb, way.uses[1].allowed.resource
+                owned = rights.owns(*way.keys)
+                in_reach = of_kind if way.namespace is None else by_namespace.get((kind, way.namespace), ())
+                for role, bound_in, own in in_reach if not way.new else ():
+                    if (owned or own) and (not way.names or role.name in way.names):
+                        how = f"escalate and {verb} {resource}: give {kind} {role.name}, which it holds"
+                        yield self._every_right(bound_in, how, way.uses)
+                for role, bound_in, own in aggregated if kind == "ClusterRole" else ():
+                    part = self._part_of(role, way)
+                    if part is not None and (owned or own):
+                        how = f"escalate and {verb} {resource}: give {part}, labelled to be part of ClusterRole"
+                        yield self._every_right(bound_in, f"{how} {role.name}, which it holds", way.uses)
+
+    def _every_right(self, bound_in: str | None, how: str, uses: tuple[Use, ...]) -> _Edge:
+        """Where a role leads, bound in a namespace or in all, that is given every right."""
+        if bound_in is None:
+            return _Edge("cluster-admin", f"{how}, every right", uses)
+        how = f"{how} in namespace {bound_in}, every right"
+        return _Edge(self._role_power(None, bound_in, in_namespaces=True), how, uses)
+
+    def _part_of(self, role: Role, way: _Made) -> str | None:
+        """What can be made a part of an aggregated ClusterRole; None: nothing."""
+        if way.new:
+            return f"ClusterRole {way.names[0]}" if way.names else "a new ClusterRole"
+        # Any role can be labelled so. Who may change all changes the aggregated one itself.
+        name = next((n for n in way.names if n != role.name and ("ClusterRole", n) in self._roles_by_name), None)
+        return None if name is None else f"ClusterRole {name}"
+
+    def _bind(self, rights: _Rights) -> Iterator[_Edge]:
         """With bind, a role may be bound that grants more than its binder has."""
-        ways: tuple[tuple[BindingKind, Ability, RoleKind, Ability], ...] = (
-            ("ClusterRoleBinding", "write-cluster-role-bindings", "ClusterRole", "bind-cluster-roles"),
-            ("RoleBinding", "write-role-bindings", "ClusterRole", "bind-cluster-roles"),
-            ("RoleBinding", "write-role-bindings", "Role", "bind-roles"),
-        )
-        for binding_kind, write, role_kind, bind in ways:
-            for scope, (binds, first), (writes, second) in _both(held[bind], held[write]):
+        for binding_kind, write, role_kind, bind in _BINDING_WAYS:
+            for scope, (binds, first), (writes, second) in _both(rights[bind], rights[write]):
                 if binding_kind == "ClusterRoleBinding" and binds.namespace is not None:
+                    continue
+                if not rights.owns(binds, writes):
                     continue
                 verb, resource = second.allowed.verb, second.allowed.resource
                 how = f"{verb} {resource} {_where(scope)} and bind {first.allowed.resource}"
@@ -517,6 +687,71 @@ class _Graph:
                     else:
                         target = self._role_power(role, scope, in_namespaces=binding_kind == "RoleBinding")
                         yield _Edge(target, f"{how}: bind itself to {role.kind} {role.name}", (first, second))
+
+    def _bind_made(self, rights: _Rights, made: Mapping[RoleKind, Sequence[_Made]]) -> Iterator[_Edge]:
+        """With escalate and bind, a role of every right is made, and bound."""
+        for binding_kind, write, role_kind, bind in _BINDING_WAYS if any(made.values()) else ():
+            for scope, (binds, first), (writes, second) in _both(rights[bind], rights[write]):
+                if binding_kind == "ClusterRoleBinding" and binds.namespace is not None:
+                    continue
+                for way in made[role_kind]:
+                    if role_kind == "ClusterRole" or way.namespace is None:
+                        where = scope
+                    elif scope in (None, way.namespace):
+                        where = way.namespace
+                    else:
+                        continue
+                    if not rights.owns(binds, writes, *way.keys):
+                        continue
+                    verb, resource = second.allowed.verb, second.allowed.resource
+                    name = self._made_name(binding_kind, role_kind, where, way, binds.names, verb, writes.names)
+                    if name is None:
+                        continue
+                    how = f"{way.uses[1].allowed.verb} and escalate {way.uses[1].allowed.resource}"
+                    how += f": give {f'{role_kind} {name}' if name else f'a new {role_kind}'} every right"
+                    how += f", then {verb} {resource}"
+                    uses = (*way.uses, first, second)
+                    if binding_kind == "ClusterRoleBinding":
+                        yield _Edge("cluster-admin", f"{how} and bind itself to it", uses)
+                        break
+                    target = self._role_power(None, where, in_namespaces=True)
+                    yield _Edge(target, f"{how} {_where(where)} and bind itself to it", uses)
+
+    def _made_name(
+        self,
+        binding_kind: BindingKind,
+        role_kind: RoleKind,
+        scope: str | None,
+        way: _Made,
+        bindable: tuple[str, ...],
+        verb: str,
+        binding_names: tuple[str, ...],
+    ) -> str | None:
+        """The name of a role that can be given every right and be bound; empty: any new one; None: there is none."""
+        names = _common(way.names, bindable)
+        if names is None:
+            return None
+        if verb != "create":
+            if way.new:
+                return None
+            bound = self._of_bindings(binding_kind, role_kind, scope, names, binding_names)
+            return next((role.name for role in bound), None)
+        if way.new and not way.post:
+            return names[0] if names else ""
+        existing = (
+            name
+            for name in names or (key[1] for key in self._roles_by_name if key[0] == role_kind)
+            if any(
+                role_kind == "ClusterRole" or scope in (None, role.namespace)
+                for role in self._roles_by_name.get((role_kind, name), ())
+            )
+        )
+        if not way.new:
+            return next(existing, None)
+        if not names:
+            return ""
+        there = set(existing)
+        return next((name for name in names if name not in there), None)
 
     def _bindable(
         self,
@@ -569,15 +804,20 @@ class _Graph:
         self._roles.setdefault(key, role)
         return _Power("role-in-namespaces", namespace, key) if in_namespaces else _Power("role", None, key)
 
-    def _groups(self, held: Mapping[Ability, list[tuple[_Key, Use]]]) -> Iterator[_Edge]:
+    def _groups(self, rights: _Rights) -> Iterator[_Edge]:
         """Groups are impersonated together with a user or a service account, never alone.
 
         apiserver v0.37.1, pkg/endpoints/filters/impersonation: "requested … without impersonating a user".
         """
-        somebody = next((use for _, use in (*held["impersonate-users"], *held["impersonate-accounts"])), None)
-        if somebody is None:
+        people = (*rights["impersonate-users"], *rights["impersonate-accounts"])
+        # Any will do: one's own, where there is one.
+        chosen = next((entry for entry in people if rights.owns(entry[0])), next(iter(people), None))
+        if chosen is None:
             return
-        for key, use in held["impersonate-groups"]:
+        who, somebody = chosen
+        for key, use in rights["impersonate-groups"]:
+            if not rights.owns(who, key):
+                continue
             for name in key.names or (MASTERS,):
                 how = f"impersonate {somebody.allowed.resource} in Group {name}"
                 if name == MASTERS:
@@ -585,40 +825,44 @@ class _Graph:
                 else:
                     yield _Edge(Subject("Group", name), how, (use, somebody))
 
-    def _certificates(self, held: Mapping[Ability, list[tuple[_Key, Use]]]) -> Iterator[_Edge]:
+    def _certificates(self, rights: _Rights) -> Iterator[_Edge]:
         """A client certificate names any user and any groups but system:masters.
 
         kubernetes v1.37.1, plugin/pkg/admission/certificates/subjectrestriction.
         """
-        create = next((use for _, use in held["create-csrs"]), None)
-        approve = next((use for _, use in held["approve-csrs"]), None)
-        signer = next(
-            (use for key, use in held["approve-signer"] if not key.names or _CLIENT_SIGNERS.intersection(key.names)),
-            None,
-        )
-        if create and approve and signer:
+        # A subject's own rights come first.
+        create, approve = next(iter(rights["create-csrs"]), None), next(iter(rights["approve-csrs"]), None)
+        signers = (e for e in rights["approve-signer"] if not e[0].names or _CLIENT_SIGNERS.intersection(e[0].names))
+        signer = next(signers, None)
+        if create and approve and signer and rights.owns(create[0], approve[0], signer[0]):
             how = "create and approve certificatesigningrequests for client certificates"
-            yield _Edge(_Power("identities"), how, (create, approve, signer))
+            yield _Edge(_Power("identities"), how, (create[1], approve[1], signer[1]))
 
-    def _mutating_policies(self, held: Mapping[Ability, list[tuple[_Key, Use]]]) -> Iterator[_Edge]:
-        for (_, policy), (_, binding) in zip(
-            held["write-mutating-policies"][:1], held["write-mutating-policy-bindings"][:1], strict=False
+    def _mutating_policies(self, rights: _Rights) -> Iterator[_Edge]:
+        for (first, policy), (second, binding) in zip(
+            rights["write-mutating-policies"][:1], rights["write-mutating-policy-bindings"][:1], strict=False
         ):
+            if not rights.owns(first, second):
+                continue
             how = f"{policy.allowed.verb} mutatingadmissionpolicies and bind them: change what others create"
             yield _Edge("cluster-admin", how, (policy, binding))
 
-    def _lifted_admission(self, held: Mapping[Ability, list[tuple[_Key, Use]]]) -> Iterator[_Edge]:
+    def _lifted_admission(self, rights: _Rights) -> Iterator[_Edge]:
         """Two ways to the node past Pod Security Admission: taking the namespace's label off, and a persistent volume
         of the node's file system, which no level looks into."""
-        runs = [(key, use) for key, use in held["create-pods"]]
-        runs += [(key, use) for key, use in held["change-workloads"] if not key.names]
-        for namespace, (labels, first), (_, second) in _both(held["change-namespaces"], runs):
+        runs = [(key, use) for key, use in rights["create-pods"]]
+        runs += [(key, use) for key, use in rights["change-workloads"] if not key.names]
+        for namespace, (labels, first), (running, second) in _both(rights["change-namespaces"], runs):
+            if not rights.owns(labels, running):
+                continue
             if namespace is not None and (not labels.names or namespace in labels.names):
                 what = f"{second.allowed.verb} {second.allowed.resource}"
                 how = f"{first.allowed.verb} namespace {namespace}, so that no standard is enforced, and {what} there"
                 yield _Edge("node", f"{how}, with access to the node", (first, second))
-        for _, volumes in held["create-persistent-volumes"]:
+        for held, volumes in rights["create-persistent-volumes"]:
             for key, use in runs[:1]:
+                if not rights.owns(held, key):
+                    continue
                 what = f"{use.allowed.verb} {use.allowed.resource} {_where(key.namespace)}"
                 how = f"create persistentvolumes of the node's file system, and {what} that mount them"
                 yield _Edge("node", how, (volumes, use))
@@ -655,13 +899,20 @@ class _Graph:
             for account in self._accounts_in(namespace):
                 yield _Edge(account, f", which can run as {account}", cost=0)
         elif power.kind == "shell":
-            for account, workload in self._running.get(namespace, {}).items():
-                how = f", among them those of {workload.obj.ref}, which run as {account}"
-                yield _Edge(account, how, cost=0, evidence=workload.obj)
-            privileged = next((w for w in self._workloads if namespace in (None, w.namespace) and _privileged(w)), None)
-            if privileged is not None:
-                how = f", among them those of {privileged.obj.ref}, which are privileged"
-                yield _Edge("node", how, cost=0, evidence=privileged.obj)
+            for account, pod in self._running.accounts.get(namespace, {}).items():
+                obj = pod.workload.obj
+                how = f", among them those of {obj.ref}, which run as {account}"
+                yield _Edge(account, how, (), pod.assumption, obj, cost=0)
+            root = self._running.roots.get(namespace)
+            if root is not None:
+                obj = root.workload.obj
+                yield _Edge("node", f", among them those of {obj.ref}, which {root.root}", (), root.assumption, obj, 0)
+        elif power.kind == "named-shell":
+            yield from self._named_pods(namespace, self._names[int(power.name)])
+        elif power.kind == "named-accounts":
+            for name in self._names[int(power.name)]:
+                for account in self._accounts_by_name.get(name, ()):
+                    yield _Edge(account, f" {account}", cost=0)
         elif power.kind == "stored-tokens":
             known: set[Subject] = set()
             for secret, account in self._tokens:
@@ -692,7 +943,7 @@ class _Graph:
             key = _key(ability, namespace)
             if key is not None:
                 held.setdefault(key, Use(role.rules[number], ability, None))
-        for edge in self._outgoing(held, held, [_HeldRole(role, namespace)]):
+        for edge in self._outgoing(_Rights(held, held, [_HeldRole(role, namespace)])):
             if isinstance(edge.target, _Power):
                 self._pending.append(edge.target)
             yield _Edge(edge.target, f", then {edge.how}", edge.uses, edge.assumption, edge.evidence, cost=0)
@@ -702,22 +953,79 @@ class _Graph:
             return self._accounts
         return self._by_namespace.get(namespace) or (Subject("ServiceAccount", "default", namespace),)
 
+    def _named_pods(self, namespace: str | None, names: tuple[str, ...]) -> Iterator[_Edge]:
+        """Where pods of some names lead: to each account and to the node, once for certain and once assumed."""
+        done: set[tuple[_Node, bool]] = set()
+        found: list[tuple[_Node, str, Running, str]] = []
+        for pod, assumption in self._running.named(namespace, names):
+            if pod.has_token:
+                found.append((pod.account, f"whose pods run as {pod.account}", pod, assumption))
+            if pod.root:
+                found.append(("node", f"whose pods {pod.root}", pod, assumption))
+        for target, how, pod, assumption in found:
+            if (target, bool(assumption)) not in done:
+                done.add((target, bool(assumption)))
+                obj = pod.workload.obj
+                yield _Edge(target, f" for {obj.ref}, {how}", (), assumption, obj, cost=0)
+
     def _node_of_pods(self, namespace: str | None) -> Iterator[_Edge]:
         """Pods that may be privileged, or mount the node's file system, are the node."""
-        how = ", with access to the node"
+        for assumption, obj in self._unenforced(namespace):
+            yield _Edge("node", ", with access to the node", (), assumption, obj, cost=0)
+
+    def _unenforced(self, namespace: str | None) -> Iterator[tuple[str, Object | None]]:
+        """Whether a namespace takes pods of any kind: nothing, or what must hold for it, and what shows it."""
         if namespace is None or namespace == _SYSTEM_NAMESPACE:
-            yield _Edge("node", how, cost=0)
+            yield "", None
             return
         stated = self._namespaces.get(namespace)
         if stated is None:
-            assumption = f"namespace {namespace}, which is not among the inputs, enforces no Pod Security Standard"
-            yield _Edge("node", how, assumption=assumption, cost=0)
+            yield f"namespace {namespace}, which is not among the inputs, enforces no Pod Security Standard", None
             return
         for obj in stated:
             # Whatever is no level is enforced as restricted: pod-security-admission, api/helpers.go.
             if labels_of(obj.value).get(_ENFORCE, "privileged") == "privileged":
-                yield _Edge("node", how, cost=0, evidence=obj)
+                yield "", obj
                 return
+
+
+#: Kinds of bindings and of the roles that they bind to, with the rights that this takes.
+_BINDING_WAYS: tuple[tuple[BindingKind, Ability, RoleKind, Ability], ...] = (
+    ("ClusterRoleBinding", "write-cluster-role-bindings", "ClusterRole", "bind-cluster-roles"),
+    ("RoleBinding", "write-role-bindings", "ClusterRole", "bind-cluster-roles"),
+    ("RoleBinding", "write-role-bindings", "Role", "bind-roles"),
+)
+
+
+def _made(rights: _Rights, kind: RoleKind) -> Iterator[_Made]:
+    """The ways to make roles of every right: with escalate, they are created, or changed.
+
+    A POST names no role, so escalate with resourceNames allows it to those only who may write by name, too.
+    kubernetes v1.37.1, pkg/registry/rbac/escalation_check.go, RoleEscalationAuthorized.
+    """
+    cluster = kind == "ClusterRole"
+    creates = rights["create-cluster-roles" if cluster else "create-roles"]
+    changes = rights["change-cluster-roles" if cluster else "change-roles"]
+    escalates = rights["escalate-cluster-roles" if cluster else "escalate-roles"]
+    for scope, first, second in _both(escalates, creates):
+        names = _common(first[0].names, second[0].names)
+        if names is None:
+            continue
+        if second[0].names or not names:
+            yield _Made(scope, names, True, not second[0].names, (first, second))
+            continue
+        for where, change, _ in _both(changes, (second,)):
+            written = _common(names, change[0].names)
+            if written is not None and scope in (None, where):
+                yield _Made(where, written, True, False, (first, second, change))
+    for scope, first, second in _both(escalates, changes):
+        names = _common(first[0].names, second[0].names)
+        if names is not None:
+            yield _Made(scope, names, False, False, (first, second))
+
+
+def _joined(*assumptions: str) -> str:
+    return " and ".join(filter(None, assumptions))
 
 
 def _key(ability: Allowed, namespace: str | None) -> _Key | None:
@@ -734,7 +1042,12 @@ def _key(ability: Allowed, namespace: str | None) -> _Key | None:
     return _Key(ability.ability, namespace, ability.names, resource)
 
 
-_Entry: TypeAlias = tuple[_Key, Use]
+def _common(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The names that two rights have in common; empty: all; None: none."""
+    if not first or not second:
+        return first or second
+    within = frozenset(second)
+    return tuple(name for name in first if name in within) or None
 
 
 def _both(first: Sequence[_Entry], second: Sequence[_Entry]) -> Iterator[tuple[str | None, _Entry, _Entry]]:
@@ -760,13 +1073,17 @@ def _accounts(
     access: Access, inventory: Inventory, running: Iterable[Workload]
 ) -> tuple[tuple[Subject, ...], Mapping[str, tuple[Subject, ...]]]:
     """The service accounts that are known to exist, all and by namespace: those that bindings name, those that are
-    declared, those that pods run as, and the one named default of every namespace with any of them."""
+    declared, those that pods run as, and the one named default of every namespace that is declared or has any."""
     found = {subject for subject in access.subjects if subject.kind == "ServiceAccount"}
     for obj in inventory.of_kind("ServiceAccount", ""):
         found.add(Subject("ServiceAccount", obj.ref.name, namespace_of(obj)))
     for workload in running:
         found.add(Subject("ServiceAccount", workload.service_account or "default", workload.namespace))
-    found |= {Subject("ServiceAccount", "default", account.namespace) for account in found}
+    namespaces = {account.namespace for account in found} | {obj.ref.name for obj in inventory.of_kind("Namespace", "")}
+    for subject in access.subjects:
+        if subject.kind == "Group" and subject.name.startswith(f"{SERVICE_ACCOUNTS}:"):
+            namespaces.add(subject.name.removeprefix(f"{SERVICE_ACCOUNTS}:"))
+    found |= {Subject("ServiceAccount", "default", namespace) for namespace in namespaces if namespace}
     by_namespace: dict[str, list[Subject]] = defaultdict(list)
     for account in sorted(found):
         by_namespace[account.namespace].append(account)
@@ -790,45 +1107,6 @@ def _stored_tokens(inventory: Inventory) -> tuple[tuple[Object, Subject], ...]:
             if name:
                 found.append((obj, Subject("ServiceAccount", name, namespace_of(obj))))
     return tuple(found)
-
-
-def _running(inventory: Inventory, found: Iterable[Workload]) -> Mapping[str | None, Mapping[Subject, Workload]]:
-    """By namespace, and for all (None): the service accounts whose tokens pods hold, each with the first workload."""
-    running: dict[str | None, dict[Subject, Workload]] = defaultdict(dict)
-    for workload in found:
-        if holds_token(inventory, workload):
-            account = account_of(workload)
-            running[workload.namespace].setdefault(account, workload)
-            running[None].setdefault(account, workload)
-    return running
-
-
-def account_of(workload: Workload) -> Subject:
-    """The service account that the pods of a workload run as."""
-    return Subject("ServiceAccount", workload.service_account or "default", workload.namespace)
-
-
-def holds_token(inventory: Inventory, workload: Workload) -> bool:
-    """Whether pods hold a token of their service account: Kubernetes mounts one unless the pod, or else the account,
-    says otherwise; a pod can project one itself."""
-    name = workload.service_account or "default"
-    account = inventory.nearest("", "ServiceAccount", workload.obj.ref.namespace, name, workload.obj.file)
-    spec: Mapping[str, Any] = {} if workload.template is None else workload.template.spec
-    mounted = spec.get("automountServiceAccountToken")
-    if mounted is None and account is not None:
-        mounted = account.value.get("automountServiceAccountToken")
-    if mounted is not False:
-        return True
-    return any(
-        "serviceAccountToken" in mapping(source)
-        for volume in items(spec.get("volumes"))
-        for source in items(mapping(mapping(volume).get("projected")).get("sources"))
-    )
-
-
-def _privileged(workload: Workload) -> bool:
-    template = workload.template
-    return template is not None and any(c.security_context.get("privileged") is True for c in template.containers)
 
 
 def _grouped(members: Iterable[_T], key: Callable[[_T], _K]) -> Mapping[_K, list[_T]]:
