@@ -503,3 +503,19 @@ def test_a_policy_that_an_api_server_refuses_leaves_its_pods_unknown(spec: str, 
     (refused,) = of.policies
     assert format_path(refused.refused[0].path) == path
     assert opened(of, "bank/api", "shop/web") == f"{NONE} ? {ALL}"
+
+
+@pytest.mark.parametrize(
+    ("selector", "answer"),
+    [
+        ("{}", ALL),
+        ("{matchExpressions: [{key: kubernetes.io/metadata.name, operator: Exists}]}", ALL),
+        ("{matchExpressions: [{key: kubernetes.io/metadata.name, operator: NotIn, values: [kube-system]}]}", ALL),
+        ("{matchLabels: {kubernetes.io/metadata.name: bank}}", NONE),
+        ("{matchLabels: {team: money}}", NONE),
+    ],
+)
+def test_any_pod_is_in_a_namespace_that_has_a_name(selector: str, answer: str) -> None:
+    of = net(TWO, policy(f"{{podSelector: {{}}, ingress: [{{from: [{{namespaceSelector: {selector}}}]}}]}}"))
+    (web,) = of.named("shop/web[Pod]")
+    assert str(of.answer(of.any_pod, of.end(web)).open) == answer
