@@ -20,6 +20,7 @@ import heapq
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 from kubeassay.analysis.access.abilities import WORKLOAD_KINDS, Ability, Allowed, allowed
@@ -120,6 +121,10 @@ _PowerKind = Literal[
     "named-shell",
     "accounts",
     "named-accounts",
+    "named-tokens",
+    "named-secrets",
+    "named-users",
+    "named-groups",
     "written-tokens",
     "stored-tokens",
     "users",
@@ -144,11 +149,29 @@ class _Power:
 _Node: TypeAlias = Subject | _Power | Outcome
 
 
+class _Right(NamedTuple):
+    """A rule that gives an ability, and by which binding it is held: a :class:`Use` that is not made yet, because few
+    of them come to be part of a path. ``binding`` None: the subject binds itself to the role on the way."""
+
+    allowed: Allowed
+    number: int
+    role: Role
+    binding: Binding | None = None
+    bound: BoundSubject | None = None
+
+    @property
+    def use(self) -> Use:
+        grant = None
+        if self.binding is not None and self.bound is not None:
+            grant = next(self.binding.grants(self.bound, (self.number,)))
+        return Use(self.role.rules[self.number], self.allowed, grant)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Edge:
     target: _Node
     how: str
-    uses: tuple[Use, ...] = ()
+    uses: tuple[_Right, ...] = ()
     assumption: str = ""
     evidence: Object | None = None
     #: Whether it is a step by itself: what a power leads to belongs to the step that gave the power.
@@ -221,7 +244,7 @@ class Escalations:
                 continue
             # What a power leads to goes on with the sentence.
             words.append(edge.how if edge.cost == 0 else f"can {edge.how}")
-            uses += edge.uses
+            uses += (right.use for right in edge.uses)
             evidence = edge.evidence or evidence
             if edge.assumption and edge.assumption not in assumptions:
                 assumptions.append(edge.assumption)
@@ -277,7 +300,7 @@ class _Key(NamedTuple):
     resource: str
 
 
-_Held: TypeAlias = dict[_Key, Use]
+_Held: TypeAlias = dict[_Key, _Right]
 
 
 class _HeldRole(NamedTuple):
@@ -288,7 +311,7 @@ class _HeldRole(NamedTuple):
     own: bool = True
 
 
-_Entry: TypeAlias = tuple[_Key, Use]
+_Entry: TypeAlias = tuple[_Key, _Right]
 
 
 class _Rights:
@@ -301,6 +324,8 @@ class _Rights:
     def __init__(self, own: _Held, held: _Held, roles: Sequence[_HeldRole]) -> None:
         self.own = own
         self.roles = roles
+        #: Namespace → what is held there: see :meth:`_Graph._bits_of`.
+        self.bits: dict[str | None, int] = {}
         self._by_ability: dict[Ability, list[_Entry]] = defaultdict(list)
         for key, use in held.items():
             self._by_ability[key.ability].append((key, use))
@@ -328,7 +353,7 @@ class _Made(NamedTuple):
         return tuple(key for key, _ in self.entries)
 
     @property
-    def uses(self) -> tuple[Use, ...]:
+    def uses(self) -> tuple[_Right, ...]:
         return tuple(use for _, use in self.entries)
 
 
@@ -359,6 +384,7 @@ class _Graph:
         self._known_accounts = frozenset(self._accounts)
         self._names: list[tuple[str, ...]] = []
         self._numbers: dict[tuple[str, ...], int] = {}
+        self._bits: dict[_Key, int] = {}
         self._group_held: dict[str, tuple[_Held, list[_HeldRole]]] = {}
         self._pending: list[_Power] = []
         self._build()
@@ -404,8 +430,7 @@ class _Graph:
             for number, ability in self._role_abilities(binding.role):
                 key = _key(ability, binding.namespace)
                 if key is not None and key not in held:
-                    grant = next(binding.grants(bound, (number,)))
-                    held[key] = Use(grant.rule, ability, grant)
+                    held[key] = _Right(ability, number, binding.role, binding, bound)
         return held, roles
 
     def _of_group(self, name: str) -> tuple[_Held, list[_HeldRole]]:
@@ -445,7 +470,7 @@ class _Graph:
         for edge in found:
             if (edge.target, bool(edge.assumption)) not in known:
                 known.add((edge.target, bool(edge.assumption)))
-                if not any(use.grant is not None and canonical(use.grant.subject) == source for use in edge.uses):
+                if not any(use.bound is not None and canonical(use.bound.subject) == source for use in edge.uses):
                     # By rights of a group that does it as well alone, as a member is told before.
                     edge = replace(edge, hops=3)
                 self.edges[source].append(edge)
@@ -471,7 +496,7 @@ class _Graph:
         yield from self._mutating_policies(rights)
         yield from self._lifted_admission(rights)
 
-    def _alone(self, key: _Key, use: Use) -> Iterator[_Edge]:
+    def _alone(self, key: _Key, use: _Right) -> Iterator[_Edge]:
         """Where one ability leads by itself."""
         ability, namespace, names = key.ability, key.namespace, key.names
         where = _where(namespace)
@@ -489,30 +514,20 @@ class _Graph:
         elif ability == "read-secrets":
             if not names:
                 yield _Edge(_Power("stored-tokens", namespace), f"{what} {where}", (use,))
-            for secret, account in (token for name in names for token in self._tokens_by_name.get(name, ())):
-                if namespace in (None, account.namespace):
-                    how = f"{what}, among them {secret.ref}, a token of {account}"
-                    yield _Edge(account, how, (use,), evidence=secret)
+            elif self._tokens:
+                yield _Edge(self._named("named-secrets", namespace, names), what, (use,))
         elif ability in ("request-tokens", "impersonate-accounts"):
             verb = "create tokens of" if ability == "request-tokens" else "impersonate"
             if not names:
                 yield _Edge(_Power("accounts", namespace), f"{verb} service accounts {where}", (use,))
-            elif namespace is not None:
-                for name in names:
-                    account, assumption = Subject("ServiceAccount", name, namespace), ""
-                    if ability == "request-tokens" and account not in self._known_accounts:
-                        # Who is impersonated need not exist; a token is made of an account that does.
-                        assumption = f"{account}, which nothing among the inputs names, exists"
-                    yield _Edge(account, f"{verb} ServiceAccount {name}", (use,), assumption)
             else:
-                yield _Edge(self._named("named-accounts", None, names), verb, (use,))
+                kind: _PowerKind = "named-tokens" if ability == "request-tokens" else "named-accounts"
+                yield _Edge(self._named(kind, namespace, names), verb, (use,))
         elif ability == "impersonate-users":
-            if not names:
+            if names:
+                yield _Edge(self._named("named-users", None, names), "impersonate", (use,))
+            else:
                 yield _Edge(_Power("users"), "impersonate users", (use,))
-            for name in names:
-                # A user of the form of a service account is checked as that account.
-                if canonical(Subject("User", name)).kind == "User":
-                    yield _Edge(Subject("User", name), f"impersonate User {name}", (use,))
         elif ability == "nodes-proxy":
             yield _Edge("node", f"{what}: the kubelet runs commands in every container of a node", (use,))
         elif ability == "write-mutating-webhooks":
@@ -537,28 +552,31 @@ class _Graph:
             self._names.append(names)
         return _Power(kind, namespace, str(number))
 
-    def _unknown_webhook(self, kind: str, key: _Key, use: Use) -> str:
+    def _unknown_webhook(self, kind: str, key: _Key, use: _Right) -> str:
         """What must hold for a webhook configuration of some names to be there; empty: nothing."""
         if use.allowed.verb == "create" or not key.names or self._webhooks[kind].intersection(key.names):
             return ""
         return f"{kind} {key.names[0]}, which is not among the inputs, exists"
 
-    def _named_workloads(self, key: _Key, use: Use) -> Iterator[_Edge]:
+    def _named_workloads(self, key: _Key, use: _Right) -> Iterator[_Edge]:
         """Workloads of some names that may be changed: their pods run as any account of their namespace."""
         what = f"{use.allowed.verb} {use.allowed.resource}"
         kind = WORKLOAD_KINDS[use.allowed.resource]
+        assumed = False
         for name in key.names:
             found = self._workloads_by_name.get((kind, name), ())
             known = {w.namespace: w for w in found if key.namespace in (None, w.namespace)}
             for namespace, workload in known.items():
                 how = f"{what} {name} in namespace {namespace}"
                 yield _Edge(_Power("pods", namespace), how, (use,), evidence=workload.obj)
-            if not known and key.namespace is not None:
+            if not known and key.namespace is not None and not assumed:
+                # One is enough: they lead to the same.
+                assumed = True
                 assumption = f"{kind} {key.namespace}/{name}, which is not among the inputs, exists"
                 how = f"{what} {name} in namespace {key.namespace}"
                 yield _Edge(_Power("pods", key.namespace), how, (use,), assumption)
 
-    def _entered(self, key: _Key, use: Use) -> Iterator[_Edge]:
+    def _entered(self, key: _Key, use: _Right) -> Iterator[_Edge]:
         """Pods whose containers run what one likes: with their tokens, and as root of the node where they are. A
         container that is added to one may be privileged where no standard is enforced."""
         what = f"{use.allowed.verb} {use.allowed.resource} {_where(key.namespace)}"
@@ -646,7 +664,7 @@ class _Graph:
                         how = f"escalate and {verb} {resource}: give {part}, labelled to be part of ClusterRole"
                         yield self._every_right(bound_in, f"{how} {role.name}, which it holds", way.uses)
 
-    def _every_right(self, bound_in: str | None, how: str, uses: tuple[Use, ...]) -> _Edge:
+    def _every_right(self, bound_in: str | None, how: str, uses: tuple[_Right, ...]) -> _Edge:
         """Where a role leads, bound in a namespace or in all, that is given every right."""
         if bound_in is None:
             return _Edge("cluster-admin", f"{how}, every right", uses)
@@ -685,8 +703,22 @@ class _Graph:
                     elif role is None:
                         yield _Edge(_Power("any-role", scope), how, (first, second))
                     else:
+                        if self._gains[id(role)] & ~self._bits_of(rights, scope) == 0:
+                            # Nothing that it would lead to is not held already: chains of roles end here.
+                            continue
                         target = self._role_power(role, scope, in_namespaces=binding_kind == "RoleBinding")
                         yield _Edge(target, f"{how}: bind itself to {role.kind} {role.name}", (first, second))
+
+    def _bits_of(self, rights: _Rights, scope: str | None) -> int:
+        """What a subject has by itself in a namespace (None: in all), as :attr:`_gives` has it."""
+        found = rights.bits.get(scope)
+        if found is None:
+            found = 0
+            for key in rights.own:
+                if key.namespace in (None, scope):
+                    found |= self._bits.get(key._replace(namespace=None), 0)
+            rights.bits[scope] = found
+        return found
 
     def _bind_made(self, rights: _Rights, made: Mapping[RoleKind, Sequence[_Made]]) -> Iterator[_Edge]:
         """With escalate and bind, a role of every right is made, and bound."""
@@ -818,12 +850,11 @@ class _Graph:
         for key, use in rights["impersonate-groups"]:
             if not rights.owns(who, key):
                 continue
-            for name in key.names or (MASTERS,):
-                how = f"impersonate {somebody.allowed.resource} in Group {name}"
-                if name == MASTERS:
-                    yield _Edge("cluster-admin", f"{how}, {_ABOVE_RBAC}", (use, somebody))
-                else:
-                    yield _Edge(Subject("Group", name), how, (use, somebody))
+            how = f"impersonate {somebody.allowed.resource} in"
+            if key.names:
+                yield _Edge(self._named("named-groups", None, key.names), how, (use, somebody))
+            else:
+                yield _Edge("cluster-admin", f"{how} Group {MASTERS}, {_ABOVE_RBAC}", (use, somebody))
 
     def _certificates(self, rights: _Rights) -> Iterator[_Edge]:
         """A client certificate names any user and any groups but system:masters.
@@ -909,10 +940,8 @@ class _Graph:
                 yield _Edge("node", f", among them those of {obj.ref}, which {root.root}", (), root.assumption, obj, 0)
         elif power.kind == "named-shell":
             yield from self._named_pods(namespace, self._names[int(power.name)])
-        elif power.kind == "named-accounts":
-            for name in self._names[int(power.name)]:
-                for account in self._accounts_by_name.get(name, ()):
-                    yield _Edge(account, f" {account}", cost=0)
+        elif power.kind.startswith("named-"):
+            yield from self._of_named(power, self._names[int(power.name)])
         elif power.kind == "stored-tokens":
             known: set[Subject] = set()
             for secret, account in self._tokens:
@@ -932,6 +961,34 @@ class _Graph:
             for account in self._accounts_in(namespace):
                 yield _Edge(account, f", among them {account}", cost=0)
 
+    def _of_named(self, power: _Power, names: tuple[str, ...]) -> Iterator[_Edge]:
+        """Where a power over what has some names leads."""
+        namespace = power.namespace
+        for name in names:
+            if power.kind == "named-secrets":
+                for secret, account in self._tokens_by_name.get(name, ()):
+                    if namespace in (None, account.namespace):
+                        how = f", among them {secret.ref}, a token of {account}"
+                        yield _Edge(account, how, cost=0, evidence=secret)
+            elif power.kind == "named-users":
+                # A user of the form of a service account is checked as that account.
+                if canonical(Subject("User", name)).kind == "User":
+                    yield _Edge(Subject("User", name), f" User {name}", cost=0)
+            elif power.kind == "named-groups":
+                if name == MASTERS:
+                    yield _Edge("cluster-admin", f" Group {name}, {_ABOVE_RBAC}", cost=0)
+                else:
+                    yield _Edge(Subject("Group", name), f" Group {name}", cost=0)
+            elif namespace is None:
+                for account in self._accounts_by_name.get(name, ()):
+                    yield _Edge(account, f" {account}", cost=0)
+            else:
+                account, assumption = Subject("ServiceAccount", name, namespace), ""
+                if power.kind == "named-tokens" and account not in self._known_accounts:
+                    # Who is impersonated need not exist; a token is made of an account that does.
+                    assumption = f"{account}, which nothing among the inputs names, exists"
+                yield _Edge(account, f" ServiceAccount {name}", (), assumption, cost=0)
+
     def _of_role(self, power: _Power) -> Iterator[_Edge]:
         """What a subject can do that has bound itself to a role. It still is the same step."""
         role, namespace = self._roles[power.name], power.namespace
@@ -942,11 +999,51 @@ class _Graph:
                 continue
             key = _key(ability, namespace)
             if key is not None:
-                held.setdefault(key, Use(role.rules[number], ability, None))
+                held.setdefault(key, _Right(ability, number, role))
         for edge in self._outgoing(_Rights(held, held, [_HeldRole(role, namespace)])):
             if isinstance(edge.target, _Power):
                 self._pending.append(edge.target)
             yield _Edge(edge.target, f", then {edge.how}", edge.uses, edge.assumption, edge.evidence, cost=0)
+
+    @cached_property
+    def _gives(self) -> Mapping[int, int]:
+        """By role: the abilities that it gives, each a bit. The first is never given: see :attr:`_gains`."""
+        bits = self._bits
+        found: dict[int, int] = {}
+        for role in self.access.roles:
+            given = 0
+            for _, ability in self._role_abilities(role):
+                key = _key(ability, None)
+                # What may be bound by name is told by where that leads.
+                if key is not None and not (key.ability == "bind-cluster-roles" and key.names):
+                    given |= bits.setdefault(key, 2 << len(bits))
+            found[id(role)] = given
+        return found
+
+    @cached_property
+    def _gains(self) -> Mapping[int, int]:
+        """By role: the abilities of all roles that whoever holds it may bind itself to by name, its own among them. The
+        first bit stands for what is not of this kind: roles that are changed, or not named."""
+        found: dict[int, int] = {}
+        holders: dict[int, list[Role]] = defaultdict(list)
+        for role in self.access.roles:
+            gains = self._gives[id(role)]
+            for _, ability in self._role_abilities(role):
+                if ability.ability == "bind-cluster-roles" and ability.names:
+                    for bound in (b for n in ability.names for b in self._roles_by_name.get(("ClusterRole", n), ())):
+                        holders[id(bound)].append(role)
+                elif ability.ability.startswith(("bind-", "escalate-")):
+                    gains |= 1
+            found[id(role)] = gains
+        pending = list(self.access.roles)
+        while pending:
+            role = pending.pop()
+            gains = found[id(role)]
+            for holder in holders.get(id(role), ()):
+                if gains & ~found[id(holder)]:
+                    found[id(holder)] |= gains
+                    pending.append(holder)
+        return found
 
     def _accounts_in(self, namespace: str | None) -> Sequence[Subject]:
         if namespace is None:
