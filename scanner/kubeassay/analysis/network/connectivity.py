@@ -148,13 +148,10 @@ class Connectivity:
             )
             self._class_of[id(end)] = self._class(signature)
             self._members[self._class_of[id(end)]].append(end)
-        #: Ends that are not among the inputs: a pod that no label tells from others, in a namespace of no particular name
-        #: (every namespace has the label of its name), and the cluster's name server.
-        self.any_pod = self._class(
-            _Signature(
-                *self._pod_sets.of(Namespace("", {METADATA_NAME: ""}, None, declared=True), {}), (), False, everywhere
-            )
-        )
+        #: Ends that are not among the inputs: a pod that no label tells from others, in a namespace of no particular
+        #: name (every namespace has the label of its name), and the cluster's name server.
+        anywhere = Namespace("", {METADATA_NAME: ""}, None, declared=True)
+        self.any_pod = self._class(_Signature(*self._pod_sets.of(anywhere, {}), (), False, everywhere))
         self.dns = self._class(
             _Signature(
                 *self._pod_sets.of(
