@@ -12,6 +12,7 @@ from kubeassay.model import Finding, Result
 
 ROLES = Path(__file__).resolve().parents[2] / "fixtures" / "merajutasa" / "violating" / "production" / "rbac"
 
+RBAC = "rbac.authorization.k8s.io"
 API = "apiVersion: rbac.authorization.k8s.io/v1\n"
 
 
@@ -595,3 +596,28 @@ def test_the_documented_roles_lead_to_cluster_admin() -> None:
         "Group devops-engineers",
         "Group security-team",
     }
+
+
+@pytest.mark.parametrize(
+    ("rule", "stated", "names"),
+    [
+        ("bind-or-escalate", f"{RBAC} | clusterroles | bind | view cluster-admin", "cluster-admin"),
+        ("bind-or-escalate", f"{RBAC} | clusterroles | bind | all", "all"),
+        ("bind-or-escalate", f"{RBAC} | clusterroles | bind | view", ""),
+        ("impersonation", "core | groups | impersonate | system:masters", "system:masters"),
+        ("impersonation", "core | groups | impersonate | devs", ""),
+        ("impersonation", "core | users | impersonate | system:masters", ""),
+    ],
+)
+def test_names_that_stand_for_every_right_limit_nothing(rule: str, stated: str, names: str) -> None:
+    documents = [role("some", stated), bind("some", "User eve"), role("all", "* | * | *")]
+    messages = [finding.message for finding in failing(scanned(rule, *documents))]
+    assert len(messages) == (1 if names else 0)
+    assert all(f" named {names}: " in message for message in messages)
+
+
+def test_a_wildcard_on_secrets_by_name_reads_these() -> None:
+    documents = [role("some", "core | secrets | * | one", namespace="shop"), bind("some", "User eve", namespace="shop")]
+    (finding,) = failing(scanned("wildcard-verbs", *documents))
+    assert "reading these Secrets" in finding.message
+    assert "every Secret" not in finding.message

@@ -5,17 +5,18 @@ Sources: Kubernetes, "Role Based Access Control Good Practices"; CIS Kubernetes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from kubeassay.analysis.access.abilities import Ability, allowed
 from kubeassay.analysis.access.bootstrap import bootstrap, changes
+from kubeassay.analysis.access.grants import MASTERS, Access
 from kubeassay.analysis.access.matching import ALL
 from kubeassay.analysis.access.model import PolicyRule
 from kubeassay.analysis.access.resources import IMPERSONATED, ResourceTypes, resource_types
 from kubeassay.analysis.reading import quoted
 from kubeassay.checks.check import Context, Passed, Violation, check
-from kubeassay.checks.rbac_common import InEffect, access_of, roles_of, rules_in_effect, title
+from kubeassay.checks.rbac_common import InEffect, access_of, is_everything, roles_of, rules_in_effect, title
 from kubeassay.model import Inventory, KubernetesVersion, Object, Path
 
 #: More resources of a rule than these are counted, not named.
@@ -63,6 +64,13 @@ _INCLUDED: Mapping[Ability, str] = {
     "create-persistent-volumes": "persistent volumes of the node's files",
     "change-namespaces": "labels of namespaces",
 }
+#: What it is called of objects by name.
+_INCLUDED_BY_NAME: Mapping[str, str] = {
+    "reading every Secret": "reading these Secrets",
+    "running any pod": "running any pod by these names",
+    "creating tokens of service accounts": "creating tokens of these service accounts",
+    "running commands in pods": "running commands in these pods",
+}
 #: On network policies, every write opens something.
 _NETWORK_POLICY_WRITES = frozenset({"delete", "deletecollection", "update", "patch", ALL})
 
@@ -71,13 +79,16 @@ def _includes(effect: InEffect) -> str:
     """What a rule with wildcards includes, as the end of a message; empty: nothing that stands out."""
     cluster = effect.cluster_wide or (not effect.bindings and effect.role.kind == "ClusterRole")
     words = [
-        _INCLUDED[ability.ability]
+        # By name it is not every Secret, nor any pod.
+        _INCLUDED_BY_NAME.get(_INCLUDED[ability.ability], _INCLUDED[ability.ability])
+        if ability.names
+        else _INCLUDED[ability.ability]
         for ability in effect.abilities
         if ability.ability in _INCLUDED and (ability.namespaced or cluster)
     ]
     rule = effect.rule
     on_policies = {"networking.k8s.io", ALL} & {*rule.api_groups} and {"networkpolicies", ALL} & {*rule.resources}
-    if on_policies and _NETWORK_POLICY_WRITES.intersection(rule.verbs):
+    if on_policies and not rule.resource_names and _NETWORK_POLICY_WRITES.intersection(rule.verbs):
         words.append("removing every NetworkPolicy")
     found = list(dict.fromkeys(words))
     if not found:
@@ -209,21 +220,48 @@ _RIGHTS: Mapping[str, _Right] = {
 }
 
 
+def _roles_of_every_right(access: Access) -> Mapping[str, set[str]]:
+    """By kind: the names of the roles that grant every verb on every resource."""
+    found: dict[str, set[str]] = {"ClusterRole": set(), "Role": set()}
+    for role in access.roles:
+        if any(is_everything(rule) for rule in role.rules):
+            found[role.kind].add(role.name)
+    return found
+
+
 def _right(rule_id: str, inventory: Inventory, context: Context) -> Iterator[Violation]:
     """Rules that name a right. What a wildcard includes, the rules on wildcards tell."""
     right = _RIGHTS[rule_id]
+    every_right = _roles_of_every_right(access_of(inventory, context))
+
+    def powerful_names(rule: PolicyRule, abilities: Iterable[Ability]) -> tuple[str, ...]:
+        """The names in a rule that stand for every right, so that limiting it to them limits nothing."""
+        known: set[str] = set()
+        for ability in abilities:
+            if ability in ("bind-cluster-roles", "escalate-cluster-roles") and "clusterroles" in rule.resources:
+                known |= every_right["ClusterRole"]
+            elif ability in ("bind-roles", "escalate-roles") and "roles" in rule.resources:
+                known |= every_right["Role"]
+            elif ability == "impersonate-groups" and "groups" in rule.resources:
+                known.add(MASTERS)
+        return tuple(name for name in rule.resource_names if name in known)
+
     for effect in rules_in_effect(inventory, context):
         rule = effect.rule
-        if ALL in rule.resources or ALL in rule.api_groups or (rule.resource_names and right.unless_named):
+        if ALL in rule.resources or ALL in rule.api_groups:
+            continue
+        powerful = powerful_names(rule, right.abilities) if rule.resource_names else ()
+        if rule.resource_names and right.unless_named and not powerful:
             continue
         for ability in effect.abilities:
             if ability.ability not in right.abilities or (ALL in rule.verbs and ability.verb not in rule.verbs):
                 continue
             if effect.role.kind == "Role" and not ability.namespaced:
                 continue
-            message = (
-                f"{title(effect.role)} grants {ability.verb} on {ability.resource}: whoever holds it {right.means}"
-            )
+            if powerful and not powerful_names(rule, (ability.ability,)):
+                continue
+            called = f" named {' and '.join(powerful)}" if powerful else ""
+            message = f"{title(effect.role)} grants {ability.verb} on {ability.resource}{called}: whoever holds it {right.means}"
             yield Violation(
                 ability.verb_path, f"{message}; {effect.where}", obj=effect.rule.obj, related=effect.related
             )

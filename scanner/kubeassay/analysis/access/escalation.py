@@ -209,7 +209,10 @@ class Escalations:
 
     def default(self, subject: Subject) -> bool:
         """Whether a subject has nothing but what Kubernetes itself grants it."""
-        return all(grant.bootstrap for grant in self._graph.access.grants_of(subject))
+        return all(
+            not binding.role.rules or (bound.default and all(binding.role.default))
+            for binding, bound in self._graph.access.bound_to(subject)
+        )
 
     def _distances(self, outcome: Outcome, *, certain: bool) -> Mapping[_Node, tuple[int, int]]:
         known = self._reached.get((outcome, certain))
@@ -384,7 +387,6 @@ class _Graph:
         self._known_accounts = frozenset(self._accounts)
         self._names: list[tuple[str, ...]] = []
         self._numbers: dict[tuple[str, ...], int] = {}
-        self._bits: dict[_Key, int] = {}
         self._group_held: dict[str, tuple[_Held, list[_HeldRole]]] = {}
         self._pending: list[_Power] = []
         self._build()
@@ -688,13 +690,16 @@ class _Graph:
                 if not rights.owns(binds, writes):
                     continue
                 verb, resource = second.allowed.verb, second.allowed.resource
-                how = f"{verb} {resource} {_where(scope)} and bind {first.allowed.resource}"
-                if binding_kind == "ClusterRoleBinding":
-                    how = f"{verb} {resource} and bind {first.allowed.resource}"
+                where = "" if binding_kind == "ClusterRoleBinding" else f" {_where(scope)}"
                 if verb != "create" and not binds.names and not writes.names:
+                    how = f"{verb} {resource}{where} and bind {first.allowed.resource}"
                     yield _Edge(_Power("bindings", scope, f"{binding_kind} {role_kind}"), how, (first, second))
                     continue
                 for role in self._bindable(binding_kind, role_kind, scope, binds.names, verb, writes.names):
+                    if role is not None and self._gains[id(role)] & ~self._bits_of(rights, scope) == 0:
+                        # Nothing that it would lead to is not held already: chains of roles end here.
+                        continue
+                    how = f"{verb} {resource}{where} and bind {first.allowed.resource}"
                     if role is None and binding_kind == "ClusterRoleBinding":
                         yield _Edge("cluster-admin", f"{how}: bind itself to cluster-admin", (first, second))
                     elif role is None and role_kind == "ClusterRole":
@@ -703,9 +708,6 @@ class _Graph:
                     elif role is None:
                         yield _Edge(_Power("any-role", scope), how, (first, second))
                     else:
-                        if self._gains[id(role)] & ~self._bits_of(rights, scope) == 0:
-                            # Nothing that it would lead to is not held already: chains of roles end here.
-                            continue
                         target = self._role_power(role, scope, in_namespaces=binding_kind == "RoleBinding")
                         yield _Edge(target, f"{how}: bind itself to {role.kind} {role.name}", (first, second))
 
@@ -714,9 +716,9 @@ class _Graph:
         found = rights.bits.get(scope)
         if found is None:
             found = 0
-            for key in rights.own:
-                if key.namespace in (None, scope):
-                    found |= self._bits.get(key._replace(namespace=None), 0)
+            for role, bound_in, own in rights.roles:
+                if own and bound_in in (None, scope):
+                    found |= self._gives[id(role)]
             rights.bits[scope] = found
         return found
 
@@ -1008,7 +1010,7 @@ class _Graph:
     @cached_property
     def _gives(self) -> Mapping[int, int]:
         """By role: the abilities that it gives, each a bit. The first is never given: see :attr:`_gains`."""
-        bits = self._bits
+        bits: dict[_Key, int] = {}
         found: dict[int, int] = {}
         for role in self.access.roles:
             given = 0
