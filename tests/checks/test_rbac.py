@@ -621,3 +621,17 @@ def test_a_wildcard_on_secrets_by_name_reads_these() -> None:
     (finding,) = failing(scanned("wildcard-verbs", *documents))
     assert "reading these Secrets" in finding.message
     assert "every Secret" not in finding.message
+
+
+@pytest.mark.parametrize("rule", ["secrets-readable-cluster-wide", "wildcard-verbs"])
+def test_findings_keep_their_identity_when_a_rule_is_written_in_another_order(rule: str) -> None:
+    binding = bind("some", "User eve")
+    verbs = "* get" if rule == "wildcard-verbs" else "get list"
+
+    def identities(stated: str) -> list[str]:
+        return [finding.fingerprint for finding in failing(scanned(rule, role("some", stated), binding))]
+
+    first = identities(f"core | pods secrets | {verbs}")
+    assert len(first) == 1
+    assert identities(f"core | secrets pods | {' '.join(reversed(verbs.split()))}") == first
+    assert identities(f"core | secrets configmaps | {verbs}") != first

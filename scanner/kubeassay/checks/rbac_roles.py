@@ -261,7 +261,8 @@ def _right(rule_id: str, inventory: Inventory, context: Context) -> Iterator[Vio
             if powerful and not powerful_names(rule, (ability.ability,)):
                 continue
             called = f" named {' and '.join(powerful)}" if powerful else ""
-            message = f"{title(effect.role)} grants {ability.verb} on {ability.resource}{called}: whoever holds it {right.means}"
+            granted = f"{title(effect.role)} grants {ability.verb} on {ability.resource}{called}"
+            message = f"{granted}: whoever holds it {right.means}"
             yield Violation(
                 ability.verb_path, f"{message}; {effect.where}", obj=effect.rule.obj, related=effect.related
             )

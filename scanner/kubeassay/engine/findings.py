@@ -183,6 +183,14 @@ _FLAG = re.compile(r"--[A-Za-z][A-Za-z0-9_.-]{0,63}(?==|\Z)")
 _MERGE_KEYS = ("name", "containerPort", "port", "mountPath", "devicePath", "ip", "key", "type", "uid")
 
 
+#: Fields of the rules of roles (and of webhooks) that are sets: in another order they say the same.
+_SETS = frozenset({"verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs"})
+
+
+def _in_order(name: str, value: Any) -> Any:
+    return sorted(value, key=json.dumps) if name in _SETS and isinstance(value, list) else value
+
+
 def _stable_path(value: Any, path: Path, sensitive: bool) -> str:
     """A path in which list members are named by what they are, not by where they stand."""
     parts: list[str] = []
@@ -199,7 +207,8 @@ def _stable_path(value: Any, path: Path, sensitive: bool) -> str:
                     parts.append(f"[{key}={value[key]}{_protocol(value) if key in _PORTS else ''}]")
                     break
             else:
-                digest = hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=6).hexdigest()
+                content = {name: _in_order(name, member) for name, member in value.items()}
+                digest = hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=6).hexdigest()
                 parts.append(f"[{digest}]")
         elif sensitive or isinstance(value, list) or value is None:
             # A hash of a short secret gives it away: the flag's name, else the position has to do.
