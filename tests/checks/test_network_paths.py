@@ -357,3 +357,11 @@ def test_a_way_between_environments() -> None:
         Outcome("pass", "Pod data/db", ""),
     }
     assert outcomes("cross-environment-path", ENDS) == set()
+
+
+def test_a_namespace_in_two_environments_is_told() -> None:
+    environments = {"prod": ["shop", "data"], "every": ["shop*"]}
+    found = outcomes("cross-environment-path", CLOSED + OUT + IN, environments=environments)
+    (said,) = (outcome for outcome in found if outcome.kind == "not-judged")
+    assert said == Outcome("not-judged", "Pod shop/web", "ambiguous-environment")
+    assert said.message == "namespace shop is in environments every and prod"

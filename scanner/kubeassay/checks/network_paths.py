@@ -424,10 +424,16 @@ def cross_environment_path(inventory: Inventory, context: Context) -> Iterator[S
         return
     net = connectivity(inventory)
     marks: dict[Workload, str] = {}
+    torn: dict[str, NotJudged] = {}
     for end in net.workloads:
         found = [name for name, patterns in environments.items() if is_one_of(end.namespace, patterns)]
-        if found:
+        if len(found) > 1:
+            # To take one of them would hide the ways to all others.
+            detail = f"namespace {end.namespace} is in environments {' and '.join(found)}"
+            torn.setdefault(end.namespace, NotJudged("ambiguous-environment", detail, end.obj))
+        elif found:
             marks[end] = found[0]
+    yield from torn.values()
     yield from _unknown(net, marks)
     judged = [end for end in _judged(net) if end in marks]
     causes = _Causes(net, openings(inventory))

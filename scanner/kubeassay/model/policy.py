@@ -19,12 +19,15 @@ Subject = Literal["object", "workload", "pod", "container", "namespace", "invent
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A value that a baseline or profile may set for a rule. ``type`` is a JSON Schema type name."""
+    """A value that a baseline or profile may set for a rule. ``type`` is a JSON Schema type name, ``schema`` a JSON
+    Schema that says more."""
 
     name: str
     type: str
     default: Any
     description: str
+    #: It is done with once policy is loaded: results do not carry it.
+    schema: Mapping[str, Any] = dataclasses.field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from kubeassay.model import (
     SubjectMatch,
 )
 from kubeassay.policy.errors import PolicyError
+from kubeassay.policy.parameters import parameter_problem
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -99,13 +100,14 @@ class Library:
         for path in sorted(content.folder("baselines").glob("*.yaml")):
             baseline = baseline_from(load_bundled(path), path.name)
             baselines[baseline.name] = baseline
+        bundled = frozenset(baselines)
         for path in self._baseline_files:
             baseline = baseline_from(load_valid(path, "baseline"), path.as_posix())
             if baseline.name in baselines:
                 raise PolicyError(f"{path}: baseline {baseline.name} exists already")
             baselines[baseline.name] = baseline
         for baseline in baselines.values():
-            self._check_rules(baseline.controls, baseline.file)
+            self._check_rules(baseline.controls, baseline.file, bundled=baseline.name in bundled)
         return dict(sorted(baselines.items()))
 
     def baseline(self, name: str) -> Baseline:
@@ -115,19 +117,24 @@ class Library:
         except KeyError:
             raise PolicyError(f"unknown baseline {name}{suggestion(name, self.baselines)}") from None
 
-    def _check_rules(self, controls: Iterable[Control], file: str) -> None:
+    def _check_rules(self, controls: Iterable[Control], file: str, *, bundled: bool) -> None:
+        """Raises PolicyError for rules and parameters that there are not, and, of the user's own files, for values that
+        do not fit: those of bundled files are validated by the tests."""
         for control in controls:
             for use in control.rules:
                 if use.rule not in self.rules:
                     near = suggestion(use.rule, self.rules)
                     raise PolicyError(f"{file}: control {control.id}: unknown rule {use.rule}{near}")
-                known = {parameter.name for parameter in self.rules[use.rule].parameters}
-                for name in use.parameters:
+                known = {parameter.name: parameter for parameter in self.rules[use.rule].parameters}
+                for name, value in use.parameters.items():
                     if name not in known:
                         near = suggestion(name, known)
                         raise PolicyError(
                             f"{file}: control {control.id}: rule {use.rule} has no parameter {name}{near}"
                         )
+                    problem = None if bundled else parameter_problem(known[name].type, known[name].schema, value)
+                    if problem is not None:
+                        raise PolicyError(f"{file}: control {control.id}: rule {use.rule}: parameter {name}: {problem}")
 
     # --- profiles ---
 
@@ -148,10 +155,10 @@ class Library:
         path = Path(name)
         if name in self.profile_names:
             document = load_bundled(content.folder("baselines") / "profiles" / f"{name}.yaml")
-            file = f"profiles/{name}.yaml"
+            file, bundled = f"profiles/{name}.yaml", True
         elif name.endswith((".yaml", ".yml")) or path.is_file():
             document = load_valid(path, "profile")
-            file = path.as_posix()
+            file, bundled = path.as_posix(), False
         else:
             near = suggestion(name, self.profile_names) or f"; there are {', '.join(self.profile_names)}"
             raise PolicyError(f"unknown profile {name}{near}")
@@ -165,10 +172,10 @@ class Library:
         for entry in spec.get("baselines", ()):
             baseline = self.baseline(entry["name"])
             baselines[baseline.name] = baseline
-            for control in self._chosen(baseline, entry, file):
+            for control in self._chosen(baseline, entry, file, bundled=bundled):
                 controls[control.baseline, control.id] = control
         own = _controls(spec.get("controls", ()), document["metadata"]["name"], Source(spec["title"]))
-        self._check_rules(own, file)
+        self._check_rules(own, file, bundled=bundled)
         controls.update(((control.baseline, control.id), control) for control in own)
         check_control_ids(controls.values(), file)
         return Profile(
@@ -182,7 +189,7 @@ class Library:
             file=file,
         )
 
-    def _chosen(self, baseline: Baseline, entry: Mapping[str, Any], file: str) -> Iterator[Control]:
+    def _chosen(self, baseline: Baseline, entry: Mapping[str, Any], file: str, *, bundled: bool) -> Iterator[Control]:
         levels, included, excluded = (set(entry.get(key, ())) for key in ("levels", "controls", "exclude"))
         ids = {control.id for control in baseline.controls}
         for name in sorted((included | excluded) - ids):
@@ -217,7 +224,7 @@ class Library:
                 for use in control.rules
             )
             chosen = replace(control, rules=uses)
-            self._check_rules((chosen,), file)
+            self._check_rules((chosen,), file, bundled=bundled)
             yield chosen
 
 
@@ -288,7 +295,7 @@ def rule_from(document: Mapping[str, Any], file: str) -> Rule:
         needs=kinds_of(spec.get("needs", ())),
         context=tuple(spec.get("context", ())),
         parameters=tuple(
-            Parameter(name, p["type"], p.get("default"), p.get("description", "").strip())
+            Parameter(name, p["type"], p.get("default"), p.get("description", "").strip(), p.get("schema", {}))
             for name, p in spec.get("parameters", {}).items()
         ),
         fix=dict(spec.get("fix", {}).get("set", {})),

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from jsonschema.exceptions import SchemaError, ValidationError
 from yaml.cyaml import CSafeLoader
 
 from kubeassay.policy.errors import PolicyError
@@ -49,8 +49,14 @@ def validated(path: Path, schema_name: str) -> dict[str, Any]:
     )
     if errors:
         raise PolicyError("\n".join(_message(path, node, error) for error in errors[:10]))
-    if schema_name == "rule" and document["metadata"]["id"] != path.stem:
-        raise PolicyError(f"{path}: a rule file has the name of its rule: {document['metadata']['id']}.yaml")
+    if schema_name == "rule":
+        if document["metadata"]["id"] != path.stem:
+            raise PolicyError(f"{path}: a rule file has the name of its rule: {document['metadata']['id']}.yaml")
+        for name, parameter in document["spec"].get("parameters", {}).items():
+            try:
+                Draft202012Validator.check_schema(parameter.get("schema", {}))
+            except SchemaError as error:
+                raise PolicyError(f"{path}: parameter {name}: its schema is none: {error.message}") from None
     assert isinstance(document, dict)
     return document
 
