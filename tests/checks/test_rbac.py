@@ -453,6 +453,35 @@ def test_a_path_is_found_at_the_subject_with_the_lines_of_its_steps() -> None:
     ]
 
 
+def test_many_subjects_of_one_binding_that_have_one_path_are_one_finding() -> None:
+    many = [f"User user-{number}" for number in range(12)]
+    tokens = bind("tokens", *many, "ServiceAccount jobs/app", namespace="jobs")
+    (finding,) = findings("escalation-path", TOKENS, tokens, STRONG)
+    assert finding.path == "subjects[0].name"
+    assert finding.message.startswith(
+        "User user-0, User user-1, User user-2 and 10 more can become cluster-admin, each"
+    )
+
+
+def test_a_subject_that_is_listed_twice_is_told_once() -> None:
+    twice = ("ServiceAccount jobs/a", "User system:serviceaccount:jobs:a", "ServiceAccount jobs/a")
+    assert len(findings("escalation-path", TOKENS, bind("tokens", *twice, namespace="jobs"), STRONG)) == 1
+    (admin,) = findings("cluster-admin-binding", bind("cluster-admin", *twice))
+    assert "makes ServiceAccount jobs/a cluster-admin" in admin.message
+    cross = bind("tokens", *(one.replace("jobs", "web") for one in twice), namespace="jobs")
+    assert len(findings("cross-namespace-binding", TOKENS, cross)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("stated", "passed"),
+    [("core | * | create", 0), ("core | pods/exec | *", 0), ("core | * | get", 1), ("apps | * | create", 1)],
+)
+def test_what_a_wildcard_includes_does_not_pass(stated: str, passed: int) -> None:
+    result = scanned("pods-exec", role("some", stated, namespace="shop"), bind("some", "User eve", namespace="shop"))
+    assert failing(result) == []
+    assert result.summary.passed == passed
+
+
 def test_subjects_may_be_trusted_with_their_paths() -> None:
     documents = [TOKENS, bind("tokens", "User eve", namespace="jobs"), STRONG]
     assert findings("escalation-path", *documents, allowed_subjects=["User eve"]) == []

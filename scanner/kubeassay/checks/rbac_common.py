@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kubeassay.analysis.access.abilities import Allowed, allowed
-from kubeassay.analysis.access.grants import Access, Binding, BoundSubject, Role, grants
+from kubeassay.analysis.access.grants import Access, Binding, BoundSubject, Role, canonical, grants
 from kubeassay.analysis.access.matching import ALL
 from kubeassay.analysis.access.model import PolicyRule, Subject
 from kubeassay.checks.check import Context
 from kubeassay.model import Inventory, Object, Path
 
 #: More subjects than these are counted, not named.
-_MAX_NAMED = 3
+MAX_NAMED = 3
 _MAX_RELATED = 3
 
 Related = tuple[tuple[str, Object, Path], ...]
@@ -44,7 +44,7 @@ class InEffect:
         """Who has it, and where, for the end of a message."""
         if not self.bindings:
             return "bound nowhere among the inputs"
-        subjects = dict.fromkeys(bound.subject for binding in self.bindings for bound in binding.subjects)
+        subjects = dict.fromkeys(canonical(bound.subject) for binding in self.bindings for bound in binding.subjects)
         if self.cluster_wide:
             return f"in all namespaces, for {named(subjects)}"
         namespaces = sorted({binding.namespace for binding in self.bindings if binding.namespace is not None})
@@ -103,8 +103,14 @@ def stated_bindings(access: Access) -> Iterator[tuple[Binding, Object]]:
 
 
 def own_subjects(binding: Binding) -> Iterator[BoundSubject]:
-    """The subjects that Kubernetes itself does not bind there."""
-    return (bound for bound in binding.subjects if not bound.default)
+    """The subjects that Kubernetes itself does not bind there, each once: a service account may be listed twice, and
+    as the user that it is, too."""
+    seen: set[Subject] = set()
+    for bound in binding.subjects:
+        subject = canonical(bound.subject)
+        if not bound.default and subject not in seen:
+            seen.add(subject)
+            yield bound
 
 
 def is_everything(rule: PolicyRule) -> bool:
@@ -120,14 +126,14 @@ def title(role: Role) -> str:
 def named(subjects: Iterable[Subject]) -> str:
     """Subjects in a sentence; many are counted."""
     every = [str(subject) for subject in subjects]
-    if len(every) > _MAX_NAMED + 1:
-        return f"{', '.join(every[:_MAX_NAMED])} and {len(every) - _MAX_NAMED} more"
+    if len(every) > MAX_NAMED + 1:
+        return f"{', '.join(every[:MAX_NAMED])} and {len(every) - MAX_NAMED} more"
     return " and ".join([", ".join(every[:-1]), every[-1]] if len(every) > 1 else every) or "nobody"
 
 
 def _namespaces(names: Sequence[str]) -> str:
     if len(names) == 1:
         return f"namespace {names[0]}"
-    if len(names) > _MAX_NAMED + 1:
-        return f"namespaces {', '.join(names[:_MAX_NAMED])} and {len(names) - _MAX_NAMED} more"
+    if len(names) > MAX_NAMED + 1:
+        return f"namespaces {', '.join(names[:MAX_NAMED])} and {len(names) - MAX_NAMED} more"
     return f"namespaces {', '.join(names[:-1])} and {names[-1]}"

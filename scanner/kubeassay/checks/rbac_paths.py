@@ -5,6 +5,7 @@ Source: Kubernetes, "Role Based Access Control Good Practices", privilege escala
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from kubeassay.analysis.access.escalation import (
@@ -19,7 +20,7 @@ from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.exposure import exposures
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.checks.check import Context, Passed, Violation, check
-from kubeassay.checks.rbac_common import Related, access_of, stated_bindings
+from kubeassay.checks.rbac_common import MAX_NAMED, Related, access_of, named, stated_bindings
 from kubeassay.model import Inventory, Object, Path
 
 #: In what order ways in are told, where a workload has several: the first is the nearest to everybody.
@@ -42,11 +43,13 @@ def node_access_path(inventory: Inventory, context: Context) -> Iterator[Violati
 
 
 def _of_subjects(inventory: Inventory, context: Context, outcome: Outcome) -> Iterator[Violation | Passed]:
-    """One finding a subject, at the binding that the path begins with. Whoever is granted everything needs no path
-    (cluster-admin-binding), and a member of a group is told of there."""
+    """One finding a subject, at the binding that the path begins with; one for all where a binding gives many subjects
+    the same path. Whoever is granted everything needs no path (cluster-admin-binding), and a member of a group is told
+    of there."""
     found = _found(inventory, context)
     allowed = set(context.parameters["allowed_subjects"])
     failed: set[int] = set()
+    together: dict[tuple[int, tuple[str, ...]], list[tuple[Escalation, Object, Path]]] = defaultdict(list)
     for subject in found.subjects:
         if str(subject) in allowed or found.default(subject):
             continue
@@ -58,7 +61,17 @@ def _of_subjects(inventory: Inventory, context: Context, outcome: Outcome) -> It
         place = _first_binding(path)
         if place is not None:
             failed.add(id(place[0]))
-            yield Violation((*place[1], "name"), _message(path), obj=place[0], related=_related(path))
+            together[id(place[0]), tuple(step.how for step in path.steps)].append((path, *place))
+    for same in together.values():
+        if len(same) <= MAX_NAMED + 1:
+            for path, obj, at in same:
+                yield Violation((*at, "name"), _message(path), obj=obj, related=_related(path))
+            continue
+        # In the order in which the binding has them.
+        same.sort(key=lambda one: int(one[2][-1]))
+        path, obj, at = same[0]
+        message = f"{named(one[0].subject for one in same)} {_OUTCOME[outcome]}, each by itself: {_steps(path)}"
+        yield Violation((*at, "name"), message, obj=obj, related=_related(path))
     for _, obj in stated_bindings(access_of(inventory, context)):
         if id(obj) not in failed:
             yield Passed(obj)

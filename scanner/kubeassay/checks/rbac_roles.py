@@ -24,12 +24,22 @@ _MAX_RESOURCES = 4
 _RBAC = "rbac.authorization.k8s.io"
 
 
-def _judged(inventory: Inventory, context: Context, found: Iterator[Violation]) -> Iterator[Violation | Passed]:
+@dataclass(frozen=True, slots=True)
+class _ToldElsewhere:
+    """A role that has what a rule is about by a wildcard, of which another rule tells: no finding, and no pass."""
+
+    obj: Object | None
+
+
+def _judged(
+    inventory: Inventory, context: Context, found: Iterator[Violation | _ToldElsewhere]
+) -> Iterator[Violation | Passed]:
     """The findings, and what passed: every other role of the inputs."""
     failed: set[int] = set()
     for violation in found:
         failed.add(id(violation.obj))
-        yield violation
+        if isinstance(violation, Violation):
+            yield violation
     for _, obj in roles_of(access_of(inventory, context)):
         if id(obj) not in failed:
             yield Passed(obj)
@@ -229,7 +239,7 @@ def _roles_of_every_right(access: Access) -> Mapping[str, set[str]]:
     return found
 
 
-def _right(rule_id: str, inventory: Inventory, context: Context) -> Iterator[Violation]:
+def _right(rule_id: str, inventory: Inventory, context: Context) -> Iterator[Violation | _ToldElsewhere]:
     """Rules that name a right. What a wildcard includes, the rules on wildcards tell."""
     right = _RIGHTS[rule_id]
     every_right = _roles_of_every_right(access_of(inventory, context))
@@ -249,14 +259,20 @@ def _right(rule_id: str, inventory: Inventory, context: Context) -> Iterator[Vio
     for effect in rules_in_effect(inventory, context):
         rule = effect.rule
         if ALL in rule.resources or ALL in rule.api_groups:
+            if not rule.resource_names and any(
+                ability.ability in right.abilities and (ability.namespaced or effect.role.kind == "ClusterRole")
+                for ability in effect.abilities
+            ):
+                yield _ToldElsewhere(rule.obj)
             continue
         powerful = powerful_names(rule, right.abilities) if rule.resource_names else ()
         if rule.resource_names and right.unless_named and not powerful:
             continue
         for ability in effect.abilities:
-            if ability.ability not in right.abilities or (ALL in rule.verbs and ability.verb not in rule.verbs):
+            if ability.ability not in right.abilities or (effect.role.kind == "Role" and not ability.namespaced):
                 continue
-            if effect.role.kind == "Role" and not ability.namespaced:
+            if ALL in rule.verbs and ability.verb not in rule.verbs:
+                yield _ToldElsewhere(rule.obj)
                 continue
             if powerful and not powerful_names(rule, (ability.ability,)):
                 continue
