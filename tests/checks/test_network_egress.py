@@ -163,6 +163,25 @@ def test_a_few_blocks_of_one_rule_are_the_internet_together_only_where_one_is() 
     }
 
 
+def test_blocks_of_one_rule_that_are_the_internet_only_together_point_at_the_rule() -> None:
+    blocks = ", ".join(f"{{ipBlock: {{cidr: 51.{n}.0.0/16}}}}" for n in range(0, 8, 2))
+    rule = f"{{ports: [{{port: 443}}], to: [{blocks}]}}"
+    text = pods(shop__web="app=web") + egress(rule)
+    assert outcomes("egress-to-internet", text) == {Outcome("fail", "NetworkPolicy shop/dns", "spec.egress[0]")}
+    assert {o.kind for o in outcomes("egress-to-internet", text, most_addresses=4 * 65536)} == {"pass"}
+
+
+def test_what_a_policy_of_the_cluster_opens_over_its_default_is_one_finding() -> None:
+    deny = "{subject: {namespaces: {}}, egress: [{action: Deny, to: [{networks: [0.0.0.0/0, '::/0']}]}]}"
+    allow = (
+        "{priority: 5, subject: {namespaces: {}}, egress: [{action: Allow, to: [{networks: [0.0.0.0/0]}],"
+        " ports: [{portNumber: {protocol: TCP, port: 443}}]}]}"
+    )
+    text = pods(shop__web="app=web") + admin_policy(deny, kind="BaselineAdminNetworkPolicy") + admin_policy(allow)
+    expected = {Outcome("fail", "AdminNetworkPolicy a", "spec.egress[0].to[0].networks[0]")}
+    assert outcomes("egress-to-internet", text) == expected
+
+
 def test_the_api_server_is_a_parameter() -> None:
     text = pods(shop__web="app=web") + egress("{to: [{ipBlock: {cidr: 10.0.0.0/8}}], ports: [{port: 443}]}")
     assert outcomes("egress-to-api-server", text) == set()

@@ -206,6 +206,27 @@ def test_a_workload_that_a_policy_isolates_is_isolated_whatever_is_opened() -> N
     assert {outcome.kind for outcome in outcomes("namespace-without-isolation", text)} == {"pass"}
 
 
+NO_SMTP = admin_policy(
+    "{priority: 10, subject: {namespaces: {}}, egress: [{action: Deny, to: [{networks: [0.0.0.0/0]}],"
+    " ports: [{portNumber: {protocol: TCP, port: 25}}]}]}"
+)
+
+
+def test_a_policy_of_the_cluster_that_takes_a_port_away_isolates_nothing() -> None:
+    (found,) = outcomes("namespace-without-isolation", WEB + NO_SMTP)
+    assert found == fails("metadata.namespace", "Pod shop/web")
+    assert found.message.endswith("every pod of the cluster may connect to shop/web[Pod], but on TCP 25")
+
+
+def test_a_policy_of_the_cluster_that_leaves_listed_ports_isolates() -> None:
+    rules = (
+        "[{action: Allow, from: [{namespaces: {}}], ports: [{portNumber: {protocol: TCP, port: 80}}]},"
+        " {action: Deny, from: [{namespaces: {}}]}]"
+    )
+    text = WEB + admin_policy(f"{{subject: {{namespaces: {{}}}}, ingress: {rules}}}", kind="BaselineAdminNetworkPolicy")
+    assert {outcome.kind for outcome in outcomes("namespace-without-isolation", text)} == {"pass"}
+
+
 def test_default_deny_says_what_isolation_says() -> None:
     """In a profile with both, one cause is one finding."""
     (rule,) = (rule for rule in AREA if rule.id == "default-deny-ingress-missing")
@@ -236,6 +257,56 @@ def test_a_data_store_that_is_open_to_all_points_at_the_peer(peers: str, path: s
 def test_a_data_store_that_nothing_isolates_points_at_its_port() -> None:
     found = outcomes("data-tier-ingress-open", pods(shop__db="app=db pg:5432/TCP", shop__web="app=web http:8080/TCP"))
     assert found == {fails("spec.containers[0].ports[0].containerPort", "Pod shop/db")}
+
+
+DB = pods(shop__db="app=db pg:5432/TCP")
+#: Policies of which is not known what they say of Pod shop/db: they ask for labels that nobody states, or two of one
+#: priority disagree.
+PERHAPS = {
+    "labels of a namespace": admin_policy(
+        "{subject: {namespaces: {matchLabels: {tier: data}}}, ingress: [{action: Deny, from: [{namespaces: {}}]}],"
+        " egress: [{action: Deny, to: [{networks: [0.0.0.0/0]}]}]}",
+        kind="BaselineAdminNetworkPolicy",
+    ),
+    "a tie": policy(DENY)
+    + "".join(
+        admin_policy(
+            "{priority: 5, subject: {namespaces: {}},"
+            f" ingress: [{{action: {action}, from: [{{namespaces: {{}}}}]}}],"
+            f" egress: [{{action: {action}, to: [{{networks: [0.0.0.0/0]}}]}}]}}",
+            name=action.lower(),
+        )
+        for action in ("Allow", "Deny")
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "rule", ["data-tier-ingress-open", "egress-to-internet", "egress-to-metadata-address", "egress-to-api-server"]
+)
+@pytest.mark.parametrize("perhaps", PERHAPS)
+def test_what_is_perhaps_open_is_not_judged(rule: str, perhaps: str) -> None:
+    found = outcomes(rule, DB + PERHAPS[perhaps], **EFFECTIVE[rule])
+    assert found == {Outcome("not-judged", "Pod shop/db", "unknown-connectivity")}
+
+
+def baseline(rules: str) -> str:
+    return admin_policy(f"{{subject: {{namespaces: {{}}}}, {rules}}}", kind="BaselineAdminNetworkPolicy")
+
+
+def test_a_data_store_that_is_open_to_addresses_alone_is_said_to_be() -> None:
+    """Policies of the cluster deny no address outside."""
+    (found,) = outcomes("data-tier-ingress-open", DB + baseline("ingress: [{action: Deny, from: [{namespaces: {}}]}]"))
+    assert found == fails("spec.containers[0].ports[0].containerPort", "Pod shop/db")
+    assert found.message == (
+        "no NetworkPolicy isolates shop/db[Pod]: addresses of the internet may connect to TCP 5432"
+    )
+
+
+def test_a_baseline_is_not_the_cause_where_a_network_policy_is() -> None:
+    text = DB + policy("{podSelector: {}, ingress: [{from: [{namespaceSelector: {}}]}]}")
+    text += baseline("ingress: [{action: Allow, from: [{namespaces: {}}]}]")
+    assert outcomes("data-tier-ingress-open", text) == {fails("spec.ingress[0].from[0]", "NetworkPolicy shop/p")}
 
 
 def test_which_ports_are_those_of_data_stores_is_a_parameter() -> None:

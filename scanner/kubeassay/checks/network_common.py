@@ -96,3 +96,9 @@ def refused(net: Connectivity, end: Workload) -> NotJudged | None:
                 reason = policy.refused[0].reason
                 return NotJudged("invalid-object", f"{policy} governs {end}, and is refused: {reason}", end.obj)
     return None
+
+
+def nothing_isolates(net: Connectivity, end: Workload, direction: Direction) -> str:
+    """How a message begins that says that a workload is open because no rule closes it. Policies of the cluster may
+    close some of it, and are not nothing."""
+    return "no NetworkPolicy isolates" if net.governing(end, direction) else "nothing isolates"

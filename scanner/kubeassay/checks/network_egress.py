@@ -6,13 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from kubeassay.analysis.network.connections import ALL, NONE, Addresses, Connections, addresses, ports
+from kubeassay.analysis.network.connections import ALL, NONE, Addresses, Connections, addresses, ports, together
 from kubeassay.analysis.network.connectivity import DNS_LABELS, DNS_NAMESPACE, Connectivity, connectivity
 from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, Workload
-from kubeassay.analysis.network.judgements import PUBLIC, address_count, direction_path, dual_stack, openings
+from kubeassay.analysis.network.judgements import PUBLIC, Opening, address_count, direction_path, dual_stack, openings
 from kubeassay.analysis.network.policies import Policy, Rule
 from kubeassay.checks.check import Context, NotJudged, Passed, Violation, check
-from kubeassay.checks.network_common import judged_namespaces, matches, names, not_evaluated, refused, shown
+from kubeassay.checks.network_common import (
+    judged_namespaces,
+    matches,
+    names,
+    not_evaluated,
+    nothing_isolates,
+    refused,
+    shown,
+)
 from kubeassay.model import Inventory, Object, Path
 
 Said = Violation | NotJudged | Passed
@@ -161,6 +169,34 @@ class _Cause:
     ends: list[Workload] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Opened:
+    """What one rule opens, by the peer that holds the addresses."""
+
+    policy: Policy
+    peers: dict[Path, _Cause] = field(default_factory=dict)
+    rule_path: Path = ()
+
+    def add(self, opening: Opening, block: Addresses) -> None:
+        self.rule_path = opening.rule_path
+        cause = self.peers.setdefault(opening.path, _Cause(opening.policy, opening.path))
+        cause.block |= block
+        cause.connections |= opening.connections
+
+    def causes(self, least: int, *, with_v6: bool) -> list[_Cause]:
+        """The peers that open so many addresses; the rule, where only its peers together do."""
+        wide = [peer for peer in self.peers.values() if address_count(peer.block, with_v6=with_v6) >= least]
+        if wide:
+            return wide
+        block = together(peer.block for peer in self.peers.values())
+        if address_count(block, with_v6=with_v6) < least:
+            return []
+        connections = NONE
+        for peer in self.peers.values():
+            connections |= peer.connections
+        return [_Cause(self.policy, self.rule_path, block, connections)]
+
+
 @dataclass(frozen=True, slots=True)
 class _Target:
     """Addresses outside the cluster that a rule is about. ``least``: how many of them have to be open."""
@@ -223,30 +259,42 @@ def _egress_to(inventory: Inventory, context: Context, target: _Target) -> Itera
             if problem is not None:
                 yield problem
                 continue
-            opened = {number: net.answer(net.end(end), number).open & target.through for number, _ in ranges}
-            if not any(opened.values()):
-                yield Passed(end.obj)
-                continue
-            if not net.isolated(end, "egress"):
-                free.append(end)
-            found: dict[tuple[int, Path], _Cause] = {}
+            answers = {number: net.answer(net.end(end), number) for number, _ in ranges}
+            opened = {number: answer.open & target.through for number, answer in answers.items()}
+            found: dict[tuple[int, Path], _Opened] = {}
+            #: Addresses that are open without a rule that opens them.
+            unruled = Addresses()
             for number, block in ranges:
-                for opening in opened_by.of(end, "egress", number):
+                left = opened[number]
+                for opening in opened_by.of(end, "egress", number) if left else ():
                     common = opening.connections & opened[number]
                     if common:
-                        key = (id(opening.policy), opening.path)
-                        cause = found.setdefault(key, _Cause(opening.policy, opening.path))
-                        cause.block |= block
-                        cause.connections |= opening.connections
-            wide = {k: c for k, c in found.items() if address_count(c.block, with_v6=with_v6) >= target.least}
-            for key, one in wide.items():
-                cause = causes.setdefault(key, _Cause(one.policy, one.path))
+                        left -= common
+                        rule = found.setdefault((id(opening.policy), opening.rule_path), _Opened(opening.policy))
+                        rule.add(opening, block)
+                if left:
+                    unruled |= block
+            wide = [cause for rule in found.values() for cause in rule.causes(target.least, with_v6=with_v6)]
+            for one in wide:
+                cause = causes.setdefault((id(one.policy), one.path), _Cause(one.policy, one.path))
                 cause.connections |= one.connections
                 cause.ends.append(end)
-            if not wide and net.isolated(end, "egress"):
-                yield Passed(end.obj)
+            if address_count(unruled, with_v6=with_v6) >= target.least:
+                free.append(end)
+            elif not wide:
+                # Of what is open, too little is to be a finding: with what is perhaps open it may be enough.
+                perhaps = together(
+                    block for number, block in ranges if opened[number] or answers[number].unknown & target.through
+                )
+                unknown = any(answer.unknown & target.through for answer in answers.values())
+                if unknown and address_count(perhaps, with_v6=with_v6) >= target.least:
+                    yield NotJudged(
+                        "unknown-connectivity", f"whether {end} may send to {target.words} is not known", end.obj
+                    )
+                else:
+                    yield Passed(end.obj)
         if free and not context.parameters["isolated_only"]:
-            message = f"nothing isolates {shown(names(free))} for egress"
+            message = f"{nothing_isolates(net, free[0], 'egress')} {shown(names(free))} for egress"
             yield Violation(("metadata", "name"), f"{message}: {target.words} are open", obj=free[0].obj)
     for cause in causes.values():
         message = f"{cause.policy} opens {target.words} to {shown(names(cause.ends))} ({cause.connections})"

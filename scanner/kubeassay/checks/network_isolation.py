@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kubeassay.analysis.fields import problems_of
-from kubeassay.analysis.network.connections import ALL, Connections, ports
+from kubeassay.analysis.network.connections import ALL, NONE, Connections, ports
 from kubeassay.analysis.network.connectivity import connectivity
 from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, Workload
 from kubeassay.analysis.network.judgements import PUBLIC, DefaultDeny, default_deny, openings
@@ -21,12 +21,17 @@ from kubeassay.checks.network_common import (
     names,
     namespace_place,
     not_evaluated,
+    nothing_isolates,
     refused,
     shown,
 )
 from kubeassay.model import NEWEST_KNOWN, Inventory, Path
 
 Said = Violation | NotJudged | Passed
+
+_HALF_OF_THE_PORTS = 65535 // 2
+_EVERY_POD = "every pod of the cluster"
+_INTERNET = "addresses of the internet"
 
 
 @check("default-deny-ingress-missing")
@@ -100,15 +105,19 @@ def namespace_without_isolation(inventory: Inventory, context: Context) -> Itera
             yield foreign
             continue
         answers = {end: net.answer(net.any_pod, net.end(end)) for end in members}
-        exposed = [end for end, answer in answers.items() if answer.open == ALL and not net.isolated(end, "ingress")]
+        exposed = [
+            end for end, answer in answers.items() if _hardly_narrowed(answer.open) and not net.isolated(end, "ingress")
+        ]
         unknown = labels_unknown(net, namespace, "ingress", obj)
         if exposed and unknown is not None:
             yield unknown
         elif exposed:
             some, count = names(exposed), len(names(members))
             which = "" if len(some) == count else f"{len(some)} of {count} workloads of "
-            message = f"nothing isolates {which}namespace {namespace}: every pod of the cluster may connect to"
-            yield Violation(path, f"{message} {shown(some)}", obj=obj)
+            closed = ALL - answers[exposed[0]].open
+            message = f"{nothing_isolates(net, exposed[0], 'ingress')} {which}namespace {namespace}: {_EVERY_POD}"
+            but = f", but on {closed}" if closed else ""
+            yield Violation(path, f"{message} may connect to {shown(some)}{but}", obj=obj)
         elif any(answer.unknown for answer in answers.values()):
             yield next(filter(None, (refused(net, end) for end in members)), None) or NotJudged(
                 "unknown-connectivity", f"what is open to the workloads of namespace {namespace} is not known", obj
@@ -117,12 +126,18 @@ def namespace_without_isolation(inventory: Inventory, context: Context) -> Itera
             yield Passed(obj)
 
 
+def _hardly_narrowed(opened: Connections) -> bool:
+    """Whether most of TCP is open. A policy of the cluster that takes some ports away from everybody isolates nothing;
+    one that leaves listed ports does."""
+    return sum(last - first + 1 for first, last in opened.tcp) > _HALF_OF_THE_PORTS
+
+
 @check("data-tier-ingress-open")
 def data_tier_ingress_open(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Ports by their numbers: what speaks on them is not known, but who declares 5432 wants to be taken for one."""
     net, opened_by = connectivity(inventory), openings(inventory)
     wanted = frozenset(context.parameters["ports"])
-    outside = [(number, "addresses of the internet") for number, _ in net.range_ends(PUBLIC)]
+    outside = [(number, _INTERNET) for number, _ in net.range_ends(PUBLIC)]
     causes: dict[tuple[int, Path], tuple[Policy, dict[str, Connections], list[str]]] = {}
     for _, members in judged_namespaces(net):
         for end in members:
@@ -134,24 +149,33 @@ def data_tier_ingress_open(inventory: Inventory, context: Context) -> Iterator[S
                 yield problem
                 continue
             through = ports("TCP", *((port.number, port.number) for port in found))
-            bad = False
-            for source, words in ((net.any_pod, "every pod of the cluster"), *outside):
-                through_here = net.answer(source, net.end(end)).open & through
+            unknown, bad = NONE, False
+            #: What is open without a rule that opens it, and to whom: first of all to every pod.
+            unruled, who = NONE, ""
+            for source, words in ((net.any_pod, _EVERY_POD), *outside):
+                answer = net.answer(source, net.end(end))
+                unknown |= answer.unknown & through
+                through_here = left = answer.open & through
                 if not through_here:
                     continue
                 bad = True
                 for opening in opened_by.of(end, "ingress", source):
                     common = opening.connections & through_here
                     if common:
+                        left -= common
                         key = (id(opening.policy), opening.path)
                         _, opened, whom = causes.setdefault(key, (opening.policy, {}, []))
-                        opened[end.name] = opened.get(end.name, Connections()) | common
+                        opened[end.name] = opened.get(end.name, NONE) | common
                         if words not in whom:
                             whom.append(words)
-            if bad and not net.isolated(end, "ingress"):
-                first = found[0]
-                message = f"nothing isolates {end}: every pod of the cluster may connect to {through}"
-                yield Violation((*first.path, "containerPort"), message, obj=end.obj)
+                if left and not unruled:
+                    unruled, who = left, words
+            if unruled:
+                message = f"{nothing_isolates(net, end, 'ingress')} {end}: {who} may connect to {unruled}"
+                yield Violation((*found[0].path, "containerPort"), message, obj=end.obj)
+            elif not bad and unknown:
+                detail = f"whether {unknown} of {end} is open to {_EVERY_POD} or to {_INTERNET} is not known"
+                yield NotJudged("unknown-connectivity", detail, end.obj)
             elif not bad:
                 yield Passed(end.obj)
     for (_, path), (policy, opened, whom) in causes.items():

@@ -173,11 +173,12 @@ def unknown_pods(inventory: Inventory) -> Mapping[str, Object]:
 @dataclass(frozen=True, slots=True)
 class Opening:
     """A rule that opens connections of one end to another. ``path``: to the peer that holds the other end, or to the
-    rule where it names no peers."""
+    rule where it names no peers; ``rule_path``: to the rule."""
 
     policy: Policy
     path: Path
     connections: Connections
+    rule_path: Path
 
 
 class Openings:
@@ -192,13 +193,17 @@ class Openings:
     def of(self, workload: Workload, direction: Direction, peer: int) -> Iterator[Opening]:
         """What opens anything between a workload and the class ``peer``, of the policies that govern the workload."""
         net = self._net
+        isolated = net.isolated(workload, direction)
         for policy in net.governing(workload, direction):
+            if isolated and policy.tier == "baseline":
+                # Nobody asks it where a NetworkPolicy selects the pod.
+                continue
             for rule in policy.rules[direction]:
                 if rule.action != "allow" or not net.peer_bits(rule)[0] >> peer & 1:
                     continue
                 connections = net.connections_of(rule, direction, net.end(workload), peer)
                 if connections:
-                    yield Opening(policy, self._path(policy, rule, peer), connections)
+                    yield Opening(policy, self._path(policy, rule, peer), connections, rule.path)
 
     def _path(self, policy: Policy, rule: Rule, peer: int) -> Path:
         if rule.peers is None:
