@@ -365,3 +365,59 @@ def test_a_namespace_in_two_environments_is_told() -> None:
     (said,) = (outcome for outcome in found if outcome.kind == "not-judged")
     assert said == Outcome("not-judged", "Pod shop/web", "ambiguous-environment")
     assert said.message == "namespace shop is in environments every and prod"
+
+
+# --- what rules name and the inputs do not have ---
+
+PARTNER = "namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: partner}}"
+
+
+def _from_partner(peer: str, types: str = "Ingress") -> str:
+    rule = f"ingress: [{{from: [{{{peer}}}]}}]" if types == "Ingress" else f"egress: [{{to: [{{{peer}}}]}}]"
+    spec = f"{{podSelector: {{}}, policyTypes: [{types}], {rule}}}"
+    return CLOSED + policy(spec, namespace="data")
+
+
+@pytest.mark.parametrize("declared", ["", namespace("partner")])
+@pytest.mark.parametrize("direction", ["Ingress", "Egress"])
+def test_ways_of_a_namespace_that_is_not_among_the_inputs_are_found(declared: str, direction: str) -> None:
+    text = _from_partner(PARTNER, direction) + declared
+    (found,) = open_ways(text, ALLOWED)
+    side = "ingress[0].from[0]" if direction == "Ingress" else "egress[0].to[0]"
+    assert found == fail("NetworkPolicy data/p", f"spec.{side}")
+    assert "pods of namespace partner (not among the inputs)" in found.message
+    end, other = ("from", "to") if direction == "Ingress" else ("to", "from")
+    for name, clean in (("partner", True), ("partner/*", True), ("part*", True), ("*", True), ("partner/api", False)):
+        assert (open_ways(text, {end: name, other: "data"}) == set()) is clean, name
+
+
+def test_a_workload_that_is_not_among_the_inputs_is_known_by_a_label_or_not_judged() -> None:
+    text = _from_partner(f"{PARTNER}, podSelector: {{matchLabels: {{app: api}}}}")
+    assert len(open_ways(text, ALLOWED)) == 1
+    assert open_ways(text, {"from": "partner/api", "to": "data"}) == set()
+    found = outcomes("path-not-allowed", text, allowed_paths=[{"from": "partner/client", "to": "data"}])
+    assert Outcome("not-judged", "Pod data/db", "unknown-end") in found
+    assert Outcome("pass", "Pod data/db", "") not in found
+    assert not [outcome for outcome in found if outcome.kind == "fail"]
+
+
+@pytest.mark.parametrize("declared", ["", namespace("partner")])
+def test_ways_between_environments_where_one_is_not_among_the_inputs(declared: str) -> None:
+    text = _from_partner(PARTNER) + declared
+    (found,) = outcomes("cross-environment-path", text, environments={"one": ["data"], "two": ["partner"]})
+    assert found == fail("NetworkPolicy data/p", "spec.ingress[0].from[0]")
+    for environments in ({"one": ["data", "partner"]}, {"one": ["data"]}):
+        assert outcomes("cross-environment-path", text, environments=environments) == {
+            Outcome("pass", "Pod data/db", "")
+        }
+
+
+@pytest.mark.parametrize(
+    "end", ["kube-system/*", "kube-*", "kube-system/kube-dns[Deployment]", "kube-system/coredns", "kube-*/coredns"]
+)
+def test_patterns_mean_the_name_server(end: str) -> None:
+    peer = "namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}"
+    for more in ("", ", podSelector: {matchLabels: {k8s-app: kube-dns}}"):
+        rule = f"{{to: [{{{peer}{more}}}], ports: [{{protocol: UDP, port: 53}}]}}"
+        text = CLOSED + policy(f"{{podSelector: {{}}, policyTypes: [Egress], egress: [{rule}]}}")
+        assert open_ways(text, {"from": "shop", "to": end, "ports": ["53/UDP"]}) == set()

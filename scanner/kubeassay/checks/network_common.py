@@ -31,17 +31,25 @@ def shown(texts: Sequence[str]) -> str:
 def matches(pattern: str, end: Workload) -> bool:
     """Whether a pattern (``namespace``, ``namespace/name``, ``namespace/name[Kind]``, with shell wildcards) means a
     workload."""
+    place = pattern.partition("#")[2]
+    if place and place != end.name.partition("#")[2]:
+        return False
+    own, _, kind = end.name.partition("[")
+    return matches_name(pattern, end.namespace, own.partition("/")[2], kind.partition("]")[0])
+
+
+def matches_name(pattern: str, namespace: str, name: str, kind: str | None = None) -> bool:
+    """Whether a pattern means something of a name. ``kind`` None: of any kind."""
     # A bracket names the kind: it is no set of characters.
-    wanted, _, kind = pattern.partition("[")
-    space, slash, name = wanted.partition("/")
-    own, _, own_kind = end.name.partition("[")
-    if not fnmatch.fnmatchcase(end.namespace, space):
+    wanted, _, of_kind = pattern.partition("[")
+    space, slash, of_name = wanted.partition("/")
+    if not fnmatch.fnmatchcase(namespace, space):
         return False
     if not slash:
         return True
-    if kind and kind.rstrip("]") != own_kind.partition("]")[0]:
+    if of_kind and kind is not None and not fnmatch.fnmatchcase(kind, of_kind.partition("]")[0]):
         return False
-    return fnmatch.fnmatchcase(own.partition("/")[2], name)
+    return fnmatch.fnmatchcase(name, of_name)
 
 
 def is_one_of(namespace: str, patterns: Iterable[Any]) -> bool:

@@ -9,7 +9,14 @@ from itertools import islice
 from typing import Any
 
 from kubeassay.analysis.network.connections import ALL, ANYWHERE, NONE, Addresses, Connections, addresses, ports
-from kubeassay.analysis.network.connectivity import DNS_LABELS, DNS_NAMESPACE, Answer, Connectivity, connectivity
+from kubeassay.analysis.network.connectivity import (
+    DNS_LABELS,
+    DNS_NAMESPACE,
+    Absent,
+    Answer,
+    Connectivity,
+    connectivity,
+)
 from kubeassay.analysis.network.endpoints import METADATA_NAME, Workload
 from kubeassay.analysis.network.explain import reasons
 from kubeassay.analysis.network.judgements import (
@@ -27,7 +34,15 @@ from kubeassay.analysis.network.judgements import (
 from kubeassay.analysis.network.policies import Direction, Peer, Rule
 from kubeassay.analysis.reading import mapping
 from kubeassay.checks.check import Context, NotJudged, Passed, Violation, check
-from kubeassay.checks.network_common import is_one_of, matches, namespace_place, not_evaluated, refused, shown
+from kubeassay.checks.network_common import (
+    is_one_of,
+    matches,
+    matches_name,
+    namespace_place,
+    not_evaluated,
+    refused,
+    shown,
+)
 from kubeassay.model import Inventory, Object, Path
 
 Said = Violation | NotJudged | Passed
@@ -36,6 +51,8 @@ INTERNET = "internet"
 DNS = "dns"
 #: What stands for the name server where its pods are not among the inputs.
 _DNS_NAME = f"{DNS_NAMESPACE}/kube-dns"
+#: What the workload that serves names is called: kubeadm and the clouds differ.
+_NAME_SERVERS = ("kube-dns", "coredns")
 #: Patterns that mean every workload, and so also pods that are not among the inputs.
 _ANYBODY = frozenset({"*", "*/*"})
 #: How many public addresses are somebody, and not the internet.
@@ -68,7 +85,28 @@ class PathEnd:
 
     @property
     def name_server(self) -> bool:
-        return self.text in (DNS, DNS_NAMESPACE, _DNS_NAME) or self.anybody
+        """Whether it has the cluster's name server, among others perhaps."""
+        return self.text == DNS or any(self.means(DNS_NAMESPACE, name) for name in _NAME_SERVERS)
+
+    @property
+    def only_name_server(self) -> bool:
+        return self.text == DNS or self.text.partition("[")[0] in [f"{DNS_NAMESPACE}/{name}" for name in _NAME_SERVERS]
+
+    def means(self, namespace: str, name: str) -> bool:
+        """Whether it has what is called so, where that is not among the inputs."""
+        return self.block is None and self.text != DNS and matches_name(self.text, namespace, name)
+
+    def has_absent(self, absent: Absent) -> bool | None:
+        """Whether it has pods that are not among the inputs; None where it names a workload, and what pods of it are
+        labelled is not known."""
+        if self.means(absent.namespace, ""):
+            # A pattern of names that takes any name, or none at all.
+            return True
+        values = {v for r in absent.pods.pods.requirements if r.operator == "In" for v in r.values}
+        if any(self.means(absent.namespace, value) for value in values):
+            return True
+        space = self.text.partition("/")[0]
+        return None if values and self.block is None and matches_name(space, absent.namespace, "") else False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +166,7 @@ def _port(value: Any) -> Connections:
 class _Node:
     """One end of ways: a group of workloads, or what stands for something outside the inputs. ``sends`` and ``takes``:
     the numbers of the allowed paths that have it as their source, and as their destination. ``asked``: it is no source
-    of ways itself."""
+    of ways itself; ``asks``: no destination."""
 
     end: int
     label: str
@@ -137,6 +175,8 @@ class _Node:
     sends: frozenset[int] = frozenset()
     takes: frozenset[int] = frozenset()
     asked: bool = False
+    asks: bool = False
+    absent: Absent | None = None
 
     @property
     def first(self) -> Workload | None:
@@ -152,7 +192,9 @@ def _open_ways(net: Connectivity, nodes: Iterable[_Node]) -> Iterator[tuple[_Nod
         for other, answer in net.ways_from(end):
             for destination in by_end.get(other, ()):
                 for source in sources:
-                    if not source.asked and (source.group is not None or destination.group is not None):
+                    if source.asked or destination.asks:
+                        continue
+                    if source.group is not None or destination.group is not None:
                         yield source, destination, answer
 
 
@@ -343,10 +385,22 @@ def path_not_allowed(inventory: Inventory, context: Context) -> Iterator[Said]:
         for group in groups_of(net, judged, marks)
     ]
     causes = _Causes(net, openings(inventory))
+    untold: dict[tuple[str, str], NotJudged] = {}
     for source, destination, answer in _open_ways(net, (*nodes, *_outsiders(net, allowed))):
         outside = destination if destination.block is not None else source
         if outside.block is None:
-            listed = _allowed(allowed, source.sends & destination.takes)
+            numbers = source.sends & destination.takes
+            unsure = _perhaps(allowed, source, destination) - numbers
+            listed = _allowed(allowed, numbers)
+            if _allowed(allowed, unsure) & answer.open - listed:
+                absent = source.absent or destination.absent
+                end = source.first or destination.first
+                assert absent is not None
+                assert end is not None
+                detail = f"whether allowed path {allowed[min(unsure)]} has {_absent_label(absent)} is not known"
+                untold.setdefault((absent.namespace, end.namespace), NotJudged("unknown-end", detail, end.obj))
+                causes.concerned.update(id(member.obj) for member in _members(source, destination))
+                listed |= _allowed(allowed, unsure)
             causes.add(source, destination, Answer(answer.open - listed, answer.unknown - listed))
             continue
         block, rest = Addresses(), NONE
@@ -358,6 +412,7 @@ def path_not_allowed(inventory: Inventory, context: Context) -> Iterator[Said]:
         named = replace(outside, label=_label(block or outside.block))
         ends = (source, named) if outside is destination else (named, destination)
         causes.add(*ends, Answer(rest, unknown))
+    yield from untold.values()
     yield from causes.violations(
         "that the allowed paths do not hold", isolated_only=context.parameters["isolated_only"]
     )
@@ -372,6 +427,36 @@ def _allowed(paths: Sequence[AllowedPath], numbers: Iterable[int]) -> Connection
         through = paths[number].connections
         found |= ALL if through is None else through
     return found
+
+
+def _members(*nodes: _Node) -> Iterator[Workload]:
+    for node in nodes:
+        yield from node.group.members if node.group is not None else ()
+
+
+def _absent_label(absent: Absent) -> str:
+    selected = "" if absent.pods.pods.everything else f" with {absent.pods.pods}"
+    return f"pods of namespace {absent.namespace}{selected} (not among the inputs)"
+
+
+def _absent_node(absent: Absent, sends: frozenset[int] = frozenset(), takes: frozenset[int] = frozenset()) -> _Node:
+    # The name server is asked as itself.
+    served = absent.namespace == DNS_NAMESPACE and absent.pods.pods.matches(DNS_LABELS)
+    return _Node(absent.end, _absent_label(absent), sends=sends, takes=takes, asks=served, absent=absent)
+
+
+def _perhaps(paths: Sequence[AllowedPath], source: _Node, destination: _Node) -> frozenset[int]:
+    """The numbers of the allowed paths that perhaps hold a way to or from pods that are not among the inputs."""
+    absent = source.absent or destination.absent
+    if absent is None:
+        return frozenset()
+    own = destination.takes if source.absent is not None else source.sends
+    return frozenset(
+        n
+        for n in own
+        for end in (paths[n].sources if source.absent is not None else paths[n].destinations)
+        if end.has_absent(absent) is None
+    )
 
 
 def _outsiders(net: Connectivity, paths: Sequence[AllowedPath]) -> Iterator[_Node]:
@@ -390,6 +475,13 @@ def _outsiders(net: Connectivity, paths: Sequence[AllowedPath]) -> Iterator[_Nod
     if not any(PathEnd(DNS).has(end) for end in net.workloads):
         taken = those(lambda path: path.destinations, lambda end: end.name_server)
         yield _Node(net.dns, _DNS_NAME, takes=taken, asked=True)
+    for absent in net.absent:
+
+        def is_meant(end: PathEnd, absent: Absent = absent) -> bool:
+            return end.has_absent(absent) is True
+
+        sends = those(lambda path: path.sources, is_meant)
+        yield _absent_node(absent, sends, those(lambda path: path.destinations, is_meant))
     wanted = ANYWHERE if dual_stack(net) else Addresses(v4=ANYWHERE.v4)
     for number, block in net.range_ends(wanted):
         yield _Node(number, "", block=block, sends=everything, takes=everything)
@@ -422,11 +514,20 @@ def cross_environment_path(inventory: Inventory, context: Context) -> Iterator[S
     environments: Mapping[str, Any] = context.parameters["environments"]
     if not environments:
         return
+
+    def environments_of(namespace: str) -> set[str]:
+        return {name for name, patterns in environments.items() if is_one_of(namespace, patterns)}
+
+    def in_environments(node: _Node) -> set[str]:
+        if node.absent is not None:
+            return environments_of(node.absent.namespace)
+        return {str(node.group.mark)} if node.group is not None else set()
+
     net = connectivity(inventory)
     marks: dict[Workload, str] = {}
     torn: dict[str, NotJudged] = {}
     for end in net.workloads:
-        found = [name for name, patterns in environments.items() if is_one_of(end.namespace, patterns)]
+        found = sorted(environments_of(end.namespace))
         if len(found) > 1:
             # To take one of them would hide the ways to all others.
             detail = f"namespace {end.namespace} is in environments {' and '.join(found)}"
@@ -438,10 +539,11 @@ def cross_environment_path(inventory: Inventory, context: Context) -> Iterator[S
     judged = [end for end in _judged(net) if end in marks]
     causes = _Causes(net, openings(inventory))
     nodes = [_Node(group.end, str(group), group) for group in groups_of(net, judged, marks)]
+    nodes += [_absent_node(absent) for absent in net.absent]
     for source, destination, answer in _open_ways(net, nodes):
-        assert source.group is not None
-        assert destination.group is not None
-        if source.group.mark != destination.group.mark:
+        ends = [in_environments(node) for node in (source, destination)]
+        # A namespace of no environment is nobody's.
+        if all(ends) and not ends[0] & ends[1]:
             causes.add(source, destination, answer)
     yield from causes.violations("between environments")
     for end in judged:
@@ -482,7 +584,7 @@ def _nodes(net: Connectivity, groups: Sequence[Group], ends: Sequence[PathEnd], 
             continue
         known = [_node_of(group, end) for group in groups]
         found += [node for node in known if node is not None]
-        if to and end.text in (DNS, _DNS_NAME) and not any(node is not None for node in known):
+        if to and end.only_name_server and not any(node is not None for node in known):
             found.append(_Node(net.dns, _DNS_NAME))
     return found
 

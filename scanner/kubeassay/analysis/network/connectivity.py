@@ -92,6 +92,25 @@ class Gap:
     namespaces: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Absent:
+    """Pods that a rule opens by the name of their namespace, of which no workload is among the inputs."""
+
+    end: int
+    namespace: str
+    pods: PodSet
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What policies say of a peer, and not what holds where they say nothing. ``disputed``: policies of one priority
+    say different things."""
+
+    opened: Connections
+    closed: Connections
+    disputed: Connections
+
+
 OPEN = Answer(ALL)
 UNKNOWN = Answer(NONE, ALL)
 
@@ -165,6 +184,8 @@ class Connectivity:
                 everywhere or DNS_NAMESPACE in governed,
             )
         )
+        #: Others that are not among the inputs, but that rules name.
+        self.absent = tuple(self._find_absent(everywhere, governed))
         self._pod_classes = len(self._members)
         self._signatures = list(self._classes)
         #: Address ranges that no rule tells apart, each a class after those of pods.
@@ -188,6 +209,30 @@ class Connectivity:
         if number == len(self._members):
             self._members.append([])
         return number
+
+    def _find_absent(self, everywhere: bool, governed: set[str | None]) -> Iterator[Absent]:
+        present = {end.namespace for end in self.workloads}
+        seen: set[tuple[Any, ...]] = set()
+        for policy in self.policies:
+            for rule in (rule for direction in DIRECTIONS for rule in policy.rules[direction]):
+                for pods in [peer.pods for peer in rule.peers or () if peer.pods is not None]:
+                    if rule.action != "allow" or pods.namespaces is None or pods.key in seen or pods.pods.invalid:
+                        continue
+                    seen.add(pods.key)
+                    for name in sorted(_named_namespaces(pods.namespaces) - present):
+                        space = self.namespaces.get(name)
+                        if space is None or not space.declared:
+                            # Whatever other labels the rule asks for, the namespace is meant to have them.
+                            labels = {**_fulfilling(pods.namespaces), METADATA_NAME: name}
+                            space = Namespace(name, labels, None, declared=False)
+                        if pods.namespaces.matches(space.labels):
+                            signature = _Signature(
+                                *self._pod_sets.of(space, _fulfilling(pods.pods)),
+                                (),
+                                False,
+                                everywhere or name in governed,
+                            )
+                            yield Absent(self._class(signature), name, pods)
 
     def _named_ports(self, end: Workload) -> tuple[tuple[str, Protocol, tuple[int, ...]], ...]:
         if not self._named or not end.ports:
@@ -504,6 +549,40 @@ class Connectivity:
         """Whether a NetworkPolicy selects the workload in that direction, so that what no rule opens is closed."""
         return any(policy.tier == "namespace" for policy in self.governing(workload, direction))
 
+    def stated(self, policies: Iterable[Policy], direction: Direction, peer: int) -> Stated:
+        """What policies say together of a pod that no label tells from others, and that all of them select. A rule whose
+        peers are not known says nothing: it is never about everybody."""
+        given = list(policies)
+        tiers = {tier: [p for p in given if p.tier == tier] for tier in ("admin", "namespace", "baseline")}
+        admin = self._stated_in_order(tiers["admin"], direction, peer)
+        left = ALL - admin.allow - admin.deny - admin.unknown
+        if tiers["namespace"]:
+            opened = NONE
+            for policy in tiers["namespace"]:
+                for rule in policy.rules[direction]:
+                    if self.peer_bits(rule)[0] >> peer & 1:
+                        opened |= rule.connections
+            below = _Verdict(opened, ALL - opened)
+        else:
+            below = self._stated_in_order(tiers["baseline"], direction, peer)
+        return Stated(
+            admin.allow | (below.allow & left), admin.deny | (below.deny & left), admin.unknown | (below.unknown & left)
+        )
+
+    def _stated_in_order(self, policies: Sequence[Policy], direction: Direction, peer: int) -> _Verdict:
+        verdict = _Verdict()
+        for _, same in groupby(sorted(policies, key=lambda p: p.priority), key=lambda p: p.priority):
+            together: _Verdict | None = None
+            for policy in same:
+                alone = _Verdict()
+                for rule in policy.rules[direction]:
+                    if self.peer_bits(rule)[0] >> peer & 1:
+                        alone = alone.decided(rule.action, rule.connections)
+                together = alone if together is None else together.beside(alone)
+            if together is not None:
+                verdict = verdict.followed_by(together)
+        return verdict
+
     def selected(self, pods: PodSet) -> list[Workload]:
         """The workloads that a policy's selectors choose."""
         number = self._pod_sets.find(pods)
@@ -640,6 +719,23 @@ def _merged(parts: Iterable[tuple[int, Answer]]) -> _Groups:
         if bits:
             groups[answer] |= bits
     return tuple((bits, answer) for answer, bits in groups.items())
+
+
+def _named_namespaces(selector: Selector) -> frozenset[str]:
+    """The namespaces that a selector names."""
+    named = [r.values for r in selector.requirements if r.key == METADATA_NAME and r.operator == "In"]
+    return frozenset.intersection(*named) if named else frozenset()
+
+
+def _fulfilling(selector: Selector) -> dict[str, str]:
+    """Labels that a selector selects (if any do)."""
+    labels: dict[str, str] = {}
+    for requirement in selector.requirements:
+        if requirement.operator == "Exists":
+            labels.setdefault(requirement.key, "")
+        elif requirement.operator == "In":
+            labels[requirement.key] = min(requirement.values, default="")
+    return labels
 
 
 def _ones(bits: int) -> Iterator[int]:
