@@ -695,6 +695,9 @@ def test_workloads_without_pods_are_entered_by_assumption() -> None:
         ("DaemonSet", "web-0", ""),
         ("Pod", "web", THROUGH_JOBS),
         ("Pod", "web-0", ""),
+        # No name of a pod.
+        ("StatefulSet", f"web-{'1' * 5000}", ""),
+        ("StatefulSet", f"web{'-a' * 50_000}", ""),
     ],
 )
 def test_names_of_pods_are_those_that_controllers_give(kind: str, name: str, expected: str) -> None:
@@ -788,3 +791,93 @@ assert sum(found.path(subject, outcome) is not None for subject in found.subject
 
 def test_three_thousand_roles_and_bindings_take_seconds() -> None:
     run_within_seconds(_MANY, seconds=30)
+
+
+_CHAIN = """
+from kit import objects_in
+from kubeassay.analysis.access.escalation import OUTCOMES, escalations
+from kubeassay.model import Inventory
+import json
+
+GROUP = "rbac.authorization.k8s.io"
+objects = []
+for n in range(1500):
+    rules = [
+        {"apiGroups": [""], "resources": ["pods", "secrets"], "verbs": ["get", "create"]},
+        {"apiGroups": [GROUP], "resources": ["clusterroles"], "verbs": ["bind"], "resourceNames": [f"role-{n + 1}"]},
+        {"apiGroups": [GROUP], "resources": ["rolebindings"], "verbs": ["create"]},
+    ]
+    metadata = {"name": f"role-{n}"}
+    objects.append({"apiVersion": f"{GROUP}/v1", "kind": "ClusterRole", "metadata": metadata, "rules": rules})
+    where = {"namespace": f"namespace-{n % 50}"} if n % 2 else {}
+    objects.append(
+        {
+            "apiVersion": f"{GROUP}/v1",
+            "kind": "RoleBinding" if n % 2 else "ClusterRoleBinding",
+            "metadata": {"name": f"role-{n}", **where},
+            "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": f"role-{n}"},
+            "subjects": [{"kind": "User", "name": f"user-{n}"}],
+        }
+    )
+found = escalations(Inventory(objects_in("\\n---\\n".join(map(json.dumps, objects)))))
+assert sum(found.path(subject, outcome) is not None for subject in found.subjects for outcome in OUTCOMES) > 750
+"""
+
+
+def test_long_chains_of_roles_that_may_be_bound_take_seconds() -> None:
+    run_within_seconds(_CHAIN, seconds=30)
+
+
+def test_a_chain_of_roles_leads_to_what_only_its_end_gives() -> None:
+    def link(number: int) -> dict[str, Any]:
+        return role(
+            f"role-{number}",
+            rule("core", "configmaps", "get"),
+            rule(RBAC, "clusterroles", "bind", f"role-{number + 1}"),
+            rule(RBAC, "rolebindings", "create"),
+        )
+
+    end = role("role-3", rule("core", "pods", "create"))
+    chain = [link(0), link(1), link(2), binding("role-0", EVE, namespace="jobs", kind="ClusterRole")]
+    assert path(*chain, *STRONG) == ""
+    assert path(*chain, end, *STRONG) == THROUGH_JOBS
+
+
+def test_names_of_many_rights_take_seconds() -> None:
+    run_within_seconds(_NAMES, seconds=20)
+
+
+_NAMES = """
+from kit import objects_in
+from kubeassay.analysis.access.escalation import OUTCOMES, escalations
+from kubeassay.model import Inventory
+import json
+
+GROUP = "rbac.authorization.k8s.io"
+names = [f"app-{n}-x2x4z" for n in range(500)]
+rules = [
+    {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create"], "resourceNames": names},
+    {"apiGroups": [""], "resources": ["users", "groups"], "verbs": ["impersonate"], "resourceNames": names},
+    {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["patch"], "resourceNames": names},
+]
+objects = [{"apiVersion": f"{GROUP}/v1", "kind": "ClusterRole", "metadata": {"name": "some"}, "rules": rules}]
+for n in range(1000):
+    pod = {"serviceAccountName": f"account-{n}", "containers": [{"name": "app", "image": "app"}]}
+    metadata = {"name": f"app-{n}", "namespace": f"namespace-{n % 5}"}
+    template = {"metadata": {"labels": {"app": f"app-{n}"}}, "spec": pod}
+    spec = {"selector": {"matchLabels": {"app": f"app-{n}"}}, "template": template}
+    objects.append({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": metadata, "spec": spec})
+    objects.append(
+        {
+            "apiVersion": f"{GROUP}/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": "some"},
+            "subjects": [{"kind": "User", "name": f"user-{n}"}],
+        }
+    )
+found = escalations(Inventory(objects_in("\\n---\\n".join(map(json.dumps, objects)))))
+for subject in found.subjects:
+    for outcome in OUTCOMES:
+        found.path(subject, outcome)
+"""

@@ -387,6 +387,8 @@ class _Graph:
         self._known_accounts = frozenset(self._accounts)
         self._names: list[tuple[str, ...]] = []
         self._numbers: dict[tuple[str, ...], int] = {}
+        self._keys: dict[int, tuple[tuple[int, Allowed, _Key], ...]] = {}
+        self._idle: dict[int, frozenset[int]] = {}
         self._group_held: dict[str, tuple[_Held, list[_HeldRole]]] = {}
         self._pending: list[_Power] = []
         self._build()
@@ -424,14 +426,27 @@ class _Graph:
             )
         return known
 
+    def _keys_of(self, role: Role, namespace: str | None) -> Iterable[tuple[int, Allowed, _Key]]:
+        """What a role gives in a namespace (None: in all, which is the same for all who have it there)."""
+        if namespace is not None:
+            for number, ability in self._role_abilities(role):
+                key = _key(ability, namespace)
+                if key is not None:
+                    yield number, ability, key
+            return
+        known = self._keys.get(id(role))
+        if known is None:
+            keyed = ((number, ability, _key(ability, None)) for number, ability in self._role_abilities(role))
+            known = self._keys[id(role)] = tuple((n, ability, key) for n, ability, key in keyed if key is not None)
+        yield from known
+
     def _hold(self, bound_by: Iterable[tuple[Binding, BoundSubject]]) -> tuple[_Held, list[_HeldRole]]:
         held: _Held = {}
         roles: list[_HeldRole] = []
         for binding, bound in bound_by:
             roles.append(_HeldRole(binding.role, binding.namespace))
-            for number, ability in self._role_abilities(binding.role):
-                key = _key(ability, binding.namespace)
-                if key is not None and key not in held:
+            for number, ability, key in self._keys_of(binding.role, binding.namespace):
+                if key not in held:
                     held[key] = _Right(ability, number, binding.role, binding, bound)
         return held, roles
 
@@ -684,7 +699,10 @@ class _Graph:
     def _bind(self, rights: _Rights) -> Iterator[_Edge]:
         """With bind, a role may be bound that grants more than its binder has."""
         for binding_kind, write, role_kind, bind in _BINDING_WAYS:
-            for scope, (binds, first), (writes, second) in _both(rights[bind], rights[write]):
+            if not rights[write]:
+                continue
+            binders = [entry for entry in rights[bind] if entry[1].number not in self._idle_binds(entry[1].role)]
+            for scope, (binds, first), (writes, second) in _both(binders, rights[write]):
                 if binding_kind == "ClusterRoleBinding" and binds.namespace is not None:
                     continue
                 if not rights.owns(binds, writes):
@@ -710,6 +728,25 @@ class _Graph:
                     else:
                         target = self._role_power(role, scope, in_namespaces=binding_kind == "RoleBinding")
                         yield _Edge(target, f"{how}: bind itself to {role.kind} {role.name}", (first, second))
+
+    def _idle_binds(self, role: Role) -> frozenset[int]:
+        """The rules of a role that allow to bind by name only what gives nothing that the role does not."""
+        known = self._idle.get(id(role))
+        if known is None:
+            binds = [(n, a) for n, a in self._role_abilities(role) if a.ability.startswith("bind-")]
+            useful = {
+                number
+                for number, ability in binds
+                if ability.ability != "bind-cluster-roles"
+                or not ability.names
+                or any(
+                    self._gains[id(bound)] & ~self._gives[id(role)]
+                    for name in ability.names
+                    for bound in self._roles_by_name.get(("ClusterRole", name), ())
+                )
+            }
+            known = self._idle[id(role)] = frozenset(number for number, _ in binds) - useful
+        return known
 
     def _bits_of(self, rights: _Rights, scope: str | None) -> int:
         """What a subject has by itself in a namespace (None: in all), as :attr:`_gives` has it."""

@@ -26,6 +26,9 @@ _SOCKETS = ("docker.sock", "containerd.sock", "crio.sock")
 #: With the processes of the node in sight, each of these enters one that is root.
 _ENTERING = frozenset({"SYS_ADMIN", "SYS_PTRACE", "ALL"})
 
+#: kubernetes v1.37.1, pkg/apis/core/validation, ValidatePodName: a DNS subdomain.
+_LONGEST_NAME = 253
+
 #: What is made up in names: no vowels, and no digits that look like letters.
 _LETTER = "[bcdfghjklmnpqrstvwxz2456789]"
 _GENERATED = rf"-{_LETTER}{{5}}"
@@ -38,7 +41,7 @@ _ENDINGS: Mapping[str, re.Pattern[str]] = {
     # Those of an indexed Job are numbered.
     "Job": re.compile(rf"(?:-\d+)?{_GENERATED}\Z"),
     "CronJob": re.compile(rf"-\d+(?:-\d+)?{_GENERATED}\Z"),
-    "StatefulSet": re.compile(r"-\d+\Z"),
+    "StatefulSet": re.compile(r"-\d{1,10}\Z"),
     "Pod": re.compile(r"\Z"),
 }
 
@@ -103,6 +106,8 @@ class RunningPods:
         controller makes up is that of no pod for long."""
         seen: dict[tuple[int, str], Running] = {}
         for name in names:
+            if len(name) > _LONGEST_NAME:
+                continue
             for base in _bases(name):
                 for pod in self._by_name.get(base, ()):
                     if namespace not in (None, pod.workload.namespace):
