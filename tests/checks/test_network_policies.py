@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,12 @@ from hypothesis import given, settings
 from analysis.network.cluster_kit import admin_policy, namespace, net, pods, policy
 from checks.network_outcomes import Outcome, outcomes
 from checks.network_strategies import CLUSTER, policies
+from kit import failing, plan_of, profile_of
 from kubeassay.analysis.network.connectivity import Answer, Connectivity
 from kubeassay.analysis.network.judgements import redundant
+from kubeassay.execution.scan import scan
+from kubeassay.model import Target
+from kubeassay.sources.files import discover
 
 WEB = pods(shop__web="app=web tier=front http:8080/TCP", shop__db="app=db tier=back pg:5432/TCP")
 P = "NetworkPolicy shop/p"
@@ -90,6 +95,70 @@ def test_a_namespace_whose_workloads_are_elsewhere_is_not_judged() -> None:
 def test_a_selector_that_is_refused_is_left_to_the_rule_on_refused_policies() -> None:
     text = WEB + policy("{podSelector: {matchExpressions: [{key: app, operator: Is, values: [web]}]}}")
     assert outcomes("policy-selects-nothing", text) == set()
+
+
+def custom(api_version: str, kind: str, spec: str = "{}", *, namespace: str = "shop") -> str:
+    meta = f"metadata: {{name: main, namespace: {namespace}}}"
+    return f"---\napiVersion: {api_version}\nkind: {kind}\n{meta}\nspec: {spec}\n"
+
+
+@pytest.mark.parametrize(
+    "maker",
+    [
+        custom("helm.toolkit.fluxcd.io/v2", "HelmRelease"),
+        custom("helm.toolkit.fluxcd.io/v2", "HelmRelease", "{targetNamespace: shop}", namespace="flux-system"),
+        custom("helm.cattle.io/v1", "HelmChart", "{targetNamespace: shop}", namespace="kube-system"),
+        custom("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "{targetNamespace: shop, path: ./q}", namespace="f"),
+        custom("argoproj.io/v1alpha1", "Application", "{destination: {namespace: shop}}", namespace="argocd"),
+        custom(
+            "argoproj.io/v1alpha1",
+            "ApplicationSet",
+            "{template: {spec: {destination: {namespace: '{{name}}'}}}}",
+            namespace="argocd",
+        ),
+        custom("databases.spotahome.com/v1", "RedisFailover"),
+    ],
+)
+def test_custom_resources_may_make_the_pods_that_a_selector_means(maker: str) -> None:
+    text = WEB + maker + policy("{podSelector: {matchLabels: {app: queue}}}")
+    assert outcomes("policy-selects-nothing", text) == {Outcome("not-judged", P, "unsupported")}
+    text = WEB + maker + peer("{podSelector: {matchLabels: {app: queue}}}")
+    assert outcomes("policy-peer-matches-nothing", text) == {Outcome("not-judged", P, "unsupported")}
+    slip = WEB + maker + policy("{podSelector: {matchLabels: {app: wbe}}}")
+    assert outcomes("policy-selects-nothing", slip) == fail("spec.podSelector.matchLabels.app")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        custom("helm.toolkit.fluxcd.io/v2", "HelmRelease", "{targetNamespace: data}"),
+        custom("helm.toolkit.fluxcd.io/v2", "HelmRelease", namespace="data"),
+        custom("external-secrets.io/v1", "ExternalSecret"),
+        custom("monitoring.coreos.com/v1", "ServiceMonitor"),
+        custom("networking.istio.io/v1", "VirtualService"),
+        custom("gateway.networking.k8s.io/v1", "HTTPRoute"),
+        custom("argoproj.io/v1alpha1", "AppProject"),
+        custom("cilium.io/v2", "CiliumEgressGatewayPolicy", namespace="data"),
+    ],
+)
+def test_what_makes_no_pods_here_excuses_no_selector(other: str) -> None:
+    text = WEB + other + policy("{podSelector: {matchLabels: {app: queue}}}")
+    assert outcomes("policy-selects-nothing", text) == fail("spec.podSelector.matchLabels.app")
+
+
+def test_what_is_deployed_from_the_inputs_is_among_them(tmp_path: Path) -> None:
+    (tmp_path / "apps" / "shop").mkdir(parents=True)
+    (tmp_path / "apps" / "shop" / "all.yaml").write_text(
+        WEB + policy("{podSelector: {matchLabels: {app: queue}}}"), encoding="utf-8"
+    )
+    for path, kind in (("./apps/shop", "fail"), ("./apps/queue", "not-judged")):
+        maker = custom("kustomize.toolkit.fluxcd.io/v1", "Kustomization", f"{{targetNamespace: shop, path: {path}}}")
+        (tmp_path / "flux.yaml").write_text(maker, encoding="utf-8")
+        result = scan(
+            plan_of(profile_of("policy-selects-nothing")), discover((str(tmp_path),)), Target("manifests", "x")
+        )
+        assert ["fail" for _ in failing(result)] == (["fail"] if kind == "fail" else [])
+        assert len(result.not_evaluated) == (kind == "not-judged")
 
 
 # --- peers ---

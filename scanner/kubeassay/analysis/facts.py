@@ -13,6 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping
 _OPERATORS = ("Alertmanager", "Prometheus", "PrometheusAgent", "ThanosRuler")
 _GRANTS = ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
 
+#: In ``needs``, what stands for all kinds of groups that are not Kubernetes' own.
+CUSTOM_RESOURCES = "CustomResource"
+
 #: Analysis → kinds. Each is asked by the function of its name, in small letters.
 FACTS: Mapping[str, tuple[str, ...]] = {
     "Connectivity": (

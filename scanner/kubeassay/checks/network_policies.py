@@ -16,6 +16,7 @@ from kubeassay.analysis.fields import edit_distance, nearest_name
 from kubeassay.analysis.network.connectivity import Connectivity, connectivity
 from kubeassay.analysis.network.endpoints import METADATA_NAME, Namespace, Workload
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, by_namespace, redundant, unknown_pods
+from kubeassay.analysis.network.makers import Makers
 from kubeassay.analysis.network.policies import Direction, Peer, PodSet, Policy, Rule
 from kubeassay.analysis.network.workloads import CONTROLLER_LABELS
 from kubeassay.analysis.reading import items, mapping
@@ -64,6 +65,7 @@ class _Labels:
         self.net = net
         self.members: Mapping[str, Sequence[Workload]] = by_namespace(net.workloads)
         self.unknown: Mapping[str, Object] = unknown_pods(inventory)
+        self.makers = Makers(inventory)
         self.prefixes = {key.rpartition("/")[0] for end in net.workloads for key in end.labels}
         self.undeclared = [name for name, space in net.namespaces.items() if space.obj is None]
 
@@ -109,6 +111,10 @@ class _Labels:
         requirement = _unmet(pods.pods, [end.labels for end in members])
         if requirement.key in CONTROLLER_LABELS or any(prefix in requirement.key for prefix in _OF_ADMISSION):
             return _elsewhere(f"label {requirement.key} is given to pods when they are made")
+        maker = next(filter(None, map(self.makers.of, spaces)), None)
+        # What is nearly the label of a workload is a slip, whatever else is in the namespace.
+        if maker is not None and not _meant(requirement, [end.labels for end in members], near=True):
+            return _Unknown("unsupported", f"{maker.ref} may make pods in {where}")
         meant = _meant(requirement, [end.labels for end in members])
         prefix = requirement.key.rpartition("/")[0]
         if not meant and prefix and prefix not in self.prefixes:

@@ -14,9 +14,10 @@ from itertools import groupby
 from typing import Any
 
 from kubeassay import __version__
+from kubeassay.analysis.facts import CUSTOM_RESOURCES
 from kubeassay.analysis.fields import FieldProblem, check_pod_spec, problems_of, without
 from kubeassay.analysis.kinds import unknown_kind
-from kubeassay.analysis.workloads import TEMPLATE_PATHS, PodTemplate, operator_pods, pod_templates
+from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS, PodTemplate, operator_pods, pod_templates
 from kubeassay.checks.check import ContainerSubject, NotApplicable, NotJudged, Passed, Violation
 from kubeassay.engine.findings import SourceText, make_finding
 from kubeassay.engine.plan import ActiveRule, Matcher, Plan, rules_of
@@ -167,6 +168,8 @@ class Evaluation:
     def _is_needed(self, obj: Object, judged: Object, templates: tuple[PodTemplate, ...]) -> bool:
         """Whether rules on the inventory, or rules with a context, need the object."""
         if self._keep_all or obj.ref.kind in self._needed:
+            return True
+        if CUSTOM_RESOURCES in self._needed and obj.ref.group not in BUILT_IN_GROUPS:
             return True
         # What makes pods in a way that is not known is a workload, too: rules must know what they do not know.
         return "Workload" in self._needed and (bool(templates) or operator_pods(judged, templates) is not None)
