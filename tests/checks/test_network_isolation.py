@@ -112,6 +112,24 @@ def test_a_namespace_that_is_not_declared_points_at_its_first_workload() -> None
         ("{podSelector: {}, ingress: [{ports: [{port: 80}]}]}", "ingress", True),
         ("{podSelector: {}, ingress: [{from: [{namespaceSelector: {}}]}]}", "ingress", True),
         ("{podSelector: {}, ingress: [{}]}", "ingress", False),
+        # The same, spelled out.
+        (
+            "{podSelector: {}, ingress: [{from: [{namespaceSelector: {}}, {ipBlock: {cidr: 0.0.0.0/0}}]}]}",
+            "ingress",
+            False,
+        ),
+        (
+            "{podSelector: {}, ingress: [{from: [{namespaceSelector: {}}]}, {from: [{ipBlock: {cidr: 0.0.0.0/0}}]}]}",
+            "ingress",
+            False,
+        ),
+        ("{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 0.0.0.0/0}}]}]}", "ingress", True),
+        (
+            "{podSelector: {}, ingress: [{from: [{namespaceSelector: {}}, {ipBlock: {cidr: 0.0.0.0/1}}]}]}",
+            "ingress",
+            True,
+        ),
+        ("{podSelector: {}, ingress: [{ports: [{port: 1, endPort: 65535}]}]}", "ingress", True),
         ("{podSelector: {}, policyTypes: [Egress], egress: [{}]}", "egress", False),
     ],
 )
@@ -138,6 +156,23 @@ def test_a_rule_that_opens_everything_is_where_the_default_is_lost() -> None:
         ),
         ("ingress: [{action: Deny, from: [{namespaces: {matchLabels: {a: b}}}]}]", "ingress", False),
         ("ingress: [{action: Allow, from: [{namespaces: {}}]}]", "ingress", False),
+        # The first rule decides.
+        (
+            "ingress: [{action: Allow, from: [{namespaces: {}}]}, {action: Deny, from: [{namespaces: {}}]}]",
+            "ingress",
+            False,
+        ),
+        (
+            "ingress: [{action: Allow, from: [{namespaces: {matchLabels: {a: b}}}]},"
+            " {action: Deny, from: [{namespaces: {}}]}]",
+            "ingress",
+            True,
+        ),
+        (
+            "ingress: [{action: Deny, from: [{namespaces: {}}]}, {action: Allow, from: [{namespaces: {}}]}]",
+            "ingress",
+            True,
+        ),
         # Addresses outside stay open.
         ("egress: [{action: Deny, to: [{namespaces: {}}]}]", "egress", False),
         ("egress: [{action: Deny, to: [{networks: [0.0.0.0/0]}]}]", "egress", True),
@@ -147,6 +182,51 @@ def test_a_policy_of_the_cluster_may_be_the_default(rules: str, direction: str, 
     text = WEB + admin_policy(f"{{subject: {{namespaces: {{}}}}, {rules}}}", kind="BaselineAdminNetworkPolicy")
     found = outcomes(f"default-deny-{direction}-missing", text)
     assert {outcome.kind for outcome in found} == ({"pass"} if passes else {"fail"})
+
+
+ALLOW_ALL = (
+    "{priority: 5, subject: {namespaces: {}}, ingress: [{action: Allow, from: [{namespaces: {}}]}],"
+    " egress: [{action: Allow, to: [{namespaces: {}}, {networks: [0.0.0.0/0]}]}]}"
+)
+
+
+@pytest.mark.parametrize("direction", ["ingress", "egress"])
+def test_a_policy_of_the_cluster_that_opens_everything_takes_the_default_away(direction: str) -> None:
+    text = WEB + policy(DENY) + admin_policy(ALLOW_ALL)
+    expected = fails(f"spec.{direction}[0]", "AdminNetworkPolicy a")
+    assert outcomes(f"default-deny-{direction}-missing", text) == {expected}
+    first = admin_policy(ALLOW_ALL.replace("Allow", "Deny").replace("priority: 5", "priority: 1"), name="first")
+    assert {o.kind for o in outcomes(f"default-deny-{direction}-missing", text + first)} == {"pass"}
+    some = ALLOW_ALL.replace("{namespaces: {}}, {networks", "{networks").replace("0.0.0.0/0", "10.0.0.0/8")
+    some = some.replace("from: [{namespaces: {}}]", "from: [{namespaces: {matchLabels: {a: b}}}]")
+    text = WEB + policy(DENY) + admin_policy(some)
+    assert {o.kind for o in outcomes(f"default-deny-{direction}-missing", text)} == {"pass"}
+
+
+@pytest.mark.parametrize("direction", ["ingress", "egress"])
+def test_whether_policies_of_one_priority_take_the_default_away_is_not_known(direction: str) -> None:
+    tie = admin_policy(ALLOW_ALL) + admin_policy(ALLOW_ALL.replace("Allow", "Deny"), name="b")
+    for text in (WEB + tie, WEB + policy(DENY) + tie):
+        found = outcomes(f"default-deny-{direction}-missing", text)
+        assert found == {Outcome("not-judged", "Pod shop/web", "unknown-connectivity")}
+
+
+def test_a_baseline_takes_no_default_away_that_a_network_policy_sets() -> None:
+    text = WEB + policy(DENY) + baseline("ingress: [{action: Allow, from: [{namespaces: {}}]}]")
+    assert {outcome.kind for outcome in outcomes("default-deny-ingress-missing", text)} == {"pass"}
+
+
+def test_a_port_that_the_cluster_denies_is_no_default() -> None:
+    text = WEB + policy("{podSelector: {}, policyTypes: [Egress], egress: [{}]}") + NO_SMTP
+    assert outcomes("default-deny-egress-missing", text) == {fails("spec.egress[0]", "NetworkPolicy shop/p")}
+    everything = admin_policy(ALLOW_ALL.replace("Allow", "Deny"), name="first")
+    assert {outcome.kind for outcome in outcomes("default-deny-egress-missing", text + everything)} == {"pass"}
+
+
+def test_names_that_a_policy_of_the_cluster_opens_are_not_everything() -> None:
+    rule = "{priority: 5, subject: {namespaces: {}}, egress: [{action: Allow, to: [{domainNames: ['*.example.com']}]}]}"
+    found = outcomes("default-deny-egress-missing", WEB + policy(DENY) + admin_policy(rule))
+    assert {outcome.kind for outcome in found} == {"pass"}
 
 
 def test_whether_a_policy_of_the_cluster_selects_a_namespace_whose_labels_are_not_known_is_not_known() -> None:

@@ -12,7 +12,7 @@ from kubeassay.analysis.fields import problems_of
 from kubeassay.analysis.network.connections import ALL, NONE, Connections, ports
 from kubeassay.analysis.network.connectivity import connectivity
 from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, Workload
-from kubeassay.analysis.network.judgements import PUBLIC, DefaultDeny, default_deny, openings
+from kubeassay.analysis.network.judgements import PUBLIC, DefaultDeny, default_deny, mostly, openings
 from kubeassay.analysis.network.policies import DIRECTIONS, Direction, Policy
 from kubeassay.checks.check import Context, NotJudged, Passed, Violation, check
 from kubeassay.checks.network_common import (
@@ -29,7 +29,6 @@ from kubeassay.model import NEWEST_KNOWN, Inventory, Path
 
 Said = Violation | NotJudged | Passed
 
-_HALF_OF_THE_PORTS = 65535 // 2
 _EVERY_POD = "every pod of the cluster"
 _INTERNET = "addresses of the internet"
 
@@ -63,8 +62,16 @@ def _default_deny(inventory: Inventory, context: Context, direction: Direction) 
         found = default_deny(net, namespace, members, direction)
         if found.opened:
             policy, rule = found.opened[0]
-            message = f"{policy} opens every {direction} of every pod of namespace {namespace}: nothing is denied"
-            yield Violation(rule.path, message, obj=policy.obj)
+            yield Violation(
+                rule.path,
+                _opens_everything(policy, namespace, direction),
+                obj=policy.obj,
+                related=tuple((f"{p} opens some of it", p.obj, r.path) for p, r in found.opened[1:3]),
+            )
+        elif found.disputed:
+            which = " and ".join(dict.fromkeys(str(policy) for policy in found.disputed))
+            detail = f"{which} disagree on what is open to the pods of namespace {namespace}, and have one priority"
+            yield NotJudged("unknown-connectivity", detail, obj)
         elif found.by is not None:
             yield Passed(obj)
         elif found.refused is not None:
@@ -79,6 +86,12 @@ def _default_deny(inventory: Inventory, context: Context, direction: Direction) 
                 obj=obj,
                 related=tuple((f"{p} selects some", p.obj, p.subject_path) for p in found.selecting[:3]),
             )
+
+
+def _opens_everything(policy: Policy, namespace: str, direction: Direction) -> str:
+    if policy.tier == "namespace" or direction == "egress":
+        return f"{policy} opens every {direction} of every pod of namespace {namespace}: nothing is denied"
+    return f"{policy} opens every port of every pod of namespace {namespace} to {_EVERY_POD}: nothing is denied to them"
 
 
 def _without_default(namespace: str, members: Sequence[Workload], direction: Direction, found: DefaultDeny) -> str:
@@ -105,8 +118,9 @@ def namespace_without_isolation(inventory: Inventory, context: Context) -> Itera
             yield foreign
             continue
         answers = {end: net.answer(net.any_pod, net.end(end)) for end in members}
+        # A policy of the cluster that takes some ports away from everybody isolates nothing.
         exposed = [
-            end for end, answer in answers.items() if _hardly_narrowed(answer.open) and not net.isolated(end, "ingress")
+            e for e, answer in answers.items() if mostly(answer.open, ["TCP"]) and not net.isolated(e, "ingress")
         ]
         unknown = labels_unknown(net, namespace, "ingress", obj)
         if exposed and unknown is not None:
@@ -124,12 +138,6 @@ def namespace_without_isolation(inventory: Inventory, context: Context) -> Itera
             )
         else:
             yield Passed(obj)
-
-
-def _hardly_narrowed(opened: Connections) -> bool:
-    """Whether most of TCP is open. A policy of the cluster that takes some ports away from everybody isolates nothing;
-    one that leaves listed ports does."""
-    return sum(last - first + 1 for first, last in opened.tcp) > _HALF_OF_THE_PORTS
 
 
 @check("data-tier-ingress-open")

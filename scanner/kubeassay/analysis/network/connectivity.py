@@ -550,8 +550,8 @@ class Connectivity:
         return any(policy.tier == "namespace" for policy in self.governing(workload, direction))
 
     def stated(self, policies: Iterable[Policy], direction: Direction, peer: int) -> Stated:
-        """What policies say together of a pod that no label tells from others, and that all of them select. A rule whose
-        peers are not known says nothing: it is never about everybody."""
+        """What policies say together of a pod that all of them select, and that no label tells from others. A rule with
+        peers that are not known says nothing: it is never about everybody."""
         given = list(policies)
         tiers = {tier: [p for p in given if p.tier == tier] for tier in ("admin", "namespace", "baseline")}
         admin = self._stated_in_order(tiers["admin"], direction, peer)

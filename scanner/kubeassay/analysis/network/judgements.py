@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from kubeassay.analysis.network.connections import ALL, ANYWHERE, Addresses, Connections, addresses
+from kubeassay.analysis.network.connections import ALL, ANYWHERE, PROTOCOLS, Addresses, Connections, Protocol, addresses
 from kubeassay.analysis.network.connectivity import Connectivity, connectivity
 from kubeassay.analysis.network.endpoints import METADATA_NAME, Workload, namespace_of
 from kubeassay.analysis.network.policies import DIRECTIONS, Direction, ForeignPolicy, Peer, PodSet, Policy, Rule
@@ -35,6 +35,7 @@ NOT_PUBLIC = _union(
     *("::/8", "100::/64", "2001:db8::/32", "fc00::/7", "fe80::/10", "ff00::/8"),
 )
 PUBLIC = ANYWHERE - NOT_PUBLIC
+_HALF_OF_THE_PORTS = 65535 // 2
 
 
 def address_count(block: Addresses, *, with_v6: bool) -> int:
@@ -70,13 +71,14 @@ def dual_stack(net: Connectivity) -> bool:
 class DefaultDeny:
     """How a namespace denies what nothing opens, in one direction, to every pod: also to those that come later.
 
-    ``by``: a policy that does. ``opened``: the rules that open every connection of every pod all the same.
-    ``refused``: a policy that would, if an API server accepted it. ``selecting``: the policies that govern some pods.
-    ``left``: the workloads that none governs.
+    ``by``: a policy that does. ``opened``: the rules that open every connection of all pods all the same; ``disputed``:
+    policies of one priority of which some do. ``refused``: one that would deny, if an API server accepted it.
+    ``selecting``: the policies that govern some pods. ``left``: the workloads that none governs.
     """
 
     by: Policy | None
     opened: tuple[tuple[Policy, Rule], ...]
+    disputed: tuple[Policy, ...]
     refused: Policy | None
     selecting: tuple[Policy, ...]
     left: tuple[Workload, ...]
@@ -84,28 +86,81 @@ class DefaultDeny:
 
 def default_deny(net: Connectivity, namespace: str, members: Sequence[Workload], direction: Direction) -> DefaultDeny:
     """Judge one namespace; ``members`` are its workloads that policies apply to."""
-    by: Policy | None = None
     refused: Policy | None = None
-    opened: list[tuple[Policy, Rule]] = []
+    whole: list[Policy] = []
     selecting: list[Policy] = []
     for policy in net.policies:
         if direction not in policy.directions or not _may_select(net, policy, namespace):
             continue
-        whole = policy.subject.pods.everything
-        if policy.tier != "namespace":
-            if whole and not policy.refused and _denies_everything(net, policy, direction):
-                by = by or policy
-            continue
+        of_all = policy.subject.pods.everything
         if policy.refused:
             # A selector that is refused may have been meant for every pod.
-            refused = refused or (policy if whole else None)
+            if policy.tier == "namespace" and of_all:
+                refused = refused or policy
             continue
-        selecting.append(policy)
-        if whole:
-            by = by or policy
-            opened += [(policy, r) for r in policy.rules[direction] if r.peers is None and r.connections == ALL]
+        if policy.tier == "namespace":
+            selecting.append(policy)
+        if of_all:
+            whole.append(policy)
     left = tuple(end for end in members if not net.isolated(end, direction))
-    return DefaultDeny(by, tuple(opened), refused, tuple(selecting), left)
+    by, opened, disputed = _default(net, whole, direction)
+    return DefaultDeny(by, opened, disputed, refused, tuple(selecting), left)
+
+
+_Rules = tuple[tuple[Policy, Rule], ...]
+
+
+def _default(
+    net: Connectivity, whole: Sequence[Policy], direction: Direction
+) -> tuple[Policy | None, _Rules, tuple[Policy, ...]]:
+    """Of policies that select every pod: one that denies what nothing opens, the rules that open everything all the
+    same, and the policies that disagree on it."""
+    own = next((policy for policy in whole if policy.tier == "namespace"), None)
+    with_v6 = dual_stack(net)
+    addresses_outside = [number for number, block in net.range_ends() if block.v4 or with_v6]
+    # Nobody asks the baseline where a NetworkPolicy selects the pod.
+    of_cluster = [p for p in whole if p.tier == "admin" or (p.tier == "baseline" and own is None)]
+    # Policies of the cluster say nothing of who connects from outside.
+    for policies, outside in ((of_cluster, direction == "egress"), (whole, own is not None or direction == "egress")):
+        peers = [net.any_pod, *(addresses_outside if outside else ())]
+        stated = [net.stated(policies, direction, peer) for peer in peers]
+        denied = [net.stated(of_cluster, direction, peer).closed for peer in peers]
+        if all(_opens_everything(one.opened, but) for one, but in zip(stated, denied, strict=True)):
+            return None, _opening(net, policies, direction, peers), ()
+        if all(_opens_everything(one.opened | one.disputed, but) for one, but in zip(stated, denied, strict=True)):
+            return None, (), tuple(of_cluster)
+    if own is not None:
+        return own, (), ()
+    if all(one.opened | one.closed == ALL for one in stated):
+        return next((p for p in whole if any(r.action == "deny" for r in p.rules[direction])), None), (), ()
+    if all(one.opened | one.closed | one.disputed == ALL for one in stated):
+        return None, (), tuple(whole)
+    return None, (), ()
+
+
+def _opens_everything(opened: Connections, denied: Connections) -> bool:
+    """Whether all is open but what the cluster takes away from everybody, such as the port of mail. A default that was
+    lost is none because of that."""
+    return opened | denied == ALL and mostly(opened)
+
+
+def mostly(opened: Connections, protocols: Sequence[Protocol] = PROTOCOLS) -> bool:
+    """Whether most ports of each protocol are open: what takes some away isolates nothing, what leaves listed ones
+    does."""
+    return all(sum(last - first + 1 for first, last in opened.of(p)) > _HALF_OF_THE_PORTS for p in protocols)
+
+
+def _opening(net: Connectivity, policies: Sequence[Policy], direction: Direction, peers: Sequence[int]) -> _Rules:
+    """The rules that open the most of everything: one that opens all of it, or else all that open some of it."""
+    found: dict[int, list[tuple[Policy, Rule]]] = {1: [], 2: [], 3: []}
+    for policy in policies:
+        for rule in policy.rules[direction]:
+            certain = net.peer_bits(rule)[0]
+            held = [peer for peer in peers if certain >> peer & 1]
+            if rule.action == "allow" and rule.connections and held:
+                whole = rule.connections == ALL and len(held) == len(peers)
+                found[1 if whole and rule.peers is None else 2 if whole else 3].append((policy, rule))
+    return tuple(found[1] or found[2] or found[3])
 
 
 def _may_select(net: Connectivity, policy: Policy, namespace: str) -> bool:
@@ -129,21 +184,6 @@ def perhaps_governed(net: Connectivity, namespace: str, direction: Direction) ->
         if all(requirement.holds(space.labels) for requirement in known):
             return policy
     return None
-
-
-def _denies_everything(net: Connectivity, policy: Policy, direction: Direction) -> bool:
-    """Whether the rules of an admin policy deny all pods, and for egress all addresses, on all ports. Ingress from
-    outside the cluster is nothing that such policies can deny."""
-    pods = outside = False
-    for rule in policy.rules[direction]:
-        if rule.action == "deny" and rule.connections == ALL:
-            for peer in rule.peers or ():
-                chosen = peer.pods
-                if chosen is not None and chosen.namespaces is not None:
-                    pods = pods or (chosen.namespaces.everything and chosen.pods.everything)
-                pods = pods or peer.everything_inside
-                outside = outside or peer.everything_inside
-    return pods and (outside or direction == "ingress")
 
 
 def by_namespace(ends: Iterable[Workload]) -> dict[str, list[Workload]]:
