@@ -421,3 +421,12 @@ def test_patterns_mean_the_name_server(end: str) -> None:
         rule = f"{{to: [{{{peer}{more}}}], ports: [{{protocol: UDP, port: 53}}]}}"
         text = CLOSED + policy(f"{{podSelector: {{}}, policyTypes: [Egress], egress: [{rule}]}}")
         assert open_ways(text, {"from": "shop", "to": end, "ports": ["53/UDP"]}) == set()
+
+
+def test_a_closed_path_points_at_the_side_that_is_known() -> None:
+    foreign = "---\napiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: c, namespace: shop}\n"
+    text = CLOSED + foreign + "spec: {endpointSelector: {}, egress: [{}]}\n"
+    (found,) = closed_paths(text, ALLOWED)
+    assert found == fail("NetworkPolicy data/deny", "spec.podSelector")
+    assert "caller" not in found.message
+    assert found.related == ()

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from analysis.network.cluster_kit import admin_policy, namespace, net, pods, policy
 from checks.network_outcomes import Outcome, outcomes
 from checks.network_strategies import CLUSTER, policies
-from kit import failing, plan_of, profile_of
-from kubeassay.analysis.network.connectivity import Answer, Connectivity
+from kit import failing, objects_in, plan_of, profile_of
+from kubeassay.analysis.network.connectivity import Answer, Connectivity, connectivity
 from kubeassay.analysis.network.judgements import redundant
 from kubeassay.execution.scan import scan
-from kubeassay.model import Target
+from kubeassay.model import Inventory, Target
 from kubeassay.sources.files import discover
 
 WEB = pods(shop__web="app=web tier=front http:8080/TCP", shop__db="app=db tier=back pg:5432/TCP")
@@ -300,6 +300,24 @@ def test_who_declares_no_port_may_listen_anywhere() -> None:
     assert outcomes("policy-port-without-listener", text) == {Outcome("pass", P, "")}
 
 
+@pytest.mark.parametrize("name", ["http-envoy-prom", "linkerd-admin", "linkerd-proxy"])
+def test_ports_of_injected_proxies_are_declared_by_no_template(name: str) -> None:
+    text = WEB + policy(f"{{podSelector: {{}}, ingress: [{{ports: [{{port: {name}}}]}}]}}")
+    assert outcomes("policy-named-port-unresolved", text) == {Outcome("pass", P, "")}
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ("{ports: [{port: none}, {port: 8080}]}", "opens nothing by this port: none of"),
+        ("{ports: [{port: none}]}, {ports: [{port: 8080}]}", "opens nothing: none of"),
+    ],
+)
+def test_a_port_without_effect_beside_others(rules: str, words: str) -> None:
+    found = outcomes("policy-named-port-unresolved", WEB + policy(f"{{podSelector: {{}}, ingress: [{rules}]}}"))
+    assert words in message(found)
+
+
 # --- redundant policies ---
 
 HTTP = "ports: [{port: 80}]"
@@ -360,6 +378,34 @@ def test_one_object_in_two_files_is_not_redundant() -> None:
     assert {outcome.kind for outcome in outcomes("policy-redundant", policy(spec) + policy(spec))} == {"pass"}
 
 
+@pytest.mark.parametrize(
+    ("files", "redundant_ones"),
+    [
+        ({"dev/a.yaml": WEB + policy(OPEN), "prod/a.yaml": WEB + policy(OPEN, name="q")}, 0),
+        ({"dev.yaml": WEB + policy(OPEN), "prod.yaml": WEB + policy(OPEN, name="q")}, 0),
+        (
+            {
+                "dev/n.yaml": namespace("shop"),
+                "dev/p.yaml": policy(OPEN),
+                "prod/n.yaml": namespace("shop"),
+                "prod/p.yaml": policy(OPEN, name="q"),
+                "prod/r.yaml": policy(OPEN, name="r"),
+            },
+            1,
+        ),
+        ({"web/a.yaml": WEB + policy(OPEN), "policies/a.yaml": policy(OPEN, name="q")}, 1),
+    ],
+)
+def test_policies_of_different_environments_are_not_redundant(
+    files: dict[str, str], redundant_ones: int, tmp_path: Path
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    result = scan(plan_of(profile_of("policy-redundant")), discover((str(tmp_path),)), Target("manifests", "x"))
+    assert len(failing(result)) == redundant_ones
+
+
 def test_a_rule_of_an_admin_policy_after_one_that_decides_all_of_it() -> None:
     rules = "{action: Deny, from: [{namespaces: {}}]}, {action: Allow, from: [{namespaces: {matchLabels: {a: b}}}]}"
     text = admin_policy(f"{{subject: {{namespaces: {{}}}}, priority: 1, ingress: [{rules}]}}")
@@ -381,8 +427,9 @@ def _everything(of: Connectivity) -> dict[Any, Answer]:
 @settings(max_examples=150, deadline=None)
 @given(policies())
 def test_without_a_redundant_policy_everything_is_as_it_was(texts: list[str]) -> None:
-    whole = net(CLUSTER, *texts)
-    for one in redundant(whole):
+    inventory = Inventory(objects_in("".join((CLUSTER, *texts))))
+    whole = connectivity(inventory)
+    for one in redundant(whole, inventory):
         rest = [text for text in texts if f"name: {one.policy.obj.ref.name}," not in text]
         assert len(rest) == len(texts) - 1
         before, after = _everything(whole), _everything(net(CLUSTER, *rest))

@@ -675,7 +675,9 @@ def _closed(
 ) -> Iterator[_Closed]:
     """Why the NetworkPolicies of one end close a way; nothing where they do not."""
     own = [policy for policy in net.governing(end, direction) if policy.tier == "namespace"]
-    if not own:
+    closed = net.one_side(direction, net.end(end), other.end).closed
+    # What is not known of this side is no reason: the other closes the way.
+    if not own or not (closed if wanted is None else closed & wanted):
         return
     opened = NONE
     for opening in opened_by.of(end, direction, other.end):

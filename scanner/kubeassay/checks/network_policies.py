@@ -277,6 +277,9 @@ def _destinations(net: Connectivity, policy: Policy, direction: Direction, rule:
     return found
 
 
+#: What these call their ports, which meshes' documents have policies open to Prometheus and to linkerd-viz.
+_PROXY_PORTS = frozenset({"http-envoy-prom", "linkerd-admin", "linkerd-proxy"})
+
 #: Where an entry of ``ports`` says its port, the entry, and the workloads that the port is of.
 _Entry = tuple[Path, Mapping[str, object], list[Workload]]
 
@@ -315,14 +318,21 @@ def policy_port_without_listener(inventory: Inventory, context: Context) -> Iter
             yield Passed(policy.obj)
 
 
+def _is_open(entry: Mapping[str, object], ends: Iterable[Workload]) -> bool:
+    """Whether an entry of ``ports`` has a number, or a name that the pods know."""
+    port, protocol = entry.get("port"), entry.get("protocol") or "TCP"
+    return not isinstance(port, str) or any((port, protocol) == (of.name, of.protocol) for e in ends for of in e.ports)
+
+
 @check("policy-named-port-unresolved")
 def policy_named_port_unresolved(inventory: Inventory, context: Context) -> Iterator[Said]:
     for policy, entries in _judged_ports(connectivity(inventory)):
         clean = True
+        working = {path[:-2] for path, entry, ends in entries if _is_open(entry, ends)}
         for path, entry, ends in entries:
             port, protocol = entry.get("port"), entry.get("protocol") or "TCP"
             declared = {(of.name, of.protocol) for end in ends for of in end.ports}
-            if not isinstance(port, str) or (port, protocol) in declared:
+            if not isinstance(port, str) or port in _PROXY_PORTS or (port, protocol) in declared:
                 continue
             clean = False
             known = sorted({name for name, _ in declared if name})
@@ -330,7 +340,8 @@ def policy_named_port_unresolved(inventory: Inventory, context: Context) -> Iter
             meant = f"is {close} meant?" if close is not None else _declared(ends)
             if close == port:
                 meant = f"they name it for {'UDP' if protocol == 'TCP' else 'TCP'}"
-            message = f"{policy} opens nothing: none of {shown(names(ends))} has a {protocol} port named {port}"
+            by_it = " by this port" if path[:-2] in working else ""
+            message = f"{policy} opens nothing{by_it}: none of {shown(names(ends))} has a {protocol} port named {port}"
             yield Violation(path, f"{message}; {meant}", obj=policy.obj)
         if clean:
             yield Passed(policy.obj)
@@ -348,7 +359,7 @@ def _declared(ends: Iterable[Workload]) -> str:
 @check("policy-redundant")
 def policy_redundant(inventory: Inventory, context: Context) -> Iterator[Said]:
     net = connectivity(inventory)
-    found = {(id(one.policy), one.path): one for one in redundant(net)}
+    found = {(id(one.policy), one.path): one for one in redundant(net, inventory)}
     concerned = {policy for policy, _ in found}
     for one in found.values():
         others = [str(policy) for policy in one.by]

@@ -476,6 +476,10 @@ class Connectivity:
                 return answer
         raise AssertionError("the groups of a class hold every peer")
 
+    def one_side(self, direction: Direction, own: int, peer: int) -> Answer:
+        """What one class opens to another by itself, whatever the other opens."""
+        return self._answer(direction, own, peer)
+
     # --- questions ---
 
     def end(self, workload: Workload) -> int:

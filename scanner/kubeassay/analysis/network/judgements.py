@@ -381,13 +381,44 @@ class Redundant:
     by: tuple[Policy, ...]
 
 
-def redundant(net: Connectivity) -> Iterator[Redundant]:
+class _Environments:
+    """Which policies of a namespace may be of one environment, in a tree that has several: objects of one name in
+    several files are the same object, each for an environment of its own."""
+
+    def __init__(self, net: Connectivity, inventory: Inventory) -> None:
+        files: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+        for obj in inventory.of_kind("Namespace", ""):
+            files["Namespace", obj.ref.name, ""].add(obj.file)
+        for obj in [end.obj for end in net.workloads] + [p.obj for p in net.policies if p.tier == "namespace"]:
+            files[obj.ref.kind, namespace_of(obj), obj.ref.name].add(obj.file)
+        #: Namespace → whether it is the file that tells environments apart, and not just the folder.
+        self._by_file: dict[str, bool] = {}
+        for (_, namespace, _), found in files.items():
+            if len(found) > 1:
+                same_folder = len({_folder(file) for file in found}) < len(found)
+                self._by_file[namespace] = self._by_file.get(namespace, False) or same_folder
+
+    def one(self, first: Policy, second: Policy) -> bool:
+        by_file = self._by_file.get(first.subject.namespace)
+        if by_file is None:
+            return True
+        if by_file:
+            return first.obj.file == second.obj.file
+        return _folder(first.obj.file) == _folder(second.obj.file)
+
+
+def _folder(file: str) -> str:
+    return file.rpartition("/")[0]
+
+
+def redundant(net: Connectivity, inventory: Inventory) -> Iterator[Redundant]:
     """The NetworkPolicies that could go because others select at least the same pods and open at least the same, and
     the rules of admin policies that an earlier rule of the same policy anticipates.
 
     Decided by what the policies state, not by the pods that are there: it stays true when others come. A policy that
     opens nothing is the floor that others stand on, and is not looked at.
     """
+    environments = _Environments(net, inventory)
     by_space: dict[str, list[Policy]] = defaultdict(list)
     for policy in net.policies:
         if policy.refused:
@@ -403,7 +434,8 @@ def redundant(net: Connectivity) -> Iterator[Redundant]:
             if not any(policy.rules[direction] for direction in policy.directions):
                 continue
             # An object of the same name is the same object, for another environment.
-            wider = [p for p in kept if p.obj.ref != policy.obj.ref and covers_pods(p.subject, policy.subject)]
+            others = (p for p in kept if p.obj.ref != policy.obj.ref and environments.one(p, policy))
+            wider = [p for p in others if covers_pods(p.subject, policy.subject)]
             by = _needed(policy, wider)
             if by:
                 kept.remove(policy)
