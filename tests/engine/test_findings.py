@@ -317,3 +317,24 @@ def test_thousands_of_findings_on_one_line_are_no_burden(text: str) -> None:
         "assert 'zebra7' not in repr(result)\n",
         text,
     )
+
+
+def test_a_finding_in_a_policy_keeps_its_identity_when_ports_and_peers_are_reordered() -> None:
+    policy = (
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: shop}\n"
+        "spec:\n  podSelector: {}\n  ingress:\n"
+        "    - from: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16, 10.2.0.0/16]}}, {podSelector: {bad: x}}]\n"
+        "      ports: [{port: 80}, {port: 81, protocol: UDP}]\n"
+    )
+    other = (
+        policy.replace("10.1.0.0/16, 10.2.0.0/16", "10.2.0.0/16, 10.1.0.0/16")
+        .replace("{port: 80}, {port: 81, protocol: UDP}", "{protocol: UDP, port: 81}, {port: 80}")
+        .replace(
+            "[{ipBlock: {cidr: 10.0.0.0/8, except: [10.2.0.0/16, 10.1.0.0/16]}}, {podSelector: {bad: x}}]",
+            "[{podSelector: {bad: x}}, {ipBlock: {cidr: 10.0.0.0/8, except: [10.2.0.0/16, 10.1.0.0/16]}}]",
+        )
+    )
+    plan = plan_of(profile_of("dropped-security-field"))
+    (first,), (second,) = (failing(scan_text(plan, text)) for text in (policy, other))
+    assert first.path != second.path
+    assert first.fingerprint == second.fingerprint

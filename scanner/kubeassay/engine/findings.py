@@ -183,12 +183,19 @@ _FLAG = re.compile(r"--[A-Za-z][A-Za-z0-9_.-]{0,63}(?==|\Z)")
 _MERGE_KEYS = ("name", "containerPort", "port", "mountPath", "devicePath", "ip", "key", "type", "uid")
 
 
-#: Fields of the rules of roles (and of webhooks) that are sets: in another order they say the same.
-_SETS = frozenset({"verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs"})
+#: Fields of the rules of roles, webhooks and network policies that are sets: in another order they say the same.
+_SETS = frozenset(
+    {"verbs", "apiGroups", "resources", "resourceNames", "nonResourceURLs", "ports", "from", "to", "except", "values"}
+)
 
 
 def _in_order(name: str, value: Any) -> Any:
-    return sorted(value, key=json.dumps) if name in _SETS and isinstance(value, list) else value
+    if isinstance(value, dict):
+        return {key: _in_order(key, member) for key, member in value.items()}
+    if isinstance(value, list):
+        members = [_in_order("", member) for member in value]
+        return sorted(members, key=lambda member: json.dumps(member, sort_keys=True)) if name in _SETS else members
+    return value
 
 
 def _stable_path(value: Any, path: Path, sensitive: bool) -> str:
@@ -207,8 +214,8 @@ def _stable_path(value: Any, path: Path, sensitive: bool) -> str:
                     parts.append(f"[{key}={value[key]}{_protocol(value) if key in _PORTS else ''}]")
                     break
             else:
-                content = {name: _in_order(name, member) for name, member in value.items()}
-                digest = hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=6).hexdigest()
+                content = json.dumps(_in_order("", value), sort_keys=True)
+                digest = hashlib.blake2b(content.encode(), digest_size=6).hexdigest()
                 parts.append(f"[{digest}]")
         elif sensitive or isinstance(value, list) or value is None:
             # A hash of a short secret gives it away: the flag's name, else the position has to do.
