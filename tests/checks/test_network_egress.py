@@ -57,6 +57,11 @@ def test_a_workload_that_nothing_isolates_resolves_names() -> None:
         (f"{{{UDP}}}", "pass"),
         # A name server by its address.
         (f"{{to: [{{ipBlock: {{cidr: 169.254.20.10/32}}}}], {UDP}}}", "pass"),
+        ("{to: [{ipBlock: {cidr: 169.254.20.10/32}}]}", "pass"),
+        (f"{{to: [{{ipBlock: {{cidr: 8.8.8.8/32}}}}], {UDP}}}", "pass"),
+        # Addresses that are open on every port are not there for names.
+        ("{to: [{ipBlock: {cidr: 203.0.113.7/32}}]}", "fail"),
+        ("{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8, 169.254.0.0/16]}}]}", "fail"),
         # TCP alone answers what is too long for UDP; nobody asks it first.
         (f"{{to: [{{{NAMESPACE}}}], ports: [{{port: 53}}]}}", "fail"),
         ("{to: [{ipBlock: {cidr: 10.0.0.0/8}}], ports: [{port: 443}]}", "fail"),
@@ -68,6 +73,45 @@ def test_a_workload_that_nothing_isolates_resolves_names() -> None:
 )
 def test_what_opens_the_way_to_a_name_server(rules: str, expected: str) -> None:
     assert of_web("dns-egress-missing", WEB + DENY + TO_DB + egress(rules)) == {expected}
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ("{to: [{namespaceSelector: {}}], ports: [{port: 53}]}", "of the name server TCP 53 alone is open"),
+        ("{to: [{ipBlock: {cidr: 203.0.113.7/32}}]}", "what is open of UDP 53 are addresses outside the cluster"),
+        ("{ports: [{port: 443}]}", "nothing opens UDP 53 of the name server"),
+    ],
+)
+def test_what_is_said_of_port_53_is_true(rules: str, words: str) -> None:
+    (found,) = (o for o in outcomes("dns-egress-missing", pods(shop__web="app=web") + DENY + egress(rules)))
+    assert found == WEB_FAILS
+    assert words in found.message
+
+
+def test_a_policy_of_the_cluster_that_denies_what_others_open_is_to_blame() -> None:
+    deny = (
+        "{priority: 5, subject: {namespaces: {}}, egress: [{action: Deny, to: [{networks: [0.0.0.0/0]}],"
+        " ports: [{portNumber: {protocol: UDP, port: 53}}]}]}"
+    )
+    text = pods(shop__web="app=web") + admin_policy(deny)
+    opened = egress("{to: [{ipBlock: {cidr: 0.0.0.0/0}}, {namespaceSelector: {}}]}")
+    assert outcomes("dns-egress-missing", text + opened) == {Outcome("fail", "AdminNetworkPolicy a", "spec.egress[0]")}
+    both = egress("{to: [{namespaceSelector: {}}], ports: [{port: 443}]}", name="deny")
+    assert {o.about for o in outcomes("dns-egress-missing", text + both)} == {"NetworkPolicy shop/deny"}
+
+
+def test_whether_a_policy_of_the_cluster_denies_names_is_not_known_where_two_disagree() -> None:
+    tie = "".join(
+        admin_policy(
+            "{priority: 5, subject: {namespaces: {}},"
+            f" egress: [{{action: {action}, to: [{{namespaces: {{}}}}]}}]}}",
+            name=action.lower(),
+        )
+        for action in ("Allow", "Deny")
+    )
+    found = outcomes("dns-egress-missing", pods(shop__web="app=web") + DENY + tie)
+    assert found == {Outcome("not-judged", "Pod shop/web", "unknown-connectivity")}
 
 
 def test_a_name_server_among_the_inputs_is_asked_itself() -> None:
@@ -129,6 +173,9 @@ def test_a_policy_without_a_namespace_denies_wherever_it_is_applied() -> None:
         ("{to: [{ipBlock: {cidr: 169.254.169.254/32}}], ports: [{port: 443}]}", None, None),
         ("{to: [{ipBlock: {cidr: 'fd00:ec2::/64'}}]}", None, CIDR),
         ("{to: [{namespaceSelector: {}}]}", None, None),
+        # The internet, as IPv6 writes IPv4.
+        ("{to: [{ipBlock: {cidr: '64:ff9b::/96'}}]}", CIDR, None),
+        ("{to: [{ipBlock: {cidr: '64:ff9b::808:808/128'}}]}", None, None),
     ],
 )
 def test_where_addresses_are_opened(rules: str, internet: str | None, metadata: str | None) -> None:

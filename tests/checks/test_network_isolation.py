@@ -389,6 +389,11 @@ def test_a_baseline_is_not_the_cause_where_a_network_policy_is() -> None:
     assert outcomes("data-tier-ingress-open", text) == {fails("spec.ingress[0].from[0]", "NetworkPolicy shop/p")}
 
 
+def test_a_data_store_on_the_nodes_network_is_not_judged() -> None:
+    text = pods(shop__db="app=db host pg:5432/TCP", shop__agent="host http:8080/TCP") + policy(DENY)
+    assert outcomes("data-tier-ingress-open", text) == {Outcome("not-judged", "Pod shop/db", "unsupported")}
+
+
 def test_which_ports_are_those_of_data_stores_is_a_parameter() -> None:
     assert outcomes("data-tier-ingress-open", pods(shop__db="app=db pg:5432/TCP"), ports=[3306]) == set()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -29,6 +29,8 @@ Said = Violation | NotJudged | Passed
 _DNS_NAMES = frozenset({"dns", "dns-udp"})
 #: What names are resolved on. TCP is for long answers: without it most names resolve.
 _ANY_DNS = ports("UDP", (53, 53)) | ports("TCP", (53, 53))
+#: Where a node caches names, if it does (kubernetes v1.37.1, cluster/addons/dns/nodelocaldns).
+_NODE_LOCAL = Addresses(v4=((0xA9FE140A, 0xA9FE140A),))  # 169.254.20.10
 
 
 # --- names ---
@@ -41,14 +43,34 @@ class _NameServer:
     ends: tuple[int, ...]
     through: Connections
 
-    def reached_by(self, net: Connectivity, end: int) -> bool:
-        return any(net.answer(end, server).open & self.through for server in self.ends) or any(
-            net.answer(end, number).open & self.through for number, _ in net.range_ends()
+    def reached_by(self, net: Connectivity, end: Workload) -> bool:
+        """Whether a workload may ask one of them, the cache of its node, or a server outside that a rule is meant for:
+        a rule on addresses that opens every port is not about names."""
+        if any(net.answer(net.end(end), server).open & self.through for server in self.ends):
+            return True
+        meant = [rule for rule in _allowing(net, end) if rule.connections != ALL and rule.connections & self.through]
+        return any(
+            block & _NODE_LOCAL or any(net.peer_bits(rule)[0] >> number & 1 for rule in meant)
+            for number, block in net.range_ends()
+            if net.answer(net.end(end), number).open & self.through
         )
+
+    def perhaps_reached_by(self, net: Connectivity, end: Workload) -> bool:
+        return any(net.answer(net.end(end), server).unknown & self.through for server in self.ends)
 
     def opened_by(self, rule: Rule) -> bool:
         """Whether a rule is (also) about asking a name server, whoever its peers are."""
         return bool(rule.connections & self.through) or any(port.name in _DNS_NAMES for port in rule.named)
+
+
+def _allowing(net: Connectivity, end: Workload) -> list[Rule]:
+    """The rules that open a workload something."""
+    return [
+        rule
+        for policy in net.governing(end, "egress")
+        for rule in policy.rules["egress"]
+        if rule.action == "allow" and (rule.connections or rule.named)
+    ]
 
 
 def _name_server(net: Connectivity, context: Context) -> _NameServer:
@@ -67,7 +89,7 @@ def dns_egress_missing(inventory: Inventory, context: Context) -> Iterator[Said]
     net = connectivity(inventory)
     server = _name_server(net, context)
     verdicts: dict[int, Names] = {}
-    closed: dict[int, tuple[Policy, list[Workload]]] = {}
+    closed: dict[_Closing, list[Workload]] = {}
     for namespace, members in judged_namespaces(net):
         foreign = not_evaluated(net, namespace, members[0].obj)
         if foreign is not None:
@@ -86,45 +108,92 @@ def dns_egress_missing(inventory: Inventory, context: Context) -> Iterator[Said]
             if verdicts[number] == "unknown":
                 detail = f"{end} may send to port 53 of something that is not among the inputs"
                 yield NotJudged("unknown-peer", detail, end.obj)
+            elif verdicts[number] == "perhaps":
+                detail = f"whether {end} may ask the cluster's name server is not known"
+                yield NotJudged("unknown-connectivity", detail, end.obj)
             elif verdicts[number] == "resolved":
                 yield Passed(end.obj)
             elif verdicts[number] == "unresolved":
-                policy = _floor([p for p in net.governing(end, "egress") if p.tier == "namespace"])
-                closed.setdefault(id(policy), (policy, []))[1].append(end)
-    for policy, ends in closed.values():
+                closed.setdefault(_closing(net, end, server), []).append(end)
+    for closing, ends in closed.items():
         yield Violation(
-            direction_path(policy, "egress"),
-            f"{policy} isolates {shown(names(ends))} for egress, and nothing opens port 53: no name is resolved",
-            obj=policy.obj,
-            related=_needing(net, ends[0], policy),
+            closing.path,
+            f"{closing.policy} {closing.words.format(shown(names(ends)))}: no name is resolved",
+            obj=closing.policy.obj,
+            related=_needing(net, ends[0], closing.policy) if closing.policy.tier == "namespace" else (),
         )
     yield from _of_no_namespace(net, server)
 
 
-Names = Literal["resolved", "unresolved", "unknown", "not needed"]
+Names = Literal["resolved", "unresolved", "unknown", "perhaps", "not needed"]
 
 
 def _names_of(net: Connectivity, end: Workload, server: _NameServer) -> Names:
     """Whether an isolated workload resolves names."""
-    if server.reached_by(net, net.end(end)):
+    if server.reached_by(net, end):
         return "resolved"
-    rules = [
-        rule
-        for policy in net.governing(end, "egress")
-        for rule in policy.rules["egress"]
-        if rule.action == "allow" and (rule.connections or rule.named)
-    ]
+    rules = _allowing(net, end)
     if not rules:
         return "not needed"
     for rule in rules:
-        if not server.opened_by(rule):
+        if not server.opened_by(rule) or (rule.peers and all(peer.addresses is not None for peer in rule.peers)):
             continue
         if not any(net.peer_bits(rule)[0] >> net.end(other) & 1 for other in net.workloads):
             return "unknown"
         if rule.connections != ALL:
             # A name server of the inputs' own: nobody else names the port.
             return "resolved"
-    return "unresolved"
+    return "perhaps" if server.perhaps_reached_by(net, end) else "unresolved"
+
+
+@dataclass(frozen=True, slots=True)
+class _Closing:
+    """What keeps a workload from its name server. ``words`` have a place for the workloads."""
+
+    policy: Policy
+    path: Path
+    words: str
+
+
+def _closing(net: Connectivity, end: Workload, server: _NameServer) -> _Closing:
+    governing = net.governing(end, "egress")
+    own = [policy for policy in governing if policy.tier == "namespace"]
+    denied = _denied(net, governing, own, server)
+    if denied is not None:
+        policy, rule = denied
+        words = f"denies {{}} to ask the name server ({server.through}), which NetworkPolicies open"
+        return _Closing(policy, rule.path, words)
+    opened = [net.answer(net.end(end), number).open for number in server.ends]
+    on_tcp = Connections(tcp=server.through.udp)
+    outside = [number for number, _ in net.range_ends() if net.answer(net.end(end), number).open & server.through]
+    if any(one & on_tcp for one in opened):
+        but = f"of the name server {on_tcp} alone is open, which is asked on {server.through}"
+    elif outside:
+        but = f"what is open of {server.through} are addresses outside the cluster, not its name server"
+    else:
+        but = f"nothing opens {server.through} of the name server"
+    policy = _floor(own)
+    return _Closing(policy, direction_path(policy, "egress"), f"isolates {{}} for egress, and {but}")
+
+
+def _denied(
+    net: Connectivity, governing: Iterable[Policy], own: Iterable[Policy], server: _NameServer
+) -> tuple[Policy, Rule] | None:
+    """The rule of the cluster that denies what NetworkPolicies open: of these, none is to blame."""
+
+    def about(policy: Policy, end: int) -> Iterator[Rule]:
+        for rule in policy.rules["egress"]:
+            if net.peer_bits(rule)[0] >> end & 1 and rule.connections & server.through:
+                yield rule
+
+    of_cluster = sorted((policy for policy in governing if policy.tier == "admin"), key=lambda policy: policy.priority)
+    for end in server.ends:
+        if not any(True for policy in own for _ in about(policy, end)):
+            continue
+        first = next(((policy, rule) for policy in of_cluster for rule in about(policy, end)), None)
+        if first is not None and first[1].action == "deny":
+            return first
+    return None
 
 
 def _floor(policies: list[Policy]) -> Policy:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from kubeassay.analysis.fields import problems_of
 from kubeassay.analysis.network.connections import ALL, NONE, Connections, ports
 from kubeassay.analysis.network.connectivity import connectivity
-from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, Workload
-from kubeassay.analysis.network.judgements import PUBLIC, DefaultDeny, default_deny, mostly, openings
+from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, ContainerPort, Workload
+from kubeassay.analysis.network.judgements import PUBLIC, SYSTEM_NAMESPACES, DefaultDeny, default_deny, mostly, openings
 from kubeassay.analysis.network.policies import DIRECTIONS, Direction, Policy
 from kubeassay.checks.check import Context, NotJudged, Passed, Violation, check
 from kubeassay.checks.network_common import (
@@ -140,6 +140,10 @@ def namespace_without_isolation(inventory: Inventory, context: Context) -> Itera
             yield Passed(obj)
 
 
+def _served(end: Workload, wanted: frozenset[int]) -> list[ContainerPort]:
+    return [port for port in end.ports if port.number in wanted and port.protocol == "TCP"]
+
+
 @check("data-tier-ingress-open")
 def data_tier_ingress_open(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Ports by their numbers: what speaks on them is not known, but who declares 5432 wants to be taken for one."""
@@ -149,7 +153,7 @@ def data_tier_ingress_open(inventory: Inventory, context: Context) -> Iterator[S
     causes: dict[tuple[int, Path], tuple[Policy, dict[str, Connections], list[str]]] = {}
     for _, members in judged_namespaces(net):
         for end in members:
-            found = [port for port in end.ports if port.number in wanted and port.protocol == "TCP"]
+            found = _served(end, wanted)
             if not found:
                 continue
             problem = not_evaluated(net, end.namespace, end.obj) or refused(net, end)
@@ -186,6 +190,10 @@ def data_tier_ingress_open(inventory: Inventory, context: Context) -> Iterator[S
                 yield NotJudged("unknown-connectivity", detail, end.obj)
             elif not bad:
                 yield Passed(end.obj)
+    for end in net.workloads:
+        if end.host_network and end.namespace not in SYSTEM_NAMESPACES and _served(end, wanted):
+            detail = f"{end} is on its node's network, and whether policies apply to it is not known"
+            yield NotJudged("unsupported", detail, end.obj)
     for (_, path), (policy, opened, whom) in causes.items():
         to = shown([f"{name} ({connections})" for name, connections in opened.items()])
         yield Violation(path, f"{policy} opens {to} to {' and '.join(whom)}", obj=policy.obj)

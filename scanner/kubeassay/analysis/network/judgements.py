@@ -34,15 +34,18 @@ NOT_PUBLIC = _union(
     *("192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3"),
     *("::/8", "100::/64", "2001:db8::/32", "fc00::/7", "fe80::/10", "ff00::/8"),
 )
-PUBLIC = ANYWHERE - NOT_PUBLIC
+#: What IPv6 writes for the addresses of IPv4 (RFC 6052): a translator sends it on to the internet.
+_NAT64 = _union("64:ff9b::/96")
+PUBLIC = (ANYWHERE - NOT_PUBLIC) | _NAT64
 _HALF_OF_THE_PORTS = 65535 // 2
 
 
 def address_count(block: Addresses, *, with_v6: bool) -> int:
-    """How many addresses a set has, an IPv6 network of 64 bits counted as one."""
+    """How many addresses a set has, an IPv6 network of 64 bits counted as one; those that stand for IPv4 count each."""
     found = sum(end - start + 1 for start, end in block.v4)
     if with_v6:
-        found += sum(((end - start) >> 64) + 1 for start, end in block.v6)
+        found += sum(end - start + 1 for start, end in (block & _NAT64).v6)
+        found += sum(((end - start) >> 64) + 1 for start, end in (block - _NAT64).v6)
     return found
 
 
