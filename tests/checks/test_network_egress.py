@@ -46,6 +46,9 @@ def test_a_workload_that_nothing_isolates_resolves_names() -> None:
     assert outcomes("dns-egress-missing", WEB + policy("{podSelector: {}}")) == set()
 
 
+PRIVATE = "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10"
+
+
 @pytest.mark.parametrize(
     ("rules", "expected"),
     [
@@ -61,7 +64,13 @@ def test_a_workload_that_nothing_isolates_resolves_names() -> None:
         (f"{{to: [{{ipBlock: {{cidr: 8.8.8.8/32}}}}], {UDP}}}", "pass"),
         # Addresses that are open on every port are not there for names.
         ("{to: [{ipBlock: {cidr: 203.0.113.7/32}}]}", "fail"),
-        ("{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8, 169.254.0.0/16]}}]}", "fail"),
+        (
+            "{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, 169.254.0.0/16]}}]}",
+            "fail",
+        ),
+        # A private range that is open may hold the name server, for plug-ins that hold pods to addresses.
+        ("{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8, 169.254.0.0/16]}}]}", "not-judged"),
+        ("{to: [{ipBlock: {cidr: 10.0.0.0/8}}]}", "not-judged"),
         # TCP alone answers what is too long for UDP; nobody asks it first.
         (f"{{to: [{{{NAMESPACE}}}], ports: [{{port: 53}}]}}", "fail"),
         ("{to: [{ipBlock: {cidr: 10.0.0.0/8}}], ports: [{port: 443}]}", "fail"),

@@ -31,6 +31,12 @@ _DNS_NAMES = frozenset({"dns", "dns-udp"})
 _ANY_DNS = ports("UDP", (53, 53)) | ports("TCP", (53, 53))
 #: Where a node caches names, if it does (kubernetes v1.37.1, cluster/addons/dns/nodelocaldns).
 _NODE_LOCAL = Addresses(v4=((0xA9FE140A, 0xA9FE140A),))  # 169.254.20.10
+#: Ranges that clusters take the addresses of pods and Services from (RFC 1918, RFC 6598, RFC 4193).
+_PRIVATE = together(
+    block
+    for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+    if (block := addresses(text)) is not None
+)
 
 
 # --- names ---
@@ -56,7 +62,11 @@ class _NameServer:
         )
 
     def perhaps_reached_by(self, net: Connectivity, end: Workload) -> bool:
-        return any(net.answer(net.end(end), server).unknown & self.through for server in self.ends)
+        """Whether that is not known: of the answer, or because the address of a name server may lie in a private range
+        that is open, to which some plug-ins hold pods, too."""
+        if any(net.answer(net.end(end), server).unknown & self.through for server in self.ends):
+            return True
+        return any(net.answer(net.end(end), n).open & self.through for n, _ in net.range_ends(_PRIVATE))
 
     def opened_by(self, rule: Rule) -> bool:
         """Whether a rule is (also) about asking a name server, whoever its peers are."""
