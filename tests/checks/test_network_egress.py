@@ -65,7 +65,7 @@ PRIVATE = "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10"
         # Addresses that are open on every port are not there for names.
         ("{to: [{ipBlock: {cidr: 203.0.113.7/32}}]}", "fail"),
         (
-            "{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, 169.254.0.0/16]}}]}",
+            f"{{to: [{{ipBlock: {{cidr: 0.0.0.0/0, except: [{PRIVATE}, 169.254.0.0/16]}}}}]}}",
             "fail",
         ),
         # A private range that is open may hold the name server, for plug-ins that hold pods to addresses.
