@@ -430,3 +430,30 @@ def test_a_closed_path_points_at_the_side_that_is_known() -> None:
     assert found == fail("NetworkPolicy data/deny", "spec.podSelector")
     assert "caller" not in found.message
     assert found.related == ()
+
+
+def test_an_address_that_several_peers_hold_counts_for_the_first() -> None:
+    blocks = "{ipBlock: {cidr: 10.0.0.0/8}}, {ipBlock: {cidr: 10.1.0.0/16}}, {ipBlock: {cidr: 11.0.0.0/8}}"
+    spec = f"{{podSelector: {{}}, policyTypes: [Egress], egress: [{{to: [{blocks}], {PORT}}}]}}"
+    found = open_ways(CLOSED + policy(spec), {"from": "shop", "to": "10.0.0.0/12", "ports": [5432]})
+    assert {outcome.words: outcome.message.partition(": ")[2] for outcome in found} == {
+        "spec.egress[0].to[0].ipBlock.cidr": "shop/web[Pod] → 10.16.0.0/12, 10.32.0.0/11, 10.64.0.0/10 and 1 more"
+        " (TCP 5432)",
+        "spec.egress[0].to[2].ipBlock.cidr": "shop/web[Pod] → internet (TCP 5432)",
+    }
+
+
+def test_many_blocks_of_addresses_take_no_time_for_each_pair() -> None:
+    run_within_seconds(
+        "from checks.network_outcomes import outcomes\n"
+        "from analysis.network.cluster_kit import policy, pods\n"
+        "names = [f'w{n}' for n in range(400)]\n"
+        "text = pods(**{f'shop__{name}': f'app={name}' for name in names})\n"
+        "for n, name in enumerate(names):\n"
+        "    blocks = ', '.join(f'{{ipBlock: {{cidr: {20 + m}.{n // 250}.{n % 250}.0/24}}}}' for m in range(5))\n"
+        "    select = f'podSelector: {{matchLabels: {{app: {name}}}}}'\n"
+        "    text += policy(f'{{{select}, policyTypes: [Egress], egress: [{{to: [{blocks}]}}]}}', name=name)\n"
+        "found = outcomes('path-not-allowed', text, allowed_paths=[{'from': '*', 'to': '*'}])\n"
+        "assert len([outcome for outcome in found if outcome.kind == 'fail']) == 5 * 400 + 1, len(found)\n",
+        seconds=15,
+    )

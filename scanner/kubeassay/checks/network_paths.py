@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from kubeassay.analysis.network.connections import ALL, ANYWHERE, NONE, Addresses, Connections, addresses, ports
+from kubeassay.analysis.network.connections import (
+    ALL,
+    ANYWHERE,
+    NONE,
+    Addresses,
+    Connections,
+    addresses,
+    ports,
+    together,
+)
 from kubeassay.analysis.network.connectivity import (
     DNS_LABELS,
     DNS_NAMESPACE,
@@ -23,6 +32,7 @@ from kubeassay.analysis.network.judgements import (
     PUBLIC,
     SYSTEM_NAMESPACES,
     Group,
+    Opening,
     Openings,
     address_count,
     by_namespace,
@@ -31,7 +41,7 @@ from kubeassay.analysis.network.judgements import (
     groups_of,
     openings,
 )
-from kubeassay.analysis.network.policies import Direction, Peer, Rule
+from kubeassay.analysis.network.policies import DIRECTIONS, Direction, Peer, Rule
 from kubeassay.analysis.reading import mapping
 from kubeassay.checks.check import Context, NotJudged, Passed, Violation, check
 from kubeassay.checks.network_common import (
@@ -189,7 +199,7 @@ def _open_ways(net: Connectivity, nodes: Iterable[_Node]) -> Iterator[tuple[_Nod
     for node in nodes:
         by_end.setdefault(node.end, []).append(node)
     for end, sources in by_end.items():
-        for other, answer in net.ways_from(end):
+        for other, answer in net.ways_from(end, outside=False):
             for destination in by_end.get(other, ()):
                 for source in sources:
                     if source.asked or destination.asks:
@@ -239,17 +249,63 @@ class _Causes:
             detail = f"whether {_said(answer.unknown)} of {next(_ways(source, destination))} is open is not known"
             self._unknown.setdefault(end.namespace, NotJudged("unknown-connectivity", detail, end.obj))
         for cause, through in self._causes(source, destination, answer.open) if answer.open else ():
-            cause.count += count
-            for way in islice(_ways(source, destination), 3 - len(cause.ways)):
-                cause.ways.append(f"{way} ({_said(through)})")
-        for node in (source, destination):
-            if node.group is not None:
-                self.concerned.update(id(end.obj) for end in node.group.members)
+            _note(cause, source, destination, through)
+        self.concerned.update(id(end.obj) for end in _members(source, destination))
+
+    def add_outside(
+        self,
+        node: _Node,
+        direction: Direction,
+        opened: Iterable[tuple[Addresses, Connections]],
+        unknown: Iterable[tuple[Addresses, Connections]],
+    ) -> None:
+        """Note what is open, or perhaps is, between a group of workloads and addresses, and should not be."""
+        end = node.first
+        assert end is not None
+        for block, connections in unknown:
+            way = next(_ways(*_ordered(node, _Node(-1, _label(block), block=block), direction)))
+            detail = f"whether {_said(connections)} of {way} is open is not known"
+            self._unknown.setdefault(end.namespace, NotJudged("unknown-connectivity", detail, end.obj))
+            self.concerned.update(id(member.obj) for member in _members(node))
+        for block, connections in opened:
+            self.concerned.update(id(member.obj) for member in _members(node))
+            for cause, part, through in self._outside(node, end, direction, block, connections):
+                _note(cause, *_ordered(node, _Node(-1, _label(part), block=part), direction), through)
+
+    def _outside(
+        self, node: _Node, end: Workload, direction: Direction, block: Addresses, connections: Connections
+    ) -> Iterator[tuple[_Cause, Addresses, Connections]]:
+        found: list[Addresses] = []
+        for opening, part in self._openings.outside(end, direction, block):
+            common = opening.connections & connections
+            if common:
+                found.append(part)
+                yield self._by_rule(opening), part, common
+        rest = block - together(found)
+        if rest and end.namespace not in SYSTEM_NAMESPACES:
+            yield self._by_nothing(node, end, direction), rest, connections
+
+    def _by_rule(self, opening: Opening, related: tuple[tuple[str, Object, Path], ...] = ()) -> _Cause:
+        key = (id(opening.policy), opening.path)
+        cause = self._found.get(key)
+        if cause is None:
+            obj, words = opening.policy.obj, str(opening.policy)
+            cause = self._found[key] = _Cause(obj, opening.path, words, related=related)
+        return cause
+
+    def _by_nothing(self, node: _Node, end: Workload, direction: Direction) -> _Cause:
+        key = (end.namespace, direction)
+        cause = self._found.get(key)
+        if cause is None:
+            place = namespace_place(self._net, end.namespace, [end])
+            assert place is not None
+            cause = self._found[key] = _Cause(*place, direction)
+        cause.ends.update(dict.fromkeys(member.name for member in _members(node)))
+        return cause
 
     def _causes(
         self, source: _Node, destination: _Node, connections: Connections
     ) -> Iterator[tuple[_Cause, Connections]]:
-        net = self._net
         callee, caller = destination.first, source.first
         sides: list[tuple[Workload, Direction, int]] = []
         if callee is not None:
@@ -262,30 +318,16 @@ class _Causes:
                 common = opening.connections & connections
                 if common:
                     found = True
-                    key: tuple[Any, ...] = (id(opening.policy), opening.path)
-                    cause = self._found.get(key)
-                    if cause is None:
-                        other = sides[1 - number] if len(sides) > 1 else None
-                        related = self._other(other, connections) if other is not None else ()
-                        obj = opening.policy.obj
-                        cause = self._found[key] = _Cause(obj, opening.path, str(opening.policy), related=related)
-                    yield cause, common
+                    related: tuple[tuple[str, Object, Path], ...] = ()
+                    if len(sides) > 1 and (id(opening.policy), opening.path) not in self._found:
+                        related = self._other(sides[1 - number], connections)
+                    yield self._by_rule(opening, related), common
             if found:
                 return
         for end, direction, _ in sides:
-            if end.namespace in SYSTEM_NAMESPACES:
-                continue
-            key = (end.namespace, direction)
-            cause = self._found.get(key)
-            if cause is None:
-                place = namespace_place(net, end.namespace, [end])
-                assert place is not None
-                cause = self._found[key] = _Cause(*place, direction)
-            group = (source if end is caller else destination).group
-            assert group is not None
-            cause.ends.update(dict.fromkeys(member.name for member in group.members))
-            yield cause, connections
-            return
+            if end.namespace not in SYSTEM_NAMESPACES:
+                yield self._by_nothing(source if end is caller else destination, end, direction), connections
+                return
 
     def _other(
         self, side: tuple[Workload, Direction, int], connections: Connections
@@ -307,6 +349,17 @@ class _Causes:
             number = "a way" if cause.count == 1 else f"{cause.count} ways"
             message = f"{cause.what} {number} {what}: {', '.join(cause.ways)}{more}"
             yield Violation(cause.path, message, obj=cause.obj, related=cause.related)
+
+
+def _note(cause: _Cause, source: _Node, destination: _Node, through: Connections) -> None:
+    cause.count += _pairs(source, destination)
+    for way in islice(_ways(source, destination), 3 - len(cause.ways)):
+        cause.ways.append(f"{way} ({_said(through)})")
+
+
+def _ordered(node: _Node, other: _Node, direction: Direction) -> tuple[_Node, _Node]:
+    """The source and the destination of a way, of a node and what is at its other end."""
+    return (node, other) if direction == "egress" else (other, node)
 
 
 def _said(connections: Connections) -> str:
@@ -387,31 +440,30 @@ def path_not_allowed(inventory: Inventory, context: Context) -> Iterator[Said]:
     causes = _Causes(net, openings(inventory))
     untold: dict[tuple[str, str], NotJudged] = {}
     for source, destination, answer in _open_ways(net, (*nodes, *_outsiders(net, allowed))):
-        outside = destination if destination.block is not None else source
-        if outside.block is None:
-            numbers = source.sends & destination.takes
-            unsure = _perhaps(allowed, source, destination) - numbers
-            listed = _allowed(allowed, numbers)
-            if _allowed(allowed, unsure) & answer.open - listed:
-                absent = source.absent or destination.absent
-                end = source.first or destination.first
-                assert absent is not None
-                assert end is not None
-                detail = f"whether allowed path {allowed[min(unsure)]} has {_absent_label(absent)} is not known"
-                untold.setdefault((absent.namespace, end.namespace), NotJudged("unknown-end", detail, end.obj))
-                causes.concerned.update(id(member.obj) for member in _members(source, destination))
-                listed |= _allowed(allowed, unsure)
-            causes.add(source, destination, Answer(answer.open - listed, answer.unknown - listed))
-            continue
-        block, rest = Addresses(), NONE
-        for part, connections in _outside_rest(allowed, source, destination, answer.open):
-            block, rest = block | part, rest | connections
-        unknown = NONE
-        for _, connections in _outside_rest(allowed, source, destination, answer.unknown):
-            unknown |= connections
-        named = replace(outside, label=_label(block or outside.block))
-        ends = (source, named) if outside is destination else (named, destination)
-        causes.add(*ends, Answer(rest, unknown))
+        numbers = source.sends & destination.takes
+        unsure = _perhaps(allowed, source, destination) - numbers
+        listed = _allowed(allowed, numbers)
+        if _allowed(allowed, unsure) & answer.open - listed:
+            absent = source.absent or destination.absent
+            end = source.first or destination.first
+            assert absent is not None
+            assert end is not None
+            detail = f"whether allowed path {allowed[min(unsure)]} has {_absent_label(absent)} is not known"
+            untold.setdefault((absent.namespace, end.namespace), NotJudged("unknown-end", detail, end.obj))
+            causes.concerned.update(id(member.obj) for member in _members(source, destination))
+            listed |= _allowed(allowed, unsure)
+        causes.add(source, destination, Answer(answer.open - listed, answer.unknown - listed))
+    wanted = ANYWHERE if dual_stack(net) else Addresses(v4=ANYWHERE.v4)
+    everything = frozenset(range(len(allowed)))
+    for node in nodes:
+        for direction in DIRECTIONS:
+            # Addresses of which the same is said are judged at once: policies may cut them into thousands.
+            for answer, block in net.outside_of(node.end, direction):
+                if block & wanted:
+                    outside = _Node(-1, "", block=block & wanted, sends=everything, takes=everything)
+                    ends = _ordered(node, outside, direction)
+                    opened, perhaps = (_outside_rest(allowed, *ends, part) for part in (answer.open, answer.unknown))
+                    causes.add_outside(node, direction, opened, perhaps)
     yield from untold.values()
     yield from causes.violations(
         "that the allowed paths do not hold", isolated_only=context.parameters["isolated_only"]
@@ -460,8 +512,7 @@ def _perhaps(paths: Sequence[AllowedPath], source: _Node, destination: _Node) ->
 
 
 def _outsiders(net: Connectivity, paths: Sequence[AllowedPath]) -> Iterator[_Node]:
-    """What stands for what is not among the inputs: any pod, the name server, and addresses outside the cluster."""
-    everything = frozenset(range(len(paths)))
+    """What stands for pods that are not among the inputs: any, the name server, and those that rules name."""
 
     def those(ends: Callable[[AllowedPath], Iterable[PathEnd]], wanted: Callable[[PathEnd], bool]) -> frozenset[int]:
         return frozenset(n for n, path in enumerate(paths) if any(wanted(end) for end in ends(path)))
@@ -482,9 +533,6 @@ def _outsiders(net: Connectivity, paths: Sequence[AllowedPath]) -> Iterator[_Nod
 
         sends = those(lambda path: path.sources, is_meant)
         yield _absent_node(absent, sends, those(lambda path: path.destinations, is_meant))
-    wanted = ANYWHERE if dual_stack(net) else Addresses(v4=ANYWHERE.v4)
-    for number, block in net.range_ends(wanted):
-        yield _Node(number, "", block=block, sends=everything, takes=everything)
 
 
 def _outside_rest(
@@ -506,7 +554,12 @@ def _outside_rest(
             for piece, connections in ((part & listed, before - through), (part - listed, before))
             if piece and connections
         ]
-    yield from parts
+    joined: dict[Connections, list[Addresses]] = {}
+    for piece, connections in parts:
+        if connections:
+            joined.setdefault(connections, []).append(piece)
+    for connections, pieces in joined.items():
+        yield together(pieces), connections
 
 
 @check("cross-environment-path")

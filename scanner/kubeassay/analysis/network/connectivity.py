@@ -203,6 +203,8 @@ class Connectivity:
         self._decided_alike: dict[tuple[Any, ...], _Groups] = {}
         self._resolutions: dict[tuple[tuple[NamedPort, ...], int], Connections] = {}
         self._peers: dict[Rule, tuple[int, int]] = {}
+        #: Ranges, a bit each, as one set of addresses: many classes say the same of the same ones.
+        self._joined: dict[int, Addresses] = {}
 
     def _class(self, signature: _Signature) -> int:
         number = self._classes.setdefault(signature, len(self._classes))
@@ -476,6 +478,16 @@ class Connectivity:
                 return answer
         raise AssertionError("the groups of a class hold every peer")
 
+    def outside_of(self, own: int, direction: Direction) -> Iterator[tuple[Answer, Addresses]]:
+        """The addresses that are not wholly closed for a class in one direction, joined by what is said of them."""
+        for bits, answer in self._decide(direction, own):
+            ranges = bits >> self._pod_classes
+            if ranges and (answer.open or answer.unknown):
+                block = self._joined.get(ranges)
+                if block is None:
+                    block = self._joined[ranges] = together(self.ranges[n] for n in _ones(ranges))
+                yield answer, block
+
     def one_side(self, direction: Direction, own: int, peer: int) -> Answer:
         """What one class opens to another by itself, whatever the other opens."""
         return self._answer(direction, own, peer)
@@ -499,18 +511,21 @@ class Connectivity:
 
     @cached_property
     def _let_in(self) -> list[int]:
-        """Of each end, the classes of pods whose ingress is not closed to it."""
-        found = [0] * (self._pod_classes + len(self.ranges))
+        """Of each class of pods, the classes of pods whose ingress is not closed to it."""
+        found = [0] * self._pod_classes
         for destination in range(self._pod_classes):
             for bits, answer in self._decide("ingress", destination):
                 if answer.open or answer.unknown:
-                    for source in _ones(bits):
+                    for source in _ones(bits & self._pods):
                         found[source] |= 1 << destination
         return found
 
-    def ways_from(self, source: int) -> Iterator[tuple[int, Answer]]:
-        """The ends that are not wholly closed from one end, with what is open or unknown: each end once."""
-        reached = self._let_in[source] | (self._everyone & ~self._pods)
+    def ways_from(self, source: int, *, outside: bool = True) -> Iterator[tuple[int, Answer]]:
+        """The ends that are not wholly closed from one end, with what is open or unknown: each end once. ``outside``:
+        also addresses."""
+        reached = self._let_in[source] if source < self._pod_classes else self._pods
+        if outside:
+            reached |= self._everyone & ~self._pods
         for bits, egress in self._decide("egress", source):
             if egress.open or egress.unknown:
                 for destination in _ones(bits & reached):

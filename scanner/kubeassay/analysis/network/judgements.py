@@ -248,6 +248,29 @@ class Openings:
                 if connections:
                     yield Opening(policy, self._path(policy, rule, peer), connections, rule.path)
 
+    def outside(
+        self, workload: Workload, direction: Direction, block: Addresses
+    ) -> Iterator[tuple[Opening, Addresses]]:
+        """What opens anything between a workload and addresses, with those that each opens. An address that several
+        peers of a rule hold counts for the first of them."""
+        own = self._net.end(workload)
+        for policy in self._net.governing(workload, direction):
+            for rule in policy.rules[direction]:
+                if rule.action != "allow":
+                    continue
+                # Addresses have no named ports.
+                egress = direction == "egress"
+                connections = rule.connections if egress else self._net.connections_of(rule, direction, own, own)
+                if rule.peers is None:
+                    yield Opening(policy, rule.path, connections, rule.path), block
+                    continue
+                left = block
+                for peer in rule.peers:
+                    common = left & peer.addresses if peer.addresses is not None else Addresses()
+                    if common:
+                        yield Opening(policy, peer_path(policy, peer), connections, rule.path), common
+                        left -= common
+
     def _path(self, policy: Policy, rule: Rule, peer: int) -> Path:
         if rule.peers is None:
             return rule.path
