@@ -301,9 +301,22 @@ def test_who_declares_no_port_may_listen_anywhere() -> None:
 
 
 @pytest.mark.parametrize("name", ["http-envoy-prom", "linkerd-admin", "linkerd-proxy"])
-def test_ports_of_injected_proxies_are_declared_by_no_template(name: str) -> None:
-    text = WEB + policy(f"{{podSelector: {{}}, ingress: [{{ports: [{{port: {name}}}]}}]}}")
-    assert outcomes("policy-named-port-unresolved", text) == {Outcome("pass", P, "")}
+@pytest.mark.parametrize(
+    ("space", "clean"),
+    [
+        ("---\n", True),
+        (namespace("shop", **{"istio-injection": "enabled"}), True),
+        (namespace("shop", **{"istio.io/rev": "stable"}), True),
+        (namespace("shop").replace("labels: {}", "annotations: {linkerd.io/inject: enabled}"), True),
+        (namespace("shop", **{"istio-injection": "disabled"}), False),
+        (namespace("shop"), False),
+    ],
+)
+def test_ports_of_injected_proxies_are_declared_by_no_template(name: str, space: str, clean: bool) -> None:
+    text = space + "---\n" + pods(shop__web="app=web http:8080/TCP")
+    text += policy(f"{{podSelector: {{}}, ingress: [{{ports: [{{port: {name}}}]}}]}}")
+    expected = {Outcome("pass", P, "")} if clean else fail("spec.ingress[0].ports[0].port")
+    assert outcomes("policy-named-port-unresolved", text) == expected
 
 
 @pytest.mark.parametrize(

@@ -318,6 +318,23 @@ def policy_port_without_listener(inventory: Inventory, context: Context) -> Iter
             yield Passed(policy.obj)
 
 
+def _may_be_meshed(net: Connectivity, end: Workload) -> bool:
+    """Whether a mesh may add its proxy to pods: labels or annotations of the pods, of what makes them, or of their
+    namespace say so, or the namespace is not among the inputs."""
+    space = net.namespaces[end.namespace].obj
+    if space is None:
+        return True
+    places = [("metadata", field) for field in ("labels", "annotations")]
+    said = [space.get(*place) for place in places]
+    said += [end.obj.get(*of, *place) for place in places for of in ((), ("spec", "template"))]
+    return any(
+        (key == "istio-injection" or str(key).partition("/")[0].endswith(("istio.io", "linkerd.io")))
+        and value not in ("disabled", "false")
+        for one in said
+        for key, value in mapping(one).items()
+    )
+
+
 def _is_open(entry: Mapping[str, object], ends: Iterable[Workload]) -> bool:
     """Whether an entry of ``ports`` has a number, or a name that the pods know."""
     port, protocol = entry.get("port"), entry.get("protocol") or "TCP"
@@ -326,13 +343,16 @@ def _is_open(entry: Mapping[str, object], ends: Iterable[Workload]) -> bool:
 
 @check("policy-named-port-unresolved")
 def policy_named_port_unresolved(inventory: Inventory, context: Context) -> Iterator[Said]:
-    for policy, entries in _judged_ports(connectivity(inventory)):
+    net = connectivity(inventory)
+    for policy, entries in _judged_ports(net):
         clean = True
         working = {path[:-2] for path, entry, ends in entries if _is_open(entry, ends)}
         for path, entry, ends in entries:
             port, protocol = entry.get("port"), entry.get("protocol") or "TCP"
             declared = {(of.name, of.protocol) for end in ends for of in end.ports}
-            if not isinstance(port, str) or port in _PROXY_PORTS or (port, protocol) in declared:
+            if not isinstance(port, str) or (port, protocol) in declared:
+                continue
+            if port in _PROXY_PORTS and any(_may_be_meshed(net, end) for end in ends):
                 continue
             clean = False
             known = sorted({name for name, _ in declared if name})
