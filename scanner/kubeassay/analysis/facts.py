@@ -20,6 +20,8 @@ CUSTOM_RESOURCES = "CustomResource"
 FACTS: Mapping[str, tuple[str, ...]] = {
     "Connectivity": (
         "Workload",
+        # Of which any may stand for pods (analysis/network/makers.py).
+        CUSTOM_RESOURCES,
         *_OPERATORS,
         "Namespace",
         "NetworkPolicy",
