@@ -171,7 +171,7 @@ def fingerprint(rule_id: str, obj: Object, violation: Violation) -> str:
         ref.namespace or "",
         ref.name,
         violation.container or "",
-        _stable_path(obj.value, violation.path, violation.sensitive),
+        _stable_path(obj.value, violation.path, violation.sensitive, obj.facts.setdefault(_stable_path, {})),
     )
     return hashlib.blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
@@ -198,8 +198,9 @@ def _in_order(name: str, value: Any) -> Any:
     return value
 
 
-def _stable_path(value: Any, path: Path, sensitive: bool) -> str:
-    """A path in which list members are named by what they are, not by where they stand."""
+def _stable_path(value: Any, path: Path, sensitive: bool, digests: dict[int, str]) -> str:
+    """A path in which list members are named by what they are, not by where they stand. ``digests``: those of the
+    object's list members that were asked for, by identity: many findings may be in one of them."""
     parts: list[str] = []
     for step in path:
         if isinstance(step, str):
@@ -214,8 +215,10 @@ def _stable_path(value: Any, path: Path, sensitive: bool) -> str:
                     parts.append(f"[{key}={value[key]}{_protocol(value) if key in _PORTS else ''}]")
                     break
             else:
-                content = json.dumps(_in_order("", value), sort_keys=True)
-                digest = hashlib.blake2b(content.encode(), digest_size=6).hexdigest()
+                digest = digests.get(id(value))
+                if digest is None:
+                    content = json.dumps(_in_order("", value), sort_keys=True)
+                    digest = digests[id(value)] = hashlib.blake2b(content.encode(), digest_size=6).hexdigest()
                 parts.append(f"[{digest}]")
         elif sensitive or isinstance(value, list) or value is None:
             # A hash of a short secret gives it away: the flag's name, else the position has to do.
