@@ -289,8 +289,12 @@ func (s stored) Get(_, name string) (reconciliation.RuleOwner, error) {
 	return reconciliation.ClusterRoleRuleOwner{ClusterRole: s.role}, nil
 }
 
-func (s stored) Create(role reconciliation.RuleOwner) (reconciliation.RuleOwner, error) { return role, nil }
-func (s stored) Update(role reconciliation.RuleOwner) (reconciliation.RuleOwner, error) { return role, nil }
+func (s stored) Create(role reconciliation.RuleOwner) (reconciliation.RuleOwner, error) {
+	return role, nil
+}
+func (s stored) Update(role reconciliation.RuleOwner) (reconciliation.RuleOwner, error) {
+	return role, nil
+}
 
 func reconcile(asked line) (response, error) {
 	options := reconciliation.ReconcileRoleOptions{
