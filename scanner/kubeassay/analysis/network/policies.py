@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from kubeassay.analysis.fields import problems_of
 from kubeassay.analysis.network.connections import (
@@ -337,7 +337,7 @@ class _Ranges:
         return connections
 
 
-def _is_port(value: Any) -> bool:
+def _is_port(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
@@ -550,7 +550,7 @@ def _add_single(reader: _Reader, found: _Ranges, port: Any, path: Path, protocol
 
 def _add_span(reader: _Reader, found: _Ranges, span: Mapping[str, Any], path: Path, protocol: Protocol) -> None:
     start, end = span.get("start"), span.get("end")
-    if _is_port(start) and _is_port(end) and start <= end:  # type: ignore[operator]
-        found.add(protocol, (start, end))  # type: ignore[arg-type]
+    if _is_port(start) and _is_port(end) and start <= end:
+        found.add(protocol, (start, end))
     else:
         reader.refuse(path, f"{start}-{end} is no range of ports")
