@@ -64,8 +64,8 @@ def can(
     kubeassay can alice --group devs create pods --subresource exec
     kubeassay can group:system:authenticated get /metrics
 
-    Exit codes: 0 allowed; 1 not allowed; 2 wrong usage; 3 not allowed by what was read, but something was not readable
-    or not known.
+    Exit codes: 0 allowed; 1 not allowed; 2 wrong usage; 3 not allowed by what was read, but something was not readable.
+    Objects that an API server refuses and roles that are missing grant nothing, and are told.
     """
     try:
         # Of refused objects only those of RBAC matter here, and the analysis tells them itself.
@@ -99,4 +99,6 @@ def can(
         tell(unknown)
     if answer.allowed:
         return COMPLIES
-    return INCOMPLETE if unknown and not options["allow_incomplete"] else FINDINGS
+    # An API server would not hold what it refuses, and a role that does not exist grants nothing: told, and still a no.
+    doubtful = any(entry["reason"] not in ("refused", "missing-role") for entry in unknown)
+    return INCOMPLETE if doubtful and not options["allow_incomplete"] else FINDINGS
