@@ -89,7 +89,9 @@ class NotApplicable:
     """What a check yields when its rule says nothing about the subject: neither a failure nor a pass."""
 
 
-CheckFunction = Callable[[Any, Context], Iterable["Violation | NotJudged | NotApplicable | Passed"]]
+#: What a check says of its subject, or, on the inventory, of one object.
+Said = Violation | NotJudged | NotApplicable | Passed
+CheckFunction = Callable[[Any, Context], Iterable[Said]]
 _F = TypeVar("_F", bound=CheckFunction)
 
 

@@ -11,7 +11,7 @@ from kubeassay.analysis.network.connectivity import DNS_LABELS, DNS_NAMESPACE, C
 from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, Workload
 from kubeassay.analysis.network.judgements import PUBLIC, Opening, address_count, direction_path, dual_stack, openings
 from kubeassay.analysis.network.policies import Policy, Rule
-from kubeassay.checks.check import Context, NotJudged, Passed, Violation, check
+from kubeassay.checks.check import Context, NotJudged, Passed, Said, Violation, check
 from kubeassay.checks.network_common import (
     judged_namespaces,
     matches,
@@ -22,8 +22,6 @@ from kubeassay.checks.network_common import (
     shown,
 )
 from kubeassay.model import Inventory, Object, Path
-
-Said = Violation | NotJudged | Passed
 
 #: How the port of a name server is named (kubernetes v1.37.1, cluster/addons/dns/coredns).
 _DNS_NAMES = frozenset({"dns", "dns-udp"})

@@ -14,7 +14,7 @@ from kubeassay.analysis.network.connectivity import connectivity
 from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, ContainerPort, Workload
 from kubeassay.analysis.network.judgements import PUBLIC, SYSTEM_NAMESPACES, DefaultDeny, default_deny, mostly, openings
 from kubeassay.analysis.network.policies import DIRECTIONS, Direction, Policy
-from kubeassay.checks.check import Context, NotJudged, Passed, Violation, check
+from kubeassay.checks.check import Context, NotJudged, Passed, Said, Violation, check
 from kubeassay.checks.network_common import (
     judged_namespaces,
     labels_unknown,
@@ -26,8 +26,6 @@ from kubeassay.checks.network_common import (
     shown,
 )
 from kubeassay.model import NEWEST_KNOWN, Inventory, Path
-
-Said = Violation | NotJudged | Passed
 
 _EVERY_POD = "every pod of the cluster"
 _INTERNET = "addresses of the internet"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,7 +14,7 @@ from kubeassay.analysis.network.connections import (
     Addresses,
     Connections,
     addresses,
-    ports,
+    read_ports,
     together,
 )
 from kubeassay.analysis.network.connectivity import (
@@ -43,7 +42,7 @@ from kubeassay.analysis.network.judgements import (
 )
 from kubeassay.analysis.network.policies import DIRECTIONS, Direction, Peer, Rule
 from kubeassay.analysis.reading import mapping
-from kubeassay.checks.check import Context, NotJudged, Passed, Violation, check
+from kubeassay.checks.check import Context, NotJudged, Passed, Said, Violation, check
 from kubeassay.checks.network_common import (
     is_one_of,
     matches,
@@ -54,8 +53,6 @@ from kubeassay.checks.network_common import (
     shown,
 )
 from kubeassay.model import Inventory, Object, Path
-
-Said = Violation | NotJudged | Passed
 
 INTERNET = "internet"
 DNS = "dns"
@@ -69,7 +66,6 @@ _ANYBODY = frozenset({"*", "*/*"})
 _A_FEW = 65536
 _SIDES: Mapping[Direction, str] = {"egress": "the caller's egress", "ingress": "the callee's ingress"}
 _TO: Mapping[Direction, str] = {"egress": "to", "ingress": "from"}
-_PORTS = re.compile(r"(?P<start>[0-9]{1,5})(-(?P<end>[0-9]{1,5}))?(/(?P<protocol>TCP|UDP|SCTP))?\Z")
 
 
 # --- what is allowed ---
@@ -160,13 +156,10 @@ def _path_ends(value: Any) -> tuple[PathEnd, ...]:
 
 
 def _port(value: Any) -> Connections:
-    match = _PORTS.match(str(value))
-    start = int(match["start"]) if match else 0
-    end = int(match["end"] or start) if match else 0
-    if match is None or not 0 < start <= end < 65536:
+    found = read_ports(str(value))
+    if found is None:
         raise ValueError(f"allowed_paths: {value} is no port, as 8080, 8000-8080 or 53/UDP")
-    protocol = match["protocol"]
-    return ports("UDP" if protocol == "UDP" else "SCTP" if protocol == "SCTP" else "TCP", (start, end))
+    return found
 
 
 # --- ways, by what opens them ---

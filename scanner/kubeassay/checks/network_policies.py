@@ -21,11 +21,9 @@ from kubeassay.analysis.network.policies import Direction, Peer, PodSet, Policy,
 from kubeassay.analysis.network.workloads import CONTROLLER_LABELS
 from kubeassay.analysis.reading import items, mapping
 from kubeassay.analysis.selectors import Requirement, Selector
-from kubeassay.checks.check import Context, NotJudged, Passed, Violation, check
+from kubeassay.checks.check import Context, NotJudged, Passed, Said, Violation, check
 from kubeassay.checks.network_common import names, shown
 from kubeassay.model import Inventory, Object, Path
-
-Said = Violation | NotJudged | Passed
 
 #: Labels that admission gives to pods: no template has them.
 _OF_ADMISSION = ("istio.io/", "linkerd.io/", "topology.kubernetes.io/")

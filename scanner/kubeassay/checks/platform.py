@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubeassay.analysis.network.workloads import workloads
-from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Violation, check
+from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
 from kubeassay.model import Inventory, Object
-
-_Said = Violation | NotJudged | NotApplicable | Passed
 
 
 @check("documented-namespaces")
-def documented_namespaces(inventory: Inventory, context: Context) -> Iterator[_Said]:
+def documented_namespaces(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Namespaces that are declared and those that workloads name, against the documented ones."""
     documented = list(dict.fromkeys(context.parameters["namespaces"]))
     if not documented:

@@ -12,7 +12,7 @@ from kubeassay.analysis.access.abilities import Ability, allowed
 from kubeassay.analysis.access.bootstrap import bootstrap, changes
 from kubeassay.analysis.access.grants import MASTERS, Access
 from kubeassay.analysis.access.matching import ALL
-from kubeassay.analysis.access.model import PolicyRule
+from kubeassay.analysis.access.model import GROUP, PolicyRule
 from kubeassay.analysis.access.resources import IMPERSONATED, ResourceTypes, resource_types
 from kubeassay.analysis.reading import quoted
 from kubeassay.checks.check import Context, Passed, Violation, check
@@ -21,7 +21,6 @@ from kubeassay.model import Inventory, KubernetesVersion, Object, Path
 
 #: More resources of a rule than these are counted, not named.
 _MAX_RESOURCES = 4
-_RBAC = "rbac.authorization.k8s.io"
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,7 +354,7 @@ def _unused(inventory: Inventory, context: Context) -> Iterator[Violation]:
         name
         for role in access.roles
         for rule in role.rules
-        if _RBAC in rule.api_groups and "bind" in rule.verbs
+        if GROUP in rule.api_groups and "bind" in rule.verbs
         for name in rule.resource_names
     }
     defaults = bootstrap().known_roles

@@ -12,8 +12,7 @@ import click
 from kubeassay.analysis.access.escalation import OUTCOMES, Escalation, Escalations, Outcome, Step, Use
 from kubeassay.analysis.access.escalation import escalations as find
 from kubeassay.analysis.access.grants import canonical, grants
-from kubeassay.analysis.access.model import Subject
-from kubeassay.analysis.access.objects import GROUP
+from kubeassay.analysis.access.model import GROUP, Subject
 from kubeassay.analysis.reading import quoted
 from kubeassay.cli.access import (
     SubjectType,

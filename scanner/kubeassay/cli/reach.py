@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from kubeassay.analysis.access.model import GROUP
 from kubeassay.analysis.network.connections import (
     ALL,
     ALL_PORTS,
@@ -136,7 +137,7 @@ def _reach(arguments: tuple[str, ...], options: dict[str, Any]) -> int:
 
 def _decides(obj: Object) -> bool:
     """Whether connectivity depends on an object."""
-    return obj.ref.group != "rbac.authorization.k8s.io" and obj.ref.kind not in ("Secret", "ServiceAccount")
+    return obj.ref.group != GROUP and obj.ref.kind not in ("Secret", "ServiceAccount")
 
 
 def _reached(read: ReadInventory, options: dict[str, Any]) -> Reach:
@@ -180,33 +181,27 @@ def _causes(net: Connectivity, options: dict[str, Any], unknown: bool) -> list[s
     return lines
 
 
-def _at(obj: Object, path: Path = ("metadata", "name")) -> str:
-    place = obj.locate(path)
+def _at(obj: Object, path: Path = ("metadata", "name"), *, key: bool = False) -> str:
+    place = obj.locate(path, key=key)
     return f"{place.file}:{place.start_line}:{place.start_column}"
 
 
 def _dropped(net: Connectivity) -> list[str]:
     """Fields of policies that mean nothing: what was meant is not what rows show."""
-    lines = []
-    for policy in net.policies:
-        for path in policy.dropped:
-            place = policy.obj.locate(path, key=True)
-            lines.append(
-                f"{place.file}:{place.start_line}:{place.start_column}: {policy} has no field {format_path(path)}:"
-                " kubectl refuses it, other clients drop the field, and so is it read"
-            )
-    return lines
+    return [
+        f"{_at(policy.obj, path, key=True)}: {policy} has no field {format_path(path)}: kubectl refuses it, other"
+        " clients drop the field, and so is it read"
+        for policy in net.policies
+        for path in policy.dropped
+    ]
 
 
 def _unknown_pods(read: ReadInventory) -> list[str]:
     """Custom resources whose pods are not listed, because their labels are not known."""
-    lines = []
-    for obj, path in unknown_workloads(read.inventory):
-        lines.append(
-            f"{_at(obj, path)}: {obj.ref}: an operator makes pods of it, whose"
-            " labels are not known, so they are in no row"
-        )
-    return lines
+    return [
+        f"{_at(obj, path)}: {obj.ref}: an operator makes pods of it, whose labels are not known, so they are in no row"
+        for obj, path in unknown_workloads(read.inventory)
+    ]
 
 
 def _split(arguments: Sequence[str], options: dict[str, Any]) -> tuple[list[str], list[str]]:
@@ -348,9 +343,7 @@ def _print_why(net: Connectivity, rows: Iterable[Row], format_name: str) -> None
         for reason in _why(net, row):
             click.echo(printable(f"  {reason.direction:7} {reason.effect:7} {reason.words}"))
             if reason.obj is not None:
-                place = reason.obj.locate(reason.path)
-                click.echo(f"  {'':15} {printable(place.file)}:{place.start_line}:{place.start_column}")
-    return
+                click.echo(f"  {'':15} {printable(_at(reason.obj, reason.path))}")
 
 
 def _why(net: Connectivity, row: Row) -> Iterator[Reason]:

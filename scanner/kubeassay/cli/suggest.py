@@ -15,8 +15,8 @@ import click
 import yaml
 
 from kubeassay.analysis.access.grants import Access, Role, grants
-from kubeassay.analysis.access.model import PolicyRule
-from kubeassay.analysis.access.objects import DEFAULT_NAMESPACE, GROUP
+from kubeassay.analysis.access.model import GROUP, PolicyRule
+from kubeassay.analysis.access.objects import DEFAULT_NAMESPACE
 from kubeassay.analysis.access.suggest import AuditedRequest, Usage, audited_requests
 from kubeassay.cli.access import not_evaluated, rule_fields, tell
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from kubeassay.analysis.network.connections import addresses
+from kubeassay.analysis.network.connections import addresses, read_ports
 from kubeassay.policy.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -32,12 +32,10 @@ _TYPES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
 _NAMESPACES = re.compile(r"[a-z0-9*?!\[\]-]+\Z")
 _WORKLOADS = re.compile(r"[a-z0-9*?-]+(/[a-z0-9.*?-]+(\[[A-Za-z0-9*?]+\](#\S+)?)?)?\Z")
 _SUBJECT = re.compile(r"((User|Group) .+|ServiceAccount [a-z0-9-]+/[a-z0-9.-]+)\Z", re.DOTALL)
-_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(?:TCP|UDP|SCTP))?\Z")
 
 
 def _is_ports(text: str) -> bool:
-    match = _PORTS.match(text)
-    return match is not None and 0 < int(match[1]) <= int(match[2] or match[1]) < 65536
+    return read_ports(text) is not None
 
 
 def _is_cidr(text: str) -> bool:

@@ -170,7 +170,7 @@ def random_request(source: random.Random) -> Request:
 
 
 def request_json(subject: Subject, request: Request, groups: Iterable[str] = ()) -> dict[str, Any]:
-    """A question as the program of tests/upstream_rbac reads it."""
+    """A question as the program of tests/upstream_kubernetes/rbac reads it."""
     return {
         "user": username(subject),
         "groups": list(groups_of(subject, groups)),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kubeassay.analysis.access.matching import ALL
-from kubeassay.analysis.access.model import PolicyRule
+from kubeassay.analysis.access.model import GROUP, PolicyRule
 from kubeassay.model import Path
 
 Ability = Literal[
@@ -52,7 +52,6 @@ Ability = Literal[
     "create-persistent-volumes",
 ]
 
-_RBAC = "rbac.authorization.k8s.io"
 _ADMISSION = "admissionregistration.k8s.io"
 _CERTIFICATES = "certificates.k8s.io"
 _WRITE = ("update", "patch")
@@ -120,20 +119,20 @@ REQUESTS: tuple[Request, ...] = (
     Request("impersonate-accounts", ("impersonate",), "", "serviceaccounts"),
     Request("impersonate-users", ("impersonate",), "", "users", namespaced=False),
     Request("impersonate-groups", ("impersonate",), "", "groups", namespaced=False),
-    Request("escalate-cluster-roles", ("escalate",), _RBAC, "clusterroles", namespaced=False),
-    Request("escalate-roles", ("escalate",), _RBAC, "roles"),
-    Request("create-cluster-roles", ("create",), _RBAC, "clusterroles", named=False, namespaced=False),
-    Request("create-roles", ("create",), _RBAC, "roles", named=False),
-    Request("change-cluster-roles", _WRITE, _RBAC, "clusterroles", namespaced=False),
-    Request("change-roles", _WRITE, _RBAC, "roles"),
+    Request("escalate-cluster-roles", ("escalate",), GROUP, "clusterroles", namespaced=False),
+    Request("escalate-roles", ("escalate",), GROUP, "roles"),
+    Request("create-cluster-roles", ("create",), GROUP, "clusterroles", named=False, namespaced=False),
+    Request("create-roles", ("create",), GROUP, "roles", named=False),
+    Request("change-cluster-roles", _WRITE, GROUP, "clusterroles", namespaced=False),
+    Request("change-roles", _WRITE, GROUP, "roles"),
     # Checked in the namespace of the binding, so a grant there allows to bind a ClusterRole there.
     # kubernetes v1.37.1, pkg/registry/rbac/escalation_check.go, BindingAuthorized.
-    Request("bind-cluster-roles", ("bind",), _RBAC, "clusterroles"),
-    Request("bind-roles", ("bind",), _RBAC, "roles"),
-    Request("write-cluster-role-bindings", ("create",), _RBAC, "clusterrolebindings", named=False, namespaced=False),
-    Request("write-cluster-role-bindings", _WRITE, _RBAC, "clusterrolebindings", namespaced=False),
-    Request("write-role-bindings", ("create",), _RBAC, "rolebindings", named=False),
-    Request("write-role-bindings", _WRITE, _RBAC, "rolebindings"),
+    Request("bind-cluster-roles", ("bind",), GROUP, "clusterroles"),
+    Request("bind-roles", ("bind",), GROUP, "roles"),
+    Request("write-cluster-role-bindings", ("create",), GROUP, "clusterrolebindings", named=False, namespaced=False),
+    Request("write-cluster-role-bindings", _WRITE, GROUP, "clusterrolebindings", namespaced=False),
+    Request("write-role-bindings", ("create",), GROUP, "rolebindings", named=False),
+    Request("write-role-bindings", _WRITE, GROUP, "rolebindings"),
     # get is enough: a websocket is opened with GET, and the kubelet asks for the verb of the HTTP method.
     # kubernetes v1.37.1, pkg/kubelet/server/auth.go, GetRequestAttributes.
     Request("nodes-proxy", ("create", "get"), "", "nodes/proxy", namespaced=False),
@@ -239,7 +238,7 @@ def _applies(verbs: set[str], request: Request) -> bool:
     """
     if ALL in verbs:
         return True
-    writes = _WRITE if request.group == _RBAC else ("patch",)
+    writes = _WRITE if request.group == GROUP else ("patch",)
     return "create" in request.verbs and "create" in verbs and not verbs.isdisjoint(writes)
 
 

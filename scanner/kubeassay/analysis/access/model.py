@@ -7,6 +7,9 @@ from typing import Literal
 
 from kubeassay.model import Object, Path
 
+#: The API group of roles and bindings.
+GROUP = "rbac.authorization.k8s.io"
+
 SubjectKind = Literal["User", "Group", "ServiceAccount"]
 
 

@@ -7,16 +7,15 @@ groups of subjects and roleRefs), pkg/apis/rbac/v1alpha1/conversion.go (subjects
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from kubeassay.analysis.access.model import PolicyRule, Subject
+from kubeassay.analysis.access.model import GROUP, PolicyRule, Subject
 from kubeassay.analysis.reading import quoted
 from kubeassay.analysis.selectors import Selector, label_selector
 from kubeassay.model import Inventory, Object, Path, format_path
 
-GROUP = "rbac.authorization.k8s.io"
 #: OpenShift's older form of the same objects; its API server mirrors them into RBAC objects.
 OPENSHIFT_GROUP = "authorization.openshift.io"
 #: What an object without a namespace is applied to, unless somebody says otherwise.
@@ -26,6 +25,8 @@ RoleKind = Literal["Role", "ClusterRole"]
 BindingKind = Literal["RoleBinding", "ClusterRoleBinding"]
 ROLE_KINDS: tuple[RoleKind, ...] = ("ClusterRole", "Role")
 BINDING_KINDS: tuple[BindingKind, ...] = ("ClusterRoleBinding", "RoleBinding")
+_K = TypeVar("_K", RoleKind, BindingKind)
+_T = TypeVar("_T")
 
 #: k8s.io/apimachinery v0.37.1, pkg/util/validation/validation.go, IsDNS1123Subdomain.
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
@@ -87,29 +88,19 @@ def rbac_objects(inventory: Inventory) -> RbacObjects:
     known = inventory.facts.get(RbacObjects)
     if isinstance(known, RbacObjects):
         return known
-    roles: list[StatedRole] = []
-    bindings: list[StatedBinding] = []
     refused: list[Refused] = []
-    foreign: list[Object] = []
-    for role_kind in ROLE_KINDS:
-        for obj in inventory.of_kind(role_kind):
-            if obj.ref.group == GROUP:
+
+    def accepted(kinds: Iterable[_K], read: Callable[[Object, _K], _T]) -> Iterator[_T]:
+        for kind in kinds:
+            for obj in inventory.of_kind(kind, GROUP):
                 try:
-                    roles.append(_role(obj, role_kind))
+                    yield read(obj, kind)
                 except _RefusedError as refusal:
                     refused.append(Refused(obj, refusal.path, refusal.reason))
-            elif obj.ref.group == OPENSHIFT_GROUP:
-                foreign.append(obj)
-    for binding_kind in BINDING_KINDS:
-        for obj in inventory.of_kind(binding_kind):
-            if obj.ref.group == GROUP:
-                try:
-                    bindings.append(_binding(obj, binding_kind))
-                except _RefusedError as refusal:
-                    refused.append(Refused(obj, refusal.path, refusal.reason))
-            elif obj.ref.group == OPENSHIFT_GROUP:
-                foreign.append(obj)
-    found = RbacObjects(tuple(roles), tuple(bindings), tuple(refused), tuple(foreign))
+
+    roles, bindings = tuple(accepted(ROLE_KINDS, _role)), tuple(accepted(BINDING_KINDS, _binding))
+    foreign = (obj for kind in (*ROLE_KINDS, *BINDING_KINDS) for obj in inventory.of_kind(kind, OPENSHIFT_GROUP))
+    found = RbacObjects(roles, bindings, tuple(refused), tuple(foreign))
     inventory.facts[RbacObjects] = found
     return found
 

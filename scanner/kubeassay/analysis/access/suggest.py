@@ -18,14 +18,13 @@ from urllib.parse import unquote
 from kubeassay.analysis.access.grants import AUTHENTICATED, SERVICE_ACCOUNTS, UNAUTHENTICATED, Access, Role, canonical
 from kubeassay.analysis.access.grants import username as username_of
 from kubeassay.analysis.access.matching import ALL, allows_resource, allows_url, pieces
-from kubeassay.analysis.access.model import PolicyRule, Subject
+from kubeassay.analysis.access.model import GROUP, PolicyRule, Subject
 from kubeassay.analysis.access.review import Request
 from kubeassay.analysis.reading import items, mapping, string
 
 AUDIT_GROUP = "audit.k8s.io"
 _NO_NAME = ("create", "deletecollection")
 _WRITE = ("create", "update", "patch")
-_RBAC = "rbac.authorization.k8s.io"
 _CERTIFICATES = "certificates.k8s.io"
 _AUTHENTICATION = "authentication.k8s.io"
 _NODE = "system:node:"
@@ -39,10 +38,10 @@ _STREAMS = ("pods/exec", "pods/attach", "pods/portforward")
 #: kubernetes v1.37.1: pkg/registry/rbac/escalation_check.go; plugin/pkg/admission/certificates: approval, signing,
 #: ctbattest; pkg/registry/certificates/podcertificaterequest/strategy.go.
 _MAY_REST_ON: dict[tuple[str, str], tuple[str, str, tuple[str, ...]]] = {
-    (_RBAC, "rolebindings"): ("bind", _RBAC, ("roles", "clusterroles")),
-    (_RBAC, "clusterrolebindings"): ("bind", _RBAC, ("clusterroles",)),
-    (_RBAC, "roles"): ("escalate", _RBAC, ("roles",)),
-    (_RBAC, "clusterroles"): ("escalate", _RBAC, ("clusterroles",)),
+    (GROUP, "rolebindings"): ("bind", GROUP, ("roles", "clusterroles")),
+    (GROUP, "clusterrolebindings"): ("bind", GROUP, ("clusterroles",)),
+    (GROUP, "roles"): ("escalate", GROUP, ("roles",)),
+    (GROUP, "clusterroles"): ("escalate", GROUP, ("clusterroles",)),
     (_CERTIFICATES, "certificatesigningrequests/approval"): ("approve", _CERTIFICATES, ("signers",)),
     (_CERTIFICATES, "certificatesigningrequests/status"): ("sign", _CERTIFICATES, ("signers",)),
     (_CERTIFICATES, "podcertificaterequests/status"): ("sign", _CERTIFICATES, ("signers",)),

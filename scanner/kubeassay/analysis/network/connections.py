@@ -84,6 +84,21 @@ def ports(protocol: Protocol, *ranges: tuple[int, int]) -> Connections:
     return Connections(**{protocol.lower(): kept})
 
 
+_PORTS = re.compile(r"(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?(?:/(?P<protocol>TCP|UDP|SCTP))?\Z")
+
+
+def read_ports(text: str) -> Connections | None:
+    """The connections that ``8080``, ``8000-8080`` or ``53/UDP`` means; None for what is no port."""
+    match = _PORTS.match(text)
+    if match is None:
+        return None
+    first = int(match["first"])
+    last = int(match["last"] or first)
+    if not ALL_PORTS[0][0] <= first <= last <= ALL_PORTS[0][1]:
+        return None
+    return ports(next(p for p in PROTOCOLS if p == (match["protocol"] or "TCP")), (first, last))
+
+
 Family = Literal[4, 6]
 #: The addresses of each family as numbers.
 EVERY_ADDRESS: dict[Family, Intervals] = {4: ((0, 2**32 - 1),), 6: ((0, 2**128 - 1),)}

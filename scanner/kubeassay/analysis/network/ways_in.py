@@ -178,6 +178,7 @@ def of_the_internet(addresses: Iterable[str]) -> bool | None:
         except ValueError:
             continue
         if not any(
+            # Of one version they are of one type, which the type checker does not see.
             network.version == private.version and private.supernet_of(network)  # type: ignore[arg-type]
             for private in _PRIVATE
         ):
