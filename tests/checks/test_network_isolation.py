@@ -91,6 +91,32 @@ def fails(path: str, where: str) -> Outcome:
     return Outcome("fail", where, path)
 
 
+def _of_namespaces_that_are_not(action: str) -> str:
+    peers = f"[{{name: a, action: {action}, from: [{{namespaces: {{}}}}]}}]"
+    subject = "{namespaces: {matchExpressions: [{key: env, operator: NotIn, values: [prod]}]}}"
+    return admin_policy(f"{{priority: 10, subject: {subject}, ingress: {peers}}}")
+
+
+def test_a_policy_that_asks_for_labels_that_are_not_known_is_no_default_deny() -> None:
+    """NotIn holds of a namespace without the label, and whether an undeclared one has it is not known."""
+    (found,) = outcomes("default-deny-ingress-missing", WEB + _of_namespaces_that_are_not("Deny"))
+    assert (found.kind, found.words) == ("not-judged", "unknown-namespace-labels")
+    declared = namespace("shop", env="dev") + "---\n" + WEB + _of_namespaces_that_are_not("Deny")
+    assert {outcome.kind for outcome in outcomes("default-deny-ingress-missing", declared)} == {"pass"}
+
+
+def test_a_default_deny_that_such_a_policy_may_undo_is_not_judged() -> None:
+    peers = "{subject: {namespaces: {matchLabels: {env: dev}}}, priority: 1, egress: "
+    undoing = peers + "[{name: a, action: Allow, to: [{namespaces: {}}, {networks: [0.0.0.0/0]}]}]}"
+    (found,) = outcomes("default-deny-egress-missing", WEB + policy(DENY) + admin_policy(undoing))
+    assert (found.kind, found.words) == ("not-judged", "unknown-namespace-labels")
+    some = (
+        peers + "[{name: a, action: Allow, to: [{namespaces: {}}], ports: [{portNumber: {protocol: TCP, port: 1}}]}]}"
+    )
+    (found,) = outcomes("default-deny-egress-missing", WEB + policy(DENY) + admin_policy(some))
+    assert found.kind == "pass"
+
+
 def test_a_namespace_without_any_policy_points_at_its_name() -> None:
     found = outcomes("default-deny-ingress-missing", namespace("shop") + "---\n" + WEB)
     assert found == {fails("metadata.name", "Namespace shop")}

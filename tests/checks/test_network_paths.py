@@ -457,3 +457,14 @@ def test_many_blocks_of_addresses_take_no_time_for_each_pair() -> None:
         "assert len([outcome for outcome in found if outcome.kind == 'fail']) == 5 * 400 + 1, len(found)\n",
         seconds=15,
     )
+
+
+def test_a_baseline_that_nobody_asks_opens_no_way() -> None:
+    egress = "[{to: [{ipBlock: {cidr: 0.0.0.0/0}}], ports: [{port: 80}]}]"
+    text = pods(shop__web="app=web") + policy(
+        f"{{podSelector: {{}}, policyTypes: [Ingress, Egress], egress: {egress}}}"
+    )
+    baseline = "{subject: {namespaces: {}}, egress: [{name: a, action: Allow, to: [{networks: [0.0.0.0/0]}]}]}"
+    text += admin_policy(baseline, kind="BaselineAdminNetworkPolicy")
+    found = outcomes("path-not-allowed", text, allowed_paths=[{"from": "nobody/x", "to": "nobody/y"}])
+    assert {outcome.about for outcome in found if outcome.kind == "fail"} == {"NetworkPolicy shop/p"}

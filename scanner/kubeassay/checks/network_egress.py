@@ -9,7 +9,15 @@ from typing import Literal
 from kubeassay.analysis.network.connections import ALL, NONE, Addresses, Connections, addresses, ports, together
 from kubeassay.analysis.network.connectivity import DNS_LABELS, DNS_NAMESPACE, Connectivity, connectivity
 from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, Workload
-from kubeassay.analysis.network.judgements import PUBLIC, Opening, address_count, direction_path, dual_stack, openings
+from kubeassay.analysis.network.judgements import (
+    PUBLIC,
+    Opening,
+    address_count,
+    allowing,
+    direction_path,
+    dual_stack,
+    openings,
+)
 from kubeassay.analysis.network.policies import Policy, Rule
 from kubeassay.checks.check import Context, NotJudged, Passed, Said, Violation, check
 from kubeassay.checks.network_common import (
@@ -73,12 +81,7 @@ class _NameServer:
 
 def _allowing(net: Connectivity, end: Workload) -> list[Rule]:
     """The rules that open a workload something."""
-    return [
-        rule
-        for policy in net.governing(end, "egress")
-        for rule in policy.rules["egress"]
-        if rule.action == "allow" and (rule.connections or rule.named)
-    ]
+    return [rule for _, rule in allowing(net, end, "egress") if rule.connections or rule.named]
 
 
 def _name_server(net: Connectivity, context: Context) -> _NameServer:

@@ -70,6 +70,9 @@ def _default_deny(inventory: Inventory, context: Context, direction: Direction) 
             which = " and ".join(dict.fromkeys(str(policy) for policy in found.disputed))
             detail = f"{which} disagree on what is open to the pods of namespace {namespace}, and have one priority"
             yield NotJudged("unknown-connectivity", detail, obj)
+        elif found.perhaps is not None:
+            detail = f"{found.perhaps} opens everything if it selects namespace {namespace}, whose labels are not known"
+            yield NotJudged("unknown-namespace-labels", detail, obj)
         elif found.by is not None:
             yield Passed(obj)
         elif found.refused is not None:

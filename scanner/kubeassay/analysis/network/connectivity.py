@@ -551,11 +551,6 @@ class Connectivity:
         for answer, blocks in found.items():
             yield together(blocks), answer
 
-    def one_way(self, workload: Workload, direction: Direction) -> Iterator[tuple[Answer, list[Workload]]]:
-        """What the policies that govern a workload say in one direction, of all workloads as peers."""
-        for bits, answer in self._decide(direction, self.end(workload)):
-            yield answer, [end for number in _ones(bits & self._pods) for end in self._members[number]]
-
     def governing(self, workload: Workload, direction: Direction) -> tuple[Policy, ...]:
         """The policies that govern a workload in one direction, whatever their rules say."""
         return tuple(self._governing[direction][self.end(workload)])
@@ -833,10 +828,7 @@ class _PodSets:
         for number, pods in self._own.get(namespace.name, ()):
             yield number, True, pods
         for number, spaces, pods in self._wide:
-            if namespace.declared:
-                match: bool | None = spaces.matches(namespace.labels)
-            else:
-                match = spaces.may_match_only(namespace.labels)
+            match = namespace.is_selected(spaces)
             if match is not False:
                 yield number, match is True, pods
 

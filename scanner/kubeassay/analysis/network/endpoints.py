@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from kubeassay.analysis.reading import items, mapping, string
-from kubeassay.analysis.selectors import labels_of
+from kubeassay.analysis.selectors import Selector, labels_of
 from kubeassay.analysis.workloads import PodTemplate
 from kubeassay.model import Inventory, Object, Path
 
@@ -62,6 +62,10 @@ class Namespace:
     labels: Mapping[str, str]
     obj: Object | None
     declared: bool
+
+    def is_selected(self, selector: Selector) -> bool | None:
+        """Whether a selector selects it; None where that depends on labels that are not known."""
+        return selector.matches(self.labels) if self.declared else selector.may_match_only(self.labels)
 
 
 def namespaces(inventory: Inventory, names: frozenset[str]) -> Mapping[str, Namespace]:

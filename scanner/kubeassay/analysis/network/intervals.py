@@ -58,8 +58,3 @@ def difference(first: Intervals, second: Intervals) -> Intervals:
         if start <= end:
             found.append((start, end))
     return tuple(found)
-
-
-def contains(one: Intervals, number: int) -> bool:
-    """Whether a number is in the set."""
-    return any(start <= number <= end for start, end in one)

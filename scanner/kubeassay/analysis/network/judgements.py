@@ -74,12 +74,14 @@ def dual_stack(net: Connectivity) -> bool:
 class DefaultDeny:
     """How a namespace denies what nothing opens, in one direction, to every pod: also to those that come later.
 
-    ``by``: a policy that does. ``opened``: the rules that open every connection of all pods all the same; ``disputed``:
-    policies of one priority of which some do. ``refused``: one that would deny, if an API server accepted it.
+    ``by``: a policy that does; ``perhaps``: one that undoes it, if it selects the namespace. ``opened``: the rules that
+    open every connection of all pods all the same; ``disputed``: policies of one priority of which some do.
+    ``refused``: one that would deny, if an API server accepted it.
     ``selecting``: the policies that govern some pods. ``left``: the workloads that none governs.
     """
 
     by: Policy | None
+    perhaps: Policy | None
     opened: tuple[tuple[Policy, Rule], ...]
     disputed: tuple[Policy, ...]
     refused: Policy | None
@@ -92,10 +94,16 @@ def default_deny(net: Connectivity, namespace: str, members: Sequence[Workload],
     refused: Policy | None = None
     whole: list[Policy] = []
     selecting: list[Policy] = []
+    doubtful: list[Policy] = []
     for policy in net.policies:
-        if direction not in policy.directions or not _may_select(net, policy, namespace):
+        selected = direction in policy.directions and _selects(net, policy, namespace)
+        if selected is False:
             continue
         of_all = policy.subject.pods.everything
+        if selected is None:
+            if of_all and not policy.refused:
+                doubtful.append(policy)
+            continue
         if policy.refused:
             # A selector that is refused may have been meant for every pod.
             if policy.tier == "namespace" and of_all:
@@ -107,7 +115,19 @@ def default_deny(net: Connectivity, namespace: str, members: Sequence[Workload],
             whole.append(policy)
     left = tuple(end for end in members if not net.isolated(end, direction))
     by, opened, disputed = _default(net, whole, direction)
-    return DefaultDeny(by, opened, disputed, refused, tuple(selecting), left)
+    perhaps: Policy | None = None
+    if by is not None:
+        certain = set(map(id, whole))
+        perhaps = next(
+            (
+                one
+                for one in doubtful
+                # In the order of all policies, which is that of their precedence.
+                if _default(net, [p for p in net.policies if p is one or id(p) in certain], direction)[0] is None
+            ),
+            None,
+        )
+    return DefaultDeny(by, perhaps, opened, disputed, refused, tuple(selecting), left)
 
 
 _Rules = tuple[tuple[Policy, Rule], ...]
@@ -166,27 +186,21 @@ def _opening(net: Connectivity, policies: Sequence[Policy], direction: Direction
     return tuple(found[1] or found[2] or found[3])
 
 
-def _may_select(net: Connectivity, policy: Policy, namespace: str) -> bool:
+def _selects(net: Connectivity, policy: Policy, namespace: str) -> bool | None:
+    """Whether a policy is about pods of a namespace; None where that depends on labels that no object states."""
     spaces = policy.subject.namespaces
     if spaces is None:
         return policy.subject.namespace == namespace
-    return spaces.matches(net.namespaces[namespace].labels)
+    return net.namespaces[namespace].is_selected(spaces)
 
 
 def perhaps_governed(net: Connectivity, namespace: str, direction: Direction) -> Policy | None:
     """A policy of the cluster of which is not known whether it governs the pods of a namespace, because it asks for
     labels of a namespace that no object states."""
-    space = net.namespaces[namespace]
-    if space.obj is not None:
-        return None
-    for policy in net.policies:
-        spaces = policy.subject.namespaces
-        if spaces is None or direction not in policy.directions or spaces.matches(space.labels):
-            continue
-        known = [requirement for requirement in spaces.requirements if requirement.key == METADATA_NAME]
-        if all(requirement.holds(space.labels) for requirement in known):
-            return policy
-    return None
+    return next(
+        (p for p in net.policies if direction in p.directions and _selects(net, p, namespace) is None),
+        None,
+    )
 
 
 def by_namespace(ends: Iterable[Workload]) -> dict[str, list[Workload]]:
@@ -224,6 +238,18 @@ class Opening:
     rule_path: Path
 
 
+def allowing(net: Connectivity, workload: Workload, direction: Direction) -> Iterator[tuple[Policy, Rule]]:
+    """The rules that open something, of the policies that are asked about a workload."""
+    isolated = net.isolated(workload, direction)
+    for policy in net.governing(workload, direction):
+        if isolated and policy.tier == "baseline":
+            # Nobody asks it where a NetworkPolicy selects the pod.
+            continue
+        for rule in policy.rules[direction]:
+            if rule.action == "allow":
+                yield policy, rule
+
+
 class Openings:
     """Which rules, and which of their peers, open ways."""
 
@@ -236,14 +262,8 @@ class Openings:
     def of(self, workload: Workload, direction: Direction, peer: int) -> Iterator[Opening]:
         """What opens anything between a workload and the class ``peer``, of the policies that govern the workload."""
         net = self._net
-        isolated = net.isolated(workload, direction)
-        for policy in net.governing(workload, direction):
-            if isolated and policy.tier == "baseline":
-                # Nobody asks it where a NetworkPolicy selects the pod.
-                continue
-            for rule in policy.rules[direction]:
-                if rule.action != "allow" or not net.peer_bits(rule)[0] >> peer & 1:
-                    continue
+        for policy, rule in allowing(net, workload, direction):
+            if net.peer_bits(rule)[0] >> peer & 1:
                 connections = net.connections_of(rule, direction, net.end(workload), peer)
                 if connections:
                     yield Opening(policy, self._path(policy, rule, peer), connections, rule.path)
@@ -254,22 +274,19 @@ class Openings:
         """What opens anything between a workload and addresses, with those that each opens. An address that several
         peers of a rule hold counts for the first of them."""
         own = self._net.end(workload)
-        for policy in self._net.governing(workload, direction):
-            for rule in policy.rules[direction]:
-                if rule.action != "allow":
-                    continue
-                # Addresses have no named ports.
-                egress = direction == "egress"
-                connections = rule.connections if egress else self._net.connections_of(rule, direction, own, own)
-                if rule.peers is None:
-                    yield Opening(policy, rule.path, connections, rule.path), block
-                    continue
-                left = block
-                for peer in rule.peers:
-                    common = left & peer.addresses if peer.addresses is not None else Addresses()
-                    if common:
-                        yield Opening(policy, peer_path(policy, peer), connections, rule.path), common
-                        left -= common
+        for policy, rule in allowing(self._net, workload, direction):
+            # Addresses have no named ports.
+            egress = direction == "egress"
+            connections = rule.connections if egress else self._net.connections_of(rule, direction, own, own)
+            if rule.peers is None:
+                yield Opening(policy, rule.path, connections, rule.path), block
+                continue
+            left = block
+            for peer in rule.peers:
+                common = left & peer.addresses if peer.addresses is not None else Addresses()
+                if common:
+                    yield Opening(policy, peer_path(policy, peer), connections, rule.path), common
+                    left -= common
 
     def _path(self, policy: Policy, rule: Rule, peer: int) -> Path:
         if rule.peers is None:

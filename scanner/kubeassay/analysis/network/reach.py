@@ -22,7 +22,7 @@ from kubeassay.analysis.network.connections import (
 from kubeassay.analysis.network.connectivity import Answer, Connectivity, connectivity
 from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.exposure import exposures
-from kubeassay.analysis.network.policies import DIRECTIONS
+from kubeassay.analysis.network.judgements import dual_stack
 from kubeassay.analysis.reading import items, mapping
 from kubeassay.model import Inventory
 
@@ -182,11 +182,8 @@ def _add(found: dict[str, Answer], name: str, answer: Answer) -> None:
 def _names_ipv6(inventory: Inventory, net: Connectivity) -> bool:
     """Whether anything says that the cluster uses IPv6. Without, rows of IPv6 addresses would only repeat those of
     IPv4."""
-    for policy in net.policies:
-        for direction in DIRECTIONS:
-            for rule in policy.rules[direction]:
-                if any(peer.addresses is not None and peer.addresses.v6 for peer in rule.peers or ()):
-                    return True
+    if dual_stack(net):
+        return True
     for service in inventory.of_kind("Service", ""):
         spec = mapping(service.value.get("spec"))
         if "IPv6" in items(spec.get("ipFamilies")) or spec.get("ipFamilyPolicy") == "RequireDualStack":
