@@ -237,8 +237,12 @@ def _bound_subjects(binding: StatedBinding, defaults: Bootstrap) -> Iterator[Bou
     known: frozenset[Subject] = frozenset()
     if default is not None and (default.role_kind, default.role_name) == (binding.role_kind, binding.role_name):
         known = default.known_subjects
+    told: set[Subject] = set()
     for subject, path in binding.subjects:
-        yield BoundSubject(subject, path, subject in known)
+        # A service account may be listed with its namespace and without: that is one subject, told at its first place.
+        if subject not in told:
+            told.add(subject)
+            yield BoundSubject(subject, path, subject in known)
 
 
 def _default_bindings(stated: Sequence[StatedBinding], roles: _Roles, defaults: Bootstrap) -> Iterator[Binding]:
