@@ -98,6 +98,22 @@ def test_wildcards_are_found_where_they_stand() -> None:
     }
 
 
+def test_what_is_told_elsewhere_is_no_pass() -> None:
+    bound = [EVERYTHING, bind("all", "Group devs")]
+    for rule in (*WILDCARDS, "secrets-readable-cluster-wide"):
+        assert scanned(rule, *bound).summary.passed == 0, rule
+    every = role("a", "* | * | list")
+    assert scanned("wildcard-api-groups", every).summary.passed == 0
+
+
+def test_a_role_that_somebody_may_bind_by_name_is_used() -> None:
+    binder = [role("op", f"{RBAC} | clusterroles | * | some"), bind("op", "ServiceAccount a/b")]
+    assert paths("unused-role", role("some", "core | configmaps | get"), *binder) == set()
+    elsewhere = [role("op", f"{RBAC} | roles | bind | some"), bind("op", "ServiceAccount a/b")]
+    unused = paths("unused-role", role("some", "core | configmaps | get"), *elsewhere)
+    assert unused == {("ClusterRole some", "metadata.name")}
+
+
 def test_everything_is_told_once() -> None:
     bound = [EVERYTHING, bind("all", "Group devs")]
     assert {rule: len(findings(rule, *bound)) for rule in (*WILDCARDS, "cluster-admin-binding", "escalation-path")} == {

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from kubeassay.analysis.access.abilities import Ability, allowed
 from kubeassay.analysis.access.bootstrap import bootstrap, changes
 from kubeassay.analysis.access.grants import MASTERS, Access
-from kubeassay.analysis.access.matching import ALL
+from kubeassay.analysis.access.matching import ALL, allows_resource
 from kubeassay.analysis.access.model import GROUP, PolicyRule
 from kubeassay.analysis.access.resources import IMPERSONATED, ResourceTypes, resource_types
 from kubeassay.analysis.reading import quoted
@@ -106,7 +106,7 @@ def _includes(effect: InEffect) -> str:
     return f", among them {', '.join(found[:5])}{more}"
 
 
-def _wildcard(inventory: Inventory, context: Context, field: str) -> Iterator[Violation]:
+def _wildcard(inventory: Inventory, context: Context, field: str) -> Iterator[Violation | _ToldElsewhere]:
     for effect in rules_in_effect(inventory, context):
         rule = effect.rule
         values = {"verbs": rule.verbs, "resources": rule.resources, "apiGroups": rule.api_groups}[field]
@@ -114,10 +114,12 @@ def _wildcard(inventory: Inventory, context: Context, field: str) -> Iterator[Vi
             continue
         if field == "apiGroups" and ALL in rule.resources and not effect.everything:
             # Every resource of every group: the rule on resources tells.
+            yield _ToldElsewhere(rule.obj)
             continue
         if effect.everything:
             # Whoever binds it in the whole cluster is told so (cluster-admin-binding). One finding is enough.
             if effect.cluster_wide or field != "verbs":
+                yield _ToldElsewhere(rule.obj)
                 continue
             message = f"{title(effect.role)} grants every verb on every resource"
         elif field == "verbs":
@@ -165,12 +167,15 @@ def wildcard_api_groups(inventory: Inventory, context: Context) -> Iterator[Viol
 # --- secrets ---
 
 
-def _secrets(inventory: Inventory, context: Context, *, cluster_wide: bool) -> Iterator[Violation]:
+def _secrets(inventory: Inventory, context: Context, *, cluster_wide: bool) -> Iterator[Violation | _ToldElsewhere]:
     for effect in rules_in_effect(inventory, context):
-        if effect.everything or effect.rule.resource_names or effect.cluster_wide != cluster_wide:
+        if effect.rule.resource_names or effect.cluster_wide != cluster_wide:
             continue
         if not effect.bindings and effect.role.kind == "ClusterRole":
             # Nobody has it, and where somebody may have it one day is not said.
+            continue
+        if effect.everything:
+            yield _ToldElsewhere(effect.rule.obj)
             continue
         for ability in effect.abilities:
             if ability.ability == "read-secrets":
@@ -351,15 +356,16 @@ def _unused(inventory: Inventory, context: Context) -> Iterator[Violation]:
     }
     # Roles that somebody may bind by name: an operator does so when it needs them.
     bindable = {
-        name
+        (kind, name)
         for role in access.roles
         for rule in role.rules
-        if GROUP in rule.api_groups and "bind" in rule.verbs
         for name in rule.resource_names
+        for kind, resource in (("ClusterRole", "clusterroles"), ("Role", "roles"))
+        if allows_resource(rule, "bind", GROUP, resource, name=name)
     }
     defaults = bootstrap().known_roles
     for role, obj in roles_of(access):
-        if id(role) in bound or role.name in bindable or (role.namespace, role.name) in defaults:
+        if id(role) in bound or (role.kind, role.name) in bindable or (role.namespace, role.name) in defaults:
             continue
         # system: marks the roles of components; their bindings come with them.
         if role.name.startswith("system:") or any(id(rule) in aggregated for rule in role.rules):
