@@ -86,3 +86,14 @@ def test_a_question_about_what_nothing_names_is_answered_with_a_note(
 def test_no_note_about_what_something_names() -> None:
     for subject in ("sa:shop/deployer", "sa:shop/default", "sa:kube-system/default", "alice", "group:devs"):
         assert "note:" not in run_command("can", subject, "get", "pods", "-n", "kube-system", str(SHOP)).stderr
+
+
+@pytest.mark.parametrize("command", QUESTIONS)
+def test_objects_that_run_into_each_other_are_told(command: str) -> None:
+    """Without a --- between them the last one stands for all: a policy or a binding may be lost."""
+    arguments, _ = QUESTIONS[command]
+    files = [path.read_text() for path in sorted(SHOP.glob("*.yaml"))]
+    ran_together = run_command(command, *arguments, "-", stdin="\n".join(files))
+    assert "kind stands twice in one document" in ran_together.stderr
+    # What is granted is granted, and what is found is found, whatever else was lost.
+    assert ran_together.exit_code == {"can": 0, "escalations": 1}.get(command, 3)

@@ -193,7 +193,8 @@ def place(location: dict[str, Any] | None) -> str:
     return f"{printable(location['file'])}:{location['startLine']}:{location['startColumn']}"
 
 
-def _where(location: dict[str, Any] | None) -> str:
+def where(location: dict[str, Any] | None) -> str:
+    """Where a rule or a binding stands, in a sentence."""
     return "by Kubernetes itself" if location is None else f"at {place(location)}"
 
 
@@ -273,17 +274,21 @@ def rule_fields(rule: PolicyRule) -> list[tuple[str, tuple[str, ...]]]:
     return [(name, values) for name, values in fields if values]
 
 
+def rule_text(rule: PolicyRule) -> str:
+    """A rule on one line."""
+    return "; ".join(f"{field} {', '.join(map(quoted, values))}" for field, values in rule_fields(rule))
+
+
 def grant_text(grant: Grant) -> list[str]:
     """A grant in three lines: who is bound to what, where; the rule, where."""
     shown = grant_json(grant)
     binding = shown["binding"]
     name = f"{grant.namespace}/{grant.binding_name}" if grant.namespace is not None else grant.binding_name
     head = f"{binding['kind']} {name} binds {grant.subject} to {grant.role_kind} {grant.role_name}"
-    rule = "; ".join(f"{field} {', '.join(map(quoted, values))}" for field, values in rule_fields(grant.rule))
     source = shown["rule"]["role"]
     through = f" (of {source['kind']} {source['name']})" if source and source["name"] != grant.role_name else ""
     return [
         printable(head),
-        f"  bound {_where(binding['location'])}",
-        f"  rule {_where(shown['rule']['location'])}{printable(through)}: {printable(rule)}",
+        f"  bound {where(binding['location'])}",
+        f"  rule {where(shown['rule']['location'])}{printable(through)}: {printable(rule_text(grant.rule))}",
     ]

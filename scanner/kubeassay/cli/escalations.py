@@ -13,7 +13,6 @@ from kubeassay.analysis.access.escalation import OUTCOMES, Escalation, Escalatio
 from kubeassay.analysis.access.escalation import escalations as find
 from kubeassay.analysis.access.grants import canonical, grants
 from kubeassay.analysis.access.model import GROUP, Subject
-from kubeassay.analysis.reading import quoted
 from kubeassay.cli.access import (
     SubjectType,
     at,
@@ -21,9 +20,10 @@ from kubeassay.cli.access import (
     hint_unknown,
     not_evaluated,
     place,
-    rule_fields,
+    rule_text,
     subject_json,
     tell,
+    where,
 )
 from kubeassay.cli.exits import COMPLIES, FINDINGS, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, input_options, read_inputs
@@ -187,15 +187,10 @@ def _path_text(escalation: Escalation) -> Iterable[str]:
 def _use_text(use: Use) -> Iterable[str]:
     """Where the rule stands and what it says; where the subject is bound to its role."""
     rule = at(use.rule.obj, use.allowed.verb_path)
-    fields = "; ".join(f"{name} {', '.join(map(quoted, values))}" for name, values in rule_fields(use.rule))
-    yield f"rule {_where(rule)}: {printable(fields)}"
+    yield f"rule {where(rule)}: {printable(rule_text(use.rule))}"
     if use.grant is not None:
         binding = at(use.grant.binding, use.grant.subject_path)
-        yield f"bound {_where(binding)} to {printable(f'{use.grant.role_kind} {use.grant.role_name}')}"
-
-
-def _where(location: dict[str, Any] | None) -> str:
-    return "by Kubernetes itself" if location is None else f"at {place(location)}"
+        yield f"bound {where(binding)} to {printable(f'{use.grant.role_kind} {use.grant.role_name}')}"
 
 
 # --- as JSON ---

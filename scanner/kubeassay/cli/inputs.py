@@ -78,6 +78,14 @@ def problems(read: ReadInventory) -> list[str]:
             f"{at.file}:{at.start_line}:{at.start_column}: an API server refuses {obj.ref}:"
             f" {format_path(problem.path)} takes {problem.expected}"
         )
+    for obj in read.inventory.objects:
+        for path, locations in obj.duplicate_keys:
+            if path == ("kind",):
+                at = locations[0]
+                lines.append(
+                    f"{at.file}:{at.start_line}:{at.start_column}: kind stands twice in one document; only the last"
+                    " object is read (is a --- missing?)"
+                )
     several = [pair for pair in read.inventory.in_several_files() if pair[0].ref.kind in _JUDGED_TOGETHER]
     if several:
         first, other = several[0]

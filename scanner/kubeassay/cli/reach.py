@@ -102,7 +102,7 @@ def reach(ctx: click.Context, /, arguments: tuple[str, ...], **options: Any) -> 
 
 
 def _reach(arguments: tuple[str, ...], options: dict[str, Any]) -> int:
-    ends, paths = _split(arguments, options)
+    ends, paths = _split(arguments)
     sources, destinations = [*options["sources"], *ends[:1]], [*options["destinations"], *ends[1:]]
     for path in paths:
         if path != "-" and not names_files(path):
@@ -204,7 +204,7 @@ def _unknown_pods(read: ReadInventory) -> list[str]:
     ]
 
 
-def _split(arguments: Sequence[str], options: dict[str, Any]) -> tuple[list[str], list[str]]:
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """FROM and TO, which come first and are no files, and the PATHs."""
     ends: list[str] = []
     for number, argument in enumerate(arguments):
