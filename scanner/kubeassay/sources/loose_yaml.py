@@ -19,7 +19,9 @@ _MAX_DEPTH = 20
 #: So many problems are told of one block; a text that is nothing like YAML has one a line.
 _MAX_PROBLEMS = 50
 
-_KEY = re.compile(r"""(?P<key>"[^"]*"|'[^']*'|[^\s\-#'"\[\]{},&*!|>%@`][^#]*?|-[^\s#][^#]*?)\s*:(?:\s+(?P<value>.*?))?\s*\Z""")
+_KEY = re.compile(
+    r"""(?P<key>"[^"]*"|'[^']*'|[^\s\-#'"\[\]{},&*!|>%@`][^#]*?|-[^\s#][^#]*?)\s*:(?:\s+(?P<value>.*?))?\s*\Z"""
+)
 _ITEM = re.compile(r"-(?:\s+(?P<value>.*?))?\s*\Z")
 _COMMENT = re.compile(r"(?:^|\s)#.*\Z")
 #: A value that can be meant as a text, and as nothing else of YAML.
@@ -122,7 +124,9 @@ class _Reader:
         if not below or not (_ITEM.match(below[0].text) or _KEY.match(below[0].text)):
             return None
         # The first line's indentation is not in the scalar.
-        self._told(number, f"{head} has more below it, which YAML takes for one text: read as a value and what is below")
+        self._told(
+            number, f"{head} has more below it, which YAML takes for one text: read as a value and what is below"
+        )
         return Node(head, line, head, self._entries(below, 1))
 
     def _valid(self, lines: Sequence[_Line]) -> Node | None:
@@ -193,7 +197,12 @@ class _Reader:
         key, value = match["key"].strip("\"'"), match["value"] or ""
         if not value:
             node = self._entries(group[1:], depth + 1)
-            return [(key, Node(None, first.number) if node is None else Node(node.value, first.number, node.text, node.below))]
+            return [
+                (
+                    key,
+                    Node(None, first.number) if node is None else Node(node.value, first.number, node.text, node.below),
+                )
+            ]
         scalar = self._text(first.number, value)
         if scalar is None:
             return []

@@ -36,7 +36,9 @@ _GENERIC = frozenset(
     }
 )  # fmt: skip
 #: Words that turn a list into the opposite, or into a part of one.
-_OTHERWISE = frozenset({"excluded", "exclude", "except", "exempt", "ignored", "forbidden", "without", "deprecated", "no"})
+_OTHERWISE = frozenset(
+    {"excluded", "exclude", "except", "exempt", "ignored", "forbidden", "without", "deprecated", "no"}
+)
 
 
 def read(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
@@ -183,8 +185,13 @@ def _quota(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
     for resource, value in found:
         clauses.account(value)
         if resource in hard:
-            clauses.note("contradiction", value.line, f"{resource} of {namespace}", f"line {lines[resource]} says it, too")
-        hard[resource], lines[resource] = value.value if isinstance(value.value, int | float) else value.text, value.line
+            clauses.note(
+                "contradiction", value.line, f"{resource} of {namespace}", f"line {lines[resource]} says it, too"
+            )
+        hard[resource], lines[resource] = (
+            value.value if isinstance(value.value, int | float) else value.text,
+            value.line,
+        )
     if namespace not in clauses.facts.namespaces and clauses.facts.namespaces:
         reason = "the list of namespaces does not have it"
         clauses.note("contradiction", node.line, f"namespace {namespace}", reason)
@@ -199,9 +206,7 @@ def quota_demand(
     namespace: str, hard: Mapping[str, Any], lines: Mapping[str, int], clauses: Clauses
 ) -> dict[str, list[Use]]:
     """What a documented quota demands, as arguments of :meth:`Clauses.add`."""
-    fields = [
-        {"path": f'spec.hard["{name}"]', "equals": value, "line": lines[name]} for name, value in hard.items()
-    ]
+    fields = [{"path": f'spec.hard["{name}"]', "equals": value, "line": lines[name]} for name, value in hard.items()]
     wanted = {"apiVersion": "v1", "kind": "ResourceQuota", "namespace": namespace, "name": "*"}
     return {"expectations": [{"object": wanted, "fields": fields}]}
 
@@ -467,9 +472,7 @@ def _node_group(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
         fields += uses
     cluster = clauses.facts.cluster_name or "*"
     expected: list[Use] = [{"object": {**_CLUSTER_CONFIG, "name": cluster}, "fields": fields}] if fields else []
-    clauses.add(
-        f"node-group/{name}", f"Node group {name} as documented", block, node.line, expectations=expected
-    )
+    clauses.add(f"node-group/{name}", f"Node group {name} as documented", block, node.line, expectations=expected)
     _compare_sizes(name, node, clauses)
     return True
 
@@ -490,7 +493,10 @@ def _compare_sizes(name: str, node: Node, clauses: Clauses) -> None:
             earlier = said.get(field["path"])
             if earlier is not None and "equals" in field and earlier[0] != field["equals"]:
                 clauses.note(
-                    "contradiction", field["line"], field["path"], f"line {earlier[1]} says {earlier[0]}, not {field['equals']}"
+                    "contradiction",
+                    field["line"],
+                    field["path"],
+                    f"line {earlier[1]} says {earlier[0]}, not {field['equals']}",
                 )
 
 
@@ -585,7 +591,9 @@ def _environments(keys: Keys, node: Node, block: Block, clauses: Clauses) -> boo
             walk((*keys, key), child, block, clauses)
             continue
         for member in child.members:
-            clauses.note("no-demand", member.line, f"{key}: {member.text}", "in words, and no value that an object states")
+            clauses.note(
+                "no-demand", member.line, f"{key}: {member.text}", "in words, and no value that an object states"
+            )
         clauses.account(child)
     wanted = {**_CLUSTER_CONFIG, "name": "*"}
     field = {"path": "metadata.name", "oneOf": [child.value for child in names.values()], "line": node.line}

@@ -45,7 +45,9 @@ def import_document(document: Document, severities: Mapping[str, Severity]) -> I
     security.contradictions(clauses)
     _leftovers(document, clauses)
     for problem in document.problems:
-        clauses.note("assumed" if _was_read(problem.message) else "not-understood", problem.line or 0, "", problem.message)
+        clauses.note(
+            "assumed" if _was_read(problem.message) else "not-understood", problem.line or 0, "", problem.message
+        )
     if not clauses.found:
         blocks = [block for block in document.blocks if block.language == "yaml"]
         said = f"none of its {len(blocks)} YAML blocks holds a demand" if blocks else "it holds no YAML block"

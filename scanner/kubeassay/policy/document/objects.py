@@ -287,7 +287,11 @@ def _binding(node: Node, block: Block, clauses: Clauses) -> bool:
 def _network_policy(node: Node, block: Block, clauses: Clauses) -> bool:
     spec = node.entries.get("spec", _NOTHING)
     stated = spec.entries.get("policyTypes")
-    types = [m.value for m in stated.members] if stated is not None else ["Ingress", *_IF_EGRESS[: "egress" in spec.entries]]
+    types = (
+        [m.value for m in stated.members]
+        if stated is not None
+        else ["Ingress", *_IF_EGRESS[: "egress" in spec.entries]]
+    )
     selector = spec.entries.get("podSelector", _NOTHING).plain or {}
     for type_ in types:
         direction = str(type_).lower()
@@ -318,7 +322,9 @@ def _default_deny(node: Node, block: Block, clauses: Clauses, direction: str) ->
     if namespace and uses:
         # Other namespaces are not its business.
         uses[0]["parameters"]["excluded_namespaces"] = [f"[!{namespace[0]}]*", *_others(namespace)]
-    clauses.add(f"{_id(node)}/{direction}", f"{direction.capitalize()} is denied by default", block, node.line, rules=uses)
+    clauses.add(
+        f"{_id(node)}/{direction}", f"{direction.capitalize()} is denied by default", block, node.line, rules=uses
+    )
 
 
 def _others(name: str) -> list[str]:
@@ -329,9 +335,7 @@ def _others(name: str) -> list[str]:
     return patterns
 
 
-def _paths(
-    node: Node, rule: Node, direction: str, selector: Mapping[str, Any], block: Block, clauses: Clauses
-) -> None:
+def _paths(node: Node, rule: Node, direction: str, selector: Mapping[str, Any], block: Block, clauses: Clauses) -> None:
     """The paths that one rule of a policy opens are meant to be open."""
     namespace = namespace_of(node)
     if not namespace:

@@ -201,7 +201,18 @@ _SETTINGS: Mapping[str, _Read] = {
 }
 #: Words that other things have, too: alone they do not make a mapping one of security settings.
 _WEAK = frozenset(
-    {"selinux", "volume", "volumetype", "hostport", "capability", "userid", "groupid", "rootuser", "hostpath", "volumegroup"}
+    {
+        "selinux",
+        "volume",
+        "volumetype",
+        "hostport",
+        "capability",
+        "userid",
+        "groupid",
+        "rootuser",
+        "hostpath",
+        "volumegroup",
+    }
 )
 
 
@@ -257,7 +268,10 @@ def contradictions(clauses: Clauses) -> None:
                 earlier, line = by_rule.setdefault(key, (value, clause.line))
                 if earlier != value:
                     clauses.note(
-                        "contradiction", clause.line, clause.title, f"line {line} says {earlier} of the same, not {value}"
+                        "contradiction",
+                        clause.line,
+                        clause.title,
+                        f"line {line} says {earlier} of the same, not {value}",
                     )
     if adds and non_root:
         clauses.note(

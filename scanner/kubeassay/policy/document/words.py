@@ -10,13 +10,44 @@ _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^\W\d_A-Za
 _DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 _PARENTHESES = re.compile(r"\s*\([^()]*\)")
 
-_YES = frozenset({"yes", "true", "on", "required", "require", "enabled", "enable", "mandatory", "must", "always", "enforced"})
+_YES = frozenset(
+    {"yes", "true", "on", "required", "require", "enabled", "enable", "mandatory", "must", "always", "enforced"}
+)
 _NO = frozenset(
-    {"no", "false", "off", "forbidden", "forbid", "never", "disabled", "disable", "prohibited", "denied", "deny", "none"}
+    {
+        "no",
+        "false",
+        "off",
+        "forbidden",
+        "forbid",
+        "never",
+        "disabled",
+        "disable",
+        "prohibited",
+        "denied",
+        "deny",
+        "none",
+    }
 )
 _NOT = frozenset({"not", "no", "non"})
 #: Words after which a yes is not a plain one.
-_QUALIFIED = frozenset({"except", "unless", "preferably", "recommended", "optional", "should", "where", "when", "if", "only", "may", "planned", "later"})
+_QUALIFIED = frozenset(
+    {
+        "except",
+        "unless",
+        "preferably",
+        "recommended",
+        "optional",
+        "should",
+        "where",
+        "when",
+        "if",
+        "only",
+        "may",
+        "planned",
+        "later",
+    }
+)
 _ALLOWED = frozenset({"allowed", "allow", "permitted", "permit"})
 
 
@@ -31,7 +62,9 @@ def squashed(text: str) -> str:
 
 
 #: Names that end in s.
-_NO_PLURALS = frozenset({"kubernetes", "eks", "aks", "aws", "dns", "tls", "mtls", "https", "gcs", "efs", "ebs", "nfs", "rds"})
+_NO_PLURALS = frozenset(
+    {"kubernetes", "eks", "aks", "aws", "dns", "tls", "mtls", "https", "gcs", "efs", "ebs", "nfs", "rds"}
+)
 
 
 def singular(word: str) -> str:
@@ -84,4 +117,7 @@ def truth(value: object) -> bool | None:
 
 def is_placeholder(value: object) -> bool:
     """Whether a value only says that one belongs there: ``<name>``, ``${VERSION}``, ``{{ .Values.x }}``, ``...``."""
-    return isinstance(value, str) and re.search(r"\A<[^<>]*>\Z|\$\{|\{\{|\A\.\.\.\Z|\A…\Z|\A(?:TODO|TBD|FIXME)\b", value) is not None
+    return (
+        isinstance(value, str)
+        and re.search(r"\A<[^<>]*>\Z|\$\{|\{\{|\A\.\.\.\Z|\A…\Z|\A(?:TODO|TBD|FIXME)\b", value) is not None
+    )
