@@ -16,8 +16,8 @@ Scalar = str | int | float | bool | None
 class Node:
     """A value of a block. ``line`` is that of its key, or its own where it has none.
 
-    ``text``: a scalar as it is written, without quotes: ``1.30`` is a version there, and 1.3 as a value. ``below``: what
-    stands below a scalar, which YAML has no form for and people write.
+    ``text``: a scalar as it is written, without quotes: ``1.30`` is a version there, and 1.3 as a value. ``below``:
+    what stands below a scalar, which YAML has no form for and people write.
     """
 
     value: Scalar | tuple[Node, ...] | Mapping[str, Node]
@@ -65,13 +65,10 @@ class Node:
         """The node at a path, or its nearest existing parent."""
         node = self
         for step in path:
-            value = node.value
-            if isinstance(value, Mapping) and isinstance(step, str) and step in value:
-                node = value[step]
-            elif isinstance(value, tuple) and isinstance(step, int) and step < len(value):
-                node = value[step]
-            else:
+            children = dict(node.children())
+            if step not in children:
                 break
+            node = children[step]
         return node
 
 

@@ -32,11 +32,6 @@ _LINK = re.compile(r"!?\[(?P<text>[^\]]*)\]\([^)]*\)")
 _TRAILING_NUMBER = re.compile(r"\A[0-9]+(?:\.[0-9]+)*[.)]?\s+")
 
 
-def is_markdown(name: str) -> bool:
-    """Whether a file is a document by its name."""
-    return name.lower().endswith((".md", ".markdown"))
-
-
 def read_document(path: Path, name: str | None = None) -> Document:
     """Read a document. Raises UsageError where there is none to read, or it is no text."""
     file = name if name is not None else path.as_posix()

@@ -39,6 +39,8 @@ class Clause:
     line: int
     rules: tuple[Use, ...] = ()
     expectations: tuple[Use, ...] = ()
+    #: The object that it comes of, where it comes of one.
+    obj: Node | None = None
 
 
 @dataclass(slots=True)
@@ -84,6 +86,7 @@ class Clauses:
         *,
         rules: Iterable[Use] = (),
         expectations: Iterable[Use] = (),
+        obj: Node | None = None,
     ) -> None:
         """Add a clause, unless it demands nothing. An id that is taken gets a number."""
         uses, expected = tuple(rules), tuple(expectations)
@@ -91,7 +94,7 @@ class Clauses:
             return
         number = self._ids[id_] = self._ids.get(id_, 0) + 1
         unique = id_ if number == 1 else f"{id_}-{number}"
-        self.found.append(Clause(unique, title, section_of(block), line, uses, expected))
+        self.found.append(Clause(unique, title, section_of(block), line, uses, expected, obj))
 
     def use(self, rule: str, parameters: Mapping[str, Any] | None = None, **match: Sequence[str]) -> list[Use]:
         """A use of a rule; nothing where there is no such rule (an older library, say)."""

@@ -195,20 +195,13 @@ def _quota(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
     if namespace not in clauses.facts.namespaces and clauses.facts.namespaces:
         reason = "the list of namespaces does not have it"
         clauses.note("contradiction", node.line, f"namespace {namespace}", reason)
-    clauses.add(
-        f"quota/{namespace}", f"Quota of namespace {namespace}", block, node.line,
-        **quota_demand(namespace, hard, lines, clauses),
-    )  # fmt: skip
-    return True
-
-
-def quota_demand(
-    namespace: str, hard: Mapping[str, Any], lines: Mapping[str, int], clauses: Clauses
-) -> dict[str, list[Use]]:
-    """What a documented quota demands, as arguments of :meth:`Clauses.add`."""
     fields = [{"path": f'spec.hard["{name}"]', "equals": value, "line": lines[name]} for name, value in hard.items()]
     wanted = {"apiVersion": "v1", "kind": "ResourceQuota", "namespace": namespace, "name": "*"}
-    return {"expectations": [{"object": wanted, "fields": fields}]}
+    clauses.add(
+        f"quota/{namespace}", f"Quota of namespace {namespace}", block, node.line,
+        expectations=[{"object": wanted, "fields": fields}],
+    )  # fmt: skip
+    return True
 
 
 def _resources(node: Node, prefix: str) -> Iterator[tuple[str, Node]]:
@@ -318,8 +311,9 @@ def _security(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
     if policy is not None and _minor(clauses.facts.kubernetes_version) >= _LAST_POD_SECURITY_POLICY:
         clauses.note(
             "contradiction", node.line, policy,
-            f"PodSecurityPolicy left Kubernetes in 1.25, and the document's version is {clauses.facts.kubernetes_version}:"
-            " pods are held to its settings themselves, and Pod Security Admission is its successor",
+            "PodSecurityPolicy left Kubernetes in 1.25, and the document's version is"
+            f" {clauses.facts.kubernetes_version}: pods are held to its settings themselves, and Pod Security"
+            " Admission is its successor",
         )  # fmt: skip
         clauses.add(
             "pod-security/left-over", "PodSecurityPolicy is succeeded by Pod Security Admission", block, node.line,
@@ -371,9 +365,11 @@ def _cluster_field(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bo
     name = clauses.facts.cluster_name or "*"
     for field in fields:
         field["line"] = node.line
-    expected: Use = {"object": {**_CLUSTER_CONFIG, "name": name}, "fields": fields}
+    expected: Use = {"object": {**_CLUSTER_CONFIG, "name": name}}
+    if fields:
+        expected["fields"] = fields
     clauses.add(
-        f"cluster/{slug(keys[-1])}", f"{keys[-1]}: {security._shown(node)}", block, node.line,  # noqa: SLF001
+        f"cluster/{slug(keys[-1])}", f"{keys[-1]}: {security.shown(node)}", block, node.line,
         expectations=[expected],
     )  # fmt: skip
     return True
@@ -395,7 +391,8 @@ def kubernetes_version_in(keys: Keys, node: Node) -> str:
 
 
 def _name_field(node: Node) -> list[Use] | None:
-    return [{"path": "metadata.name", "equals": node.value}] if is_name(node.value) else None
+    # That there is a cluster of this name is all that it says.
+    return [] if is_name(node.value) else None
 
 
 def _version_field(node: Node) -> list[Use] | None:
@@ -563,11 +560,10 @@ def _disk(base: str, node: Node) -> list[Use] | None:
 
 
 _SIZES: Mapping[str, Any] = {
-    "minsize": _number("minSize"), "min": _number("minSize"), "minimum": _number("minSize"), "minnode": _number("minSize"),
-    "maxsize": _number("maxSize"), "max": _number("maxSize"), "maximum": _number("maxSize"), "maxnode": _number("maxSize"),
-    "desiredcapacity": _number("desiredCapacity"), "desiredsize": _number("desiredCapacity"),
-    "desired": _number("desiredCapacity"),
-}  # fmt: skip
+    **dict.fromkeys(("minsize", "min", "minimum", "minnode"), _number("minSize")),
+    **dict.fromkeys(("maxsize", "max", "maximum", "maxnode"), _number("maxSize")),
+    **dict.fromkeys(("desiredcapacity", "desiredsize", "desired"), _number("desiredCapacity")),
+}
 _GROUP_FIELDS: Mapping[str, Any] = {
     **_SIZES,
     "scalingconfiguration": _sizes, "scaling": _sizes, "autoscaling": _sizes,
@@ -596,7 +592,7 @@ def _environments(keys: Keys, node: Node, block: Block, clauses: Clauses) -> boo
             )
         clauses.account(child)
     wanted = {**_CLUSTER_CONFIG, "name": "*"}
-    field = {"path": "metadata.name", "oneOf": [child.value for child in names.values()], "line": node.line}
+    field: Use = {"path": "metadata.name", "oneOf": [child.value for child in names.values()], "line": node.line}
     clauses.add(
         "clusters", "Clusters are called as documented", block, node.line,
         expectations=[{"object": wanted, "required": False, "fields": [field]}],

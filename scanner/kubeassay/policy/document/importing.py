@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kubeassay.model import Severity
-from kubeassay.model.document import Block, Document, Node
+from kubeassay.model.document import Document, Node
 from kubeassay.policy.document import forms, objects, security
 from kubeassay.policy.document.clauses import Clause, Clauses, Note
 from kubeassay.policy.document.words import slug
@@ -30,6 +30,7 @@ class Imported:
     notes: tuple[Note, ...]
     #: The objects of the document, in its order.
     objects: tuple[Node, ...]
+    kubernetes_version: str = ""
 
 
 def import_document(document: Document, severities: Mapping[str, Severity]) -> Imported:
@@ -54,10 +55,11 @@ def import_document(document: Document, severities: Mapping[str, Severity]) -> I
         raise PolicyError(f"{document.file}: nothing to judge by: {said}")
     ordered = sorted(clauses.found, key=lambda clause: (clause.line, clause.id))
     return Imported(
-        baseline=_baseline(document, ordered),
+        baseline=baseline_of(document, ordered),
         clauses=tuple(ordered),
         notes=tuple(sorted(clauses.notes, key=lambda note: (note.line, note.kind, note.subject))),
         objects=tuple(found),
+        kubernetes_version=clauses.facts.kubernetes_version,
     )
 
 
@@ -144,7 +146,8 @@ def _leaves(node: Node) -> Iterator[Node]:
 # --- the baseline ---
 
 
-def _baseline(document: Document, clauses: list[Clause]) -> dict[str, Any]:
+def baseline_of(document: Document, clauses: Iterable[Clause]) -> dict[str, Any]:
+    """The baseline that some clauses of a document make, as its file would state it."""
     return {
         "apiVersion": "kubeassay.dev/v1",
         "kind": "Baseline",
@@ -188,6 +191,3 @@ def as_yaml(baseline: Mapping[str, Any]) -> str:
     stream = io.StringIO()
     yaml.dump(baseline, stream, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
     return stream.getvalue()
-
-
-__all__ = ["Block", "Imported", "as_yaml", "import_document"]

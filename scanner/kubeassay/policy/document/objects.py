@@ -152,7 +152,7 @@ def _expected(node: Node, block: Block, clauses: Clauses) -> None:
     if not name_of(node):
         clauses.note("assumed", node.line, title_of(node), "it has no name: every object of its kind is held to it")
     title = f"{title_of(node)} as documented"
-    clauses.add(_id(node), title, block, node.line, expectations=[expectation(node, fields)])
+    clauses.add(_id(node), title, block, node.line, expectations=[expectation(node, fields)], obj=node)
 
 
 #: What says which object it is, or what a cluster says of it.
@@ -173,14 +173,14 @@ def _fields(node: Node, clauses: Clauses) -> Iterator[Use]:
             continue
         shown = prefix + format_path(path[_named(path) :])
         if isinstance(here.value, Mapping) and here.value:
-            for key, child in reversed(here.value.items()):
+            for key, child in reversed(list(here.value.items())):
                 stack.append((prefix, (*path, key), child))
             continue
-        names = _item_names(here)
+        names = item_names(here)
         if names is not None:
             for name, member in reversed(names):
                 base = f"{shown}[name={name}]"
-                for key, child in reversed(member.entries.items()):
+                for key, child in reversed(list(member.entries.items())):
                     if key != "name":
                         stack.append((base, (*path, _Item(name), key), child))
                 if len(member.entries) == 1:
@@ -212,7 +212,7 @@ def _named(path: Path) -> int:
     return next((number for number in range(len(path), 0, -1) if isinstance(path[number - 1], _Item)), 0)
 
 
-def _item_names(node: Node) -> list[tuple[str, Node]] | None:
+def item_names(node: Node) -> list[tuple[str, Node]] | None:
     """The items of a list by name, where each has one of its own, and no other character than paths can have."""
     if not isinstance(node.value, tuple) or not node.value:
         return None
@@ -242,7 +242,7 @@ def _namespace(node: Node, block: Block, clauses: Clauses) -> bool:
     if fields:
         expected = expectation(node, fields)
         expected["required"] = False
-        clauses.add(_id(node), f"{title_of(node)} as documented", block, node.line, expectations=[expected])
+        clauses.add(_id(node), f"{title_of(node)} as documented", block, node.line, expectations=[expected], obj=node)
     return True
 
 
@@ -259,7 +259,7 @@ def _cluster_role(node: Node, block: Block, clauses: Clauses) -> bool:
     parameters = {"roles": {name_of(node): stated}}
     clauses.add(
         _id(node), f"{title_of(node)} grants what is documented, and nothing else", block, node.line,
-        rules=clauses.use("documented-roles", parameters),
+        rules=clauses.use("documented-roles", parameters), obj=node,
     )  # fmt: skip
     return True
 
@@ -279,7 +279,7 @@ def _binding(node: Node, block: Block, clauses: Clauses) -> bool:
     parameters = {"groups": {group: clauses.facts.groups[group] for group in groups}}
     clauses.add(
         _id(node), f"{', '.join(groups)}: the documented roles", block, node.line,
-        rules=clauses.use("documented-roles", parameters),
+        rules=clauses.use("documented-roles", parameters), obj=node,
     )  # fmt: skip
     return True
 
@@ -313,17 +313,22 @@ def _default_deny(node: Node, block: Block, clauses: Clauses, direction: str) ->
     facts = clauses.facts
     namespaces = [namespace] if namespace else [n for n in facts.namespaces if not n.startswith("kube-")]
     if not namespace:
-        clauses.note(
-            "assumed", node.line, title_of(node),
-            "it names no namespace, and a policy holds in one only: every documented namespace is held to it",
-        )  # fmt: skip
+        reason = "it names no namespace, and a policy holds in one only: every documented namespace is held to it"
+        clauses.note("contradiction", node.line, title_of(node), reason)
     parameters = {"namespaces": namespaces} if namespaces else None
     uses = clauses.use(f"default-deny-{direction}-missing", parameters)
     if namespace and uses:
         # Other namespaces are not its business.
         uses[0]["parameters"]["excluded_namespaces"] = [f"[!{namespace[0]}]*", *_others(namespace)]
+    if not namespace:
+        uses += clauses.use("network-policy-without-namespace")
     clauses.add(
-        f"{_id(node)}/{direction}", f"{direction.capitalize()} is denied by default", block, node.line, rules=uses
+        f"{_id(node)}/{direction}",
+        f"{direction.capitalize()} is denied by default",
+        block,
+        node.line,
+        rules=uses,
+        obj=node,
     )
 
 
@@ -360,7 +365,9 @@ def _paths(node: Node, rule: Node, direction: str, selector: Mapping[str, Any], 
         entry["ports"] = ports
     title = f"{_ends(entry['from'])} reaches {_ends(entry['to'])}{' on ' + ', '.join(map(str, ports)) if ports else ''}"
     uses = clauses.use("allowed-path-closed", {"allowed_paths": [entry]})
-    clauses.add(_id(node), title, block, node.line, rules=uses)
+    if any(_asks_for_unset_label(peer) for peer in peers):
+        uses += clauses.use("policy-peer-matches-nothing")
+    clauses.add(_id(node), title, block, node.line, rules=uses, obj=node)
 
 
 def _one(ends: list[str]) -> str | list[str]:
@@ -408,8 +415,8 @@ def _peer(peer: Node, namespace: str, node: Node, clauses: Clauses) -> list[str]
             clauses.note("not-understood", spaces.line, title_of(node), reason)
             return []
         namespaces = found
-        labels = (spaces.plain or {}).get("matchLabels") or {}
-        if labels and "kubernetes.io/metadata.name" not in labels:
+        if _asks_for_unset_label(peer):
+            labels = spaces.plain["matchLabels"]
             said = ", ".join(f"{key}={value}" for key, value in labels.items())
             clauses.note(
                 "contradiction", spaces.line, title_of(node),
@@ -421,6 +428,13 @@ def _peer(peer: Node, namespace: str, node: Node, clauses: Clauses) -> list[str]
     if namespaces == ["*"] and not selector:
         return ["*"]
     return [end for name in namespaces for end in _pods(name, selector, node, clauses)]
+
+
+def _asks_for_unset_label(peer: Node) -> bool:
+    """Whether a peer asks namespaces for a label that nothing sets of itself."""
+    spaces = peer.entries.get("namespaceSelector", _NOTHING).plain
+    labels = (spaces or {}).get("matchLabels") or {}
+    return bool(labels) and "kubernetes.io/metadata.name" not in labels
 
 
 def _namespaces(selector: Mapping[str, Any]) -> list[str] | None:

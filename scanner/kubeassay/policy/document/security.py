@@ -232,23 +232,26 @@ def settings(
             yield key, child
             continue
         uses = read(_Setting(key, child, scope, clauses))
-        shown = " / ".join((*keys[-1:], key))
+        subject = " / ".join((*keys[-1:], key))
         clauses.account(child)
         if uses is None:
-            clauses.note("not-understood", child.line, shown, "a security setting with a value that is not understood")
+            clauses.note(
+                "not-understood", child.line, subject, "a security setting with a value that is not understood"
+            )
         elif not uses:
-            clauses.note("no-demand", child.line, shown, "it allows everything")
+            clauses.note("no-demand", child.line, subject, "it allows everything")
         else:
             name = f"pod-security/{slug(key)}"
-            clauses.add(name, f"{key}: {_shown(child)}", block, child.line, rules=uses)
+            clauses.add(name, f"{key}: {shown(child)}", block, child.line, rules=uses)
 
 
-def _shown(node: Node) -> str:
+def shown(node: Node) -> str:
+    """A value on one line."""
     if node.is_scalar:
         return node.text
     if isinstance(node.value, tuple):
-        return ", ".join(_shown(member) for member in node.members)
-    return ", ".join(f"{key} {_shown(child)}" for key, child in node.entries.items())
+        return ", ".join(shown(member) for member in node.members)
+    return ", ".join(f"{key} {shown(child)}" for key, child in node.entries.items())
 
 
 def contradictions(clauses: Clauses) -> None:
