@@ -25,15 +25,15 @@ class Broken:
 
 
 def resolved(found: Imported, document: Document, broken: Iterable[Broken], rules: Mapping[str, Rule]) -> Imported:
-    """An import, with the contradictions told. Where what an object says breaks a rule of high severity, that rule is
-    demanded in the place of what it says."""
+    """An import, with the contradictions told. Where what an object says breaks a rule, that rule is demanded in the
+    place of what it says; a rule of low severity advises, and what is documented stands."""
     by_object: dict[Node, list[Broken]] = {}
     notes = list(found.notes)
     for one in broken:
         title = title_of(one.obj)
         subject = "" if one.message.startswith(title) else title
         notes.append(Note("contradiction", one.obj.at(one.path).line, subject, f"{one.message} ({one.rule})"))
-        if SEVERITIES.index(one.severity) <= SEVERITIES.index(DOCUMENTED):
+        if one.severity != "low":
             by_object.setdefault(one.obj, []).append(one)
     clauses = [
         _resolved(clause, by_object[clause.obj], rules) if clause.obj in by_object else clause
@@ -83,7 +83,7 @@ def _written(node: Node, path: Path) -> Iterator[str]:
     for step in path:
         names = item_names(node)
         if isinstance(step, int) and names is not None and step < len(names):
-            text = f"{text}[name={names[step][0]}]"
+            text = f"{text}[{names[step][0]}={names[step][1]}]"
         else:
             part = format_path((step,))
             text = f"{text}.{part}" if text and not part.startswith("[") else f"{text}{part}"

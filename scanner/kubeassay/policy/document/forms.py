@@ -535,13 +535,18 @@ def _labels(base: str, node: Node) -> list[Use] | None:
 
 
 def _taints(base: str, node: Node) -> list[Use] | None:
-    taints = []
+    if isinstance(node.value, tuple) and not node.value:
+        return [{"path": f"{base}.taints", "equals": [], "default": [], "line": node.line}]
+    fields: list[Use] = []
     for member in node.members:
-        entries = {squashed(key): child.text for key, child in member.entries.items() if child.is_scalar}
-        if "key" not in entries or "effect" not in entries:
+        entries = {squashed(key): child for key, child in member.entries.items() if child.is_scalar}
+        if "key" not in entries or "effect" not in entries or "]" in entries["key"].text:
             return None
-        taints.append({name: entries[name] for name in ("key", "value", "effect") if name in entries})
-    return [{"path": f"{base}.taints", "equals": taints, "default": [], "line": node.line}]
+        for name in ("value", "effect"):
+            if name in entries:
+                path = f"{base}.taints[key={entries['key'].text}].{name}"
+                fields.append({"path": path, "equals": entries[name].text, "line": entries[name].line})
+    return fields or None
 
 
 def _ami(base: str, node: Node) -> list[Use] | None:

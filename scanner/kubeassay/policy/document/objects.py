@@ -18,6 +18,8 @@ from kubeassay.policy.document.words import is_name, is_placeholder, slug
 _API_VERSION = re.compile(r"(?P<group>[a-z0-9.-]+/)?v[0-9]+(?:(?:alpha|beta)[0-9]+)?\Z")
 _KIND = re.compile(r"[A-Z][A-Za-z0-9]*\Z")
 _NAME = re.compile(r"[a-z0-9A-Z]([a-z0-9A-Z.:_-]*[a-z0-9A-Z])?\Z")
+#: Keys by which the items of lists of the API are told apart.
+_NAMING = ("name", "containerName")
 _KEY_OF_ITEM = re.compile(r"[^\]\"]+\Z")
 
 #: Labels that say which namespace is meant: the one that the API server sets, and those that people set.
@@ -178,13 +180,13 @@ def _fields(node: Node, clauses: Clauses) -> Iterator[Use]:
             continue
         names = item_names(here)
         if names is not None:
-            for name, member in reversed(names):
-                base = f"{shown}[name={name}]"
+            for naming, name, member in reversed(names):
+                base = f"{shown}[{naming}={name}]"
                 for key, child in reversed(list(member.entries.items())):
-                    if key != "name":
+                    if key != naming:
                         stack.append((base, (*path, _Item(name), key), child))
                 if len(member.entries) == 1:
-                    yield {"path": f"{base}.name", "present": True, "line": member.line}
+                    yield {"path": f"{base}.{naming}", "present": True, "line": member.line}
             continue
         if path[:1] in (("data",), ("stringData",)) and secret:
             # Whatever stands in a document is no secret any more, and still not to be repeated.
@@ -198,7 +200,37 @@ def _fields(node: Node, clauses: Clauses) -> Iterator[Use]:
         if any(is_placeholder(value) for value in _scalars(here)):
             clauses.note("not-understood", here.line, f"{title_of(node)}: {shown}", "a placeholder, not a value")
             continue
-        yield {"path": shown, "equals": here.plain, "line": here.line}
+        field = {"path": shown, "equals": here.plain}
+        default = _DEFAULTS.get((group_of(node), kind_of(node) or ""), {}).get(format_path(path))
+        if default is not None:
+            field["default"] = default
+        yield {**field, "line": here.line}
+
+
+#: What the API server, or a controller, makes of a field that an object leaves out (pkg/apis/*/defaults.go of
+#: kubernetes; the CRDs of the others): an object that leaves it out says the same as a document that writes it down.
+_DEFAULTS: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("storage.k8s.io", "StorageClass"): {
+        "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate", "allowVolumeExpansion": False,
+    },
+    ("autoscaling", "HorizontalPodAutoscaler"): {
+        "spec.minReplicas": 1,
+        "spec.behavior.scaleDown.stabilizationWindowSeconds": 300,
+        "spec.behavior.scaleUp.stabilizationWindowSeconds": 0,
+        "spec.behavior.scaleDown.selectPolicy": "Max", "spec.behavior.scaleUp.selectPolicy": "Max",
+    },
+    ("", "PersistentVolumeClaim"): {"spec.volumeMode": "Filesystem"},
+    ("", "Service"): {"spec.type": "ClusterIP", "spec.sessionAffinity": "None"},
+    ("apps", "Deployment"): {
+        "spec.replicas": 1, "spec.strategy.type": "RollingUpdate", "spec.revisionHistoryLimit": 10,
+        "spec.progressDeadlineSeconds": 600,
+    },
+    ("apps", "StatefulSet"): {"spec.replicas": 1, "spec.podManagementPolicy": "OrderedReady"},
+    ("argoproj.io", "Application"): {
+        "spec.syncPolicy.automated.prune": False, "spec.syncPolicy.automated.selfHeal": False,
+    },
+    ("policy", "PodDisruptionBudget"): {"spec.unhealthyPodEvictionPolicy": "IfHealthyBudget"},
+}  # fmt: skip
 
 
 class _Item(str):
@@ -212,15 +244,17 @@ def _named(path: Path) -> int:
     return next((number for number in range(len(path), 0, -1) if isinstance(path[number - 1], _Item)), 0)
 
 
-def item_names(node: Node) -> list[tuple[str, Node]] | None:
-    """The items of a list by name, where each has one of its own, and no other character than paths can have."""
+def item_names(node: Node) -> list[tuple[str, str, Node]] | None:
+    """(key, name, item) of a list whose items are told apart by a key of theirs, as paths of expectations write it."""
     if not isinstance(node.value, tuple) or not node.value:
         return None
-    named = [(text_at(member, "name"), member) for member in node.value]
-    names = [name for name, _ in named]
-    if not all(name and _KEY_OF_ITEM.match(name) and not is_placeholder(name) for name in names):
-        return None
-    return named if len(set(names)) == len(names) else None
+    for key in _NAMING:
+        names = [text_at(member, key) for member in node.value]
+        if len(set(names)) < len(names):
+            continue
+        if all(name and _KEY_OF_ITEM.match(name) and not is_placeholder(name) for name in names):
+            return [(key, name, member) for name, member in zip(names, node.value, strict=True)]
+    return None
 
 
 def _scalars(node: Node) -> Iterator[Any]:
@@ -317,6 +351,11 @@ def _default_deny(node: Node, block: Block, clauses: Clauses, direction: str) ->
         clauses.note("contradiction", node.line, title_of(node), reason)
     parameters = {"namespaces": namespaces} if namespaces else None
     uses = clauses.use(f"default-deny-{direction}-missing", parameters)
+    clauses.note(
+        "assumed", node.line, title_of(node),
+        "documented paths are held to be open; which others may be is not said, so none is found to be too many: rule"
+        " path-not-allowed takes the list",
+    )  # fmt: skip
     if namespace and uses:
         # Other namespaces are not its business.
         uses[0]["parameters"]["excluded_namespaces"] = [f"[!{namespace[0]}]*", *_others(namespace)]
