@@ -26,6 +26,7 @@ _KINDS: dict[NoteKind, tuple[str, bool]] = {
     "not-understood": ("Not understood", True),
     "contradiction": ("Contradictions", True),
     "assumed": ("Assumed", True),
+    "not-read": ("Not read", True),
     "no-demand": ("No demand", False),
 }
 

@@ -23,17 +23,14 @@ from kubeassay.engine.findings import SourceText, make_finding
 from kubeassay.engine.plan import ActiveRule, Matcher, Plan, rules_of
 from kubeassay.model import (
     SEVERITIES,
-    Control,
     ControlSummary,
     Exception_,
     Finding,
     Inventory,
-    Location,
     NotEvaluated,
     Object,
     Path,
     ReadError,
-    Related,
     Result,
     Skipped,
     Subject,
@@ -41,7 +38,6 @@ from kubeassay.model import (
     Target,
     format_path,
 )
-from kubeassay.policy.library import EXPECTATION
 
 _MAX_NAMED_PROBLEMS = 3
 
@@ -536,22 +532,6 @@ def _occurrences(findings: Iterable[Finding]) -> Iterator[Finding]:
         yield finding if count == 1 else replace(finding, fingerprint=f"{finding.fingerprint}:{count}")
 
 
-def _with_clauses(findings: Iterable[Finding], controls: Iterable[Control]) -> Iterator[Finding]:
-    """Findings with the lines of the document that demand what they miss, where their controls say which."""
-    clauses = {
-        control.id: Related(
-            f"{control.source.file} line {control.source.line} demands: {control.title}",
-            Location(control.source.file, control.source.line, 1, control.source.line, 1),
-        )
-        for control in controls
-        if control.source.file and control.source.line
-    }
-    for finding in findings:
-        # An expectation names the line of the very value.
-        own = () if finding.rule == EXPECTATION else tuple(clauses[c] for c in finding.controls if c in clauses)
-        yield replace(finding, related=(*finding.related, *dict.fromkeys(own))) if own else finding
-
-
 def _order(finding: Finding) -> tuple[Any, ...]:
     location = finding.location
     return (
@@ -578,7 +558,7 @@ def finish(plan: Plan, partial: Partial, target: Target) -> Result:
             not_evaluated.append(NotEvaluated("not-rendered", f"{skipped.file}: {skipped.detail}", file=skipped.file))
     if not partial.objects and not partial.errors:
         not_evaluated.append(NotEvaluated("no-objects", "no Kubernetes object was found in what was given"))
-    findings = tuple(_with_clauses(_occurrences(sorted(partial.findings, key=_order)), plan.profile.controls))
+    findings = tuple(_occurrences(sorted(partial.findings, key=_order)))
     by_severity: dict[str, int] = dict.fromkeys(SEVERITIES, 0)
     counts: dict[str, dict[str, int]] = {
         control.id: dict.fromkeys(("fail", "pass", "not-evaluated", "excepted"), 0) for control in plan.profile.controls

@@ -10,9 +10,9 @@ from kubeassay.model import SEVERITIES, Severity
 from kubeassay.model.document import Block, Node
 
 #: ``assumed``: how something was read that can be read otherwise. ``contradiction``: the document against itself or
-#: Kubernetes. ``not-understood``: a value that looks like a demand, and no form of it is known. ``no-demand``: what is
-#: for people: prose, diagrams.
-NoteKind = Literal["contradiction", "assumed", "not-understood", "no-demand"]
+#: Kubernetes. ``not-understood``: a value that looks like a demand, and no form of it is known. ``not-read``: a
+#: block of another language, a diagram, say. ``no-demand``: what is for people.
+NoteKind = Literal["contradiction", "assumed", "not-understood", "not-read", "no-demand"]
 
 Use = dict[str, Any]
 #: The severity of what a document demands, where the rule has no higher one of its own.

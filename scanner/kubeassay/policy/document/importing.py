@@ -96,7 +96,7 @@ def _leftovers(document: Document, clauses: Clauses) -> None:
     for block in document.blocks:
         if block.language != "yaml":
             what = "a diagram" if block.language in _DIAGRAMS else f"a block of {block.language}"
-            clauses.note("no-demand", block.line, " / ".join(block.section), f"{what}: not read")
+            clauses.note("not-read", block.line, " / ".join(block.section), f"{what}, not YAML")
             continue
         if not block.nodes:
             clauses.note("no-demand", block.line, " / ".join(block.section), "an empty block")
