@@ -89,6 +89,8 @@ def _namespace_list(keys: Keys, node: Node, block: Block, clauses: Clauses) -> b
     # One value below such a key ("Namespace: payments") says where something else stands.
     if not found or (len(found) == 1 and not node.members):
         return False
+    if not any(here.members for here in _descendants(node)):
+        clauses.note("assumed", node.line, " / ".join(keys), "its keys are read as the names of namespaces")
     lines = {line for _, line, _ in found}
     clauses.account(*(n for n in _descendants(node) if n.line in lines))
     names = list(dict.fromkeys(name for name, _, _ in found))

@@ -86,6 +86,7 @@ def _learn(document: Document, clauses: Clauses) -> Iterator[Node]:
             if len(listed) > 1 or (listed and node.members):
                 for name, line, description in sorted(listed, key=lambda found: found[1]):
                     facts.namespaces.setdefault(name, (line, description))
+                continue
             facts.cluster_name = facts.cluster_name or forms.cluster_name_in(keys, node)
             facts.kubernetes_version = facts.kubernetes_version or forms.kubernetes_version_in(keys, node)
             children = [((*keys, step) if isinstance(step, str) else keys, child) for step, child in node.children()]

@@ -173,7 +173,8 @@ def _fields(node: Node, clauses: Clauses) -> Iterator[Use]:
         prefix, path, here = stack.pop()
         if path in _NO_DEMAND:
             continue
-        shown = prefix + format_path(path[_named(path) :])
+        rest = format_path(path[_named(path) :])
+        shown = f"{prefix}.{rest}" if prefix and not rest.startswith("[") else f"{prefix}{rest}"
         if isinstance(here.value, Mapping) and here.value:
             for key, child in reversed(list(here.value.items())):
                 stack.append((prefix, (*path, key), child))

@@ -103,9 +103,9 @@ def truth(value: object) -> bool | None:
     if not isinstance(value, str):
         return None
     # "true (except the node agents)" is no plain yes, either.
-    if _QUALIFIED & set(words(value)):
+    if _QUALIFIED & set(_plain(value)):
         return None
-    said = words(without_parentheses(value))
+    said = _plain(without_parentheses(value))
     if not said:
         return None
     if any(word in _ALLOWED for word in said):
@@ -113,6 +113,10 @@ def truth(value: object) -> bool | None:
     if said[0] in _NO or (said[0] in _NOT and len(said) > 1):
         return False
     return True if said[0] in _YES else None
+
+
+def _plain(text: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(text)]
 
 
 def is_placeholder(value: object) -> bool:
