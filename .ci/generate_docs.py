@@ -1,4 +1,4 @@
-"""Write docs/rules/, docs/baselines.md, docs/commands.md and the outputs in the README and other pages from what they describe.
+"""Write docs/rules/, docs/baselines.md, docs/commands.md and the outputs in pages from what they describe.
 
 ``--check`` writes nothing, and fails where a file differs from what would be written.
 """
