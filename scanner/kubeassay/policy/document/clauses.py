@@ -55,6 +55,12 @@ class Facts:
     workloads: dict[str, list[str]] = field(default_factory=dict)
     #: Group → the roles that bindings give it.
     groups: dict[str, list[str]] = field(default_factory=dict)
+    #: Those of them that stand in a list of application namespaces.
+    application_namespaces: list[str] = field(default_factory=list)
+    #: Field of a node group's size → (value, line), as first documented.
+    sizes: dict[str, tuple[Any, int]] = field(default_factory=dict)
+    #: Flag of the Cluster Autoscaler → (value, line), as first documented.
+    autoscaler_flags: dict[str, tuple[Any, int]] = field(default_factory=dict)
     cluster_name: str = ""
     kubernetes_version: str = ""
 

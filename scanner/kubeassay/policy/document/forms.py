@@ -75,6 +75,16 @@ def namespaces_in(keys: Keys, node: Node) -> Iterator[tuple[str, int, str]]:
                 yield key, child.line, child.text
 
 
+def application_namespaces_in(keys: Keys, node: Node) -> list[str]:
+    """The namespaces of a list that are said to be those of applications."""
+    if _APPLICATIONS & set(words(keys[-1])):
+        return [name for name, _, _ in namespaces_in(keys, node)]
+    return [name for key, child in node.entries.items() for name in application_namespaces_in((*keys, key), child)]
+
+
+_APPLICATIONS = frozenset({"application", "app", "workload"})
+
+
 def _is_namespace_list(key: str) -> bool:
     said = words(key)
     return "namespace" in said and not _OTHERWISE & set(said) and "quota" not in said and key != "namespace"
@@ -197,6 +207,14 @@ def _quota(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
     if namespace not in clauses.facts.namespaces and clauses.facts.namespaces:
         reason = "the list of namespaces does not have it"
         clauses.note("contradiction", node.line, f"namespace {namespace}", reason)
+    if clauses.has("documented-quota"):
+        # A clause for each value, so that a finding names its line.
+        for name, value in hard.items():
+            clauses.add(
+                f"quota/{namespace}/{name}", f"{name} of namespace {namespace}: {value}", block, lines[name],
+                rules=clauses.use("documented-quota", {"quotas": {namespace: {name: value}}}),
+            )  # fmt: skip
+        return True
     fields = [{"path": f'spec.hard["{name}"]', "equals": value, "line": lines[name]} for name, value in hard.items()]
     wanted = {"apiVersion": "v1", "kind": "ResourceQuota", "namespace": namespace, "name": "*"}
     clauses.add(
@@ -254,7 +272,12 @@ def _container_resources(keys: Keys, node: Node, block: Block, clauses: Clauses)
             for names, value in pairs:
                 resource = next((name for name in ("cpu", "memory") if name in names), None)
                 if resource is not None and value.is_scalar and parse_quantity(value.value) is not None:
-                    demanded[_CONTAINER_RESOURCES[kind, resource]] = value.value
+                    parameter = _CONTAINER_RESOURCES[kind, resource]
+                    if parameter in demanded:
+                        clauses.note("contradiction", value.line, " / ".join(keys), f"a second {kind} of {resource}")
+                        clauses.account(value)
+                        continue
+                    demanded[parameter] = value.value
                     taken.append(value)
     if not demanded:
         return False
@@ -266,10 +289,12 @@ def _container_resources(keys: Keys, node: Node, block: Block, clauses: Clauses)
         return True
     clauses.account(*taken)
     name = slug(word for word in words(keys[-1]) if word not in _GENERIC) or "containers"
-    clauses.add(
-        f"container-resources/{name}", f"Resources of {keys[-1]}", block, node.line,
-        rules=clauses.use("container-resources", demanded, **match),
-    )  # fmt: skip
+    for (parameter, value), place in zip(demanded.items(), taken, strict=True):
+        shown = parameter.replace("_", ".")
+        clauses.add(
+            f"container-resources/{name}/{shown}", f"{keys[-1]}: {shown} {value}", block, place.line,
+            rules=clauses.use("container-resources", {parameter: value}, **match),
+        )  # fmt: skip
     return True
 
 
@@ -364,17 +389,39 @@ def _cluster_field(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bo
     if fields is None:
         return False
     clauses.account(node)
-    name = clauses.facts.cluster_name or "*"
+    id_, title = f"cluster/{slug(keys[-1])}", f"{keys[-1]}: {security.shown(node)}"
+    uses = _cluster_uses(word, node, fields, clauses)
+    if uses:
+        clauses.add(id_, title, block, node.line, rules=uses)
+        return True
     for field in fields:
         field["line"] = node.line
-    expected: Use = {"object": {**_CLUSTER_CONFIG, "name": name}}
+    expected: Use = {"object": {**_CLUSTER_CONFIG, "name": clauses.facts.cluster_name or "*"}}
     if fields:
         expected["fields"] = fields
-    clauses.add(
-        f"cluster/{slug(keys[-1])}", f"{keys[-1]}: {security.shown(node)}", block, node.line,
-        expectations=[expected],
-    )  # fmt: skip
+    clauses.add(id_, title, block, node.line, expectations=[expected])
     return True
+
+
+def _cluster_uses(word: str, node: Node, fields: list[Use], clauses: Clauses) -> list[Use]:
+    """What one value of a cluster's configuration demands, as uses of the rules on clusters."""
+    if word in ("clustername", "eksclustername"):
+        return clauses.use("documented-cluster", {"name": node.value})
+    stated = {field["path"]: field for field in fields}
+    if "metadata.region" in stated:
+        return clauses.use("documented-cluster", {"region": stated["metadata.region"]["equals"]})
+    if "metadata.version" in stated:
+        minor = ".".join(stated["metadata.version"]["equals"].split(".")[:2])
+        return clauses.use("documented-cluster", {"version": minor})
+    if "cloudWatch.clusterLogging.enableTypes" in stated:
+        types = stated["cloudWatch.clusterLogging.enableTypes"]["superset"]
+        return clauses.use("control-plane-logging", {"types": types})
+    if "vpc.clusterEndpoints.privateAccess" in stated:
+        private, public = (stated[f"vpc.clusterEndpoints.{kind}Access"]["equals"] for kind in ("private", "public"))
+        # A rule knows the private one alone.
+        return clauses.use("cluster-endpoint-not-private") if private and public else []
+    addons = [field["path"].removeprefix("addons[name=").partition("]")[0] for field in fields]
+    return clauses.use("documented-cluster", {"addons": addons}) if word in ("cniplugin", "cni") else []
 
 
 def cluster_name_in(keys: Keys, node: Node) -> str:
@@ -457,8 +504,20 @@ def _node_group(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
         return False
     base = f"managedNodeGroups[name={name}]"
     fields: list[Use] = []
+    options: dict[str, Any] = {}
+    optional: list[tuple[str, Node]] = []
     for key, child in node.entries.items():
-        made = _GROUP_FIELDS.get(squashed(key))
+        word = squashed(key)
+        if word in _GROUP_OPTIONS and (option := _option(child)) is not None:
+            options[_GROUP_OPTIONS[word]] = option
+            optional.append((key, child))
+            clauses.account(child)
+            continue
+        if word in _CLUSTER_OPTIONS and clauses.has("documented-cluster-autoscaler") and _option(child) is not None:
+            _cluster_option(name, key, child, block, clauses)
+            clauses.account(child)
+            continue
+        made = _GROUP_FIELDS.get(word)
         if made is None:
             walk((*keys, key), child, block, clauses)
             continue
@@ -469,34 +528,109 @@ def _node_group(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
             continue
         clauses.account(child)
         fields += uses
+    _compare_sizes(name, fields, clauses)
+    scaled = any({"autoscaler", "scaling", "scaler"} & set(words(key)) for key in keys[:-1])
+    uses = _node_group_uses(name, base, fields, options, clauses, scaled=scaled)
+    id_ = f"node-group-scaling/{name}" if scaled else f"node-group/{name}"
+    if uses:
+        clauses.add(id_, f"Node group {name} as documented", block, node.line, rules=uses)
+        return True
+    for key, child in optional:
+        clauses.note("not-understood", child.line, " / ".join((*keys, key)), "no rule judges it")
     cluster = clauses.facts.cluster_name or "*"
     expected: list[Use] = [{"object": {**_CLUSTER_CONFIG, "name": cluster}, "fields": fields}] if fields else []
-    clauses.add(f"node-group/{name}", f"Node group {name} as documented", block, node.line, expectations=expected)
-    _compare_sizes(name, node, clauses)
+    clauses.add(id_, f"Node group {name} as documented", block, node.line, expectations=expected)
     return True
 
 
-def _compare_sizes(name: str, node: Node, clauses: Clauses) -> None:
-    """Two places may give a node group's sizes."""
-    said = {
-        field["path"]: (field["equals"], field["line"], clause.line)
-        for clause in clauses.found[:-1]
-        for expected in clause.expectations
-        for field in expected.get("fields", ())
-        if field["path"].startswith(f"managedNodeGroups[name={name}].") and "equals" in field
-    }
-    if not clauses.found or not clauses.found[-1].id.startswith(f"node-group/{name}"):
-        return
-    for expected in clauses.found[-1].expectations:
-        for field in expected.get("fields", ()):
-            earlier = said.get(field["path"])
-            if earlier is not None and "equals" in field and earlier[0] != field["equals"]:
-                clauses.note(
-                    "contradiction",
-                    field["line"],
-                    field["path"],
-                    f"line {earlier[1]} says {earlier[0]}, not {field['equals']}",
-                )
+def _node_group_uses(
+    name: str, base: str, fields: list[Use], options: dict[str, Any], clauses: Clauses, *, scaled: bool
+) -> list[Use]:
+    """What is documented of a node group, as a use of the rule on node groups, or on their autoscaler."""
+    group: dict[str, Any] = {}
+    labels: dict[str, str] = {}
+    taints: dict[str, dict[str, str]] = {}
+    for field in fields:
+        path = field["path"].removeprefix(f"{base}.")
+        if path.startswith("labels["):
+            labels[path[8:-2]] = field["equals"]
+        elif path.startswith("taints[key="):
+            key, _, part = path[11:].partition("].")
+            taints.setdefault(key, {"key": key})[part] = field["equals"]
+        elif path == "spot":
+            group["capacity_type"] = "spot" if field["equals"] else "on-demand"
+        else:
+            group[_GROUP_PARAMETERS[path]] = field["equals"]
+    if labels:
+        group["labels"] = labels
+    if taints:
+        group["taints"] = list(taints.values())
+    if not scaled:
+        return clauses.use("documented-node-groups", {"groups": {name: group}}) if group else []
+    bounds: dict[str, Any] = {key: group[key] for key in ("minimum", "maximum") if key in group}
+    if options:
+        bounds["options"] = options
+    return clauses.use("documented-cluster-autoscaler", {"groups": {name: bounds}})
+
+
+_GROUP_PARAMETERS = {
+    "instanceTypes": "instance_types", "minSize": "minimum", "maxSize": "maximum", "desiredCapacity": "desired",
+    "amiFamily": "image", "volumeSize": "disk", "taints": "taints",
+}  # fmt: skip
+#: Words of a key → the option of the Cluster Autoscaler that a node group may have of its own.
+_GROUP_OPTIONS = {
+    "targetutilization": "scale-down-utilization-threshold",
+    "utilizationthreshold": "scale-down-utilization-threshold",
+    "scaledownutilizationthreshold": "scale-down-utilization-threshold",
+    "scaledownunneededtime": "scale-down-unneeded-time",
+    "scaledownunreadytime": "scale-down-unready-time",
+}
+#: … and that holds for the whole cluster.
+_CLUSTER_OPTIONS = {
+    "scaledowndelay": "scale-down-delay-after-add",
+    "scaledowndelayafteradd": "scale-down-delay-after-add",
+    "scaledowndelayafterdelete": "scale-down-delay-after-delete",
+}
+_SPAN = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h))+\Z")
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?)\s*%\Z")
+
+
+def _option(node: Node) -> str | float | None:
+    """The value of an option: a duration, or a share."""
+    text = node.text.strip()
+    share = _PERCENT.match(text)
+    if share is not None:
+        return float(share[1]) / 100
+    if isinstance(node.value, float | int) and not isinstance(node.value, bool):
+        return node.value
+    return text if _SPAN.match(text) else None
+
+
+def _cluster_option(name: str, key: str, node: Node, block: Block, clauses: Clauses) -> None:
+    """An option that the whole cluster has, documented for one group."""
+    flag, value = _CLUSTER_OPTIONS[squashed(key)], _option(node)
+    earlier = clauses.facts.autoscaler_flags.get(flag)
+    if earlier is None and value is not None:
+        clauses.facts.autoscaler_flags[flag] = (value, node.line)
+        clauses.add(
+            f"cluster-autoscaler/{flag}", f"{key}: {node.text}", block, node.line,
+            rules=clauses.use("documented-cluster-autoscaler", {"flags": {flag: value}}),
+        )  # fmt: skip
+    elif earlier is not None and earlier[0] != value:
+        clauses.note(
+            "contradiction", node.line, f"{key} of node group {name}",
+            f"the autoscaler has one --{flag} for the cluster; line {earlier[1]} says {earlier[0]}, which is demanded",
+        )  # fmt: skip
+
+
+def _compare_sizes(name: str, fields: list[Use], clauses: Clauses) -> None:
+    """Several places may give a node group's sizes."""
+    for field in fields:
+        if field["path"].endswith(("Size", "Capacity")):
+            earlier, line = clauses.facts.sizes.setdefault(field["path"], (field["equals"], field["line"]))
+            if earlier != field["equals"]:
+                what = f"{field['path'].rpartition('.')[2]} of node group {name}"
+                clauses.note("contradiction", field["line"], what, f"line {line} says {earlier}, not {field['equals']}")
 
 
 def _number(field: str) -> Any:
@@ -610,6 +744,40 @@ def _environments(keys: Keys, node: Node, block: Block, clauses: Clauses) -> boo
     return True
 
 
+# --- the mesh ---
+
+
+def _mesh(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
+    """Istio: its control plane is installed, its proxy is in every pod of the application namespaces."""
+    if not keys or not {"istio", "mesh"} & {word for text in (*keys, *block.section) for word in words(text)}:
+        return False
+    said = set(words(keys[-1]))
+    namespaces = clauses.facts.application_namespaces or clauses.facts.own_namespaces
+    parameters = {"namespaces": namespaces} if namespaces else None
+    if said & {"component", "version", "namespace"} and "control" in {word for key in keys for word in words(key)}:
+        names = {squashed(key) for member in node.members for key in (*member.entries, str(member.value or ""))}
+        uses = clauses.use("istio-control-plane-missing", parameters) if names & _CONTROL_PLANE else []
+        title = f"Istio's control plane: {security.shown(node)}"
+    elif (
+        said >= {"sidecar"} and isinstance(node.value, str) and set(words(node.value)) & {"inject", "injected", "each"}
+    ):
+        uses = [
+            *clauses.use("namespace-without-injection", parameters), *clauses.use("workload-outside-mesh", parameters),
+        ]  # fmt: skip
+        title = f"{keys[-1]}: {node.text}"
+    else:
+        return False
+    if not uses:
+        return False
+    clauses.account(node)
+    clauses.add(f"mesh/{slug(keys[-1])}", title, block, node.line, rules=uses)
+    return True
+
+
+#: What Istio's control plane is made of, and was before it became one program.
+_CONTROL_PLANE = frozenset({"istiod", "pilot", "citadel", "galley", "mixer"})
+
+
 # --- walking ---
 
 _FORMS = (
@@ -620,6 +788,7 @@ _FORMS = (
     _cluster_field,
     _container_resources,
     _security,
+    _mesh,
 )
 
 

@@ -86,6 +86,7 @@ def _learn(document: Document, clauses: Clauses) -> Iterator[Node]:
             if len(listed) > 1 or (listed and node.members):
                 for name, line, description in sorted(listed, key=lambda found: found[1]):
                     facts.namespaces.setdefault(name, (line, description))
+                facts.application_namespaces += forms.application_namespaces_in(keys, node)
                 continue
             facts.cluster_name = facts.cluster_name or forms.cluster_name_in(keys, node)
             facts.kubernetes_version = facts.kubernetes_version or forms.kubernetes_version_in(keys, node)

@@ -510,6 +510,139 @@ def _ports(rule: Node, clauses: Clauses, node: Node) -> Iterator[int | str]:
             yield text if "-" in text else port.value
 
 
+# --- autoscaling ---
+
+
+def _autoscaler(node: Node, block: Block, clauses: Clauses) -> bool:
+    """Its metrics are judged by a rule that knows what they mean, the rest as an expectation."""
+    metrics = node.entries.get("spec", _NOTHING).entries.get("metrics")
+    stated = [_metric(metric) for metric in metrics.members] if metrics is not None else []
+    known = [metric for metric in stated if metric is not None]
+    if metrics is None or not known or len(known) < len(stated) or not name_of(node):
+        return False
+    namespaces = [namespace_of(node)] if namespace_of(node) else []
+    uses = clauses.use("autoscaler-metrics-differ", {"metrics": known}, namespaces=namespaces, names=[name_of(node)])
+    if not uses:
+        return False
+    fields = [field for field in _fields(node, clauses) if not field["path"].startswith("spec.metrics")]
+    clauses.add(
+        _id(node),
+        f"{title_of(node)} as documented",
+        block,
+        node.line,
+        expectations=[expectation(node, fields)],
+        obj=node,
+    )
+    title = f"{title_of(node)} scales by the documented metrics"
+    clauses.add(f"{_id(node)}/metrics", title, block, metrics.line, rules=uses, obj=node)
+    return True
+
+
+def _metric(node: Node) -> dict[str, Any] | None:
+    """A metric of a HorizontalPodAutoscaler (v2), as autoscaler-metrics-differ takes it."""
+    type_ = text_at(node, "type")
+    source = node.entries.get(f"{type_[:1].lower()}{type_[1:]}", _NOTHING)
+    name = text_at(source, "name") or text_at(source, "metric", "name")
+    target = source.entries.get("target", _NOTHING)
+    if not name or is_placeholder(name):
+        return None
+    metric: dict[str, Any] = {"type": type_, "name": name}
+    if text_at(source, "container"):
+        metric["container"] = text_at(source, "container")
+    for field, parameter in (("averageUtilization", "utilization"), ("averageValue", "value"), ("value", "value")):
+        value = target.entries.get(field)
+        if value is not None and value.is_scalar and not is_placeholder(value.value):
+            metric[parameter] = value.value
+            return metric
+    return None
+
+
+# --- the mesh ---
+
+#: Where policies hold for the whole mesh, unless it is configured otherwise.
+_ROOT_NAMESPACE = "istio-system"
+
+
+def _peer_authentication(node: Node, block: Block, clauses: Clauses) -> bool:
+    """STRICT means STRICT in effect, for every workload of the namespace. The object itself is demanded, too."""
+    namespace = namespace_of(node)
+    selects = "selector" in node.entries.get("spec", _NOTHING).entries
+    if text_at(node, "spec", "mtls", "mode") == "STRICT" and not selects and namespace:
+        everywhere = namespace == _ROOT_NAMESPACE
+        uses = clauses.use("mtls-not-strict", None if everywhere else {"namespaces": [namespace]})
+        title = f"mTLS is STRICT {'everywhere' if everywhere else f'in namespace {namespace}'}"
+        clauses.add(f"{_id(node)}/mode", title, block, node.line, rules=uses, obj=node)
+    return False
+
+
+def _authorization_policy(node: Node, block: Block, clauses: Clauses) -> bool:
+    """Who may call, in effect: not that a policy has these words."""
+    spec, namespace = node.entries.get("spec", _NOTHING), namespace_of(node)
+    rules = spec.entries.get("rules", _NOTHING).members
+    if text_at(spec, "action") not in ("", "ALLOW") or not namespace or not rules or "targetRefs" in spec.entries:
+        return False
+    to = _pods(namespace, spec.entries.get("selector", _NOTHING).plain or {}, node, clauses)
+    callers = [_caller(rule) for rule in rules]
+    if not to or not clauses.has("documented-callers") or any(caller is None for caller in callers):
+        return False
+    known = [caller for caller in callers if caller is not None]
+    only_from = [caller for caller in known if set(caller) == {"from"}]
+    only_to = [caller for caller in known if "from" not in caller]
+    if len(known) == 2 and len(only_from) == len(only_to) == 1:
+        clauses.note(
+            "contradiction", rules[1].line, title_of(node),
+            f"callers (line {rules[0].line}) and operations (line {rules[1].line}) are two rules, so they are"
+            " alternatives; they are read as the one rule that is meant",
+        )  # fmt: skip
+        known = [{**only_from[0], **only_to[0]}]
+    entries = [{"to": _one(to), "from": caller.get("from", ["*"]), **caller} for caller in known]
+    title = f"Callers of {_ends(_one(to))}: {', '.join(end for caller in entries for end in caller['from'])}"
+    uses = clauses.use("documented-callers", {"callers": entries})
+    clauses.add(_id(node), title, block, node.line, rules=uses, obj=node)
+    return True
+
+
+def _caller(rule: Node) -> dict[str, Any] | None:
+    """A rule of an AuthorizationPolicy, as documented-callers takes it; None where that cannot say it."""
+    if set(rule.entries) - {"from", "to"} or not rule.entries:
+        return None
+    callers: list[str] = []
+    for source in rule.entries.get("from", _NOTHING).members:
+        stated = source.entries.get("source", _NOTHING)
+        if not stated.entries or len(stated.entries) > 1:
+            return None
+        ((kind, values),) = stated.entries.items()
+        for value in values.members:
+            name = _identity(kind, value.text)
+            if name is None:
+                return None
+            callers.append(name)
+    caller: dict[str, Any] = {"from": list(dict.fromkeys(callers))} if callers else {}
+    operations = rule.entries.get("to", _NOTHING).members
+    if len(operations) > 1:
+        return None
+    for operation in operations:
+        stated = operation.entries.get("operation", _NOTHING)
+        if not stated.entries or set(stated.entries) - {"methods", "ports"}:
+            return None
+        if "methods" in stated.entries:
+            caller["methods"] = [method.text for method in stated.entries["methods"].members]
+        if "ports" in stated.entries:
+            ports = [port.text for port in stated.entries["ports"].members]
+            if not all(port.isdecimal() for port in ports):
+                return None
+            caller["ports"] = [int(port) for port in ports]
+    return caller or None
+
+
+def _identity(kind: str, text: str) -> str | None:
+    """A source as a namespace, or namespace/service-account: ``cluster.local/ns/shop/sa/web``."""
+    if kind == "namespaces":
+        return text if is_name(text) else None
+    match = re.fullmatch(r"(?:[^/]+/)?ns/([a-z0-9-]+)/sa/([a-z0-9.-]+)", text) if kind == "principals" else None
+    return f"{match[1]}/{match[2]}" if match else None
+
+
 def _secret(node: Node, block: Block, clauses: Clauses) -> bool:
     clauses.note("assumed", node.line, title_of(node), "what it holds is demanded to be there, and not compared")
     return False
@@ -524,6 +657,9 @@ _BY_KIND: Mapping[tuple[str, str], _Made] = {
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): _binding,
     ("rbac.authorization.k8s.io", "RoleBinding"): _binding,
     ("networking.k8s.io", "NetworkPolicy"): _network_policy,
+    ("autoscaling", "HorizontalPodAutoscaler"): _autoscaler,
+    ("security.istio.io", "PeerAuthentication"): _peer_authentication,
+    ("security.istio.io", "AuthorizationPolicy"): _authorization_policy,
 }
 
 __all__ = [
