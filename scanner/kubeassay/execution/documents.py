@@ -6,6 +6,7 @@ the rules is not demanded of anybody: the rule is demanded in its stead, and the
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from pathlib import Path
 
 import yaml
@@ -14,6 +15,7 @@ from kubeassay.engine.plan import make_plan
 from kubeassay.execution.scan import scan
 from kubeassay.model import NEWEST_KNOWN, KubernetesVersion, Target, parse_path
 from kubeassay.model.document import Document
+from kubeassay.policy.document.assembled import assembled
 from kubeassay.policy.document.contradictions import Broken, resolved
 from kubeassay.policy.document.importing import Imported, import_document
 from kubeassay.policy.library import Library
@@ -44,30 +46,31 @@ def imported(path: Path, library: Library) -> Imported:
 
 def _broken(document: Document, found: Imported, library: Library) -> list[Broken]:
     """What the document's objects break among the rules, each at its line."""
-    if not found.objects:
+    others = list(assembled(found))
+    nodes = [*found.objects, *(node for node, _ in others)]
+    if not nodes:
         return []
-    version = _version(found.kubernetes_version)
-    plan = make_plan(library.profile(_PROFILE), library, version)
+    plan = make_plan(library.profile(_PROFILE), library, _version(found.facts.kubernetes_version))
     broken: list[Broken] = []
     # Written anew, so that a place is a path: the document's own lines are found by it.
-    texts = [yaml.safe_dump(node.plain, sort_keys=False) for node in found.objects]
+    texts = [yaml.safe_dump(node.plain, sort_keys=False) for node in nodes]
     content = "---\n".join(texts).encode()
     starts: list[int] = []
     line = 1
     for text in texts:
         starts.append(line)
         line += text.count("\n") + 1
+    told = len(found.objects) + sum(documented for _, documented in others)
     result = scan(plan, Discovery(), Target("manifests", document.file), stdin=content, stdin_name=document.file)
     for finding in result.findings:
-        if finding.outcome != "fail" or finding.rule in _ABOUT_OTHERS:
+        number = bisect_right(starts, finding.location.start_line) - 1
+        if finding.outcome != "fail" or finding.rule in _ABOUT_OTHERS or number >= told:
             continue
-        number = max(n for n, start in enumerate(starts) if start <= finding.location.start_line)
-        node = found.objects[number]
         try:
             steps = parse_path(finding.path)
         except ValueError:
             steps = ()
-        broken.append(Broken(finding.rule, finding.severity, finding.message, node, steps))
+        broken.append(Broken(finding.rule, finding.severity, finding.message, nodes[number], steps))
     return broken
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from kubeassay.model import Severity
 from kubeassay.model.document import Document, Node
 from kubeassay.policy.document import forms, objects, security
-from kubeassay.policy.document.clauses import Clause, Clauses, Note
+from kubeassay.policy.document.clauses import Clause, Clauses, Facts, Note
 from kubeassay.policy.document.words import slug
 from kubeassay.policy.errors import PolicyError
 
@@ -30,7 +30,8 @@ class Imported:
     notes: tuple[Note, ...]
     #: The objects of the document, in its order.
     objects: tuple[Node, ...]
-    kubernetes_version: str = ""
+    #: What the document calls things.
+    facts: Facts
 
 
 def import_document(document: Document, severities: Mapping[str, Severity]) -> Imported:
@@ -59,7 +60,7 @@ def import_document(document: Document, severities: Mapping[str, Severity]) -> I
         clauses=tuple(ordered),
         notes=tuple(sorted(clauses.notes, key=lambda note: (note.line, note.kind, note.subject))),
         objects=tuple(found),
-        kubernetes_version=clauses.facts.kubernetes_version,
+        facts=clauses.facts,
     )
 
 

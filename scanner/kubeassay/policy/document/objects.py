@@ -201,13 +201,22 @@ def _fields(node: Node, clauses: Clauses) -> Iterator[Use]:
         if any(is_placeholder(value) for value in _scalars(here)):
             clauses.note("not-understood", here.line, f"{title_of(node)}: {shown}", "a placeholder, not a value")
             continue
-        field = {"path": shown, "equals": here.plain}
+        operator = _OPERATORS.get((group_of(node), kind_of(node) or "", format_path(path)), "equals")
+        field = {"path": shown, operator: here.plain}
         default = _DEFAULTS.get((group_of(node), kind_of(node) or ""), {}).get(format_path(path))
         if default is not None:
             field["default"] = default
         yield {**field, "line": here.line}
 
 
+#: Who has more than this has what is documented; what is too much, quotas say. Of options, a document lists those that
+#: it wants.
+_OPERATORS: Mapping[tuple[str, str, str], str] = {
+    ("storage.k8s.io", "StorageClass", "parameters.iops"): "atLeast",
+    ("storage.k8s.io", "StorageClass", "parameters.throughput"): "atLeast",
+    ("", "PersistentVolumeClaim", "spec.resources.requests.storage"): "atLeast",
+    ("argoproj.io", "Application", "spec.syncPolicy.syncOptions"): "superset",
+}
 #: What the API server, or a controller, makes of a field that an object leaves out (pkg/apis/*/defaults.go of
 #: kubernetes; the CRDs of the others): an object that leaves it out says the same as a document that writes it down.
 _DEFAULTS: Mapping[tuple[str, str], Mapping[str, Any]] = {
