@@ -32,6 +32,7 @@ _ABOUT_OTHERS = frozenset(
         "documented-namespaces",
         "policy-peer-matches-nothing",
         "policy-selects-nothing",
+        "tainted-group-unused",
         "unused-role",
     }
 )
@@ -70,6 +71,9 @@ def _broken(document: Document, found: Imported, library: Library) -> list[Broke
             steps = parse_path(finding.path)
         except ValueError:
             steps = ()
+        # A document does not describe all of an object: only what it says can be against a rule.
+        if number >= len(found.objects) and not nodes[number].has(steps):
+            continue
         broken.append(Broken(finding.rule, finding.severity, finding.message, nodes[number], steps))
     return broken
 

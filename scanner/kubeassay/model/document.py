@@ -71,6 +71,16 @@ class Node:
             node = children[step]
         return node
 
+    def has(self, path: Path) -> bool:
+        """Whether there is a node at a path."""
+        node = self
+        for step in path:
+            children = dict(node.children())
+            if step not in children:
+                return False
+            node = children[step]
+        return True
+
 
 @dataclass(frozen=True, slots=True)
 class Block:

@@ -247,6 +247,16 @@ def _resource(key: str) -> str | None:
     return _IN_WORDS.get(squashed(key))
 
 
+def without_quota(clauses: Clauses) -> None:
+    """Tell which namespaces have no quota where others have one: what runs in them is bounded by nothing."""
+    with_quota = {clause.id.split("/")[1] for clause in clauses.found if clause.id.startswith("quota/")}
+    without = [name for name in clauses.facts.own_namespaces if name not in with_quota]
+    if with_quota and without:
+        line = min(clauses.facts.namespaces[name][0] for name in without)
+        reason = f"no quota is documented for them, as for {', '.join(sorted(with_quota))}"
+        clauses.note("contradiction", line, f"namespaces {', '.join(without)}", reason)
+
+
 # --- resources of containers ---
 
 _CONTAINER_RESOURCES = {

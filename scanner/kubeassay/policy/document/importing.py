@@ -45,6 +45,7 @@ def import_document(document: Document, severities: Mapping[str, Severity]) -> I
         for node in block.nodes:
             forms.walk((), node, block, clauses)
     security.contradictions(clauses)
+    forms.without_quota(clauses)
     _leftovers(document, clauses)
     for problem in document.problems:
         clauses.note(
