@@ -7,14 +7,15 @@ the rules is not demanded of anybody: the rule is demanded in its stead, and the
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
 
-from kubeassay.engine.plan import make_plan
+from kubeassay.engine.plan import Plan, make_plan
 from kubeassay.execution.scan import scan
-from kubeassay.model import NEWEST_KNOWN, KubernetesVersion, Target, parse_path
-from kubeassay.model.document import Document
+from kubeassay.model import NEWEST_KNOWN, Finding, KubernetesVersion, Target, parse_path
+from kubeassay.model.document import Document, Node
 from kubeassay.policy.document.assembled import assembled
 from kubeassay.policy.document.contradictions import Broken, resolved
 from kubeassay.policy.document.importing import Imported, import_document
@@ -46,36 +47,47 @@ def imported(path: Path, library: Library) -> Imported:
 
 
 def _broken(document: Document, found: Imported, library: Library) -> list[Broken]:
-    """What the document's objects break among the rules, each at its line."""
+    """What the document's objects break among the rules, by themselves and beside what is described in words."""
     others = list(assembled(found))
-    nodes = [*found.objects, *(node for node, _ in others)]
-    if not nodes:
+    own = list(found.objects)
+    if not own and not others:
         return []
     plan = make_plan(library.profile(_PROFILE), library, _version(found.facts.kubernetes_version))
+    alone = {(finding.rule, number, finding.path) for number, finding in _findings(plan, own, document.file)}
+    nodes = own + [node for node, _ in others]
+    told = len(own) + sum(documented for _, documented in others)
     broken: list[Broken] = []
-    # Written anew, so that a place is a path: the document's own lines are found by it.
-    texts = [yaml.safe_dump(node.plain, sort_keys=False) for node in nodes]
-    content = "---\n".join(texts).encode()
-    starts: list[int] = []
-    line = 1
-    for text in texts:
-        starts.append(line)
-        line += text.count("\n") + 1
-    told = len(found.objects) + sum(documented for _, documented in others)
-    result = scan(plan, Discovery(), Target("manifests", document.file), stdin=content, stdin_name=document.file)
-    for finding in result.findings:
-        number = bisect_right(starts, finding.location.start_line) - 1
-        if finding.outcome != "fail" or finding.rule in _ABOUT_OTHERS or number >= told:
+    for number, finding in _findings(plan, nodes, document.file):
+        if finding.rule in _ABOUT_OTHERS or number >= told:
             continue
         try:
             steps = parse_path(finding.path)
         except ValueError:
             steps = ()
         # A document does not describe all of an object: only what it says can be against a rule.
-        if number >= len(found.objects) and not nodes[number].has(steps):
+        if number >= len(own) and not nodes[number].has(steps):
             continue
-        broken.append(Broken(finding.rule, finding.severity, finding.message, nodes[number], steps))
+        by_itself = (finding.rule, number, finding.path) in alone
+        broken.append(Broken(finding.rule, finding.severity, finding.message, nodes[number], steps, by_itself))
     return broken
+
+
+def _findings(plan: Plan, nodes: Sequence[Node], name: str) -> Iterator[tuple[int, Finding]]:
+    """(number of the object, finding). Objects are written anew, so that a place is a path: the document's own lines
+    are found by it."""
+    texts = [yaml.safe_dump(node.plain, sort_keys=False) for node in nodes]
+    if not texts:
+        return
+    starts: list[int] = []
+    line = 1
+    for text in texts:
+        starts.append(line)
+        line += text.count("\n") + 1
+    content = "---\n".join(texts).encode()
+    result = scan(plan, Discovery(), Target("manifests", name), stdin=content, stdin_name=name)
+    for finding in result.findings:
+        if finding.outcome == "fail":
+            yield bisect_right(starts, finding.location.start_line) - 1, finding
 
 
 def _version(text: str) -> KubernetesVersion:

@@ -82,6 +82,7 @@ class Clauses:
     #: Nodes that a clause or a note accounts for, with all below them.
     accounted: set[Node] = field(default_factory=set)
     _ids: dict[str, int] = field(default_factory=dict)
+    _noted: set[Note] = field(default_factory=set)
 
     def add(
         self,
@@ -123,7 +124,8 @@ class Clauses:
 
     def note(self, kind: NoteKind, line: int, subject: str, reason: str) -> None:
         note = Note(kind, line, subject, reason)
-        if note not in self.notes:
+        if note not in self._noted:
+            self._noted.add(note)
             self.notes.append(note)
 
     def account(self, *nodes: Node) -> None:

@@ -15,25 +15,27 @@ from kubeassay.policy.document.objects import item_names, title_of
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A rule that an object of the document breaks, at a path of it."""
+    """A rule that an object of the document breaks, at a path of it. ``alone``: whatever stands beside it."""
 
     rule: str
     severity: Severity
     message: str
     obj: Node
     path: Path
+    alone: bool
 
 
 def resolved(found: Imported, document: Document, broken: Iterable[Broken], rules: Mapping[str, Rule]) -> Imported:
-    """An import, with the contradictions told. Where what an object says breaks a rule, that rule is demanded in the
-    place of what it says; a rule of low severity advises, and what is documented stands."""
+    """An import, with the contradictions told. Where what an object says breaks a rule by itself, that rule is demanded
+    in the place of what it says. A rule of low severity advises, and of two objects that do not fit either may be
+    wrong: what is documented stands."""
     by_object: dict[Node, list[Broken]] = {}
     notes = list(found.notes)
     for one in broken:
         title = title_of(one.obj)
         subject = "" if one.message.startswith(title) else title
         notes.append(Note("contradiction", one.obj.at(one.path).line, subject, f"{one.message} ({one.rule})"))
-        if one.severity != "low":
+        if one.alone and one.severity != "low":
             by_object.setdefault(one.obj, []).append(one)
     clauses = [
         _resolved(clause, by_object[clause.obj], rules) if clause.obj in by_object else clause
