@@ -63,6 +63,7 @@ def notes_of(found: Imported, kind: str) -> set[tuple[int, str]]:
         ("Instance Types", "instance_type"),
         ("FSGroup", "fsGroup"),
         ("Desired Capacity", "DESIRED-CAPACITY"),
+        ("K8s version", "k8sVersion"),
     ],
 )
 def test_keys_are_compared_by_their_words(one: str, other: str) -> None:
@@ -74,7 +75,7 @@ def test_singular_and_slug() -> None:
     assert [singular(word) for word in words] == [
         "policy", "class", "pod", "kubernetes", "eks", "access", "status", "box", "s",
     ]  # fmt: skip
-    assert slug("🚀 Database Proxy Pods (v2)") == "database-proxy-pods-v-2"
+    assert slug("🚀 Database Proxy Pods (v2)") == "database-proxy-pods-v2"
 
 
 @pytest.mark.parametrize(
@@ -136,6 +137,11 @@ def test_quotas_in_every_form(text: str) -> None:
     }  # fmt: skip
     lines = text.splitlines()
     assert all(value in lines[line - 2] for _, _, value, line in found)
+
+
+def test_names_with_digits_are_found() -> None:
+    found = imported("namespaces: [team2, x-1-y]\nquota:\n  Team2 Namespace: {pods: 1}\n  X-1-Y namespace: {pods: 2}\n")
+    assert quotas_of(found) == {("team2", "pods", "1", 4), ("x-1-y", "pods", "2", 5)}
 
 
 def test_a_quota_that_is_documented_twice_contradicts_itself() -> None:

@@ -6,11 +6,9 @@ the rules is not demanded of anybody: the rule is demanded in its stead, and the
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import yaml
 
 from kubeassay.engine.plan import Plan, make_plan
 from kubeassay.execution.scan import scan
@@ -28,13 +26,29 @@ _PROFILE = "strict"
 #: Rules that miss other objects: a document does not write out all that there is.
 _ABOUT_OTHERS = frozenset(
     {
+        "authorization-policy-missing",
+        "authorization-policy-selects-nothing",
+        "autoscaler-target-missing",
         "binding-to-missing-role",
         "binding-to-missing-service-account",
+        "claim-not-declared",
+        "claim-storage-class-missing",
+        "claim-unused",
+        "default-deny-egress-missing",
+        "default-deny-ingress-missing",
+        "disruption-budget-missing",
+        "disruption-budget-selects-nothing",
         "documented-namespaces",
+        "istio-control-plane-missing",
+        "namespace-without-injection",
+        "namespace-without-isolation",
+        "namespace-without-limit-range",
+        "namespace-without-quota",
         "policy-peer-matches-nothing",
         "policy-selects-nothing",
         "tainted-group-unused",
         "unused-role",
+        "workload-outside-mesh",
     }
 )
 
@@ -64,30 +78,26 @@ def _broken(document: Document, found: Imported, library: Library) -> list[Broke
             steps = parse_path(finding.path)
         except ValueError:
             steps = ()
-        # A document does not describe all of an object: only what it says can be against a rule.
-        if number >= len(own) and not nodes[number].has(steps):
+        # A document does not say all of an object: only what it says can be against a rule.
+        if not nodes[number].has(steps):
             continue
         by_itself = (finding.rule, number, finding.path) in alone
-        broken.append(Broken(finding.rule, finding.severity, finding.message, nodes[number], steps, by_itself))
+        severity = library.rule(finding.rule).severity
+        broken.append(Broken(finding.rule, severity, finding.message, nodes[number], steps, by_itself))
     return broken
 
 
 def _findings(plan: Plan, nodes: Sequence[Node], name: str) -> Iterator[tuple[int, Finding]]:
-    """(number of the object, finding). Objects are written anew, so that a place is a path: the document's own lines
-    are found by it."""
-    texts = [yaml.safe_dump(node.plain, sort_keys=False) for node in nodes]
-    if not texts:
+    """(number of the object, finding). Objects are written anew, each on a line of its own: a finding has its path in
+    the object, and the document's own line is found by that."""
+    if not nodes:
         return
-    starts: list[int] = []
-    line = 1
-    for text in texts:
-        starts.append(line)
-        line += text.count("\n") + 1
-    content = "---\n".join(texts).encode()
+    # JSON, so that every text stays one.
+    content = "\n---\n".join(json.dumps(node.plain, ensure_ascii=False) for node in nodes).encode()
     result = scan(plan, Discovery(), Target("manifests", name), stdin=content, stdin_name=name)
     for finding in result.findings:
         if finding.outcome == "fail":
-            yield bisect_right(starts, finding.location.start_line) - 1, finding
+            yield finding.location.start_line // 2, finding
 
 
 def _version(text: str) -> KubernetesVersion:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from kubeassay.model import SEVERITIES, Severity
 from kubeassay.model.document import Block, Node
+from kubeassay.policy.document.words import squashed, words
 
 #: ``assumed``: how something was read that can be read otherwise. ``contradiction``: the document against itself or
 #: Kubernetes. ``not-understood``: a value that looks like a demand, and no form of it is known. ``not-read``: a
@@ -61,8 +62,26 @@ class Facts:
     sizes: dict[str, tuple[Any, int]] = field(default_factory=dict)
     #: Flag of the Cluster Autoscaler → (value, line), as first documented.
     autoscaler_flags: dict[str, tuple[Any, int]] = field(default_factory=dict)
+    #: (the words of a name, namespace), and (the words of a description, namespace): see :meth:`namespace_called`.
+    _called: dict[str, str] = field(default_factory=dict)
+    _described: list[tuple[str, str]] = field(default_factory=list)
     cluster_name: str = ""
     kubernetes_version: str = ""
+
+    def namespace_called(self, text: str) -> str | None:
+        """The documented namespace that a text names, however it is spelled."""
+        if len(self._called) != len(self.namespaces):
+            self._called = {squashed(name): name for name in self.namespaces}
+        return self._called.get(squashed(text))
+
+    def namespaces_described(self, text: str) -> list[str]:
+        """The documented namespaces in whose descriptions the words of a text stand in a row."""
+        if len(self._described) != len(self.namespaces):
+            self._described = [
+                (f" {' '.join(words(description))} ", name) for name, (_, description) in self.namespaces.items()
+            ]
+        wanted = f" {' '.join(words(text))} "
+        return [name for description, name in self._described if wanted in description]
 
     @property
     def own_namespaces(self) -> list[str]:

@@ -17,7 +17,6 @@ from kubeassay.policy.document.clauses import Clauses, Use
 from kubeassay.policy.document.words import (
     is_name,
     is_placeholder,
-    singular,
     slug,
     squashed,
     truth,
@@ -139,11 +138,12 @@ def namespace_of_key(key: str, clauses: Clauses) -> str | None:
     said = words(key)
     if "namespace" not in said:
         return None
-    name = slug(re.sub(r"(?i)namespaces?", " ", key))
     rest = slug(word for word in said if word not in _GENERIC)
+    name = slug(re.sub(r"(?i)namespaces?", " ", key))
     for candidate in (name, rest):
-        if candidate in clauses.facts.namespaces or candidate in clauses.facts.used_namespaces:
-            return candidate
+        called = clauses.facts.namespace_called(candidate) if candidate else None
+        if called is not None or candidate in clauses.facts.used_namespaces:
+            return called or candidate
     return rest if is_name(rest) else None
 
 
@@ -316,11 +316,11 @@ def _tier(keys: Keys, clauses: Clauses) -> dict[str, list[str]] | None:
         spaces = scope(keys[:-1], clauses)
         return {"namespaces": spaces or facts.own_namespaces} if spaces or facts.own_namespaces else {}
     name = slug(core)
-    by_singular = {singular(namespace): namespace for namespace in facts.namespaces}
-    if name in facts.namespaces or singular(name) in by_singular:
-        return {"namespaces": [name if name in facts.namespaces else by_singular[singular(name)]]}
+    called = facts.namespace_called(name)
+    if called is not None:
+        return {"namespaces": [called]}
     # "data: Database proxies and data services" says that the tier "Database Proxy" runs there.
-    described = [space for space, (_, text) in facts.namespaces.items() if _within(core, list(words(text)))]
+    described = facts.namespaces_described(name)
     if len(described) == 1:
         line = facts.namespaces[described[0]][0]
         reason = f"read as the containers of namespace {described[0]}, which line {line} describes by these words"
@@ -330,10 +330,6 @@ def _tier(keys: Keys, clauses: Clauses) -> dict[str, list[str]] | None:
         if name in workloads:
             return {"namespaces": [space] if space else [], "names": [name]}
     return None
-
-
-def _within(part: list[str], whole: list[str]) -> bool:
-    return any(whole[start : start + len(part)] == part for start in range(len(whole) - len(part) + 1))
 
 
 # --- security settings ---
