@@ -114,7 +114,7 @@ many = [
     "r:\\n" + "".join(f"  n{n} containers: {{requests: {{cpu: 3}}}}\\n" for n in range(3000)),
     "quota:\\n" + "".join(f"  n{n}: {{pods: 3}}\\n" for n in range(3000)),
     "".join(f"left{n}: {n}\\n" for n in range(20000)),
-    "".join(f"o{n}: {{apiVersion: v1, kind: ConfigMap, metadata: {{name: c{n}}}, data: {{a: b}}}}\n" for n in range(99)),
+    "".join(f"o{n}: {{apiVersion: v1, kind: Lease, metadata: {{name: c{n}}}, spec: {{a: b}}}}\\n" for n in range(99)),
     "".join(" " * n + f"quota namespace k{n}:\\n" for n in range(300)) + " " * 300 + "pods: 3\\n",
 ]
 severities = {"documented-namespaces": "high", "container-resources": "high", "documented-quota": "high"}
