@@ -220,6 +220,43 @@ def test_versions_are_what_is_written() -> None:
     assert field == ({"equals": "1.30"}, 4) or use == {"version": "1.30"}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Forbidden settings:\n  privileged: true\n  hostNetwork: true\n",
+        "Exceptions:\n  runAsUser: 0\n",
+        "Planned:\n  apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: c}\n",
+        "Do not:\n  readOnlyRootFilesystem: true\n",
+        "Legacy namespaces: [a, b]\n",
+        "Roadmap:\n- quota: {shop: {pods: 3}}\n",
+    ],
+)
+def test_what_is_said_not_to_hold_is_no_demand_and_no_silence(text: str) -> None:
+    found = imported(f"{text}---\nprivileged: false\n")
+    assert [rule for rule, _ in rules_of(found)] == ["privileged-container"]
+    assert fields_of(found) == {}
+    assert {line for line, _ in notes_of(found, "not-understood")} == {2}
+
+
+def test_blocks_below_headings_that_say_no_are_not_demanded() -> None:
+    text = "## What not to do\n\n```yaml\nprivileged: true\n```\n\n## Pods\n\n```yaml\nhostPID: false\n```\n"
+    found = import_document(document_in(text.encode(), "doc.md"), SEVERITIES)
+    assert set(rules_of(found)) == {("host-namespaces", 10)}
+    assert notes_of(found, "not-understood") == {(3, "What not to do")}
+
+
+def test_lists_of_excluded_namespaces_within_others_are_left_out() -> None:
+    found = imported("Namespaces:\n  Teams: [a, b]\n  Excluded: [kube-system]\n  Forbidden: [default]\n")
+    assert rules_of(found)["documented-namespaces", 2]["namespaces"] == ["a", "b"]
+    assert {line for line, _ in notes_of(found, "not-understood")} == {4, 5}
+
+
+def test_what_two_places_say_otherwise_is_told() -> None:
+    configured = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {k: '%s', same: x}\n"
+    found = imported(f"a:\n  {configured % 1}---\n".replace("\n", "\n  ").replace("  ---", "---") + configured % 2)
+    assert {line for line, _ in notes_of(found, "contradiction")} == {11}
+
+
 # --- objects ---
 
 

@@ -17,6 +17,7 @@ from kubeassay.policy.document.clauses import Clauses, Use
 from kubeassay.policy.document.words import (
     is_name,
     is_placeholder,
+    not_meant,
     slug,
     squashed,
     truth,
@@ -68,6 +69,8 @@ def namespaces_in(keys: Keys, node: Node) -> Iterator[tuple[str, int, str]]:
                 if is_name(name):
                     yield name, member.line, said.text if said.is_scalar else _description(said)
         for key, child in here.entries.items():
+            if not_meant(key) or _OTHERWISE & set(words(key)):
+                continue
             if child.members or (child.entries and _is_namespace_list(key)):
                 stack.append(child)
             elif is_name(key) and (child.value is None or isinstance(child.value, str)):
@@ -86,7 +89,9 @@ _APPLICATIONS = frozenset({"application", "app", "workload"})
 
 def _is_namespace_list(key: str) -> bool:
     said = words(key)
-    return "namespace" in said and not _OTHERWISE & set(said) and "quota" not in said and key != "namespace"
+    if "namespace" not in said or "quota" in said or key == "namespace":
+        return False
+    return not _OTHERWISE & set(said) and not not_meant(key)
 
 
 def _description(node: Node) -> str:
@@ -390,6 +395,12 @@ def _cluster_field(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bo
         return False
     if "cluster" not in around and "control" not in around and "networking" not in around and "eks" not in around:
         return False
+    if word in _ZONES and "multi" in words(node.text) and {"az", "zone"} & set(words(node.text)):
+        uses = clauses.use("node-groups-in-one-zone")
+        clauses.add(f"cluster/{slug(keys[-1])}", f"{keys[-1]}: {node.text}", block, node.line, rules=uses)
+        if uses:
+            clauses.account(node)
+        return bool(uses)
     made = _CLUSTER_FIELDS.get(word)
     fields = made(node) if made is not None else None
     if fields is None:
@@ -493,6 +504,7 @@ _CLUSTER_FIELDS = {
     "cni": _cni_field,
 }  # fmt: skip
 
+_ZONES = frozenset({"highavailability", "availability", "availabilityzone", "zone"})
 _GROUP_WORDS = frozenset({"node", "group", "pool", "worker", "nodegroup", "nodepool", "managed"})
 
 
@@ -734,9 +746,7 @@ def _environments(keys: Keys, node: Node, block: Block, clauses: Clauses) -> boo
             walk((*keys, key), child, block, clauses)
             continue
         for member in child.members:
-            clauses.note(
-                "no-demand", member.line, f"{key}: {member.text}", "in words, and no value that an object states"
-            )
+            clauses.note("prose", member.line, f"{key}: {member.text}", "said in words, which nothing judges")
         clauses.account(child)
     wanted = {**_CLUSTER_CONFIG, "name": "*"}
     field: Use = {"path": "metadata.name", "oneOf": [child.value for child in names.values()], "line": node.line}
@@ -803,6 +813,12 @@ def walk(keys: Keys, node: Node, block: Block, clauses: Clauses) -> None:
     from kubeassay.policy.document import objects
 
     if node in clauses.accounted:
+        return
+    if keys and not_meant(keys[-1]) and not security.is_any_setting(keys[-1]):
+        clauses.account(node)
+        clauses.note(
+            "not-understood", node.line, " / ".join(keys), "its key says that it is not, or not plainly, demanded"
+        )
         return
     members = objects.members_of(node)
     if members is not None:
