@@ -12,7 +12,8 @@ from kubeassay.policy.document.words import squashed, words
 
 #: ``assumed``: how something was read that can be read otherwise. ``contradiction``: the document against itself or
 #: Kubernetes. ``not-understood``: a value that looks like a demand, and no form of it is known. ``not-read``: a
-#: block of another language, a diagram, say. ``prose``: what is said in words to people. ``no-demand``: what allows all.
+#: block of another language, a diagram, say. ``prose``: what is said in words to people. ``no-demand``: what allows
+#: everything.
 NoteKind = Literal["contradiction", "assumed", "not-understood", "not-read", "prose", "no-demand"]
 
 Use = dict[str, Any]

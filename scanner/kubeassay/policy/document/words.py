@@ -90,8 +90,8 @@ def slug(text: str | Iterable[str]) -> str:
 _NOT_MEANT = frozenset(
     {
         "antipattern", "avoid", "bad", "deprecated", "disallowed", "draft", "excluded", "exempt", "exempted",
-        "exemption", "exception", "forbidden", "former", "future", "insecure", "legacy", "mistake", "obsolete", "planned",
-        "prohibited", "proposal", "proposed", "rejected", "roadmap", "superseded", "violation", "wrong",
+        "exemption", "exception", "forbidden", "former", "future", "insecure", "legacy", "mistake", "obsolete",
+        "planned", "prohibited", "proposal", "proposed", "rejected", "roadmap", "superseded", "violation", "wrong",
     }
 )  # fmt: skip
 _NOT_TO_DO = re.compile(r"\b(?:do not|don['’]t|not to do|never do|anti-pattern|not allowed|no longer)\b", re.IGNORECASE)
