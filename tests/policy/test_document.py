@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from kit import LIBRARY
+from kubeassay.checks.documented_object import is_path
 from kubeassay.policy.document.importing import Imported, as_yaml, import_document
 from kubeassay.policy.document.words import singular, slug, squashed, truth
 from kubeassay.policy.errors import PolicyError
@@ -18,6 +22,7 @@ from kubeassay.policy.validation import schema
 from kubeassay.sources.markdown import document_in, read_document
 
 DOCUMENTS = Path(__file__).parent / "documents"
+SCHEMA = schema("baseline")
 SEVERITIES = {rule.id: rule.severity for rule in LIBRARY.rules.values()}
 
 
@@ -572,3 +577,68 @@ def test_everything_is_accounted_for() -> None:
                         span.add(here.line)
                         stack.extend(below for _, below in here.children())
                     assert span & lines or "apiVersion" in node.entries, (name, child.line)
+
+
+# --- hostile documents ---
+
+_KEYS = st.sampled_from(
+    [
+        "namespaces", "Namespace", "quota", "shop namespace", "requests", "limits", "cpu", "memory", "pods",
+        "capabilities", "drop", "add", "runAsUser", "fsGroup", "seccompProfile", "type", "volumes",
+        "privileged", "Node Group", "min", "max", "taints", "labels", "instance types", "Cluster Name",
+        "Kubernetes Version", "Region", "Logging", "CNI", "Istio", "Components", "Sidecar Proxy",
+        "Dev Cluster", "Prod Cluster", "metadata", "name", "namespace", "spec", "rules", "verbs", "podSelector",
+        "matchLabels", "policyTypes", "egress", "to", "ports", "port", "namespaceSelector", "subjects",
+        "roleRef", "metrics", "selector", "from", "source", "operation", "Frontend Containers", "scaling",
+        "Autoscaler", "target utilization", "scale down delay", "mtls", "mode", "app", "principals",
+        "methods", "protocol", "ipBlock", "cidr", "key", "effect", "items", "data", "",
+    ]
+)  # fmt: skip
+_TEXTS = st.sampled_from(
+    [
+        "ALL", "yes", "10m", "70%", "1Gi", "<x>", "a b", "shop", "Egress", "1.30", "", "STRICT", "eks",
+        "multi AZ", "private", "AL2_x86", "SPOT", "Deployment", "TCP", "Group", "10.0.0.0/8",
+        "cluster.local/ns/a/sa/b", "]", "\"", "[x=y]",
+    ]
+)  # fmt: skip
+_TREES = st.recursive(
+    _TEXTS | st.integers(-1, 9) | st.booleans() | st.none() | st.just(1.5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=5),
+    max_leaves=25,
+)
+_OBJECTS = st.builds(
+    lambda type_, name, tree: {"apiVersion": type_[0], "kind": type_[1], "metadata": {"name": name}, **tree},
+    st.sampled_from(
+        [
+            ("v1", "Namespace"),
+            ("v1", "Secret"),
+            ("v1", "List"),
+            ("networking.k8s.io/v1", "NetworkPolicy"),
+            ("rbac.authorization.k8s.io/v1", "ClusterRole"),
+            ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+            ("autoscaling/v2", "HorizontalPodAutoscaler"),
+            ("autoscaling.k8s.io/v1", "VerticalPodAutoscaler"),
+            ("security.istio.io/v1", "PeerAuthentication"),
+            ("security.istio.io/v1", "AuthorizationPolicy"),
+        ]
+    ),
+    _TEXTS | st.none() | st.integers(),
+    st.dictionaries(_KEYS, _TREES, max_size=5),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(_KEYS, _TREES | _OBJECTS, min_size=1, max_size=4))
+def test_whatever_the_types_are_nothing_is_raised_and_what_comes_is_valid(tree: dict[str, Any]) -> None:
+    text = f"```yaml\n{json.dumps(tree)}\n---\nprivileged: false\n```\n"
+    found = import_document(document_in(text.encode(), "doc.md"), SEVERITIES)
+    baseline = yaml.safe_load(as_yaml(found.baseline))
+    assert baseline == found.baseline
+    assert next(Draft202012Validator(SCHEMA).iter_errors(baseline), None) is None
+    for control in baseline["spec"]["controls"]:
+        for use in control.get("rules", ()):
+            known = {parameter.name: parameter for parameter in LIBRARY.rule(use["id"]).parameters}
+            for name, value in use.get("parameters", {}).items():
+                assert parameter_problem(known[name].type, known[name].schema, value) is None, (use, name)
+        for expected in control.get("expectations", ()):
+            assert all(is_path(field["path"]) for field in expected.get("fields", ())), expected
