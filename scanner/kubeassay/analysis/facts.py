@@ -58,6 +58,26 @@ FACTS: Mapping[str, tuple[str, ...]] = {
         "ServiceEntry",
         "Route",
     ),
+    "Storage": (
+        "Workload",
+        # Of which any may make claims (analysis/network/makers.py).
+        CUSTOM_RESOURCES,
+        "HorizontalPodAutoscaler",
+        "PersistentVolume",
+        "PersistentVolumeClaim",
+        "StorageClass",
+    ),
+    "Deliveries": (
+        "AppProject",
+        "Application",
+        "ApplicationSet",
+        "Bucket",
+        "GitRepository",
+        "HelmRelease",
+        "HelmRepository",
+        "Kustomization",
+        "OCIRepository",
+    ),
 }
 
 

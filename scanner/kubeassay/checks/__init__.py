@@ -18,4 +18,8 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.rbac_paths",
     "kubeassay.checks.rbac_documented",
     "kubeassay.checks.platform",
+    "kubeassay.checks.storage_classes",
+    "kubeassay.checks.storage_claims",
+    "kubeassay.checks.gitops_applications",
+    "kubeassay.checks.gitops_flux",
 )
