@@ -22,4 +22,5 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.storage_claims",
     "kubeassay.checks.gitops_applications",
     "kubeassay.checks.gitops_flux",
+    "kubeassay.checks.documented_object",
 )
