@@ -20,7 +20,7 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.platform",
     "kubeassay.checks.storage_classes",
     "kubeassay.checks.storage_claims",
-    "kubeassay.checks.gitops_applications",
-    "kubeassay.checks.gitops_flux",
+    "kubeassay.checks.gitops_sources",
+    "kubeassay.checks.gitops_projects",
     "kubeassay.checks.documented_object",
 )
