@@ -192,9 +192,7 @@ def deployed_source_not_scanned(inventory: Inventory, context: Context) -> Itera
                 words = f"{app} deploys {what[:_MAX_SHOWN]} of this repository, in which no object was found"
                 yield Violation((*source.path, "path"), words, obj=app.obj)
                 continue
-            detail = (
-                f"{app}: {what[:_MAX_SHOWN]} of its source is not among the inputs, and what it makes is not judged"
-            )
+            detail = f"{app}: {what[:_MAX_SHOWN]} of its source is not among the inputs: what it makes is not judged"
             yield NotJudged("not-rendered", detail, app.obj)
         if app.sources and not missing:
             yield Passed(app.obj)
