@@ -177,7 +177,7 @@ def _shared(claim: Claim, mounts: Sequence[Mount], *, one_pod: bool) -> Iterator
 def claim_not_declared(inventory: Inventory, context: Context) -> Iterator[Said]:
     kept = storage(inventory)
     makers = Makers(inventory)
-    spaces = {namespace for namespace, _ in kept.by_name}
+    spaces = {_applied_with(claim.obj) for claims in kept.by_name.values() for claim in claims}
     elsewhere: dict[str, Claim] = {}
     for (_, name), claims in kept.by_name.items():
         elsewhere.setdefault(name, claims[0])
@@ -196,7 +196,7 @@ def claim_not_declared(inventory: Inventory, context: Context) -> Iterator[Said]
             yield NotJudged("no-namespace", f"{what}: which namespace they are applied to is not stated", mount.obj)
         elif maker is not None:
             yield NotJudged("unsupported", f"{what} is not among the inputs, and {maker.ref} may make it", mount.obj)
-        elif other is None and mount.namespace not in spaces:
+        elif other is None and _applied_with(mount.obj) not in spaces:
             yield NotJudged("missing-input", f"{what} is not among the inputs, nor is any of its namespace", mount.obj)
         else:
             words = f"{mount.maker} cannot start: there is no claim {mount.claim} in namespace {mount.namespace}"
@@ -205,6 +205,11 @@ def claim_not_declared(inventory: Inventory, context: Context) -> Iterator[Said]
                 words += f", but one in namespace {other.namespace}"
                 related = ((f"{other} is in another namespace", other.obj, ("metadata", "namespace")),)
             yield Violation(mount.path, words, obj=mount.obj, related=related)
+
+
+def _applied_with(obj: Object) -> tuple[str, str]:
+    """What tells objects that belong together: their namespace, or the folder of those that state none."""
+    return (obj.ref.namespace, "") if obj.ref.namespace else ("", obj.file.rpartition("/")[0])
 
 
 @check("claim-unused")
