@@ -112,6 +112,9 @@ def storage_class_unencrypted(obj: Object, context: Context) -> Iterator[Said]:
         yield NotApplicable()
         return
     if cls.driver == EFS:
+        if any(fnmatchcase(cls.name, pattern) for pattern in context.parameters["encrypted_elsewhere"]):
+            yield NotApplicable()
+            return
         yield NotJudged(
             "missing-input",
             f"{cls}: whether its volumes are encrypted is said by the EFS file system, which is not among the inputs",
