@@ -100,7 +100,7 @@ def claim_access_mode_unsupported(inventory: Inventory, context: Context) -> Ite
                 yield Violation(
                     (*claim.modes_path, number), f"{claim} stays unbound: {words}", obj=claim.obj, related=related
                 )
-        if not wrong and claim.access_modes:
+        if not wrong and claim.access_modes and _MODES.issuperset(claim.access_modes):
             yield Passed(claim.obj)
 
 
