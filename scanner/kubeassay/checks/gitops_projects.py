@@ -185,16 +185,23 @@ def deployed_source_not_scanned(inventory: Inventory, context: Context) -> Itera
     own = {normalized_url(url) for url in context.parameters["repositories"]} - {None, ""}
     folders = {f"/{obj.file.rpartition('/')[0]}/" for obj in inventory}
     for app in deliveries(inventory).applications:
-        missing = [source for source in app.sources if not _is_scanned(source.folder, folders)]
-        for source in missing:
+        clean = True
+        for source in app.sources:
+            there = _is_scanned(source.folder, folders) and not source.chart
+            rendered = any(source.value.get(tool) for tool in ("helm", "kustomize", "plugin"))
+            if there and not rendered:
+                continue
+            clean = False
             what = f"chart {source.chart}" if source.chart else f"folder {source.folder or '.'}"
-            if not source.chart and not is_filled_in(source.folder) and normalized_url(source.repo_url) in own:
+            mine = not source.chart and not is_filled_in(source.folder) and normalized_url(source.repo_url) in own
+            if mine and not there:
                 words = f"{app} deploys {what[:_MAX_SHOWN]} of this repository, in which no object was found"
                 yield Violation((*source.path, "path"), words, obj=app.obj)
                 continue
-            detail = f"{app}: {what[:_MAX_SHOWN]} of its source is not among the inputs: what it makes is not judged"
+            why = "is rendered with values of its own" if there else "of its source is not among the inputs"
+            detail = f"{app}: {what[:_MAX_SHOWN]} {why}: what it makes is not judged"
             yield NotJudged("not-rendered", detail, app.obj)
-        if app.sources and not missing:
+        if app.sources and clean:
             yield Passed(app.obj)
 
 
