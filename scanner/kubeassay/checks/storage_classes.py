@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from kubeassay.analysis.reading import items, mapping, quoted
@@ -245,12 +245,12 @@ def storage_class_asks_for_baseline(inventory: Inventory, context: Context) -> I
         if not stated:
             yield Passed(cls.obj)
             continue
-        equal = [other for other in plain[speed] if other.name != cls.name]
+        equal, more = _others(plain[speed], cls)
         asked = " and ".join(f"{parameter.key} {parameter.value}" for parameter in stated)
         words = f"{cls} asks for {asked}, which every gp3 volume has"
         if equal:
-            words += f": it is no faster than {_named(equal)}"
-        related = tuple((f"{other} is as fast", other.obj, ("parameters",)) for other in equal[:_MAX_NAMED])
+            words += f": it is no faster than {_named(equal, more)}"
+        related = tuple((f"{other} is as fast", other.obj, ("parameters",)) for other in equal)
         yield Violation(stated[0].path, words, obj=cls.obj, related=related)
 
 
@@ -258,17 +258,14 @@ def storage_class_asks_for_baseline(inventory: Inventory, context: Context) -> I
 def default_storage_class_ambiguous(inventory: Inventory, context: Context) -> Iterator[Said]:
     defaults = [cls for cls in _classes(inventory) if cls.default_path is not None]
     for cls in defaults:
-        others = [other for other in defaults if other.name != cls.name]
+        others, more = _others(defaults, cls)
         if others and cls.default_path is not None:
             yield Violation(
                 cls.default_path,
-                f"{cls} is a default class, and so is {_named(others)}: claims without a class get the one that was"
+                f"{cls} is a default class, and so is {_named(others, more)}: claims without a class get the one that was"
                 " made last",
                 obj=cls.obj,
-                related=tuple(
-                    (f"{other} is a default class", other.obj, other.default_path or ())
-                    for other in others[:_MAX_NAMED]
-                ),
+                related=tuple((f"{other} is a default class", other.obj, other.default_path or ()) for other in others),
             )
         else:
             yield Passed(cls.obj)
@@ -279,7 +276,15 @@ def _classes(inventory: Inventory) -> Iterator[StorageClass]:
         yield from classes
 
 
-def _named(classes: Iterable[StorageClass]) -> str:
-    names = list(dict.fromkeys(cls.name for cls in classes))
-    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    return f"{', '.join(names[:_MAX_NAMED])}{more}"
+def _others(classes: Sequence[StorageClass], cls: StorageClass) -> tuple[list[StorageClass], bool]:
+    """The first classes of other names, one of each, and whether there are more. Only these are looked for: of many
+    alike each would name all the others."""
+    found: dict[str, StorageClass] = {}
+    for other in classes:
+        if other.name != cls.name and found.setdefault(other.name, other) is other and len(found) > _MAX_NAMED:
+            break
+    return list(found.values())[:_MAX_NAMED], len(found) > _MAX_NAMED
+
+
+def _named(classes: Sequence[StorageClass], more: bool) -> str:
+    return ", ".join(cls.name for cls in classes) + (" and others" if more else "")

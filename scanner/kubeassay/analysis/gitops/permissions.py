@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from kubeassay.analysis.gitops.globs import matches
 
@@ -22,6 +23,7 @@ _PLAIN = re.compile(r"[a-z0-9!$&'()*+,;=:@/._~\[\]-]*\Z")
 _PORT = re.compile(r":[0-9]*\Z")
 
 
+@lru_cache(maxsize=8192)
 def normalized_url(url: str) -> str | None:
     """A repository's address as Argo CD compares it; "" for one that it cannot read. None: not known here, because it
     has characters that Go may or may not write in another way."""
