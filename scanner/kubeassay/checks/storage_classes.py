@@ -262,8 +262,8 @@ def default_storage_class_ambiguous(inventory: Inventory, context: Context) -> I
         if others and cls.default_path is not None:
             yield Violation(
                 cls.default_path,
-                f"{cls} is a default class, and so is {_named(others, more)}: claims without a class get the one that was"
-                " made last",
+                f"{cls} is a default class, and so is {_named(others, more)}: claims without a class get the one that"
+                " was made last",
                 obj=cls.obj,
                 related=tuple((f"{other} is a default class", other.obj, other.default_path or ()) for other in others),
             )
