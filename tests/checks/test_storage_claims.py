@@ -141,6 +141,10 @@ def test_access_modes_of_what_is_not_known() -> None:
     rule = "claim-access-mode-unsupported"
     assert found(rule, storage_class(provisioner="example.com/disk") + claim(modes="[ReadWriteMany]")) == set()
     assert found(rule, claim(modes="[ReadWriteMany]")) == set()
+    device = claim(modes="[ReadWriteMany]", volumeMode="Block")
+    assert found(rule, storage_class(provisioner="disk.csi.azure.com") + device) == set()
+    filled_in = storage_class(parameters='{type: "${TYPE}"}')
+    assert found(rule, filled_in + device) == {("not-judged", D, "not-rendered")}
     assert found(rule, storage_class() + claim(modes="[ReadWriteMany]", volumeName="disk")) == set()
     assert found(rule, storage_class() + claim(modes="[3, null, ReadWriteOnce, Often]")) == set()
 

@@ -90,30 +90,36 @@ def claim_access_mode_unsupported(inventory: Inventory, context: Context) -> Ite
             message = f"{claim} stays unbound: {cls.driver} has no volumes of mode {claim.volume_mode}"
             yield Violation((*claim.path, "volumeMode"), message, obj=claim.obj, related=related)
             continue
-        wrong = False
+        judged = bool(claim.access_modes) and _MODES.issuperset(claim.access_modes)
         for number, mode in enumerate(items(claim.obj.get(*claim.modes_path))):
             if not isinstance(mode, str) or mode not in _MODES:
                 continue
             words = _why_not(cls, claim, mode, known)
-            if words:
-                wrong = True
+            if words is None:
+                judged = False
+                yield NotJudged("not-rendered", f"{claim}: the type of {cls} is filled in elsewhere", claim.obj)
+            elif words:
+                judged = False
                 yield Violation(
                     (*claim.modes_path, number), f"{claim} stays unbound: {words}", obj=claim.obj, related=related
                 )
-        if not wrong and claim.access_modes and _MODES.issuperset(claim.access_modes):
+        if judged:
             yield Passed(claim.obj)
 
 
 _MODES = frozenset({"ReadWriteOnce", "ReadWriteOncePod", "ReadOnlyMany", "ReadWriteMany"})
 
 
-def _why_not(cls: StorageClass, claim: Claim, mode: str, known: frozenset[str]) -> str:
+def _why_not(cls: StorageClass, claim: Claim, mode: str, known: frozenset[str]) -> str | None:
+    """Why a driver makes no volume of a mode; "" where it does, None where that is not known."""
     if mode not in known:
         device = " as a device" if claim.volume_mode == BLOCK else ""
         return f"{cls.driver} of {cls} does not do {mode}{device}, it does {', '.join(sorted(known))}"
     if cls.driver == EBS and mode == "ReadWriteMany":
         kind = ebs.volume_type(cls)
-        if kind != "io2" and not is_placeholder(kind):
+        if is_placeholder(kind):
+            return None
+        if kind != "io2":
             return f"EBS attaches volumes of type io2 alone to several nodes, and {cls} has type {kind}"
     return ""
 

@@ -59,20 +59,18 @@ ALWAYS_ENCRYPTED = frozenset({GCE_PD, AZURE_DISK, AZURE_FILE, "filestore.csi.sto
 _ONE_NODE = frozenset({"ReadWriteOnce", "ReadWriteOncePod"})
 _ALL = frozenset({"ReadWriteOnce", "ReadWriteOncePod", "ReadOnlyMany", "ReadWriteMany"})
 
-#: (driver, volume mode) → the access modes that it takes. A driver that is not here is not known. Sources, each the
-#: check that CreateVolume makes of capabilities: aws-ebs-csi-driver pkg/driver/controller.go (isValidCapability; more
-#: than one node: io2 devices only, pkg/cloud/cloud.go CreateDisk), aws-efs-csi-driver pkg/driver/node.go
-#: (volumeCapAccessModes: one writer's node, or many writers), gcp-compute-persistent-disk-csi-driver pkg/gce-pd-csi-driver/utils.go
-#: (validateAccessMode; devices of several writers depend on the disk's type), azuredisk-csi-driver
-#: pkg/azuredisk/azure_common_utils.go (isValidVolumeCapabilities; devices of several nodes need maxShares).
+#: (driver, volume mode) → the access modes that it takes. One that is not here is not known: devices of GCE and Azure
+#: depend on the disk's type and its maxShares. Sources, each the check that CreateVolume makes of capabilities:
+#: aws-ebs-csi-driver pkg/driver/controller.go (isValidCapability; more than one node: io2 devices only, pkg/cloud/cloud.go
+#: CreateDisk), aws-efs-csi-driver pkg/driver/node.go (volumeCapAccessModes: the writer of one node, or many writers),
+#: gcp-compute-persistent-disk-csi-driver pkg/gce-pd-csi-driver/utils.go (validateVolumeCapability), azuredisk-csi-driver
+#: pkg/azuredisk/azure_common_utils.go (isValidVolumeCapabilities).
 ACCESS_MODES: Mapping[tuple[str, str], frozenset[str]] = {
     (EBS, FILESYSTEM): _ONE_NODE,
     (EBS, BLOCK): _ONE_NODE | {"ReadWriteMany"},
     (EFS, FILESYSTEM): _ONE_NODE | {"ReadWriteMany"},
     (GCE_PD, FILESYSTEM): _ONE_NODE | {"ReadOnlyMany"},
-    (GCE_PD, BLOCK): _ALL,
     (AZURE_DISK, FILESYSTEM): _ONE_NODE,
-    (AZURE_DISK, BLOCK): _ALL,
     (AZURE_FILE, FILESYSTEM): _ALL,
     (AZURE_FILE, BLOCK): frozenset(),
 }
