@@ -198,7 +198,7 @@ def _with_defaults(container: ContainerResources, given: Defaults) -> ContainerR
 
 def _with_requests(level: PodLevel, containers: Iterable[ContainerResources], *, late: bool) -> PodLevel:
     """The pod's own limits of huge pages, then its own requests, that follow from its containers' and from its limits
-    (defaultHugePagePodLimits, defaultPodRequests; from 1.37 on defaultHugePagePodLevelLimits, defaultPodLevelRequests)."""
+    (defaultHugePagePodLimits and defaultPodRequests; from 1.37 on theirs called …PodLevel…)."""
     if not level.requests and not level.limits:
         return level
     containers = tuple(containers)
