@@ -39,6 +39,8 @@ FACTS: Mapping[str, tuple[str, ...]] = {
         "SecurityPolicy",
         "StagedNetworkPolicy",
     ),
+    # What is scaled may be of any kind that has the scale subresource.
+    "Scaling": ("Workload", CUSTOM_RESOURCES, "HorizontalPodAutoscaler", "ScaledObject"),
     "Grants": _GRANTS,
     "Escalations": (*_GRANTS, "ServiceAccount", "Secret", "Namespace", "Workload", *_OPERATORS),
     "Exposures": (
