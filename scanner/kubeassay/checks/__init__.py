@@ -18,5 +18,7 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.rbac_paths",
     "kubeassay.checks.rbac_documented",
     "kubeassay.checks.platform",
+    "kubeassay.checks.autoscaling",
+    "kubeassay.checks.availability",
     "kubeassay.checks.documented_object",
 )

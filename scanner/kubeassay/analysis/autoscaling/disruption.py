@@ -12,7 +12,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from kubeassay.analysis.autoscaling.horizontal import Replicas, Scaling, nearest_of, scaling, whole
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
@@ -159,16 +159,11 @@ class Disruptions:
         environment) the nearest, as everywhere."""
         found = self._by_workload.get(id(workload), ())
         names = Counter(budget.obj.ref.name for budget in found)
-        file = workload.obj.file
-        return [
-            budget
-            for budget in found
-            if names[budget.obj.ref.name] == 1
-            or budget.obj
-            is self._inventory.nearest(
-                "policy", budget.obj.ref.kind, budget.obj.ref.namespace, budget.obj.ref.name, file
-            )
-        ]
+        return [one for one in found if names[one.obj.ref.name] == 1 or self._nearest_to(workload, one) is one.obj]
+
+    def _nearest_to(self, workload: Workload, budget: Budget) -> Object | None:
+        ref = budget.obj.ref
+        return self._inventory.nearest(ref.group, ref.kind, ref.namespace, ref.name, workload.obj.file)
 
     def pods(self, budget: Budget) -> Pods:
         """How many pods a budget selects."""
@@ -241,9 +236,7 @@ def _name(workload: Workload) -> tuple[str, str, str]:
     return workload.namespace, workload.obj.ref.kind, workload.obj.ref.name
 
 
-def _bound(
-    spec: Mapping[str, Any], field: Literal["minAvailable", "maxUnavailable"], refused: list[Refused]
-) -> Bound | None:
+def _bound(spec: Mapping[str, Any], field: str, refused: list[Refused]) -> Bound | None:
     value = spec.get(field)
     if value is None:
         return None
