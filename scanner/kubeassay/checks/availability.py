@@ -76,7 +76,7 @@ def _blocks(budget: Budget, pods: Pods) -> str | NotJudged | None:
         return f"allows no eviction: {field} is {bound}"
     if pods.uncountable and budget.counts_scale:
         ends = shown(names(pods.uncountable))
-        return f"allows no eviction: {field} {bound} is counted by the scale of {ends}, which has none"
+        return f"allows no eviction: {field} {bound} is a part of the scale of {ends}, and that kind has none"
     if not budget.workloads and not budget.perhaps:
         return ""
     if budget.perhaps or pods.unknown or pods.uncountable:
@@ -84,7 +84,7 @@ def _blocks(budget: Budget, pods: Pods) -> str | NotJudged | None:
         return NotJudged("unknown-replicas", f"how many pods of {ends} {budget} selects is not known", budget.obj)
     if not pods.replicas and budget.counts_scale:
         ends = shown(names(budget.workloads))
-        return f"allows no eviction: {field} {bound} is counted by the scale of a controller, and {ends} has none"
+        return f"allows no eviction: {field} {bound} is a part of the scale of a controller, and {ends} has none"
     least = pods.least
     if evictions_allowed(budget, least, pods.unmanaged):
         return None
