@@ -47,18 +47,27 @@ def may_meet(first: Object, second: Object) -> bool:
 # --- targets ---
 
 
+#: More names than one looks through for what was meant.
+_MANY = 1000
+
+
 class _Targets:
     """What an autoscaler's target may have meant, where none of its name is among the inputs."""
 
     def __init__(self, inventory: Inventory) -> None:
         self._named: dict[tuple[str, str], list[Object]] = defaultdict(list)
         self._kinds: set[tuple[str, str]] = set()
-        self._in: dict[str, list[Object]] = defaultdict(list)
+        self._in: set[str] = set()
+        self._workloads: dict[str, list[Object]] = defaultdict(list)
+        of_kind: dict[tuple[str, str], set[str]] = defaultdict(set)
         for obj in inventory:
             self._named[obj.ref.kind, obj.ref.name].append(obj)
             self._kinds.add((obj.ref.group, obj.ref.kind))
         for workload in workloads(inventory):
-            self._in[workload.namespace].append(workload.obj)
+            self._in.add(workload.namespace)
+            self._workloads[workload.obj.ref.name].append(workload.obj)
+            of_kind[workload.namespace, workload.obj.ref.kind].add(workload.obj.ref.name)
+        self._of_kind = {key: sorted(names) for key, names in of_kind.items()}
         self._makers = Makers(inventory)
 
     def missing(self, one: HorizontalAutoscaler | VerticalAutoscaler, reference: Reference) -> Violation | NotJudged:
@@ -67,19 +76,20 @@ class _Targets:
         if any(other.ref.namespace is None or obj.ref.namespace is None for other in others):
             detail = f"{one} and {reference} do not both state their namespace"
             return NotJudged("unknown-namespace", detail, obj)
-        members = self._in.get(namespace, ())
-        of_kind = sorted({member.ref.name for member in members if member.ref.kind == reference.kind})
-        close = nearest_name(reference.name, of_kind)
+        others_named = self._workloads.get(reference.name, ())
+        of_kind = self._of_kind.get((namespace, reference.kind), ())
+        # To look through thousands of names for each of thousands of autoscalers would take too long.
+        close = nearest_name(reference.name, of_kind) if len(of_kind) <= _MANY else None
         if close is None:
             # Parts of a name that stand for the whole: gateway, api-gateway.
-            parts = [name for name in of_kind if f"-{reference.name}-" in f"-{name}-"]
+            parts = [name for name in of_kind[:_MANY] if f"-{reference.name}-" in f"-{name}-"]
             close = parts[0] if len(parts) == 1 else None
         if close is None:
             reason = self._elsewhere(namespace, reference)
             if reason:
                 return NotJudged("no-objects", f"{one}: {reason}", obj)
         words = f"{one} has no target: there is no {reference} in namespace {namespace}"
-        kinds = sorted({member.ref.kind for member in members if member.ref.name == reference.name})
+        kinds = sorted({other.ref.kind for other in others_named if namespace_of(other) == namespace})
         if close is not None:
             words = f"{words}; is {close} meant?"
         elif kinds:
@@ -90,7 +100,7 @@ class _Targets:
 
     def _elsewhere(self, namespace: str, reference: Reference) -> str:
         """Why the target may be there although it is not among the inputs."""
-        if not self._in.get(namespace):
+        if namespace not in self._in:
             return f"no workload of namespace {namespace} is among the inputs"
         if namespace in SYSTEM_NAMESPACES:
             return f"what runs in namespace {namespace} is mostly not among the inputs"
@@ -256,17 +266,16 @@ def several_autoscalers(inventory: Inventory, context: Context) -> Iterator[Said
         *(one for one in facts.all if one.made_by is None and one.active),
         *(one for one in others.all if one.mode != "Off"),
     ]
+    earlier: dict[tuple[int, bool], list[HorizontalAutoscaler | VerticalAutoscaler]] = defaultdict(list)
     for one in found:
         if one.target is None or one.reference is None:
             continue
-        if isinstance(one, HorizontalAutoscaler):
-            rivals: list[HorizontalAutoscaler | VerticalAutoscaler] = [r for r in facts.of(one.target) if r.active]
-        else:
-            rivals = [rival for rival in others.of(one.target) if rival.mode != "Off"]
-        before = rivals[: rivals.index(one)] if one in rivals else []
+        rivals = earlier[id(one.target), isinstance(one, HorizontalAutoscaler)]
         # One of the same name is the same one for another environment.
-        before = [rival for rival in before if (rival.obj.ref.kind, rival.obj.ref.name) != _id(one)]
+        before = [rival for rival in rivals if _id(rival) != _id(one)]
         before = [rival for rival in before if not _takes_over(rival, one) and not _takes_over(one, rival)]
+        if len(rivals) < _COMPARED:
+            rivals.append(one)
         other = next((rival for rival in before if may_meet(one.obj, rival.obj)), None)
         if other is not None:
             does = "scales" if isinstance(one, HorizontalAutoscaler) else "sets the resources of"
@@ -277,6 +286,10 @@ def several_autoscalers(inventory: Inventory, context: Context) -> Iterator[Said
             yield NotJudged("unknown-namespace", f"{one} and {before[0]} may be for two environments", one.obj)
         else:
             yield Passed(one.obj)
+
+
+#: How many autoscalers of one workload are compared with each other.
+_COMPARED = 16
 
 
 def _id(one: HorizontalAutoscaler | VerticalAutoscaler) -> tuple[str, str]:

@@ -24,6 +24,9 @@ from kubeassay.model import Inventory, Object
 #: Kinds whose replicas serve side by side, and replace each other.
 _REPLICATED = frozenset({("apps", "Deployment"), ("apps", "StatefulSet"), ("argoproj.io", "Rollout")})
 
+#: How many budgets on one workload are compared with each other.
+_COMPARED = 16
+
 
 # --- budgets ---
 
@@ -106,10 +109,11 @@ def several_disruption_budgets(inventory: Inventory, context: Context) -> Iterat
     for workload in workloads(inventory):
         found = facts.of(workload)
         for number, budget in enumerate(found):
-            for earlier in found[:number]:
+            # Of very many it is enough to know some.
+            for earlier in found[: min(number, _COMPARED)]:
                 if earlier.obj.ref.name == budget.obj.ref.name:
                     continue
-                certain = workload in budget.workloads and workload in earlier.workloads
+                certain = facts.selects(budget, workload) and facts.selects(earlier, workload)
                 if certain and may_meet(budget.obj, earlier.obj):
                     rivals.setdefault(id(budget), (earlier, workload))
                 else:

@@ -224,13 +224,10 @@ def test_what_keda_makes_says_nothing_twice() -> None:
 
 
 def test_a_rollout_may_take_its_pods_from_a_deployment() -> None:
-    rollout = {
-        "apiVersion": "argoproj.io/v1alpha1",
-        "kind": "Rollout",
-        "metadata": {"name": "web", "namespace": "shop"},
-    }
-    rollout["spec"] = {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}  # type: ignore[assignment]
-    found = inventory(json.dumps(rollout), deployment())
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    metadata = {"name": "web", "namespace": "shop"}
+    rollout = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "metadata": metadata}
+    found = inventory(json.dumps({**rollout, "spec": {"workloadRef": reference}}), deployment())
     template = scaling(found).template(found.objects[0])
     assert template is not None
     assert template.obj is found.objects[1]
@@ -271,43 +268,17 @@ def test_a_limit_grows_with_its_request() -> None:
     assert limit_at(None, Fraction(2), Fraction(10)) == 10
 
 
+FIELDS = (
+    "scaleTargetRef", "targetRef", "metrics", "minReplicas", "maxReplicas", "type", "name", "kind", "apiVersion",
+    "resource", "target", "averageUtilization", "updatePolicy", "updateMode", "resourcePolicy", "containerPolicies",
+    "containerName", "maxAllowed", "cpu", "triggers", "metadata", "value", "selector", "limits",
+)  # fmt: skip
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(
-                [
-                    "scaleTargetRef",
-                    "targetRef",
-                    "metrics",
-                    "minReplicas",
-                    "maxReplicas",
-                    "type",
-                    "name",
-                    "kind",
-                    "apiVersion",
-                    "resource",
-                    "target",
-                    "Resource",
-                    "averageUtilization",
-                    "updatePolicy",
-                    "updateMode",
-                    "resourcePolicy",
-                    "containerPolicies",
-                    "containerName",
-                    "maxAllowed",
-                    "cpu",
-                    "triggers",
-                    "metadata",
-                    "value",
-                    "selector",
-                    "minAvailable",
-                    "maxUnavailable",
-                    "matchLabels",
-                    "limits",
-                ]
-            ),
+            st.sampled_from(FIELDS),
             inner,
             max_size=4,
         )
