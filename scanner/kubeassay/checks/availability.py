@@ -24,6 +24,8 @@ from kubeassay.model import Inventory, Object
 #: Kinds whose replicas serve side by side, and replace each other.
 _REPLICATED = frozenset({("apps", "Deployment"), ("apps", "StatefulSet"), ("argoproj.io", "Rollout")})
 
+#: More workloads of a namespace than one looks through for what was meant.
+_MANY = 500
 #: How many budgets on one workload are compared with each other.
 _COMPARED = 16
 
@@ -155,24 +157,25 @@ class _Around:
     """What else is in the namespaces, to tell a slip from what is not among the inputs."""
 
     def __init__(self, inventory: Inventory) -> None:
-        self._members: dict[str, list[Workload]] = defaultdict(list)
+        self._labels: dict[str, list[Mapping[str, str]]] = defaultdict(list)
         for workload in workloads(inventory):
-            self._members[workload.namespace].append(workload)
+            self._labels[workload.namespace].append(workload.labels)
         self._unknown: Mapping[str, Object] = unknown_pods(inventory)
         self._makers = Makers(inventory)
 
     def judge(self, budget: Budget) -> Said:
         assert budget.selector is not None
-        members = self._members.get(budget.namespace, ())
-        labels = [workload.labels for workload in members]
+        labels = self._labels.get(budget.namespace, ())
         if budget.perhaps:
             return _unsure(budget, "unknown-labels", f"labels of {shown(names(budget.perhaps))} are not known")
-        if not members:
+        if not labels:
             return _unsure(budget, "no-objects", f"no workload of namespace {budget.namespace} is among the inputs")
         if budget.selector.everything:
             return Passed(budget.obj)
-        requirement = unmet_requirement(budget.selector, labels)
-        hint = meant_labels(requirement, labels, near=True)
+        # To look through thousands of labels for each of thousands of budgets would take too long.
+        many = len(labels) > _MANY
+        requirement = budget.selector.requirements[0] if many else unmet_requirement(budget.selector, labels)
+        hint = "" if many else meant_labels(requirement, labels, near=True)
         maker = self._unknown.get(budget.namespace) or self._makers.of(budget.namespace)
         if requirement.key in CONTROLLER_LABELS:
             return _unsure(budget, "unknown-labels", f"label {requirement.key} is given to pods when they are made")
@@ -182,7 +185,9 @@ class _Around:
         if not hint and maker is not None:
             return _unsure(budget, "unsupported", f"{maker.ref} may make pods in namespace {budget.namespace}")
         words = f"no workload of namespace {budget.namespace} has"
-        if any(requirement.holds(one) for one in labels):
+        if many:
+            words = f"{words} {budget.selector}"
+        elif any(requirement.holds(one) for one in labels):
             words = f"{words} {budget.selector} together"
         else:
             words = f"{words} {wanted_label(requirement)}{meant_labels(requirement, labels)}"
