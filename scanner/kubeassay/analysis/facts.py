@@ -16,6 +16,8 @@ _GRANTS = ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
 #: In ``needs``, what stands for all kinds of groups that are not Kubernetes' own.
 CUSTOM_RESOURCES = "CustomResource"
 
+_SCALING = ("Workload", CUSTOM_RESOURCES, "HorizontalPodAutoscaler", "ScaledObject")
+
 #: Analysis → kinds. Each is asked by the function of its name, in small letters.
 FACTS: Mapping[str, tuple[str, ...]] = {
     "Connectivity": (
@@ -40,7 +42,9 @@ FACTS: Mapping[str, tuple[str, ...]] = {
         "StagedNetworkPolicy",
     ),
     # What is scaled may be of any kind that has the scale subresource.
-    "Scaling": ("Workload", CUSTOM_RESOURCES, "HorizontalPodAutoscaler", "ScaledObject"),
+    "Scaling": _SCALING,
+    "Verticals": ("Workload", CUSTOM_RESOURCES, "VerticalPodAutoscaler"),
+    "Disruptions": (*_SCALING, *_OPERATORS, "PodDisruptionBudget"),
     "Grants": _GRANTS,
     "Escalations": (*_GRANTS, "ServiceAccount", "Secret", "Namespace", "Workload", *_OPERATORS),
     "Exposures": (

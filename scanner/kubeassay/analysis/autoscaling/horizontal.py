@@ -197,18 +197,6 @@ class Scaling:
         number = 1 if stated is None else whole(stated)
         return None if number is None else Replicas(number, number, obj, ("spec", "replicas"))
 
-    def _target(self, obj: Object, reference: Reference) -> Object | None:
-        groups = [reference.group]
-        home = _HOME.get(reference.kind)
-        # A reference with a wrong group still says which workload is meant.
-        if home is not None and reference.group in ("", "apps", "extensions", "batch"):
-            groups += [group for group in (home, "extensions") if group != reference.group]
-        for group in groups:
-            found = nearest_of(self._inventory, group, reference.kind, obj, reference.name)
-            if found is not None:
-                return found
-        return None
-
     def _of_hpa(self, inventory: Inventory) -> Iterator[HorizontalAutoscaler]:
         makers = {(namespace_of(obj), obj.ref.name): obj for obj in inventory.of_kind("ScaledObject", _KEDA)}
         for obj in inventory.of_kind("HorizontalPodAutoscaler"):
@@ -216,7 +204,7 @@ class Scaling:
                 continue
             spec = mapping(obj.value.get("spec"))
             field = "scaleTargetRef" if obj.ref.group == "autoscaling" else "scaleRef"
-            reference = _reference(mapping(spec.get(field)), ("spec", field))
+            reference = read_reference(mapping(spec.get(field)), ("spec", field))
             metrics, unread = _metrics(obj, spec)
             owner = next(
                 (
@@ -230,7 +218,7 @@ class Scaling:
                 obj=obj,
                 namespace=namespace_of(obj),
                 reference=reference,
-                target=self._target(obj, reference),
+                target=resolve(inventory, obj, reference),
                 minimum=_whole_or(spec.get("minReplicas"), 1),
                 maximum=whole(spec.get("maxReplicas")),
                 minimum_path=("spec", "minReplicas"),
@@ -244,7 +232,7 @@ class Scaling:
         for obj in inventory.of_kind("ScaledObject", _KEDA):
             spec = mapping(obj.value.get("spec"))
             stated = mapping(spec.get("scaleTargetRef"))
-            reference = _reference({"apiVersion": "apps/v1", "kind": "Deployment", **_set(stated)}, _KEDA_TARGET)
+            reference = read_reference({"apiVersion": "apps/v1", "kind": "Deployment", **_set(stated)}, _KEDA_TARGET)
             idle = whole(spec.get("idleReplicaCount"))
             metrics, unread = _triggers(spec)
             annotations = mapping(mapping(obj.value.get("metadata")).get("annotations"))
@@ -252,18 +240,23 @@ class Scaling:
                 obj=obj,
                 namespace=namespace_of(obj),
                 reference=reference,
-                target=self._target(obj, reference),
+                target=resolve(inventory, obj, reference),
                 minimum=_whole_or(spec.get("minReplicaCount"), 0) if idle is None else idle,
                 maximum=_whole_or(spec.get("maxReplicaCount"), 100),
                 minimum_path=("spec", "minReplicaCount" if idle is None else "idleReplicaCount"),
                 maximum_path=("spec", "maxReplicaCount"),
                 metrics=metrics,
                 unread=unread,
-                active=not any(
-                    annotations.get(f"autoscaling.keda.sh/{name}") not in (None, "false")
-                    for name in ("paused", "paused-replicas")
-                ),
+                active=not _paused(annotations),
             )
+
+
+def _paused(annotations: Mapping[str, Any]) -> bool:
+    """scaledobject_types.go, NeedToBePausedByAnnotation; what is no boolean to Go's ParseBool counts as true."""
+    if annotations.get("autoscaling.keda.sh/paused-replicas") is not None:
+        return True
+    said = annotations.get("autoscaling.keda.sh/paused")
+    return said is not None and said not in ("0", "f", "F", "false", "False", "FALSE")
 
 
 _KEDA_TARGET: Path = ("spec", "scaleTargetRef")
@@ -288,6 +281,17 @@ def nearest_of(inventory: Inventory, group: str, kind: str, near: Object, name: 
         if found is not None:
             return found
     return None
+
+
+def resolve(inventory: Inventory, obj: Object, reference: Reference) -> Object | None:
+    """The object that an autoscaler's reference means; None where none of that name is among the inputs."""
+    groups = [reference.group]
+    home = _HOME.get(reference.kind)
+    # A reference with a wrong group still says which workload is meant.
+    if home is not None and reference.group in ("", "apps", "extensions", "batch"):
+        groups += [group for group in (home, "extensions") if group != reference.group]
+    found = (nearest_of(inventory, group, reference.kind, obj, reference.name) for group in groups)
+    return next((one for one in found if one is not None), None)
 
 
 def workload_behind(inventory: Inventory, obj: Object) -> Object | None:
@@ -315,7 +319,8 @@ def _set(value: Mapping[str, Any]) -> Mapping[str, Any]:
     return {key: of for key, of in value.items() if of not in (None, "")}
 
 
-def _reference(stated: Mapping[str, Any], path: Path) -> Reference:
+def read_reference(stated: Mapping[str, Any], path: Path) -> Reference:
+    """The target that a CrossVersionObjectReference (a decoded mapping) names."""
     api_version = string(stated.get("apiVersion"))
     group, kind, name = api_version.rpartition("/")[0], string(stated.get("kind")), string(stated.get("name"))
     home = _HOME.get(kind)
