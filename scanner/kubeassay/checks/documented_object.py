@@ -65,6 +65,15 @@ def documented_object(inventory: Inventory, context: Context) -> Iterator[Said]:
             yield Passed(obj)
 
 
+def demands(parameters: Mapping[str, Any]) -> list[str]:
+    """What an expectation demands, in words: one text a field, or one for an object of which nothing more is said."""
+    wanted = _wanted(parameters["object"])
+    if parameters.get("absent"):
+        return [f"no {wanted}"]
+    fields = parameters.get("fields", ())
+    return [f"{wanted}: {field['path']} {_demand(field)}" for field in fields] or [str(wanted)]
+
+
 def _wanted(selector: Mapping[str, Any]) -> Wanted:
     group, slash, _ = string(selector.get("apiVersion")).rpartition("/")
     return Wanted(
