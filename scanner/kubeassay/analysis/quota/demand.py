@@ -20,9 +20,12 @@ from typing import Any, Literal
 
 from kubeassay.analysis.access.resources import resource_types
 from kubeassay.analysis.autoscaling.horizontal import scaling, whole, workload_behind
+from kubeassay.analysis.autoscaling.vertical import VerticalAutoscaler, limit_at, verticals
 from kubeassay.analysis.network.endpoints import owner_of
 from kubeassay.analysis.network.makers import Makers
 from kubeassay.analysis.network.workloads import unknown_workloads, workloads
+from kubeassay.analysis.platform.node_groups import clusters
+from kubeassay.analysis.platform.scheduling import placement
 from kubeassay.analysis.quota.amounts import NOTHING, UNKNOWN, Amount, exactly
 from kubeassay.analysis.quota.injection import is_injected, proxy_resources, with_proxy
 from kubeassay.analysis.quota.limit_ranges import LimitRange, limit_range
@@ -134,7 +137,6 @@ class Demand:
             self._opaque[obj.ref.namespace or ""].append((obj, path))
         self._priority = _default_priority_class(inventory)
         self._claims = _Claims(inventory)
-        self._vertical = _vertical(inventory)
         self._spaces: dict[str, Space] = {}
 
     @property
@@ -246,8 +248,8 @@ class Demand:
         for template in templates:
             counts, number_path = self._counts(obj)
             pod = self._pod(obj, template, ranges, counts, number_path)
-            scaler = self._vertical.get((obj.ref.namespace, group, kind, obj.ref.name))
-            yield from (pod,) if scaler is None else _resized(pod, scaler)
+            scalers = [one for one in verticals(self.inventory).of(obj) if one.mode != "Off"]
+            yield from self._resized(pod, scalers[0], template, ranges) if scalers else (pod,)
             yield from self._claims_of(obj, template, counts, number_path)
 
     def _pod(
@@ -269,6 +271,29 @@ class Demand:
             # Pods that have ended stay until their Job goes.
             usage["count/pods"] = Amount(Fraction(1), None)
         return Consumer("pod", obj, template.spec_path, usage, counts, number_path, why, variants, template=template)
+
+    def _resized(
+        self, pod: Consumer, scaler: VerticalAutoscaler, template: PodTemplate, ranges: Sequence[LimitRange]
+    ) -> Iterator[Consumer]:
+        """A pod as it is applied, and as an autoscaler may make it when there is load."""
+        counts = pod.counts
+        yield replace(pod, counts=Counts(counts.rest, NOTHING, NOTHING, counts.why))
+        usage = dict(pod.usage)
+        bounds: list[Mapping[str, Amount]] = []
+        unbounded: set[str] = set()
+        for most in (False, True):
+            spec, without = _resized_spec(template.spec, scaler, most=most)
+            unbounded |= without
+            variants, _ = self.variants(replace(template, spec=spec), ranges)
+            bounds.append(_joined([usage_of_pod(variant.resources, self.minor) for variant in variants]))
+        least, greatest = bounds
+        for resource in ("cpu", "memory"):
+            for name in (resource, f"requests.{resource}", f"limits.{resource}"):
+                low, high = least.get(name, NOTHING).low, greatest.get(name, NOTHING).high
+                known = resource not in unbounded and usage.get(name, NOTHING).high is not None
+                usage[name] = Amount(min(low, usage.get(name, NOTHING).low), high if known else None)
+        why = f"{scaler} sets its cpu and memory"
+        yield replace(pod, usage=usage, counts=replace(counts, rest=NOTHING), why=why)
 
     def variants(self, template: PodTemplate, ranges: Sequence[LimitRange]) -> tuple[tuple[Variant, ...], str]:
         """The ways in which admission may complete a pod of a template, and why more about its cpu and memory is not
@@ -328,10 +353,7 @@ class Demand:
         if kind == "Pod":
             return Counts(_ONE, _ONE), ()
         if (group, kind) in _DAEMON_SETS:
-            update = mapping(spec.get("updateStrategy"))
-            surge = mapping(update.get("rollingUpdate")).get("maxSurge")
-            more = NOTHING if surge in (None, 0, "0%") or update.get("type") == "OnDelete" else UNKNOWN
-            return Counts(UNKNOWN, UNKNOWN, more, "on how many nodes it runs is not known"), ("spec",)
+            return self._of_daemon_set(obj), ("spec",)
         if kind in ("Job", "CronJob"):
             return _of_job(obj), ("spec",)
         replicas = scaling(self.inventory).replicas(obj)
@@ -343,6 +365,44 @@ class Demand:
         why = "" if most is not None else f"{replicas.by} states no maximum"
         surge = _surge(obj, spec, most) if (group, kind) in _DEPLOYMENTS or (group, kind) == _ROLLOUT else NOTHING
         return Counts(rest, maximum, surge, why), replicas.path if replicas.obj is obj else ("spec",)
+
+    def _of_daemon_set(self, obj: Object) -> Counts:
+        """One pod for each node that it selects and whose taints it tolerates, whether there is room or not
+        (pkg/controller/daemon/daemon_controller.go, NodeShouldRunDaemonPod)."""
+        update = mapping(obj.get("spec", "updateStrategy"))
+        stated = mapping(update.get("rollingUpdate")).get("maxSurge")
+        rolls = stated not in (None, 0, "0%") and update.get("type") != "OnDelete"
+        why = "on how many nodes it runs is not known"
+        known = clusters(self.inventory)
+        templates = pod_templates(obj)
+        if len(known) != 1 or known[0].elsewhere or known[0].fargate or not templates:
+            return Counts(UNKNOWN, UNKNOWN, UNKNOWN if rolls else NOTHING, why)
+        spec = templates[0].spec
+        runtime = string(spec.get("runtimeClassName"))
+        runtime_class = self.inventory.nearest("node.k8s.io", "RuntimeClass", None, runtime, obj.file)
+        place = placement(spec, kind="DaemonSet", runtime_class=runtime_class, minor=self.minor)
+        rest, maximum = NOTHING, NOTHING
+        for group in known[0].groups:
+            chosen = {
+                None if place.unknown else place.selected(shape).fits and not any(place.untolerated(shape.taints))
+                for shape in group.shapes
+            }
+            if chosen == {False}:
+                continue
+            low = Fraction(0) if chosen != {True} else None
+            if group.live:
+                here = Fraction(len(group.nodes))
+                nodes = most = Amount(here if low is None else low, here)
+            else:
+                least = group.minimum if group.minimum is not None else 0
+                desired = group.desired if group.desired is not None else group.maximum
+                nodes = Amount(Fraction(least) if low is None else low, None if desired is None else Fraction(desired))
+                high = None if group.maximum is None else Fraction(group.maximum)
+                most = Amount((high or nodes.low) if low is None else low, high)
+            rest, maximum = rest + nodes, maximum + most
+        total = None if maximum.high is None else int(maximum.high)
+        surge = scaled(stated, total) if rolls else 0
+        return Counts(rest, maximum, UNKNOWN if surge is None else exactly(surge), why)
 
     def _operators(self) -> Iterator[tuple[Object, Path]]:
         """Custom resources that make pods of which nothing else among the inputs tells."""
@@ -492,28 +552,47 @@ def scaled(value: Any, total: int | None, *, up: bool = True) -> int | None:
     return ceil(share) if up else int(share)
 
 
-_RESIZED = tuple(f"{of}{name}" for of in ("", "requests.", "limits.") for name in ("cpu", "memory"))
+def _resized_spec(
+    spec: Mapping[str, Any], scaler: VerticalAutoscaler, *, most: bool
+) -> tuple[dict[str, Any], set[str]]:
+    """A pod spec with the least, or the most, that an autoscaler may set, and the resources that it bounds nowhere."""
+    unbounded: set[str] = set()
+    containers: list[Any] = []
+    for stated in items(spec.get("containers")):
+        stated = mapping(stated)
+        name = string(stated.get("name"))
+        policy = scaler.policy(name)
+        resources = mapping(stated.get("resources"))
+        limits = resource_list(resources.get("limits"))
+        requests = {**limits, **resource_list(resources.get("requests"))}
+        before = dict(requests)
+        for resource in ("cpu", "memory"):
+            if not scaler.controls(name, resource):
+                continue
+            bounds: Resources = {} if policy is None else policy.maximum if most else policy.minimum
+            request, limit = before.get(resource), limits.get(resource)
+            if most and resource not in bounds:
+                unbounded.add(resource)
+                continue
+            bound = bounds.get(resource, Fraction(0))
+            # What is applied may be outside of the bounds until the autoscaler acts.
+            bound = max(bound, request or bound) if most else min(bound, bound if request is None else request)
+            requests[resource] = bound
+            if policy is not None and policy.requests_only:
+                continue
+            scaled_limit = limit_at(request, limit, bound)
+            if scaled_limit is not None:
+                limits[resource] = scaled_limit
+        quantities = {
+            "requests": {key: _quantity(value) for key, value in requests.items()},
+            "limits": {key: _quantity(value) for key, value in limits.items()},
+        }
+        containers.append({**stated, "resources": quantities})
+    return {**spec, "containers": containers}, unbounded
 
 
-def _vertical(inventory: Inventory) -> Mapping[tuple[str | None, str, str, str], Object]:
-    """The VerticalPodAutoscalers that act, by (namespace, group, kind, name) of what they resize."""
-    found: dict[tuple[str | None, str, str, str], Object] = {}
-    for obj in inventory.of_kind("VerticalPodAutoscaler", "autoscaling.k8s.io"):
-        target = mapping(obj.get("spec", "targetRef"))
-        group = string(target.get("apiVersion")).rpartition("/")[0]
-        if obj.get("spec", "updatePolicy", "updateMode") != "Off":
-            key = (obj.ref.namespace, group, string(target.get("kind")), string(target.get("name")))
-            found.setdefault(key, obj)
-    return found
-
-
-def _resized(pod: Consumer, scaler: Object) -> Iterator[Consumer]:
-    """A pod as it is applied, and as an autoscaler may make it when there is load."""
-    counts = pod.counts
-    yield replace(pod, counts=Counts(counts.rest, NOTHING, NOTHING, counts.why))
-    usage = {**pod.usage, **dict.fromkeys(_RESIZED, UNKNOWN)}
-    why = f"{scaler.ref} sets its cpu and memory"
-    yield replace(pod, usage=usage, counts=replace(counts, rest=NOTHING), why=why)
+def _quantity(value: Fraction) -> str:
+    return f"{ceil(value * 10**9)}n"
 
 
 # Claims that are among the inputs already
