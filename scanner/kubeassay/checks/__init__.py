@@ -19,4 +19,5 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.rbac_documented",
     "kubeassay.checks.platform",
     "kubeassay.checks.documented_object",
+    "kubeassay.checks.quotas",
 )

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 from kubeassay.analysis.access.resources import resource_types
 from kubeassay.analysis.autoscaling.horizontal import scaling, whole, workload_behind
@@ -29,7 +29,14 @@ from kubeassay.analysis.platform.scheduling import placement
 from kubeassay.analysis.quota.amounts import NOTHING, UNKNOWN, Amount, exactly
 from kubeassay.analysis.quota.injection import is_injected, proxy_resources, with_proxy
 from kubeassay.analysis.quota.limit_ranges import LimitRange, limit_range
-from kubeassay.analysis.quota.pod_resources import Defaults, PodResources, Resources, pod_resources, resource_list
+from kubeassay.analysis.quota.pod_resources import (
+    ContainerResources,
+    Defaults,
+    PodResources,
+    Resources,
+    pod_resources,
+    resource_list,
+)
 from kubeassay.analysis.quota.quotas import (
     ClaimFacts,
     PodFacts,
@@ -72,10 +79,25 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One of the ways in which admission may complete a pod, where it is not known which it takes."""
+    """One of the ways in which admission may complete a pod, where it is not known which it takes.
+
+    ``proxy``: where the mesh's proxy stands in the pod spec then; None without one. ``proxy_known``: whether what it
+    needs is known.
+    """
 
     resources: PodResources
     facts: PodFacts
+    proxy: Path | None = None
+    proxy_known: bool = True
+
+    def place(self, container: ContainerResources) -> Path | None:
+        """Where a container stands in the pod spec as it is written; None for the mesh's proxy."""
+        if container.path == self.proxy:
+            return None
+        field, number = container.path
+        # The proxy comes first in its list.
+        shift = self.proxy is not None and self.proxy[0] == field
+        return (field, int(number) - 1) if shift else container.path
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +122,9 @@ class Consumer:
     requests: Resources = field(default_factory=dict)
     template: PodTemplate | None = None
 
+    def __post_init__(self) -> None:
+        assert (self.kind == "claim") == (self.claim is not None)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Space:
@@ -111,6 +136,38 @@ class Space:
     quotas: tuple[Quota, ...]
     limit_ranges: tuple[LimitRange, ...]
     consumers: tuple[Consumer, ...]
+
+
+class _HasObject(Protocol):
+    @property
+    def obj(self) -> Object: ...
+
+
+_T = TypeVar("_T", bound=_HasObject)
+
+
+def nearest(things: Sequence[_T], file: str) -> list[_T]:
+    """Things, those of each object once: of several objects of one name (a tree often holds one for each environment)
+    those of the one whose file shares most folders with ``file``, the first of these. All are of one namespace."""
+    groups: dict[tuple[str, str, str], dict[int, Object]] = defaultdict(dict)
+    for thing in things:
+        ref = thing.obj.ref
+        if ref.name:
+            groups[ref.group, ref.kind, ref.name][id(thing.obj)] = thing.obj
+    left_out: set[int] = set()
+    folders = file.split("/")[:-1]
+    for group in groups.values():
+        if len(group) > 1:
+            best = max(group.values(), key=lambda obj: _shared(obj.file.split("/")[:-1], folders))
+            left_out.update(key for key in group if key != id(best))
+    return [thing for thing in things if id(thing.obj) not in left_out]
+
+
+def _shared(first: list[str], second: list[str]) -> int:
+    return next(
+        (n for n, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]),
+        min(len(first), len(second)),
+    )
 
 
 class Demand:
@@ -245,6 +302,7 @@ class Demand:
             templates = templates if len(templates) == 1 else ()
         else:
             return
+        ranges = nearest(ranges, obj.file)
         for template in templates:
             counts, number_path = self._counts(obj)
             pod = self._pod(obj, template, ranges, counts, number_path)
@@ -300,15 +358,16 @@ class Demand:
         known (empty: it is)."""
         spec = template.spec
         why = ""
-        specs = [spec]
+        specs: list[tuple[Mapping[str, Any], Path | None]] = [(spec, None)]
+        proxy: Mapping[str, Any] | None = {}
         space = self.inventory.nearest("", "Namespace", None, template.obj.ref.namespace or "", template.obj.file)
         if is_injected(template, space, template.obj.ref.namespace or ""):
             proxy = proxy_resources(template, self.inventory)
             if proxy is None:
                 why = "what the injected proxy needs is not among the inputs"
-            specs = [with_proxy(spec, proxy or {}, sidecar=False)]
+            specs = [(with_proxy(spec, proxy or {}, sidecar=False), ("containers", 0))]
             if items(spec.get("initContainers")):
-                specs.append(with_proxy(spec, proxy or {}, sidecar=True))
+                specs.append((with_proxy(spec, proxy or {}, sidecar=True), ("initContainers", 0)))
         overhead: Resources | None = None
         runtime = string(spec.get("runtimeClassName"))
         if runtime:
@@ -319,9 +378,10 @@ class Demand:
                 why = why or f"RuntimeClass {runtime} is not among the inputs, so the overhead of the pod is not known"
         found: list[Variant] = []
         for defaults in _orders([one.defaults for one in ranges]):
-            for one in specs:
+            for one, at in specs:
                 resources = pod_resources(one, minor=self.minor, defaults=defaults, overhead=overhead)
-                variant = Variant(resources, pod_facts(one, resources, self._priority, self.minor))
+                facts = pod_facts(one, resources, self._priority, self.minor)
+                variant = Variant(resources, facts, at, proxy is not None)
                 if variant not in found:
                     found.append(variant)
         if any(variant.resources.invalid for variant in found):

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Literal
 
 from kubeassay.analysis.quota.amounts import NOTHING, UNKNOWN, Amount, largest
-from kubeassay.analysis.quota.demand import Consumer, Demand, Space, demand
+from kubeassay.analysis.quota.demand import Consumer, Demand, Space, demand, nearest
 from kubeassay.analysis.quota.quotas import Quota, counts_claim, counts_pod
 from kubeassay.analysis.quota.resource_names import is_of_claims, is_of_pods
 from kubeassay.model import Inventory, Object
@@ -188,30 +188,6 @@ def _each(quota: Quota, consumer: Consumer, resource: str, minor: int) -> Amount
     if counted == {False}:
         return NOTHING
     return amount if counted == {True} else Amount(Fraction(0), amount.high)
-
-
-def nearest(consumers: Sequence[Consumer], file: str) -> list[Consumer]:
-    """Consumers, each object once: of several objects of one name (a tree often holds one for each environment) those
-    of the one whose file shares most folders with ``file``, the first of these."""
-    groups: dict[tuple[str, str, str], dict[int, Object]] = defaultdict(dict)
-    for consumer in consumers:
-        ref = consumer.obj.ref
-        if ref.name:
-            groups[ref.group, ref.kind, ref.name][id(consumer.obj)] = consumer.obj
-    left_out: set[int] = set()
-    folders = file.split("/")[:-1]
-    for group in groups.values():
-        if len(group) > 1:
-            best = max(group.values(), key=lambda obj: _shared(obj.file.split("/")[:-1], folders))
-            left_out.update(key for key in group if key != id(best))
-    return [consumer for consumer in consumers if id(consumer.obj) not in left_out]
-
-
-def _shared(first: list[str], second: list[str]) -> int:
-    return next(
-        (n for n, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]),
-        min(len(first), len(second)),
-    )
 
 
 def fits(inventory: Inventory, minor: int) -> Fits:
