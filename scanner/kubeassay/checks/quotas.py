@@ -11,12 +11,20 @@ from kubeassay.analysis.access.resources import resource_types
 from kubeassay.analysis.autoscaling.horizontal import HorizontalAutoscaler, scaling
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES
 from kubeassay.analysis.quantity import parse_quantity
+from kubeassay.analysis.quota.admission import (
+    PlacedBreach,
+    Refusals,
+    Unstated,
+    pods,
+    refused_by_limit_ranges,
+    refused_by_quotas,
+)
 from kubeassay.analysis.quota.amounts import Amount
 from kubeassay.analysis.quota.demand import Consumer, Demand, Space, demand, nearest
 from kubeassay.analysis.quota.fit import Fit, Line, Part, Phase, fits
-from kubeassay.analysis.quota.limit_ranges import LimitRange, Refused, claim_breaches, pod_breaches, shown
+from kubeassay.analysis.quota.limit_ranges import Refused, claim_breaches, shown
 from kubeassay.analysis.quota.pod_resources import resource_list
-from kubeassay.analysis.quota.quotas import Quota, counts_pod, unstated
+from kubeassay.analysis.quota.quotas import Quota
 from kubeassay.analysis.quota.resource_names import is_counted, is_of_claims, is_of_pods
 from kubeassay.analysis.reading import mapping
 from kubeassay.checks.check import (
@@ -168,7 +176,7 @@ def _against(quotas: Sequence[Quota], limits: Mapping[str, Any], *, exact: bool)
         has = least.hard[resource]
         if has > wanted or (exact and has != wanted):
             failed.add(id(least))
-            words = f"{least} limits {resource} to {shown(resource, has)}, {text} is documented"
+            words = f"{least} limits {resource} to {mapping(least.obj.get(*_HARD)).get(resource)}, {text} is documented"
             yield Violation((*_HARD, resource), words, obj=least.obj)
     for one in quotas:
         if id(one) not in failed:
@@ -182,114 +190,88 @@ def _against(quotas: Sequence[Quota], limits: Mapping[str, Any], *, exact: bool)
 def quota_refuses_pods(inventory: Inventory, context: Context) -> Iterator[Said]:
     minor = context.kubernetes_version.minor
     of = demand(inventory, minor)
-    for name in of.names:
-        space = of.space(name)
-        quotas = [one for one in space.quotas if not one.refused]
-        if not quotas:
-            continue
-        for consumer in space.consumers:
-            if consumer.kind == "pod" and consumer.template is not None and consumer.variants:
-                yield from _unstated(consumer, nearest(quotas, consumer.obj.file), minor)
+    for space in map(of.space, of.names):
+        for consumer in pods(space.consumers) if space.quotas else ():
+            refusals = refused_by_quotas(consumer, space.quotas, minor)
+            by_container: dict[Path | None, list[Unstated]] = {}
+            for one in refusals.unstated:
+                by_container.setdefault(one.path, []).append(one)
+            for path, missing in by_container.items():
+                yield _refusal(consumer, path, missing)
+            if not by_container:
+                yield _admitted(consumer, refusals, "a quota")
 
 
-def _unstated(consumer: Consumer, quotas: Sequence[Quota], minor: int) -> Iterator[Said]:
-    """What a pod does not state although quotas make all pods state it."""
-    sure: dict[tuple[Path, str], tuple[str, list[Quota]]] | None = None
-    perhaps = False
-    for variant in consumer.variants:
-        found: dict[tuple[Path, str], tuple[str, list[Quota]]] = {}
-        for one in quotas:
-            if not counts_pod(one, variant.facts, minor):
-                continue
-            for container, name in unstated(one, variant.resources, minor):
-                path = variant.place(container)
-                if path is None:
-                    # The mesh's proxy: what it states is known only where annotations say so.
-                    if not variant.proxy_known:
-                        perhaps = True
-                        continue
-                    path = ()
-                found.setdefault((path, name), (container.name, []))[1].append(one)
-        perhaps = perhaps or (sure is not None and found.keys() != sure.keys())
-        sure = found if sure is None else {key: value for key, value in sure.items() if key in found}
-    if sure:
-        for (path, name), (of, by) in sure.items():
-            yield _refusal(consumer, path, name, of, by)
-    elif perhaps:
-        detail = f"whether a quota refuses the pods of {consumer.obj.ref} depends on what admission makes of them"
-        yield NotJudged("unknown-demand", detail, consumer.obj)
-    else:
-        yield Passed(consumer.obj)
+def _admitted(consumer: Consumer, refusals: Refusals, by: str) -> Said:
+    if refusals.perhaps:
+        detail = f"whether {by} refuses the pods of {consumer.obj.ref} depends on what admission makes of them"
+        return NotJudged("unknown-demand", detail, consumer.obj)
+    return Passed(consumer.obj)
 
 
-def _refusal(consumer: Consumer, path: Path, name: str, container: str, by: Sequence[Quota]) -> Violation:
+def _refusal(consumer: Consumer, path: Path | None, missing: Sequence[Unstated]) -> Violation:
+    """What one container does not state; without a path it is the mesh's proxy."""
     assert consumer.template is not None
-    kind, _, resource = name.rpartition(".")
-    field = "limits" if kind == "limits" else "requests"
-    names = ", ".join(str(one) for one in by[:_NAMED])
-    words = f"container {container} sets no {resource} {field[:-1]}, and {names} refuses pods without one"
-    related = tuple((f"{one} limits {name}", one.obj, (*_HARD, name)) for one in by[:_NAMED])
-    if not path:
+    fields: dict[str, list[str]] = {}
+    for one in missing:
+        kind, _, resource = one.name.rpartition(".")
+        listed = fields.setdefault("limits" if kind == "limits" else "requests", [])
+        listed.extend([resource] if resource not in listed else ())
+    container = missing[0].container
+    quotas = list(dict.fromkeys(str(by) for one in missing for by in one.quotas))
+    stated = " and ".join(f"no {field[:-1]} of {' or '.join(names)}" for field, names in sorted(fields.items()))
+    refuse = "refuse" if len(quotas) > 1 else "refuses"
+    words = f"container {container} sets {stated}, and {', '.join(quotas[:_NAMED])} {refuse} such pods"
+    related = [(f"{by} limits {one.name}", by.obj, (*_HARD, one.name)) for one in missing for by in one.quotas]
+    if path is None:
         annotations = (*consumer.template.path, "metadata", "annotations")
-        return Violation(annotations, f"injected {words}", obj=consumer.obj, related=related)
-    place = (*consumer.template.spec_path, *path, "resources", field, resource)
-    return Violation(place, words, container=container, obj=consumer.obj, related=related)
+        return Violation(annotations, f"injected {words}", obj=consumer.obj, related=tuple(related[:_NAMED]))
+    place: Path = (*consumer.template.spec_path, *path, "resources")
+    if len(fields) == 1:
+        ((field, names),) = fields.items()
+        place = (*place, field, names[0]) if len(names) == 1 else (*place, field)
+    return Violation(place, words, container=container, obj=consumer.obj, related=tuple(related[:_NAMED]))
 
 
 @check("limit-range-violated")
 def limit_range_violated(inventory: Inventory, context: Context) -> Iterator[Said]:
     of = demand(inventory, context.kubernetes_version.minor)
-    for name in of.names:
-        space = of.space(name)
-        ranges = [one for one in space.limit_ranges if not one.refused]
-        for consumer in space.consumers if ranges else ():
-            if consumer.kind == "pod":
-                yield from _breaches(consumer, nearest(ranges, consumer.obj.file))
-            elif consumer.kind == "claim":
-                found = list(claim_breaches(nearest(ranges, consumer.obj.file), consumer.requests))
-                for breach in found:
-                    words = f"claim {breach.words} by {breach.limit_range}"
-                    bound = ((f"{breach.limit_range} says so", breach.limit_range.obj, breach.path),)
-                    yield Violation(consumer.path, words, obj=consumer.obj, related=bound)
-                if not found:
-                    yield Passed(consumer.obj)
+    for space in map(of.space, of.names):
+        if not space.limit_ranges:
+            continue
+        for consumer in pods(space.consumers):
+            refusals = refused_by_limit_ranges(consumer, space.limit_ranges)
+            for placed in refusals.breaches:
+                yield _breach(consumer, placed)
+            if not refusals.breaches:
+                yield _admitted(consumer, refusals, "a LimitRange")
+        for consumer in space.consumers:
+            if consumer.kind != "claim":
+                continue
+            ranges = [one for one in nearest(space.limit_ranges, consumer.obj.file) if not one.refused]
+            found = list(claim_breaches(ranges, consumer.requests))
+            for breach in found:
+                words = f"claim {breach.words} by {breach.limit_range}"
+                bound = ((f"{breach.limit_range} says so", breach.limit_range.obj, breach.path),)
+                yield Violation(consumer.path, words, obj=consumer.obj, related=bound)
+            if not found:
+                yield Passed(consumer.obj)
 
 
-def _breaches(consumer: Consumer, ranges: Sequence[LimitRange]) -> Iterator[Said]:
-    template = consumer.template
+def _breach(consumer: Consumer, placed: PlacedBreach) -> Violation:
+    template, breach = consumer.template, placed.breach
     assert template is not None
-    sure: dict[tuple[Any, ...], Violation] | None = None
-    perhaps = False
-    for variant in consumer.variants:
-        found: dict[tuple[Any, ...], Violation] = {}
-        for breach in pod_breaches(ranges, variant.resources):
-            field = f"{breach.at}s"
-            related = ((f"{breach.limit_range} says so", breach.limit_range.obj, breach.path),)
-            container = breach.container
-            if container is None:
-                path: Path = template.spec_path
-                words = f"pod in all {breach.words} by {breach.limit_range}"
-            else:
-                own = variant.place(container)
-                if own is None and not variant.proxy_known:
-                    perhaps = True
-                    continue
-                words = f"container {container.name} {breach.words} by {breach.limit_range}"
-                path = (*template.path, "metadata", "annotations")
-                if own is not None:
-                    path = (*template.spec_path, *own, "resources", field, breach.resource)
-            key = (id(breach.limit_range), breach.path, path)
-            name = container.name if container is not None else None
-            found[key] = Violation(path, words, container=name, obj=consumer.obj, related=related)
-        perhaps = perhaps or (sure is not None and found.keys() != sure.keys())
-        sure = found if sure is None else {key: value for key, value in sure.items() if key in found}
-    if sure:
-        yield from sure.values()
-    elif perhaps:
-        detail = f"whether a LimitRange refuses the pods of {consumer.obj.ref} depends on what admission makes of them"
-        yield NotJudged("unknown-demand", detail, consumer.obj)
-    else:
-        yield Passed(consumer.obj)
+    related = ((f"{breach.limit_range} says so", breach.limit_range.obj, breach.path),)
+    if breach.container is None:
+        words = f"pod in all {breach.words} by {breach.limit_range}"
+        return Violation(template.spec_path, words, obj=consumer.obj, related=related)
+    name = breach.container.name
+    words = f"container {name} {breach.words} by {breach.limit_range}"
+    if placed.path is None:
+        annotations = (*template.path, "metadata", "annotations")
+        return Violation(annotations, f"injected {words}", obj=consumer.obj, related=related)
+    path = (*template.spec_path, *placed.path, "resources", f"{breach.at}s", breach.resource)
+    return Violation(path, words, container=name, obj=consumer.obj, related=related)
 
 
 @check("quota-or-limit-range-refused")
@@ -431,7 +413,6 @@ def _need(parts: Sequence[Part], phase: Phase, line: Line) -> str:
         number = counts.rest.low if phase == "rest" else counts.maximum.low
         if parts[0].consumer.kind == "pod" and parts[0].consumer.obj.ref.kind != "Pod":
             what = "pod" if parts[0].consumer.obj.ref.kind in ("CronJob", "DaemonSet", "Job") else "replica"
-            what = "replica" if parts[0].consumer.number_path[-1:] != ("spec",) else "pod"
             several = f"{what}s of {takers[0].ref} need" if number != 1 else f"{what} of {takers[0].ref} needs"
             return f"{number} {several} {total}"
         return f"{takers[0].ref} needs {total}"
