@@ -10,7 +10,7 @@ from typing import Literal
 
 from kubeassay.analysis.quota.amounts import NOTHING, UNKNOWN, Amount, largest
 from kubeassay.analysis.quota.demand import Consumer, Demand, Space, demand, nearest
-from kubeassay.analysis.quota.quotas import Quota, counts_claim, counts_pod
+from kubeassay.analysis.quota.quotas import Quota, Scope, counts_claim, counts_pod
 from kubeassay.analysis.quota.resource_names import is_of_claims, is_of_pods
 from kubeassay.model import Inventory, Object
 
@@ -80,6 +80,7 @@ class Fits:
         self.demand: Demand = demand(inventory, minor)
         self._elsewhere = any(name and name in self.demand.stated for name in self.demand.names)
         self._fits: dict[str, Fit] = {}
+        self._unplaced: dict[tuple[str, tuple[Scope, ...]], tuple[tuple[Amount, Amount, Amount], str]] = {}
 
     def of(self, name: str) -> Fit:
         """The quotas of a namespace; without lines where it has none that is in effect."""
@@ -127,9 +128,9 @@ class Fits:
         for part in parts:
             surges[id(part.consumer.obj)] += part.surge
             rolled[id(part.consumer.obj)] = part.consumer.obj
-        more, why = self._foreign(space, quota, resource)
+        (more, most_more, surge_more), why = self._foreign(space, quota, resource)
         if why:
-            rest, maximum = rest + more, maximum + more
+            rest, maximum = rest + more, maximum + most_more
             for phase in PHASES:
                 unknown[phase][why] = None
         most = max(surges, key=lambda key: (surges[key].low, surges[key].high or 0), default=None)
@@ -141,28 +142,43 @@ class Fits:
             parts=tuple(parts),
             rest=rest,
             maximum=maximum,
-            surge=maximum + largest(list(surges.values())),
-            all_surges=maximum + sum(surges.values(), NOTHING),
+            surge=maximum + largest(list(surges.values())) + surge_more,
+            all_surges=maximum + sum(surges.values(), NOTHING) + surge_more,
             rolled=None if most is None or not surges[most].low else rolled[most],
             unknown={phase: tuple(texts) for phase, texts in unknown.items()},
         )
 
-    def _foreign(self, space: Space, quota: Quota, resource: str) -> tuple[Amount, str]:
-        """What objects may add of which it is not known whether they are in a namespace, and why."""
+    def _foreign(self, space: Space, quota: Quota, resource: str) -> tuple[tuple[Amount, Amount, Amount], str]:
+        """What objects may add of which it is not known whether they are in a namespace (at rest, at the maximum, and
+        to the surge), and why."""
+        nothing = (NOTHING, NOTHING, NOTHING)
         if not space.name:
             if self._elsewhere:
-                return UNKNOWN, "which namespace this is, and whether others' objects are in it, is not stated"
-            return NOTHING, ""
-        more, objects = NOTHING, set()
+                why = "which namespace this is, and whether others' objects are in it, is not stated"
+                return (UNKNOWN, UNKNOWN, NOTHING), why
+            return nothing, ""
+        # A quota's limits matter to none of it, so those of many namespaces share the answer.
+        known = self._unplaced.get((resource, quota.scopes))
+        if known is not None:
+            return known
+        rest, maximum, surge = nothing
+        objects = set()
         for consumer in self.demand.space("").consumers:
             each = _each(quota, consumer, resource, self.demand.minor)
             counts = consumer.counts
-            amount = each * (counts.maximum + counts.surge)
-            if amount.high != 0:
-                more += Amount(NOTHING.low, amount.high)
+            if (each * (counts.maximum + counts.rest)).high != 0:
                 objects.add(id(consumer.obj))
+                rest += _perhaps(each * counts.rest)
+                maximum += _perhaps(each * counts.maximum)
+                surge += _perhaps(each * counts.surge)
         number = len(objects)
-        return more, f"{number} {'objects state' if number > 1 else 'object states'} no namespace" if number else ""
+        why = f"{number} {'objects state' if number > 1 else 'object states'} no namespace" if number else ""
+        answer = self._unplaced[resource, quota.scopes] = (rest, maximum, surge), why
+        return answer
+
+
+def _perhaps(amount: Amount) -> Amount:
+    return Amount(NOTHING.low, amount.high)
 
 
 def _count(consumer: Consumer, phase: Phase) -> Amount:
