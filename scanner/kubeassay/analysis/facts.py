@@ -13,6 +13,26 @@ from collections.abc import Iterable, Iterator, Mapping
 _OPERATORS = ("Alertmanager", "Prometheus", "PrometheusAgent", "ThanosRuler")
 _GRANTS = ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
 
+#: Kinds of Kubernetes itself, besides workloads, that quotas count objects of.
+_COUNTED = (
+    "ConfigMap",
+    "Endpoints",
+    "EndpointSlice",
+    "HorizontalPodAutoscaler",
+    "Ingress",
+    "Lease",
+    "NetworkPolicy",
+    "PersistentVolumeClaim",
+    "PodDisruptionBudget",
+    "ResourceClaim",
+    "ResourceClaimTemplate",
+    "Role",
+    "RoleBinding",
+    "Secret",
+    "Service",
+    "ServiceAccount",
+)
+
 #: In ``needs``, what stands for all kinds of groups that are not Kubernetes' own.
 CUSTOM_RESOURCES = "CustomResource"
 
@@ -45,6 +65,21 @@ FACTS: Mapping[str, tuple[str, ...]] = {
     "Scaling": _SCALING,
     "Verticals": ("Workload", CUSTOM_RESOURCES, "VerticalPodAutoscaler"),
     "Disruptions": (*_SCALING, *_OPERATORS, "PodDisruptionBudget"),
+    # What counts against quotas, and what says for how much: custom resources may stand for anything.
+    "Quotas": (
+        *_SCALING,
+        *_OPERATORS,
+        "VerticalPodAutoscaler",
+        "Namespace",
+        "ResourceQuota",
+        "LimitRange",
+        "RuntimeClass",
+        "PriorityClass",
+        "Node",
+        "ClusterConfig",
+        "CustomResourceDefinition",
+        *_COUNTED,
+    ),
     "Grants": _GRANTS,
     "Escalations": (*_GRANTS, "ServiceAccount", "Secret", "Namespace", "Workload", *_OPERATORS),
     "Exposures": (

@@ -21,4 +21,5 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.autoscaling",
     "kubeassay.checks.availability",
     "kubeassay.checks.documented_object",
+    "kubeassay.checks.quotas",
 )

@@ -276,12 +276,13 @@ def _below(
 
 
 _BINARY = ((1 << 40, "Ti"), (1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki"))
-_BYTES = ("memory", "storage", "hugepages-")
+_BYTES = ("memory", "storage", "ephemeral-storage")
 
 
 def shown(resource: str, value: Fraction) -> str:
     """A quantity as Kubernetes would write it (``250m``, ``1.5Gi`` becomes ``1536Mi``)."""
-    if any(part in resource for part in _BYTES) and value.denominator == 1:
+    own = resource.rpartition("/")[2].removeprefix("requests.").removeprefix("limits.")
+    if (own in _BYTES or own.startswith("hugepages-")) and value.denominator == 1:
         for unit, suffix in _BINARY:
             if value and abs(value) >= unit and value % unit == 0:
                 return f"{value // unit}{suffix}"

@@ -9,8 +9,9 @@ request that is not set equals the limit) and pkg/api/pod/util.go (DefaultPodLev
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from math import ceil
 from typing import Any, Literal
 
 from kubeassay.analysis.quantity import parse_quantity
@@ -88,15 +89,36 @@ def is_pod_level(name: str) -> bool:
     return name in ("cpu", "memory") or name.startswith("hugepages-")
 
 
+def resource_quantity(value: Any) -> Fraction | None:
+    """A quantity in a ResourceList; None for what is none. A null is the quantity 0, as in Kubernetes' decoder."""
+    quantity = Fraction(0) if value is None else parse_quantity(value)
+    return None if quantity is None else _rounded(quantity)
+
+
+def _rounded(quantity: Fraction) -> Fraction:
+    """An API server rounds to thousandths, away from zero (pkg/apis/core/v1/defaults.go, SetDefaults_ResourceList)."""
+    if quantity.denominator == 1:
+        return quantity
+    thousandths = ceil(abs(quantity) * 1000)
+    return Fraction(thousandths if quantity >= 0 else -thousandths, 1000)
+
+
 def resource_list(value: Any, path: Path = (), invalid: list[Path] | None = None) -> dict[str, Fraction]:
-    """A decoded ResourceList. A null is the quantity 0, as in Kubernetes' decoder; paths of what is no quantity are
-    added to ``invalid``."""
+    """A decoded ResourceList, as an API server stores it. Paths of what is no quantity are added to ``invalid``."""
+    return _all_rounded(_stated_list(value, path, [] if invalid is None else invalid))
+
+
+def _all_rounded(resources: Resources) -> dict[str, Fraction]:
+    return {name: _rounded(value) for name, value in resources.items()}
+
+
+def _stated_list(value: Any, path: Path, invalid: list[Path]) -> dict[str, Fraction]:
     found: dict[str, Fraction] = {}
     for name, text in mapping(value).items():
         quantity = Fraction(0) if text is None else parse_quantity(text)
         if quantity is not None:
             found[name] = quantity
-        elif invalid is not None:
+        else:
             invalid.append((*path, name))
     return found
 
@@ -118,6 +140,12 @@ def pod_resources(
     level = _level(spec, invalid) if minor >= POD_LEVEL_SINCE else None
     if level is not None and minor < _POD_LEVEL_LATE_SINCE:
         level = _with_requests(level, containers, late=False)
+    # What follows from containers was computed before they are rounded (SetDefaults_Pod comes first).
+    containers = [
+        replace(one, requests=_all_rounded(one.requests), limits=_all_rounded(one.limits)) for one in containers
+    ]
+    if level is not None:
+        level = PodLevel(_all_rounded(level.requests), _all_rounded(level.limits))
     for given in defaults:
         containers = [_with_defaults(container, given) for container in containers]
     if level is not None and minor >= _POD_LEVEL_LATE_SINCE:
@@ -162,8 +190,8 @@ def _containers(spec: Mapping[str, Any], minor: int, invalid: list[Path]) -> Ite
             container = mapping(container)
             stated = mapping(container.get("resources"))
             path: Path = (name, number)
-            limits = resource_list(stated.get("limits"), (*path, "resources", "limits"), invalid)
-            requests = resource_list(stated.get("requests"), (*path, "resources", "requests"), invalid)
+            limits = _stated_list(stated.get("limits"), (*path, "resources", "limits"), invalid)
+            requests = _stated_list(stated.get("requests"), (*path, "resources", "requests"), invalid)
             yield ContainerResources(
                 string(container.get("name")),
                 path,
@@ -180,20 +208,14 @@ def _level(spec: Mapping[str, Any], invalid: list[Path]) -> PodLevel | None:
         return None
     path: Path = ("resources",)
     return PodLevel(
-        resource_list(stated.get("requests"), (*path, "requests"), invalid),
-        resource_list(stated.get("limits"), (*path, "limits"), invalid),
+        _stated_list(stated.get("requests"), (*path, "requests"), invalid),
+        _stated_list(stated.get("limits"), (*path, "limits"), invalid),
     )
 
 
 def _with_defaults(container: ContainerResources, given: Defaults) -> ContainerResources:
-    return ContainerResources(
-        container.name,
-        container.path,
-        container.init,
-        container.sidecar,
-        {**given.requests, **container.requests},
-        {**given.limits, **container.limits},
-    )
+    requests, limits = {**given.requests, **container.requests}, {**given.limits, **container.limits}
+    return replace(container, requests=requests, limits=limits)
 
 
 def _with_requests(level: PodLevel, containers: Iterable[ContainerResources], *, late: bool) -> PodLevel:

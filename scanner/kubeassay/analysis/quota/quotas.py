@@ -14,9 +14,14 @@ from fractions import Fraction
 from math import ceil
 from typing import Any
 
-from kubeassay.analysis.quantity import parse_quantity
 from kubeassay.analysis.quota.limit_ranges import Refused
-from kubeassay.analysis.quota.pod_resources import POD_LEVEL_SINCE, ContainerResources, PodResources, resource_list
+from kubeassay.analysis.quota.pod_resources import (
+    POD_LEVEL_SINCE,
+    ContainerResources,
+    PodResources,
+    resource_list,
+    resource_quantity,
+)
 from kubeassay.analysis.quota.resource_names import (
     MUST_BE_STATED,
     OF_STORAGE_CLASS,
@@ -107,7 +112,7 @@ def quota(obj: Object) -> Quota:
     hard: dict[str, Fraction] = {}
     for name, text in mapping(obj.get("spec", "hard")).items():
         path: Path = ("spec", "hard", name)
-        value = Fraction(0) if text is None else parse_quantity(text)
+        value = resource_quantity(text)
         reason = wrong_quota_name(name)
         if reason:
             refused.append(Refused(path, reason))

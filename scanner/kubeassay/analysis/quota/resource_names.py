@@ -19,7 +19,7 @@ _PREFIX = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-
 #: The prefix of device classes that are asked for as if they were extended resources (k8s.io/api/resource/v1,
 #: ResourceDeviceClassPrefix); quotas count them from the minor version of the second constant on.
 _DEVICE_CLASS = "deviceclass.resource.kubernetes.io/"
-_DEVICE_CLASSES_SINCE = 36
+_DEVICE_CLASSES_SINCE = 35
 
 _POD_NAMES = frozenset(
     {
