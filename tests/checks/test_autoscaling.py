@@ -229,6 +229,25 @@ def test_what_is_not_known_is_not_judged() -> None:
     assert said(rule, hpa(metrics=[pods])) == PASS
 
 
+@pytest.mark.parametrize(
+    ("annotations", "fails"),
+    [
+        ({}, False),
+        ({"sidecar.istio.io/proxyMemory": "64Mi"}, True),
+        ({"sidecar.istio.io/proxyMemory": "64Mi", "sidecar.istio.io/proxyCPULimit": "1"}, False),
+    ],
+)
+def test_the_proxy_that_a_mesh_adds_needs_requests_too(annotations: Value, fails: bool) -> None:
+    space = {"apiVersion": "v1", "kind": "Namespace"}
+    labels = {"istio-injection": "enabled"}
+    one = workload(resources=REQUESTS)
+    one["spec"]["template"]["metadata"]["annotations"] = annotations
+    rule, fail = "autoscaler-metric-without-requests", {("fail", HPA, "spec.metrics")}
+    meshed = {**space, "metadata": {"name": "shop", "labels": labels}}
+    assert said(rule, meshed, one, hpa()) == (fail if fails else PASS)
+    assert said(rule, {**space, "metadata": {"name": "shop"}}, one, hpa()) == PASS
+
+
 # --- two on one ---
 
 

@@ -20,6 +20,7 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.platform",
     "kubeassay.checks.autoscaling",
     "kubeassay.checks.availability",
+    "kubeassay.checks.serving",
     "kubeassay.checks.documented_object",
     "kubeassay.checks.quotas",
 )

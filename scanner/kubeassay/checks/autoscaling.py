@@ -18,6 +18,7 @@ from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES
 from kubeassay.analysis.network.makers import Makers
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.quantity import parse_quantity
+from kubeassay.analysis.quota.injection import is_injected, proxy_resources
 from kubeassay.analysis.quota.limit_ranges import limit_range, shown
 from kubeassay.analysis.quota.pod_resources import POD_LEVEL_SINCE, Defaults, PodResources, pod_resources
 from kubeassay.analysis.reading import mapping, quoted
@@ -31,6 +32,7 @@ INJECTED = frozenset(
     {"daprd", "envoy-sidecar", "istio-init", "istio-proxy", "linkerd-init", "linkerd-proxy", "vault-agent"}
 )
 
+PROXY = "istio-proxy"
 #: From this minor version on an autoscaler may go down to 0 by default (feature HPAScaleToZero).
 _SCALE_TO_ZERO_SINCE = 37
 
@@ -141,6 +143,7 @@ class _Requests:
     """What pods request once the LimitRanges of their namespace have filled in what they do not state."""
 
     def __init__(self, inventory: Inventory, minor: int) -> None:
+        self._inventory = inventory
         self._minor = minor
         self._defaults: dict[str, list[Defaults]] = defaultdict(list)
         for obj in inventory.of_kind("LimitRange", ""):
@@ -164,11 +167,26 @@ class _Requests:
             running = [container for container in running if container.name == metric.container]
             if not running:
                 return None
-        return [
+        found = [
             (container.name, (*template.spec_path, *container.path, *at))
             for container in running
             if metric.name not in container.requests
         ]
+        if not metric.container and self._proxy_lacks(template, metric.name):
+            found.append((PROXY, (*template.path, "metadata", "annotations")))
+        return found
+
+    def _proxy_lacks(self, template: PodTemplate, resource: str) -> bool:
+        """Whether the proxy that Istio adds has no request: as soon as annotations state some of its resources, the
+        mesh's defaults do not count."""
+        namespace = namespace_of(template.obj)
+        space = self._inventory.nearest("", "Namespace", None, namespace, template.obj.file)
+        if not is_injected(template, space, namespace):
+            return False
+        resources = proxy_resources(template, self._inventory)
+        if resources is None:
+            return False
+        return all(resource not in mapping(resources.get(of)) for of in ("requests", "limits"))
 
 
 @check("autoscaler-metric-without-requests")

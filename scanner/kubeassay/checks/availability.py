@@ -3,29 +3,24 @@ too few or stand in one place."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kubeassay.analysis.autoscaling.disruption import Budget, Pods, disruptions, evictions_allowed
 from kubeassay.analysis.autoscaling.horizontal import Replicas, scaling
 from kubeassay.analysis.network.endpoints import Workload
-from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, unknown_pods
-from kubeassay.analysis.network.makers import Makers
 from kubeassay.analysis.network.services import services
-from kubeassay.analysis.network.workloads import CONTROLLER_LABELS, workloads
+from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.reading import items, mapping
 from kubeassay.checks.autoscaling import may_meet
 from kubeassay.checks.check import Context, NotJudged, Passed, Said, Violation, check
-from kubeassay.checks.label_hints import meant_labels, unmet_requirement, wanted_label
 from kubeassay.checks.network_common import matches, names, shown
-from kubeassay.model import Inventory, Object
+from kubeassay.checks.selected_pods import Around, Empty
+from kubeassay.model import Inventory
 
 #: Kinds whose replicas serve side by side, and replace each other.
 _REPLICATED = frozenset({("apps", "Deployment"), ("apps", "StatefulSet"), ("argoproj.io", "Rollout")})
 
-#: More workloads of a namespace than one looks through for what was meant.
-_MANY = 500
 #: How many budgets on one workload are compared with each other.
 _COMPARED = 16
 
@@ -138,7 +133,7 @@ def several_disruption_budgets(inventory: Inventory, context: Context) -> Iterat
 @check("disruption-budget-selects-nothing")
 def disruption_budget_selects_nothing(inventory: Inventory, context: Context) -> Iterator[Said]:
     facts = disruptions(inventory)
-    around: _Around | None = None
+    around: Around | None = None
     for budget in facts.all:
         if budget.refused:
             yield _refused(budget)
@@ -148,55 +143,14 @@ def disruption_budget_selects_nothing(inventory: Inventory, context: Context) ->
             yield Violation(("spec", "selector"), f"{budget} protects nothing: {why}", obj=budget.obj)
         elif budget.workloads:
             yield Passed(budget.obj)
+        elif budget.perhaps:
+            ends = shown(names(budget.perhaps))
+            detail = f"whether {budget} selects pods of {ends} depends on labels that nothing tells"
+            yield NotJudged("unknown-labels", detail, budget.obj)
         else:
-            around = around or _Around(inventory)
-            yield around.judge(budget)
-
-
-class _Around:
-    """What else is in the namespaces, to tell a slip from what is not among the inputs."""
-
-    def __init__(self, inventory: Inventory) -> None:
-        self._labels: dict[str, list[Mapping[str, str]]] = defaultdict(list)
-        for workload in workloads(inventory):
-            self._labels[workload.namespace].append(workload.labels)
-        self._unknown: Mapping[str, Object] = unknown_pods(inventory)
-        self._makers = Makers(inventory)
-
-    def judge(self, budget: Budget) -> Said:
-        assert budget.selector is not None
-        labels = self._labels.get(budget.namespace, ())
-        if budget.perhaps:
-            return _unsure(budget, "unknown-labels", f"labels of {shown(names(budget.perhaps))} are not known")
-        if not labels:
-            return _unsure(budget, "no-objects", f"no workload of namespace {budget.namespace} is among the inputs")
-        if budget.selector.everything:
-            return Passed(budget.obj)
-        # To look through thousands of labels for each of thousands of budgets would take too long.
-        many = len(labels) > _MANY
-        requirement = budget.selector.requirements[0] if many else unmet_requirement(budget.selector, labels)
-        hint = "" if many else meant_labels(requirement, labels, near=True)
-        maker = self._unknown.get(budget.namespace) or self._makers.of(budget.namespace)
-        if requirement.key in CONTROLLER_LABELS:
-            return _unsure(budget, "unknown-labels", f"label {requirement.key} is given to pods when they are made")
-        if not hint and budget.namespace in SYSTEM_NAMESPACES:
-            detail = f"what runs in namespace {budget.namespace} is mostly not among the inputs"
-            return _unsure(budget, "no-objects", detail)
-        if not hint and maker is not None:
-            return _unsure(budget, "unsupported", f"{maker.ref} may make pods in namespace {budget.namespace}")
-        words = f"no workload of namespace {budget.namespace} has"
-        if many:
-            words = f"{words} {budget.selector}"
-        elif any(requirement.holds(one) for one in labels):
-            words = f"{words} {budget.selector} together"
-        else:
-            words = f"{words} {wanted_label(requirement)}{meant_labels(requirement, labels)}"
-        path = ("spec", "selector", *requirement.path)
-        return Violation(path, f"{budget} protects nothing: {words}", obj=budget.obj)
-
-
-def _unsure(budget: Budget, reason: str, detail: str) -> NotJudged:
-    return NotJudged(reason, f"{budget} selects nothing here: {detail}", budget.obj)
+            around = around or Around(inventory)
+            at = ("spec", "selector")
+            yield around.judge(Empty(budget.obj, str(budget), "protects nothing", budget.selector, at))
 
 
 # --- replicas ---

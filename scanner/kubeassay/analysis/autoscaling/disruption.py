@@ -40,6 +40,11 @@ class Bound:
         """How many of ``total`` pods that is: parts are rounded up (GetScaledValueFromIntOrPercent)."""
         return -(-self.number * total // 100) if self.percent else self.number
 
+    def down(self, total: int) -> int:
+        """The same with parts rounded down, as a Deployment's ``maxUnavailable`` is
+        (pkg/controller/deployment/util, ResolveFenceposts)."""
+        return self.number * total // 100 if self.percent else self.number
+
     def __str__(self) -> str:
         return f"{self.number}%" if self.percent else str(self.number)
 
@@ -253,6 +258,11 @@ def disruptions(inventory: Inventory) -> Disruptions:
 
 def _name(workload: Workload) -> tuple[str, str, str]:
     return workload.namespace, workload.obj.ref.kind, workload.obj.ref.name
+
+
+def read_bound(value: Any) -> Bound | None:
+    """An IntOrString that is a number of pods or a percentage of them; None for what is none, or is not set."""
+    return _bound({"bound": value}, "bound", [])
 
 
 def _bound(spec: Mapping[str, Any], field: str, refused: list[Refused]) -> Bound | None:
