@@ -13,8 +13,30 @@ from collections.abc import Iterable, Iterator, Mapping
 _OPERATORS = ("Alertmanager", "Prometheus", "PrometheusAgent", "ThanosRuler")
 _GRANTS = ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
 
+#: Kinds of Kubernetes itself, besides workloads, that quotas count objects of.
+_COUNTED = (
+    "ConfigMap",
+    "Endpoints",
+    "EndpointSlice",
+    "HorizontalPodAutoscaler",
+    "Ingress",
+    "Lease",
+    "NetworkPolicy",
+    "PersistentVolumeClaim",
+    "PodDisruptionBudget",
+    "ResourceClaim",
+    "ResourceClaimTemplate",
+    "Role",
+    "RoleBinding",
+    "Secret",
+    "Service",
+    "ServiceAccount",
+)
+
 #: In ``needs``, what stands for all kinds of groups that are not Kubernetes' own.
 CUSTOM_RESOURCES = "CustomResource"
+
+_SCALING = ("Workload", CUSTOM_RESOURCES, "HorizontalPodAutoscaler", "ScaledObject")
 
 #: Analysis → kinds. Each is asked by the function of its name, in small letters.
 FACTS: Mapping[str, tuple[str, ...]] = {
@@ -38,6 +60,25 @@ FACTS: Mapping[str, tuple[str, ...]] = {
         "NamespaceNetworkPolicy",
         "SecurityPolicy",
         "StagedNetworkPolicy",
+    ),
+    # What is scaled may be of any kind that has the scale subresource.
+    "Scaling": _SCALING,
+    "Verticals": ("Workload", CUSTOM_RESOURCES, "VerticalPodAutoscaler"),
+    "Disruptions": (*_SCALING, *_OPERATORS, "PodDisruptionBudget"),
+    # What counts against quotas, and what says for how much: custom resources may stand for anything.
+    "Quotas": (
+        *_SCALING,
+        *_OPERATORS,
+        "VerticalPodAutoscaler",
+        "Namespace",
+        "ResourceQuota",
+        "LimitRange",
+        "RuntimeClass",
+        "PriorityClass",
+        "Node",
+        "ClusterConfig",
+        "CustomResourceDefinition",
+        *_COUNTED,
     ),
     "Grants": _GRANTS,
     "Escalations": (*_GRANTS, "ServiceAccount", "Secret", "Namespace", "Workload", *_OPERATORS),

@@ -22,5 +22,9 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.storage_claims",
     "kubeassay.checks.gitops_sources",
     "kubeassay.checks.gitops_projects",
+    "kubeassay.checks.autoscaling",
+    "kubeassay.checks.availability",
+    "kubeassay.checks.serving",
     "kubeassay.checks.documented_object",
+    "kubeassay.checks.quotas",
 )

@@ -22,6 +22,7 @@ _COMMANDS = {
     "who-can": ("kubeassay.cli.who_can", "Say who may do something, and why."),
     "suggest": ("kubeassay.cli.suggest", "Suggest the least role that allows what a role was used for."),
     "escalations": ("kubeassay.cli.escalations", "Say who can become cluster-admin or root on a node, and how."),
+    "quota": ("kubeassay.cli.quota", "Say what each namespace needs of its quotas, and what is left."),
     "rules": ("kubeassay.cli.rules", "List the rules."),
     "explain": ("kubeassay.cli.explain", "Explain a rule: what it demands, why, and how to comply."),
     "baselines": ("kubeassay.cli.baselines", "List the baselines and profiles, or the controls of one."),
