@@ -18,4 +18,7 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.rbac_paths",
     "kubeassay.checks.rbac_documented",
     "kubeassay.checks.platform",
+    "kubeassay.checks.scheduling",
+    "kubeassay.checks.clusters",
+    "kubeassay.checks.cluster_autoscaler",
 )

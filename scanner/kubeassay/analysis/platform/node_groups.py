@@ -422,9 +422,7 @@ def _taints(value: Any, path: Path) -> Iterator[Taint]:
         return
     for number, taint in enumerate(items(value)):
         taint = mapping(taint)
-        yield Taint(
-            string(taint.get("key")), string(taint.get("value")), string(taint.get("effect")), (*path, number)
-        )
+        yield Taint(string(taint.get("key")), string(taint.get("value")), string(taint.get("effect")), (*path, number))
 
 
 # --- live ---
@@ -547,9 +545,7 @@ def _live_shapes(nodes: Iterable[Object]) -> Iterator[NodeShape]:
     """One shape for nodes that differ in nothing but their names."""
     alike: dict[Any, list[Object]] = {}
     for node in nodes:
-        labels = frozenset(
-            (key, value) for key, value in labels_of(node.value).items() if not _is_of_one_node(key)
-        )
+        labels = frozenset((key, value) for key, value in labels_of(node.value).items() if not _is_of_one_node(key))
         taints = tuple(_lasting(node))
         resources = frozenset(_resources(node).items())
         alike.setdefault((labels, taints, resources), []).append(node)

@@ -240,7 +240,9 @@ def _node_selector(value: Any, path: Path) -> Iterator[Requirement]:
     for key, wanted in mapping(value).items():
         wanted = "" if wanted is None else wanted
         if isinstance(wanted, str):
-            yield Requirement(key, "In", (wanted,), (*path, key) if len(path) == 1 and path[0] != "runtimeClassName" else path)
+            yield Requirement(
+                key, "In", (wanted,), (*path, key) if len(path) == 1 and path[0] != "runtimeClassName" else path
+            )
 
 
 def _terms(spec: Mapping[str, Any]) -> tuple[tuple[Requirement, ...], ...] | None:
