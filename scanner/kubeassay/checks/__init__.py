@@ -21,4 +21,5 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.scheduling",
     "kubeassay.checks.clusters",
     "kubeassay.checks.cluster_autoscaler",
+    "kubeassay.checks.documented_object",
 )

@@ -126,7 +126,7 @@ def documented_cluster_autoscaler(inventory: Inventory, context: Context) -> Ite
             yield _unreadable(obj)
             continue
         own = flags(container)
-        said = [*_flag_differences(obj, container, own, settings)]
+        said: list[Violation | NotJudged] = [*_flag_differences(obj, container, own, settings)]
         for name, wanted in documented.items():
             said += _group_differences(obj, container, own, name, wanted, groups.get(name))
         yield from said
