@@ -93,9 +93,13 @@ def _answer(
     if own.unknown:
         return None, own.unknown
     answers: list[bool | None] = []
-    reason = "whether a node carries what it selects, or has room for it, is not stated"
+    reason = ""
     for cluster, verdicts in by_cluster:
         fits = joined(verdict for _, verdict in verdicts)
+        if fits is None:
+            reason = next(
+                f"of {group}, {verdict.words} is not known" for group, verdict in verdicts if verdict.fits is None
+            )
         if fits is False and cluster.elsewhere:
             fits, reason = None, cluster.elsewhere
         elif fits is False and cluster.live and autoscaler is not None:

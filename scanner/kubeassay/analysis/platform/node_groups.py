@@ -264,6 +264,8 @@ def _groups_of(config: Object, user_labels: frozenset[str]) -> Iterator[NodeGrou
         yield _stated_group(config, path, entry, managed, user_labels)
 
 
+#: eksctl's DefaultNodeVolumeSize, in GiB; a launch template brings its own.
+_VOLUME_SIZE = 80
 #: Field of NodeGroup → field of eksctl.
 _FIELDS: Mapping[str, str] = {
     "minimum": "minSize",
@@ -307,7 +309,7 @@ def _stated_group(
         desired=_whole(entry.get("desiredCapacity")),
         capacity_type=capacity,
         image=image,
-        disk=_whole(entry.get("volumeSize")),
+        disk=_whole(entry.get("volumeSize", None if "launchTemplate" in entry else _VOLUME_SIZE)),
         tags=labels_of({"metadata": {"labels": entry.get("tags")}}),
         shapes=(),
         places=places,
@@ -336,6 +338,8 @@ def _with_shapes(group: NodeGroup, region: str, user_labels: frozenset[str]) -> 
     for instance_type in dict.fromkeys(group.instance_types or ("",)):
         labels = dict(system)
         resources: dict[str, Fraction] = {}
+        if group.disk is not None:
+            resources["ephemeral-storage"] = Fraction(group.disk * 2**30)
         if instance_type:
             labels[INSTANCE_TYPE] = labels["beta.kubernetes.io/instance-type"] = instance_type
             arch = architecture(instance_type)
@@ -343,7 +347,7 @@ def _with_shapes(group: NodeGroup, region: str, user_labels: frozenset[str]) -> 
                 labels["kubernetes.io/arch"] = labels["beta.kubernetes.io/arch"] = arch
             known = machine(instance_type)
             if known is not None:
-                resources = {"cpu": known.cpu, "memory": known.memory}
+                resources.update(cpu=known.cpu, memory=known.memory)
         shapes.append(
             NodeShape(
                 labels={**labels, **group.labels},
