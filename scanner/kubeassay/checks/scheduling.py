@@ -233,7 +233,7 @@ def dedicated_nodes_not_tolerated(inventory: Inventory, context: Context) -> Ite
                 obj=obj,
                 related=tuple((f"taint {taint}", group.obj, taint.path) for taint in own.untolerated(group.taints)),
             )
-        elif placed.answer is None:
+        elif placed.answer is None and placed.verdicts:
             yield NotJudged("unknown-nodes", f"{placed.workload}: {placed.reason}", obj)
         elif placed.verdicts or any(labels.items() <= wanted.items() for labels, _ in dedicated):
             yield Passed(obj)
