@@ -322,3 +322,15 @@ def test_nothing_that_is_written_there_breaks_a_rule(
 def test_all_rules_of_these_modules_are_of_the_platform() -> None:
     assert {LIBRARY.rule(rule).area for rule in RULES} == {"platform"}
     assert isinstance(next(iter(outcomes(VERSION, CONFIG.format('"1.10"')))), Outcome)
+
+
+def test_a_live_node_that_is_unlike_its_group() -> None:
+    labels = "workload: x, node.kubernetes.io/instance-type: m5.large, eks.amazonaws.com/capacityType: ON_DEMAND"
+    taints = "spec: {taints: [{key: t, value: v, effect: NoSchedule}]}\n"
+    nodes = (node("n1", labels=labels) + taints, node("n2", labels=labels))
+    assert said("documented-node-groups", *nodes, groups=WANTED) == {("fail", "Node n2", "metadata.labels.workload")}
+    old = (node("n1"), node("n2", image="Amazon Linux 2"))
+    assert said("node-image-unsupported", *old) == {
+        ("pass", "Node n1", ""),
+        ("fail", "Node n2", "status.nodeInfo.osImage"),
+    }

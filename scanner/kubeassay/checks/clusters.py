@@ -16,6 +16,7 @@ from kubeassay.analysis.platform.node_groups import (
     is_cluster_config,
     kubernetes_minor,
     node_groups,
+    uniform,
 )
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
@@ -102,7 +103,9 @@ def node_image_unsupported(inventory: Inventory, context: Context) -> Iterator[S
     day = datetime.date.fromisoformat(context.parameters["as_of"])
     families: Mapping[str, Mapping[str, str]] = context.parameters["families"]
     for cluster in clusters(inventory):
-        for group in cluster.groups:
+        # Parts of a live group that differ in other things have one image: the first speaks for them.
+        parts = {(part.name, part.path, part.image): part for whole in cluster.groups for part in uniform(whole)[::-1]}
+        for group in parts.values():
             if not group.image:
                 continue
             facts = families.get(group.image)
@@ -321,7 +324,7 @@ def documented_node_groups(inventory: Inventory, context: Context) -> Iterator[S
                 yield _missing(cluster, name, wanted)
                 continue
             taken.add(id(group))
-            said = list(_differences(group, wanted))
+            said = [one for part in uniform(group) for one in _differences(part, wanted)]
             yield from said
             if not said:
                 yield Passed(group.obj)

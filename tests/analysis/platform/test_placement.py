@@ -277,3 +277,11 @@ def test_what_is_said_of_a_group_holds_for_each_node_that_it_may_have(terms: lis
         assert not possibly
     if not any(one["key"].startswith("x.") for term in terms for one in term):
         assert answer is possibly
+
+
+def test_a_kubelet_of_ones_own_may_state_more_labels() -> None:
+    config = "apiVersion: eksctl.io/v1alpha5\nkind: ClusterConfig\nmetadata: {name: a}\nnodeGroups:\n"
+    (plain,) = groups_of(config + "  - {name: g, instanceType: m5.large}\n").values()
+    (own,) = groups_of(config + "  - {name: g, instanceType: m5.large, overrideBootstrapCommand: 'x'}\n").values()
+    pod = placement({"nodeSelector": {"disktype": "ssd"}})
+    assert (pod.on(plain.shapes[0]).fits, pod.on(own.shapes[0]).fits) == (False, None)
