@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from math import ceil
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -126,16 +127,37 @@ class Consumer:
         assert (self.kind == "claim") == (self.claim is not None)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Space:
     """One namespace: its Namespace object, where it is among the inputs, its quotas and limit ranges (those that an API
     server refuses included), and what counts in it. ``name`` is empty for what states no namespace."""
 
-    name: str
-    obj: Object | None
-    quotas: tuple[Quota, ...]
-    limit_ranges: tuple[LimitRange, ...]
-    consumers: tuple[Consumer, ...]
+    def __init__(
+        self,
+        name: str,
+        obj: Object | None,
+        quotas: Sequence[Quota],
+        limit_ranges: Sequence[LimitRange],
+        objects: Sequence[Object],
+        find: Callable[[str], Iterator[Consumer]],
+    ) -> None:
+        self.name = name
+        self.obj = obj
+        self.quotas = tuple(quotas)
+        self.limit_ranges = tuple(limit_ranges)
+        #: The namespaced objects that state the namespace, in reading order.
+        self.objects = objects
+        self._find = find
+
+    @cached_property
+    def consumers(self) -> tuple[Consumer, ...]:
+        """What counts in it. It is asked only where there is something that it counts against."""
+        return tuple(self._find(self.name))
+
+    @cached_property
+    def first_with_pods(self) -> Object | None:
+        """The first object that makes pods."""
+        kinds = TEMPLATE_PATHS.keys() - {("", "PodTemplate")} | {_ROLLOUT}
+        return next((obj for obj in self.objects if (obj.ref.group, obj.ref.kind) in kinds), None)
 
 
 class _HasObject(Protocol):
@@ -187,14 +209,30 @@ class Demand:
             known = kinds.get((obj.ref.group, obj.ref.kind))
             if known is None or known.namespaced:
                 self._objects[obj.ref.namespace or ""].append(obj)
-        self._makers = Makers(inventory)
-        self._opaque: dict[str, list[tuple[Object, Path]]] = defaultdict(list)
-        self._owned = _Ownership(inventory)
-        for obj, path in self._operators():
-            self._opaque[obj.ref.namespace or ""].append((obj, path))
-        self._priority = _default_priority_class(inventory)
-        self._claims = _Claims(inventory)
         self._spaces: dict[str, Space] = {}
+
+    @cached_property
+    def _makers(self) -> Makers:
+        return Makers(self.inventory)
+
+    @cached_property
+    def _owned(self) -> _Ownership:
+        return _Ownership(self.inventory)
+
+    @cached_property
+    def _opaque(self) -> Mapping[str, list[tuple[Object, Path]]]:
+        found: dict[str, list[tuple[Object, Path]]] = defaultdict(list)
+        for obj, path in self._operators():
+            found[obj.ref.namespace or ""].append((obj, path))
+        return found
+
+    @cached_property
+    def _priority(self) -> str:
+        return _default_priority_class(self.inventory)
+
+    @cached_property
+    def _claims(self) -> _Claims:
+        return _Claims(self.inventory)
 
     @property
     def stated(self) -> Set[str]:
@@ -214,9 +252,10 @@ class Demand:
             found = self._spaces[name] = Space(
                 name,
                 self.inventory.nearest("", "Namespace", None, name, "") if name else None,
-                tuple(self._quotas.get(name, ())),
-                tuple(self._ranges.get(name, ())),
-                tuple(self._consumers(name)),
+                self._quotas.get(name, ()),
+                self._ranges.get(name, ()),
+                self._objects.get(name, ()),
+                self._consumers,
             )
         return found
 
