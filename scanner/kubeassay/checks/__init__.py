@@ -18,4 +18,6 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.rbac_paths",
     "kubeassay.checks.rbac_documented",
     "kubeassay.checks.platform",
+    "kubeassay.checks.mesh_membership",
+    "kubeassay.checks.mesh_mtls",
 )

@@ -2,7 +2,7 @@
 
 Which rules a client sees for a host: those of its own namespace, else those that the Service's namespace exports to it,
 else those of the root namespace; in each the most specific host. Rules of one host are merged: the oldest traffic
-policy counts, subsets are joined. A setting for a port replaces the rule's whole, so that TLS left out there is unset again.
+policy counts, subsets are joined. A setting for a port replaces the rule's whole, so that TLS left out there is unset.
 
 Where no rule sets TLS, a client sends mTLS to each pod that has a proxy and is not served in mode DISABLE — but not at
 all where the mode of the Service's *namespace* is DISABLE, whatever policies of single workloads say.
@@ -68,7 +68,7 @@ class TrafficPolicy:
         return self.ports.get(number) or self.tls
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ClientRule:
     """A DestinationRule, or several of one host merged. ``host`` is the full name. ``selector`` None: for all clients.
     ``objects``: what it is made of, the first first. ``unsure``: which policy counts depends on an age that manifests
