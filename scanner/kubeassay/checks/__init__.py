@@ -20,4 +20,5 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.platform",
     "kubeassay.checks.mesh_membership",
     "kubeassay.checks.mesh_mtls",
+    "kubeassay.checks.documented_object",
 )

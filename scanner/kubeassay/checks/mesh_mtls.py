@@ -322,9 +322,8 @@ def destination_rule_disables_tls(inventory: Inventory, context: Context) -> Ite
     demanded = context.parameters["namespaces"]
     seen: dict[int, list[Service]] = defaultdict(list)
     for service in found.services.by_object.values():
-        for _, rule in found.governing(service):
-            for obj in rule.objects:
-                seen[id(obj)].append(service)
+        for of_rule in {id(obj) for _, rule in found.governing(service) for obj in rule.objects}:
+            seen[of_rule].append(service)
     for rule in found.rules:
         settings = [setting for setting in _settings(rule) if setting.mode == "DISABLE"]
         obj = rule.objects[0]
