@@ -364,6 +364,7 @@ def client_tls_contradicts_mtls(inventory: Inventory, context: Context) -> Itera
     found = client_tls(inventory)
     told: set[tuple[int, Path]] = set()
     failing: set[int] = set()
+    governing_some: set[int] = set()
     unknown: dict[int, NotJudged] = {}
     for service in found.services.by_object.values():
         governing = list(found.governing(service))
@@ -374,9 +375,10 @@ def client_tls_contradicts_mtls(inventory: Inventory, context: Context) -> Itera
         for rule in rules:
             for port, call in _calls(found, rule, service):
                 place = call.client or call.server
-                of = rule.objects[0] if rule is not None else None
-                if call.result == "unknown" and of is not None and call.client is not None:
-                    unknown.setdefault(id(of), NotJudged(call.reason or "unsupported", call.words, of))
+                for obj in rule.objects if rule is not None else ():
+                    governing_some.add(id(obj))
+                    if call.result == "unknown":
+                        unknown.setdefault(id(obj), NotJudged(call.reason or "unsupported", call.words, obj))
                 if call.result != "fails" or place is None:
                     continue
                 key = (id(place[0]), place[1])
@@ -389,8 +391,11 @@ def client_tls_contradicts_mtls(inventory: Inventory, context: Context) -> Itera
                 yield Violation(place[1], words, obj=place[0], related=related)
     for rule in found.rules:
         obj = rule.objects[0]
-        if id(obj) not in failing:
-            yield unknown.get(id(obj)) or Passed(obj)
+        if id(obj) in failing or id(obj) not in governing_some:
+            continue
+        unsure = unknown.get(id(obj))
+        # What sends as the server is served contradicts nothing, whatever that is.
+        yield unsure if unsure is not None and any(_settings(rule)) else Passed(obj)
 
 
 def _calls(found: ClientTls, rule: ClientRule | None, service: Service) -> Iterator[tuple[ServicePort, Call]]:
