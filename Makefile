@@ -60,10 +60,12 @@ format: $(VENV)/.installed-dev
 generate: $(VENV)/.installed-dev
 	$(BIN)/python .ci/generate_fields.py
 	$(BIN)/python .ci/generate_docs.py
+	$(BIN)/python .ci/generate_merajutasa.py
 
 generated-check: $(VENV)/.installed-dev
 	$(BIN)/python .ci/generate_fields.py --check
 	$(BIN)/python .ci/generate_docs.py --check
+	$(BIN)/python .ci/generate_merajutasa.py --check
 
 smoke: $(VENV)/.installed-dev
 	@bash .ci/smoke

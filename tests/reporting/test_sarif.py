@@ -184,3 +184,13 @@ def test_severity_as_resolved_by_the_profile(severity: Any) -> None:
     score = float(rule["properties"]["security-severity"])
     shown = "critical" if score > 9 else "high" if score >= 7 else "medium" if score >= 4 else "low"
     assert shown == severity
+
+
+def test_the_clause_of_a_document_is_a_related_place() -> None:
+    run = _run(FAILING)
+    uris = {
+        (place["physicalLocation"]["artifactLocation"]["uri"], place["physicalLocation"]["region"]["startLine"])
+        for result in run["results"]
+        for place in result.get("relatedLocations", [])
+    }
+    assert ("docs/architecture.md", 120) in uris

@@ -18,4 +18,5 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.rbac_paths",
     "kubeassay.checks.rbac_documented",
     "kubeassay.checks.platform",
+    "kubeassay.checks.documented_object",
 )

@@ -52,7 +52,8 @@ class Violation:
     name of the container concerned. ``key``: point at the key, not at the value. ``sensitive``: the value must not be
     shown. ``base``: what the rule's fix is relative to, where that is not the subject itself (for a pod rule, the
     container's path). ``fixable``: False where the rule's fix would make an object that is refused or does not run.
-    ``obj``: the object concerned, for an inventory rule. ``related``: (message, object, path).
+    ``obj``: the object concerned, for an inventory rule. ``related``: (message, object, path). ``clauses``: (message,
+    file, line) of a document that demands it.
     """
 
     path: Path
@@ -64,6 +65,7 @@ class Violation:
     fixable: bool = True
     obj: Object | None = None
     related: tuple[tuple[str, Object, Path], ...] = ()
+    clauses: tuple[tuple[str, str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from kubeassay.checks.documented_object import demands
 from kubeassay.policy.errors import PolicyError
-from kubeassay.policy.library import Library, suggestion
+from kubeassay.policy.library import EXPECTATION, Library, suggestion
 from kubeassay.reporting.result_json import control_as_json
 
 
@@ -44,6 +45,10 @@ def baselines(ctx: click.Context, name: str | None, files: tuple[str, ...], form
         click.echo(f"    {control.source.document}: {clause}")
         for use in control.rules:
             severity = use.severity or library.rule(use.rule).severity
+            if use.rule == EXPECTATION:
+                for demand in demands(use.parameters):
+                    click.echo(f"    {severity:8} {demand}")
+                continue
             parameters = f"  {json.dumps(use.parameters)}" if use.parameters else ""
             click.echo(f"    {severity:8} {use.rule}{parameters}")
     return 0

@@ -133,7 +133,10 @@ def make_finding(
         message=violation.message,
         location=location,
         fingerprint=fingerprint(rule.id, obj, violation),
-        related=tuple(Related(message, other.locate(path)) for message, other, path in violation.related),
+        related=(
+            *(Related(message, other.locate(path)) for message, other, path in violation.related),
+            *(Related(message, Location(file, line, 1, line, 1)) for message, file, line in violation.clauses),
+        ),
         excerpt=excerpt,
         fix=fix,
         reason=reason,

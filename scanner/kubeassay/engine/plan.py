@@ -132,7 +132,7 @@ def make_plan(
     active = [
         ActiveRule(
             number=0,
-            rule=library.rule(rule_id),
+            rule=_needing(library.rule(rule_id), json.loads(parameters)),
             severity=highest(severities),
             controls=tuple(controls),
             function=functions[rule_id],
@@ -160,6 +160,14 @@ def make_plan(
         show_pass="pass" in shown,
         show_not_evaluated="not-evaluated" in shown,
     )
+
+
+def _needing(rule: Rule, parameters: Mapping[str, Any]) -> Rule:
+    """The rule with the kind that its parameters name among its needs."""
+    kind: Any = parameters
+    for step in rule.needs_from.split(".") if rule.needs_from else ():
+        kind = kind.get(step) if isinstance(kind, dict) else None
+    return replace(rule, needs=tuple(dict.fromkeys((*rule.needs, kind)))) if isinstance(kind, str) else rule
 
 
 def _functions(library: Library, ids: Iterable[str], version: KubernetesVersion) -> dict[str, CheckFunction]:

@@ -57,6 +57,8 @@ class Rule:
     field: str | None = None
     #: The kinds that the rule judges, for subject ``object`` (empty: all), or joins, for subject ``inventory``.
     needs: tuple[str, ...] = ()
+    #: Where its parameters name one more such kind: ``object.kind``.
+    needs_from: str = ""
     #: Kinds of other objects that the subject is judged by (a pod by its ServiceAccount).
     context: tuple[str, ...] = ()
     parameters: tuple[Parameter, ...] = ()

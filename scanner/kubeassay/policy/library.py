@@ -36,6 +36,9 @@ from kubeassay.model import (
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.parameters import parameter_problem
 
+#: The rule that a control's expectations are uses of.
+EXPECTATION = "documented-object"
+
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`` (did you mean …?)`` where a known word is near, else nothing."""
@@ -293,6 +296,7 @@ def rule_from(document: Mapping[str, Any], file: str) -> Rule:
         message_expression=spec.get("messageExpression"),
         field=spec.get("field"),
         needs=kinds_of(spec.get("needs", ())),
+        needs_from=spec.get("needsFrom", ""),
         context=tuple(spec.get("context", ())),
         parameters=tuple(
             Parameter(name, p["type"], p.get("default"), p.get("description", "").strip(), p.get("schema", {}))
@@ -329,31 +333,36 @@ def baseline_from(document: Mapping[str, Any], file: str) -> Baseline:
 
 
 def _controls(entries: Iterable[Mapping[str, Any]], baseline: str, standard: Source) -> tuple[Control, ...]:
-    return tuple(
-        Control(
-            id=entry["id"],
-            title=entry["title"],
-            baseline=baseline,
-            source=Source(
-                document=entry.get("source", {}).get("document", standard.document),
-                section=entry.get("source", {}).get("section", ""),
-                url=entry.get("source", {}).get("url", standard.url),
-                file=entry.get("source", {}).get("file", ""),
-                line=entry.get("source", {}).get("line", 0),
-            ),
-            rules=tuple(
-                RuleUse(
-                    rule=use["id"],
-                    severity=use.get("severity"),
-                    parameters=use.get("parameters", {}),
-                    match=_match(use.get("match")),
-                )
-                for use in entry["rules"]
-            ),
-            level=entry.get("level", ""),
-        )
-        for entry in entries
+    return tuple(_control(entry, baseline, standard) for entry in entries)
+
+
+def _control(entry: Mapping[str, Any], baseline: str, standard: Source) -> Control:
+    stated = entry.get("source", {})
+    source = Source(
+        document=stated.get("document", standard.document),
+        section=stated.get("section", ""),
+        url=stated.get("url", standard.url),
+        file=stated.get("file", ""),
+        line=stated.get("line", 0),
     )
+    uses = [
+        RuleUse(
+            rule=use["id"],
+            severity=use.get("severity"),
+            parameters=use.get("parameters", {}),
+            match=_match(use.get("match")),
+        )
+        for use in entry.get("rules", ())
+    ]
+    uses += [_expectation(expected, source) for expected in entry.get("expectations", ())]
+    return Control(entry["id"], entry["title"], baseline, source, tuple(uses), entry.get("level", ""))
+
+
+def _expectation(entry: Mapping[str, Any], source: Source) -> RuleUse:
+    """An expectation is a use of the rule that compares an object with what a document says of it."""
+    document = {"name": source.document, "file": source.file, "line": source.line}
+    parameters = {key: value for key, value in entry.items() if key != "severity"}
+    return RuleUse(EXPECTATION, entry.get("severity"), {**parameters, "document": document})
 
 
 def _match(entry: Mapping[str, Any] | None) -> SubjectMatch:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kubeassay.analysis.network.connections import addresses, read_ports
+from kubeassay.checks.documented_object import is_path
 from kubeassay.policy.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ FORMATS: Mapping[str, tuple[str, Callable[[str], bool]]] = {
         "a namespace, namespace/name or namespace/name[Kind], with shell wildcards",
         lambda text: bool(_WORKLOADS.match(text)),
     ),
+    "field-path": ('a path of a field, as spec.hard["requests.cpu"]', is_path),
     "path-end": (
         "internet, dns, a CIDR, or a namespace, namespace/name or namespace/name[Kind], with shell wildcards",
         lambda text: _is_cidr(text) or bool(_WORKLOADS.match(text)),

@@ -21,6 +21,7 @@ from kubeassay.model import (
     Finding,
     Fix,
     Location,
+    Related,
     Result,
     Rule,
     Severity,
@@ -150,6 +151,7 @@ class _Run:
         self.taxonomies = _Taxonomies(result)
         self.rule_index: dict[str, int] = {}
         self.clauses = {control.id: _clause(control) for control in result.controls}
+        self._clause_places: dict[tuple[str, ...], tuple[Related, ...]] = {}
 
     def build(
         self, findings: Sequence[Finding], identity: str, notices: Iterable[tuple[str, str, str]], *, whole: bool
@@ -285,11 +287,11 @@ class _Run:
             extras += f'{"," if extras else ""}"kubeassay/v1":{_encode(finding.fingerprint)}'
         if extras:
             extras = f',"partialFingerprints":{{{extras}}}'
-        if finding.related:
+        if related_places := self._related(finding):
             places = ",".join(
                 f'{{"id":{number},{self._physical(related.location)}'
                 f',"message":{{"text":{_encode(_filled(_message_text(related.message), "Related place."))}}}}}'
-                for number, related in enumerate(finding.related[:RELATED_LIMIT], 1)
+                for number, related in enumerate(related_places, 1)
             )
             extras += f',"relatedLocations":[{places}]'
         if finding.fix is not None and finding.fix.edits:
@@ -298,6 +300,23 @@ class _Run:
             suppressions = [_suppression(finding)] if finding.outcome == "excepted" else []
             extras += f',"suppressions":{_dump(suppressions)}'
         return extras
+
+    def _related(self, finding: Finding) -> tuple[Related, ...]:
+        """The related places of a finding, and the clauses of documents that demand it."""
+        clauses = self._clause_places.get(finding.controls)
+        if clauses is None:
+            sources = {c.id: c.source for c in self.result.controls if c.source.file and c.source.line}
+            clauses = self._clause_places[finding.controls] = tuple(
+                Related(self.clauses[control], Location(source.file, source.line, 1, source.line, 1))
+                for control in finding.controls
+                if (source := sources.get(control)) is not None
+            )
+        related = finding.related[:RELATED_LIMIT]
+        if not clauses:
+            return related
+        stated = {(place.location.file, place.location.start_line) for place in related}
+        added = (place for place in clauses if (place.location.file, place.location.start_line) not in stated)
+        return (*related, *added)[:RELATED_LIMIT]
 
     def _physical(self, location: Location) -> str:
         file = self._files.get(location.file)

@@ -1,0 +1,208 @@
+"""Expectations of controls, from the baseline's file to the finding."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kit import failing, plan_of, scan_text
+from kubeassay.model import Profile, Result
+from kubeassay.policy.errors import PolicyError
+from kubeassay.policy.library import Library
+
+QUOTA = """\
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: compute, namespace: shop}
+spec:
+  hard:
+    requests.cpu: "3"
+    limits.memory: 512Gi
+"""
+
+
+def _baseline(folder: Path, *expectations: dict[str, Any], rules: Any = None) -> Library:
+    control: dict[str, Any] = {
+        "id": "D-1",
+        "title": "As documented",
+        "source": {"document": "Handbook", "file": "docs/handbook.md", "line": 7},
+        "expectations": list(expectations),
+    }
+    if rules is not None:
+        control["rules"] = rules
+    document = {
+        "apiVersion": "kubeassay.dev/v1",
+        "kind": "Baseline",
+        "metadata": {"name": "handbook"},
+        "spec": {"title": "Handbook", "area": "platform", "controls": [control]},
+    }
+    path = folder / "handbook.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return Library(baseline_files=[path])
+
+
+def _scan(folder: Path, text: str, *expectations: dict[str, Any]) -> Result:
+    library = _baseline(folder, *expectations)
+    profile = Profile("test", "test", "", "latest", library.baseline("handbook").controls)
+    return scan_text(plan_of(profile, library=library, show=["pass"]), text)
+
+
+def _found(result: Result) -> set[tuple[str, str, int, str]]:
+    return {(str(f.object), f.path, f.location.start_line, f.message) for f in failing(result)}
+
+
+def _compute(*fields: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {
+        "object": {"apiVersion": "v1", "kind": "ResourceQuota", "namespace": "shop", "name": "compute"},
+        "fields": list(fields),
+        **more,
+    }
+
+
+def test_a_value_that_differs_is_found_at_its_line_with_the_line_of_the_document(tmp_path: Path) -> None:
+    result = _scan(tmp_path, QUOTA, _compute({"path": 'spec.hard["requests.cpu"]', "equals": 2, "line": 12}))
+    assert _found(result) == {
+        (
+            "ResourceQuota shop/compute",
+            'spec.hard["requests.cpu"]',
+            6,
+            'spec.hard["requests.cpu"] is 3; docs/handbook.md line 12 demands 2',
+        )
+    }
+    (finding,) = failing(result)
+    assert finding.controls == ("D-1",)
+    assert [(r.location.file, r.location.start_line) for r in finding.related] == [("docs/handbook.md", 12)]
+
+
+def test_a_missing_field_points_at_its_nearest_parent(tmp_path: Path) -> None:
+    result = _scan(tmp_path, QUOTA, _compute({"path": "spec.hard.pods", "atMost": 5}))
+    assert {(f.path, f.location.start_line) for f in failing(result)} == {("spec.hard.pods", 5)}
+
+
+@pytest.mark.parametrize(
+    ("field", "complies"),
+    [
+        ({"path": 'spec.hard["requests.cpu"]', "equals": "3000m"}, True),
+        ({"path": 'spec.hard["requests.cpu"]', "atLeast": 2, "atMost": 4}, True),
+        ({"path": 'spec.hard["requests.cpu"]', "atLeast": 4}, False),
+        ({"path": 'spec.hard["limits.memory"]', "atMost": "0.5Ti"}, True),
+        ({"path": 'spec.hard["limits.memory"]', "atMost": "511Gi"}, False),
+        ({"path": 'spec.hard["limits.memory"]', "oneOf": ["1Ti", "512Gi"]}, True),
+        ({"path": 'spec.hard["limits.memory"]', "oneOf": ["1Ti"]}, False),
+        ({"path": "spec.hard", "superset": {"requests.cpu": 3}}, True),
+        ({"path": "spec.hard", "subset": {"requests.cpu": 3}}, False),
+        ({"path": "spec.scopes", "absent": True}, True),
+        ({"path": "spec.hard", "absent": True}, False),
+        ({"path": "spec.hard", "present": True}, True),
+        ({"path": "spec.scopes", "present": True}, False),
+        ({"path": "spec.scopes[*]", "equals": "x"}, False),
+        ({"path": "spec.scopes", "equals": ["x"], "default": ["x"]}, True),
+        ({"path": "spec.scopes", "equals": ["x"], "default": []}, False),
+        ({"path": "metadata.name", "atMost": 3}, False),
+    ],
+)
+def test_operators(tmp_path: Path, field: dict[str, Any], complies: bool) -> None:
+    result = _scan(tmp_path, QUOTA, _compute(field))
+    assert (failing(result) == []) == complies
+    assert result.summary.passed == complies
+
+
+def test_items_of_lists(tmp_path: Path) -> None:
+    text = """\
+apiVersion: eksctl.io/v1alpha5
+kind: ClusterConfig
+metadata: {name: c}
+managedNodeGroups:
+  - name: data
+    minSize: 1
+  - name: application
+    minSize: 2
+"""
+    expected = {
+        "object": {"apiVersion": "eksctl.io/v1alpha5", "kind": "ClusterConfig"},
+        "fields": [
+            {"path": "managedNodeGroups[name=application].minSize", "equals": 3},
+            {"path": "managedNodeGroups[*].minSize", "atLeast": 2},
+            {"path": "managedNodeGroups[name=security].minSize", "equals": 1},
+            {"path": "managedNodeGroups[5].minSize", "equals": 1},
+        ],
+    }
+    assert {(f.path, f.location.start_line) for f in failing(_scan(tmp_path, text, expected))} == {
+        ("managedNodeGroups[1].minSize", 8),
+        ("managedNodeGroups[0].minSize", 6),
+        ("managedNodeGroups", 4),
+    }
+
+
+def test_a_missing_object_is_found_where_its_namespace_is(tmp_path: Path) -> None:
+    namespace = "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: shop\n"
+    result = _scan(tmp_path, namespace, _compute())
+    assert _found(result) == {
+        (
+            "Namespace shop",
+            "metadata.name",
+            4,
+            "docs/handbook.md line 7 demands ResourceQuota shop/compute, and there is none",
+        )
+    }
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: shop}\nspec: {containers: [{name: a, image: b}]}\n"
+    assert {(str(f.object), f.location.start_line) for f in failing(_scan(tmp_path, pod, _compute()))} == {
+        ("Pod shop/p", 3)
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("apiVersion: v1\nkind: Namespace\nmetadata: {name: other}\n", "no-objects"),
+        ("apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: compute}\nspec: {}\n", "no-namespace"),
+    ],
+)
+def test_what_may_be_declared_elsewhere_is_not_judged(tmp_path: Path, text: str, reason: str) -> None:
+    result = _scan(tmp_path, text, _compute())
+    assert failing(result) == []
+    assert {n.reason for n in result.not_evaluated} == {reason}
+    assert result.summary.passed == 0
+
+
+def test_an_object_that_need_not_be_there_is_silent(tmp_path: Path) -> None:
+    result = _scan(tmp_path, "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n", _compute(required=False))
+    assert (failing(result), result.not_evaluated, result.summary.passed) == ([], (), 0)
+
+
+def test_an_object_that_must_not_be(tmp_path: Path) -> None:
+    expected = {"object": {"apiVersion": "v1", "kind": "ResourceQuota", "name": "comp*"}, "absent": True}
+    assert {(f.path, f.location.start_line) for f in failing(_scan(tmp_path, QUOTA, expected))} == {("kind", 2)}
+
+
+def test_a_group_is_no_other_group(tmp_path: Path) -> None:
+    text = "apiVersion: example.com/v1\nkind: ResourceQuota\nmetadata: {name: compute, namespace: shop}\n"
+    expected = _compute({"path": "spec.hard", "present": True})
+    # Something in the namespace, and no quota of Kubernetes' own.
+    assert {str(f.object) for f in failing(_scan(tmp_path, text, expected))} == {"ResourceQuota shop/compute"}
+
+
+@pytest.mark.parametrize(
+    "expectation",
+    [
+        {"object": {"kind": "Pod"}},
+        {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "spec"}]},
+        {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "spec..x", "equals": 1}]},
+        {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "spec[", "equals": 1}]},
+        {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "spec", "equal": 1}]},
+        {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "spec", "atMost": [1]}]},
+        {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "spec", "equals": 1, "as": "time"}]},
+    ],
+)
+def test_a_malformed_expectation_is_refused(tmp_path: Path, expectation: dict[str, Any]) -> None:
+    with pytest.raises(PolicyError):
+        _ = _baseline(tmp_path, expectation).baselines
+
+
+def test_a_control_may_have_rules_too(tmp_path: Path) -> None:
+    library = _baseline(tmp_path, _compute(), rules=[{"id": "privileged-container"}])
+    (control,) = library.baseline("handbook").controls
+    assert [use.rule for use in control.rules] == ["privileged-container", "documented-object"]
