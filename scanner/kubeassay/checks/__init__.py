@@ -17,6 +17,9 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.rbac_bindings",
     "kubeassay.checks.rbac_paths",
     "kubeassay.checks.rbac_documented",
+    "kubeassay.checks.mesh_authorization",
+    "kubeassay.checks.mesh_callers",
+    "kubeassay.checks.mesh_traffic",
     "kubeassay.checks.platform",
     "kubeassay.checks.documented_object",
 )

@@ -38,6 +38,7 @@ from kubeassay.analysis.mesh.authorization_rules import (
     matches,
     rule_of,
 )
+from kubeassay.analysis.mesh.settings import mesh_settings
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.model import Inventory, Object, Path
@@ -398,3 +399,13 @@ def _template_problem(value: str) -> str:
         elif template and not _LITERAL.fullmatch(segment):
             return f"{value}: {segment} is no segment of a path"
     return ""
+
+
+def authorization(inventory: Inventory) -> Policies:
+    """The AuthorizationPolicies of an inventory, with the root namespace and the trust domain that its mesh has."""
+    found: Policies | None = inventory.facts.get(Policies)
+    if found is None:
+        settings = mesh_settings(inventory)
+        trust = TrustDomains((settings.trust_domain,))
+        found = inventory.facts[Policies] = Policies(inventory, settings.root_namespace, trust)
+    return found
