@@ -286,6 +286,31 @@ def authorization_policy_selects_nothing(inventory: Inventory, context: Context)
             yield Violation(path if label is None else (*path, label), words, obj=obj)
 
 
+@check("authorization-policy-not-enforced")
+def authorization_policy_not_enforced(inventory: Inventory, context: Context) -> Iterator[Said]:
+    members = memberships(inventory)
+    selected = _workloads_by_policy(inventory)
+    for policy in _in_effect(authorization(inventory)):
+        # A policy of a whole namespace, or of the mesh, means what is in the mesh.
+        if not policy.selector or policy.namespace == mesh_settings(inventory).root_namespace:
+            continue
+        found = [(workload, members.of(workload)) for workload in selected.get(id(policy), ())]
+        outside = [(workload, membership) for workload, membership in found if membership.kind == "outside"]
+        if outside:
+            workload, membership = outside[0]
+            more = f" (and {len(outside) - 1} more likewise)" if len(outside) > 1 else ""
+            words = f"{policy} is not enforced at {workload}{more}, which is outside the mesh: {membership.words}"
+            obj, path = membership.place
+            yield Violation(("spec", "selector"), words, obj=policy.obj, related=(("what decides", obj, path),))
+            continue
+        unknown = next(((w, m) for w, m in found if m.kind == "unknown"), None)
+        if unknown is not None:
+            workload, membership = unknown
+            yield NotJudged(membership.reason or "unknown-mesh", f"{workload}: {membership.words}", policy.obj)
+        elif found:
+            yield Passed(policy.obj)
+
+
 # --- what needs mTLS ---
 
 
@@ -294,8 +319,10 @@ def _not_strict(state: WorkloadMtls, ports: Sequence[int]) -> str | None:
     words where it is not known."""
     if state.membership.kind == "unknown":
         return "?" + state.membership.words
+    if state.membership.kind in ("outside", "proxyless"):
+        return f"{state.workload} has no proxy that speaks mTLS: {state.membership.words}"
     if not state.membership.captured:
-        # A gateway's callers are outside of the mesh; outside the mesh no policy has an effect.
+        # A gateway's callers are outside of the mesh.
         return None
     decisions = [
         (f"port {port.number} of {state.workload}", port.decision, port.bypass)
@@ -349,6 +376,9 @@ def _identity_without_mtls(inventory: Inventory, *, evaded: bool) -> Iterator[Sa
             ports = _ports_of(rule)
             open_: list[tuple[Workload, str]] = []
             for workload in selected.get(id(policy), ()):
+                # Of what has no proxy, those are judged that the policy is written for: it has no effect there.
+                if modes.of(workload).membership.kind == "outside" and (evaded or not policy.selector):
+                    continue
                 words = _not_strict(modes.of(workload), ports)
                 if words is not None and words.startswith("?"):
                     doubtful = doubtful or f"whether {workload} has mTLS is not known: {words[1:]}"
