@@ -16,7 +16,7 @@ _GRANTS = ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
 #: In ``needs``, what stands for all kinds of groups that are not Kubernetes' own.
 CUSTOM_RESOURCES = "CustomResource"
 
-#: Analysis → kinds. Each is asked by the function of its name, in small letters.
+#: Analysis → kinds. Each is asked by the function of its name, in small letters (Mesh: by those of analysis/mesh).
 FACTS: Mapping[str, tuple[str, ...]] = {
     "Connectivity": (
         "Workload",
@@ -60,6 +60,16 @@ FACTS: Mapping[str, tuple[str, ...]] = {
     ),
     "Grants": _GRANTS,
     "Escalations": (*_GRANTS, "ServiceAccount", "Secret", "Namespace", "Workload", *_OPERATORS),
+    "Mesh": (
+        "Workload",
+        # Of all kinds of Istio and Linkerd, since any shows that there is a mesh; of what installs them, too.
+        CUSTOM_RESOURCES,
+        *_OPERATORS,
+        "Namespace",
+        "Service",
+        "ConfigMap",
+        "MutatingWebhookConfiguration",
+    ),
     "Exposures": (
         "Workload",
         *_OPERATORS,

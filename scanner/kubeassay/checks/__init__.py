@@ -21,5 +21,7 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.mesh_callers",
     "kubeassay.checks.mesh_traffic",
     "kubeassay.checks.platform",
+    "kubeassay.checks.mesh_membership",
+    "kubeassay.checks.mesh_mtls",
     "kubeassay.checks.documented_object",
 )

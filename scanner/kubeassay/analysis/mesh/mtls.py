@@ -131,7 +131,7 @@ class Mtls:
         self._inventory = inventory
         self.memberships: Memberships = memberships(inventory)
         self.settings = self.memberships.settings
-        self._services: Services = services(inventory)
+        self.services: Services = services(inventory)
         self.policies: tuple[PeerAuthentication, ...] = tuple(
             _read(obj) for obj in inventory.of_kind("PeerAuthentication", GROUP) if obj.ref.name
         )
@@ -146,7 +146,7 @@ class Mtls:
             else:
                 self._selecting[(policy.namespace, *min(policy.selector.items()))].append(policy)
         self._several = {key for key, count in names.items() if count > 1}
-        self._targets = _service_targets(self._services)
+        self._targets = _service_targets(self.services)
         self._of: dict[Workload, WorkloadMtls] = {}
 
     @property
