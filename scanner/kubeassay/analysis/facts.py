@@ -39,6 +39,25 @@ FACTS: Mapping[str, tuple[str, ...]] = {
         "SecurityPolicy",
         "StagedNetworkPolicy",
     ),
+    # The mesh: custom resources are Istio's own, and what installs it.
+    "Authorization": (
+        "Workload",
+        CUSTOM_RESOURCES,
+        *_OPERATORS,
+        "Namespace",
+        "Service",
+        "ServiceAccount",
+        "ConfigMap",
+        "MutatingWebhookConfiguration",
+    ),
+    "Traffic": (
+        "Workload",
+        CUSTOM_RESOURCES,
+        *_OPERATORS,
+        "Namespace",
+        "Service",
+        "Ingress",
+    ),
     "Grants": _GRANTS,
     "Escalations": (*_GRANTS, "ServiceAccount", "Secret", "Namespace", "Workload", *_OPERATORS),
     "Mesh": (
