@@ -19,15 +19,6 @@ from kubeassay.checks.network_common import is_one_of, names, shown
 from kubeassay.model import Inventory, Object, Path
 
 
-def root_is_known(inventory: Inventory, found: Mtls) -> bool:
-    """Whether what stands in the root namespace is among the inputs, so that no policy for the mesh is missed: what
-    installs Istio, or an object of that namespace."""
-    root = found.settings.root_namespace
-    return bool(found.settings.control_plane) or any(
-        obj.ref.namespace == root or (obj.ref.kind == "Namespace" and obj.ref.name == root) for obj in inventory
-    )
-
-
 @dataclass(slots=True)
 class _Lacking:
     """What one place, or the lack of one, leaves without STRICT. ``default``: nothing decides."""
@@ -42,7 +33,7 @@ def mtls_not_strict(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Ports that accept plain text, told where it is decided. Mode DISABLE is another rule's."""
     found = mtls(inventory)
     patterns, excluded = context.parameters["namespaces"], context.parameters["excluded_namespaces"]
-    known = root_is_known(inventory, found)
+    known = found.root_is_known
     lacking: dict[tuple[int, Path], _Lacking] = {}
     places: dict[tuple[int, Path], Place] = {}
     for workload in found.workloads:
@@ -159,7 +150,7 @@ def peer_authentication_without_effect(inventory: Inventory, context: Context) -
     members = by_namespace(found.memberships)
     unknown = {obj.ref.namespace or "default": obj for obj, _ in unknown_workloads(inventory)}
     makers = Makers(inventory)
-    known = root_is_known(inventory, found)
+    known = found.root_is_known
     weak = [
         state
         for workload in found.workloads
