@@ -346,7 +346,7 @@ def _settings(rule: ClientRule) -> Iterator[TlsSetting]:
     """The TLS settings that a rule states, of ports and subsets, too."""
     for policy in (rule.policy, *rule.subsets.values()):
         if policy is not None:
-            yield from (setting for setting in (policy.tls, *policy.ports.values()) if setting is not None)
+            yield from policy.settings
 
 
 @check("client-tls-contradicts-mtls")

@@ -98,8 +98,8 @@ def _missing(inventory: Inventory, found: Mtls, namespaces: Sequence[str]) -> It
         yield "nothing among the inputs shows an Istio mesh: modes are those that one would have"
     elif not found.root_is_known:
         yield (
-            f"no object of namespace {found.settings.root_namespace} is among the inputs: a policy of the whole mesh, which"
-            " would stand there, is not known"
+            f"no object of namespace {found.settings.root_namespace} is among the inputs: a policy of the whole mesh,"
+            " which would stand there, is not known"
         )
 
 
