@@ -39,7 +39,7 @@ CUSTOM_RESOURCES = "CustomResource"
 
 _SCALING = ("Workload", CUSTOM_RESOURCES, "HorizontalPodAutoscaler", "ScaledObject")
 
-#: Analysis → kinds. Each is asked by the function of its name, in small letters.
+#: Analysis → kinds. Each is asked by the function of its name, in small letters (Mesh: by those of analysis/mesh).
 FACTS: Mapping[str, tuple[str, ...]] = {
     # Clusters and their node groups, and what else makes nodes.
     "Clusters": _CLUSTERS,
@@ -84,8 +84,37 @@ FACTS: Mapping[str, tuple[str, ...]] = {
         "CustomResourceDefinition",
         *_COUNTED,
     ),
+    # The mesh: custom resources are Istio's own, and what installs it.
+    "Authorization": (
+        "Workload",
+        CUSTOM_RESOURCES,
+        *_OPERATORS,
+        "Namespace",
+        "Service",
+        "ServiceAccount",
+        "ConfigMap",
+        "MutatingWebhookConfiguration",
+    ),
+    "Traffic": (
+        "Workload",
+        CUSTOM_RESOURCES,
+        *_OPERATORS,
+        "Namespace",
+        "Service",
+        "Ingress",
+    ),
     "Grants": _GRANTS,
     "Escalations": (*_GRANTS, "ServiceAccount", "Secret", "Namespace", "Workload", *_OPERATORS),
+    "Mesh": (
+        "Workload",
+        # Of all kinds of Istio and Linkerd, since any shows that there is a mesh; of what installs them, too.
+        CUSTOM_RESOURCES,
+        *_OPERATORS,
+        "Namespace",
+        "Service",
+        "ConfigMap",
+        "MutatingWebhookConfiguration",
+    ),
     "Exposures": (
         "Workload",
         *_OPERATORS,

@@ -17,6 +17,9 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.rbac_bindings",
     "kubeassay.checks.rbac_paths",
     "kubeassay.checks.rbac_documented",
+    "kubeassay.checks.mesh_authorization",
+    "kubeassay.checks.mesh_callers",
+    "kubeassay.checks.mesh_traffic",
     "kubeassay.checks.platform",
     "kubeassay.checks.storage_classes",
     "kubeassay.checks.storage_claims",
@@ -28,6 +31,8 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.scheduling",
     "kubeassay.checks.clusters",
     "kubeassay.checks.cluster_autoscaler",
+    "kubeassay.checks.mesh_membership",
+    "kubeassay.checks.mesh_mtls",
     "kubeassay.checks.documented_object",
     "kubeassay.checks.quotas",
 )
