@@ -122,6 +122,7 @@ def authorization_policy_separate_rules(inventory: Inventory, context: Context) 
                 f" are one rule: {joined}",
                 obj=policy.obj,
                 related=(("the rule about callers", policy.obj, callers[0].path),),
+                join=rule.path if any(_follows(rule, other) for other in callers) else None,
             )
         for rule in callers:
             who = " or ".join(said(source.terms, "anyone") for source in rule.sources)
@@ -132,7 +133,13 @@ def authorization_policy_separate_rules(inventory: Inventory, context: Context) 
                 f" hold, they are one rule: {joined}",
                 obj=policy.obj,
                 related=(("the rule about operations", policy.obj, operations[0].path),),
+                join=rule.path if any(_follows(rule, other) for other in operations) else None,
             )
+
+
+def _follows(rule: Rule, other: Rule) -> bool:
+    """Whether a rule stands right behind another, so that leaving its dash away joins them."""
+    return rule.path[:-1] == other.path[:-1] and rule.path[-1] == int(other.path[-1]) + 1
 
 
 def _only_source(rule: Rule) -> bool:
@@ -389,7 +396,9 @@ def _identity_without_mtls(inventory: Inventory, *, evaded: bool) -> Iterator[Sa
             clean = False
             more = f" (and {len(open_) - 1} more workloads likewise)" if len(open_) > 1 else ""
             what = said([term], "")
-            if not evaded:
+            if not evaded and modes.of(open_[0][0]).membership.kind == "outside":
+                effect = "nobody asks its callers who they are"
+            elif not evaded:
                 effect = "a caller without a certificate is refused instead of being told from others"
             elif policy.action == "DENY":
                 effect = "a caller in plain text has no identity, so the denial does not apply to it"

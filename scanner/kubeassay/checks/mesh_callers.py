@@ -158,7 +158,9 @@ def _judged(
     missing = list(_missing(workload, documented, asker, known))
     for obj, listed in found.by_place.values():
         path = next(place for (of, place), value in found.by_place.items() if of == id(obj) and value[1] is listed)
-        yield Violation(path, f"{workload} may be called by {shown(listed)}; documented: {_said(documented)}", obj=obj)
+        yield Violation(
+            path, f"{workload} may be called by {_callers(listed)}; documented: {_said(documented)}", obj=obj
+        )
     for words in missing:
         related = tuple(
             (f"{policy} denies by default", policy.obj, ("metadata", "name")) for policy in attached.allow[:3]
@@ -168,6 +170,17 @@ def _judged(
         yield NotJudged("unknown-mtls", f"{workload}: {doubt}", workload.obj)
     elif not found.by_place and not missing:
         yield Passed(workload.obj)
+
+
+_NOBODY = "a caller without an identity"
+
+
+def _callers(listed: list[str]) -> str:
+    """Those of a place in words. Who stands for all others comes first."""
+    everybody = [text for text in (_NOBODY, "any other namespace") if text in listed]
+    if len(everybody) == 2:
+        return "anybody, also without an identity"
+    return shown([*everybody, *(text for text in listed if text not in everybody)])
 
 
 def _said(documented: list[_Documented]) -> str:
@@ -242,7 +255,7 @@ def _beyond(
     workload: Workload, identity: _Identity | None, documented: list[_Documented], asker: _Asker, found: _Findings
 ) -> None:
     """Note what lets a caller do what is not documented for it."""
-    who = str(identity) if identity is not None else "a caller without an identity"
+    who = str(identity) if identity is not None else _NOBODY
     entries = [entry for entry in documented if entry.names(identity)]
     if not entries:
         for caller in asker.ask(identity):
