@@ -28,7 +28,7 @@ from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, unknown_pod
 from kubeassay.analysis.network.services import ServicePort, services
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.reading import mapping, string
-from kubeassay.checks.check import Context, NotJudged, Passed, Said, Violation, check
+from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
 from kubeassay.checks.network_common import is_one_of, names, shown
 from kubeassay.model import Inventory, Object, Path
 
@@ -564,7 +564,11 @@ def _protocol(service: Object, port: ServicePort) -> str:
 @check("authorization-policy-missing")
 def authorization_policy_missing(inventory: Inventory, context: Context) -> Iterator[Said]:
     policies, members = authorization(inventory), memberships(inventory)
+    if not mesh_settings(inventory).present:
+        yield NotApplicable()
+        return
     seen: set[int] = set()
+    unknown: set[tuple[str, str]] = set()
     for workload in workloads(inventory):
         membership = members.of(workload)
         if (
@@ -575,7 +579,11 @@ def authorization_policy_missing(inventory: Inventory, context: Context) -> Iter
             continue
         seen.add(id(workload.obj))
         if membership.kind == "unknown":
-            yield NotJudged(membership.reason or "unknown-mesh", f"{workload}: {membership.words}", workload.obj)
+            # What is not known of one is mostly not known of its namespace.
+            if (workload.namespace, membership.words) not in unknown:
+                unknown.add((workload.namespace, membership.words))
+                words = f"whether {workload} is in the mesh is not known: {membership.words}"
+                yield NotJudged(membership.reason or "unknown-mesh", words, workload.obj)
             continue
         attached = policies.attached(workload)
         if attached.denies_by_default:
