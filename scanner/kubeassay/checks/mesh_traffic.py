@@ -206,6 +206,10 @@ def route_destination_missing(inventory: Inventory, context: Context) -> Iterato
             if miss is not None:
                 concerned.add(id(to.obj))
                 yield from _said(miss, to.obj, what)
+    for miss in traffic.unnamed_ports():
+        concerned.add(id(miss.obj))
+        what = f"VirtualService {namespace_of(miss.obj)}/{miss.obj.ref.name}"
+        yield Violation(miss.path, f"{what} {miss.words}", obj=miss.obj)
     for dangling in exposures(inventory).dangling:
         if dangling.obj.ref.group == GROUP and dangling.path[-1:] == ("delegate",):
             concerned.add(id(dangling.obj))
