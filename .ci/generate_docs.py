@@ -1,4 +1,4 @@
-"""Write docs/rules/, docs/baselines.md, docs/commands.md and the outputs in the README from what they describe.
+"""Write docs/rules/, docs/baselines.md, docs/commands.md and the outputs in pages from what they describe.
 
 ``--check`` writes nothing, and fails where a file differs from what would be written.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -113,11 +114,18 @@ def commands_page() -> str:
         assert command is not None
         inner = click.Context(command, info_name=name, parent=context, max_content_width=100, terminal_width=100)
         lines += [f"## kubeassay {name}", "", "```text", command.get_help(inner), "```", ""]
+        for member, part in command.commands.items() if isinstance(command, click.Group) else ():
+            of_member = click.Context(part, info_name=member, parent=inner, max_content_width=100, terminal_width=100)
+            lines += [f"## kubeassay {name} {member}", "", "```text", part.get_help(of_member), "```", ""]
     return "\n".join(lines)
 
 
-def readme() -> str:
-    """The README, with what the commands in its console blocks print."""
+#: Pages with examples that are run: in their console blocks stands what the commands print.
+EXAMPLES = ("README.md", "docs/document-as-policy.md")
+
+
+def with_outputs(page: str) -> str:
+    """A page, with what the commands in its console blocks print."""
 
     def block(match: re.Match[str]) -> str:
         lines = []
@@ -129,13 +137,14 @@ def readme() -> str:
                 stderr=subprocess.STDOUT,
                 text=True,
                 check=False,
+                env={**os.environ, "COLUMNS": "100"},
             )
             lines.append(f"$ kubeassay {command}\n{done.stdout}")
         return f"```console\n{''.join(lines)}```" if lines else match[0]
 
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "examples", Path(folder) / "examples")
-        text = (ROOT / "README.md").read_text("utf-8")
+        text = (ROOT / page).read_text("utf-8")
         return re.sub(r"```console\n(.*?)```", block, text, flags=re.DOTALL)
 
 
@@ -151,7 +160,8 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "rules" / "README.md", rule_index(library)
     yield ROOT / "docs" / "baselines.md", baselines_page(library)
     yield ROOT / "docs" / "commands.md", commands_page()
-    yield ROOT / "README.md", readme()
+    for page in EXAMPLES:
+        yield ROOT / page, with_outputs(page)
 
 
 def main() -> int:

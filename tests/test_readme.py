@@ -1,7 +1,8 @@
-"""The examples of the README are true: they are run, and their output compared."""
+"""The examples of the README, and of pages beside it, are true: they are run, and their output compared."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -11,7 +12,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BLOCKS = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+#: Pages with examples besides the README.
+PAGES = ("docs/document-as-policy.md",)
+BLOCKS = [
+    block
+    for page in ("README.md", *PAGES)
+    for block in re.findall(r"```console\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+]
 EXAMPLES = [block for block in BLOCKS if block.startswith("$ ")]
 
 
@@ -26,6 +33,7 @@ def test_an_example_of_the_readme_is_true(block: str, tmp_path: Path) -> None:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
+            env={**os.environ, "COLUMNS": "100"},
         )
         assert done.stdout == expected
 
@@ -50,7 +58,7 @@ def test_the_finding_that_the_readme_shows_is_what_the_program_prints(tmp_path: 
     assert finding in done.stdout
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/writing-rules.md", "docs/contributing.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/writing-rules.md", "docs/contributing.md", *PAGES])
 def test_links_between_pages_lead_somewhere(page: str) -> None:
     path = ROOT / page
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text("utf-8")):

@@ -26,6 +26,7 @@ _COMMANDS = {
     "quota": ("kubeassay.cli.quota", "Say what each namespace needs of its quotas, and what is left."),
     "rules": ("kubeassay.cli.rules", "List the rules."),
     "explain": ("kubeassay.cli.explain", "Explain a rule: what it demands, why, and how to comply."),
+    "baseline": ("kubeassay.cli.baseline", "Make a baseline of an architecture document."),
     "baselines": ("kubeassay.cli.baselines", "List the baselines and profiles, or the controls of one."),
     "report": ("kubeassay.cli.report", "Render a JSON result in another format."),
     "completion": ("kubeassay.cli.completion", "Print the completion script of a shell."),

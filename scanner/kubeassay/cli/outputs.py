@@ -61,7 +61,7 @@ def write_reports(result: Result, format_name: str, outputs: Sequence[tuple[str,
         for warning in report.warnings:
             click.echo(f"warning: {warning}", err=True)
         for number, document in enumerate(report.documents):
-            _write(Path(path) if number == 0 else _numbered(Path(path), number + 1), document)
+            write_file(Path(path) if number == 0 else _numbered(Path(path), number + 1), document)
 
 
 def _numbered(path: Path, number: int) -> Path:
@@ -69,7 +69,7 @@ def _numbered(path: Path, number: int) -> Path:
     return path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
-def _write(path: Path, document: bytes) -> None:
+def write_file(path: Path, document: bytes) -> None:
     """Write by renaming a finished file, so that nobody ever reads half a report. Devices are written to directly."""
     try:
         if path.exists() and not path.is_file():

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path as FilePath
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -23,6 +23,7 @@ from kubeassay.model import (
     SEVERITIES,
     Control,
     KubernetesVersion,
+    NotEvaluated,
     Outcome,
     Path,
     Profile,
@@ -35,8 +36,11 @@ from kubeassay.model import (
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import Library, check_control_ids, exceptions_from, load_valid
 from kubeassay.reporting import FORMATS, RenderOptions, render
-from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, discover, display_name
+from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, discover, display_name, is_markdown
 from kubeassay.sources.manifests import STDIN_NAME
+
+if TYPE_CHECKING:
+    from kubeassay.policy.document.importing import Imported
 
 DEFAULT_PROFILE = "recommended"
 _PROGRESS_FROM_BYTES = 4_000_000
@@ -72,7 +76,11 @@ class _Version(click.ParamType[KubernetesVersion]):
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @click.option("--profile", "-p", metavar="NAME|FILE", help=f"What to judge by.  [default: {DEFAULT_PROFILE}]")
 @click.option(
-    "--baseline", "baselines", multiple=True, metavar="NAME|FILE", help="Judge by this baseline too. Repeats."
+    "--baseline",
+    "baselines",
+    multiple=True,
+    metavar="NAME|FILE",
+    help="Judge by this baseline, or architecture document (.md), too. Repeats.",
 )
 @click.option(
     "--kubernetes-version", type=_Version(), metavar="1.N", help="The version to judge by.  [default: the profile's]"
@@ -139,9 +147,12 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
         raise UsageError("no PATH is given (. scans the working directory)")
     outputs = parse_outputs(options["outputs"])
     baselines = [*options["baselines"], *config.get("baselines", ())]
+    rule_paths = [FilePath(path) for path in (*options["rule_paths"], *config.get("rules", ()))]
+    imported = _imported([name for name in baselines if is_markdown(name)], rule_paths)
     library = Library(
-        [FilePath(path) for path in (*options["rule_paths"], *config.get("rules", ()))],
+        rule_paths,
         [FilePath(name) for name in baselines if name.endswith((".yaml", ".yml"))],
+        [(found.baseline, file) for file, found in imported.items()],
     )
     profile = _with_own_rules(
         library,
@@ -174,7 +185,7 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     discovery = discover(paths, ignore=not options["no_ignore"], max_file_size=options["max_file_size"] * 2**20)
     names = [display_name(path) for path in paths]
     target = Target("manifests", ", ".join([*names, STDIN_NAME] if stdin is not None else names))
-    result = _run(plan, discovery, target, stdin, options)
+    result = _run(plan, discovery, target, stdin, options, _not_understood(imported))
     _warn(plan, result, wanted)
     colour = options["colour"]
     if colour is None:
@@ -205,7 +216,7 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
 def _with_baselines(profile: Profile, library: Library, names: Sequence[str]) -> Profile:
     chosen = []
     for name in names:
-        if name.endswith((".yaml", ".yml")):
+        if name.endswith((".yaml", ".yml")) or is_markdown(name):
             chosen.append(next(b for b in library.baselines.values() if b.file == FilePath(name).as_posix()))
         else:
             chosen.append(library.baseline(name))
@@ -219,6 +230,27 @@ def _with_baselines(profile: Profile, library: Library, names: Sequence[str]) ->
         controls=(*profile.controls, *added),
         baselines=(*profile.baselines, *(b for b in chosen if b not in profile.baselines)),
     )
+
+
+def _imported(names: Sequence[str], rule_paths: Sequence[FilePath]) -> dict[str, Imported]:
+    """What the documents among the baselines demand, by file."""
+    if not names:
+        return {}
+    # Imported here: few scans are by a document.
+    from kubeassay.execution.documents import imported
+
+    library = Library(rule_paths)
+    return {FilePath(name).as_posix(): imported(FilePath(name), library) for name in names}
+
+
+def _not_understood(documents: Mapping[str, Imported]) -> list[NotEvaluated]:
+    """What a document says and nothing judges: no pass."""
+    return [
+        NotEvaluated("not-understood", f"{file}:{note.line}: {note.subject or 'a block'}: {note.reason}", file=file)
+        for file, found in documents.items()
+        for note in found.notes
+        if note.kind == "not-understood"
+    ]
 
 
 def _with_own_rules(library: Library, profile: Profile) -> Profile:
@@ -243,8 +275,24 @@ def _template_paths(config: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Pa
     return paths
 
 
-def _run(plan: Plan, discovery: Discovery, target: Target, stdin: bytes | None, options: Mapping[str, Any]) -> Result:
-    judge = partial(run_scan, plan, discovery, target, stdin=stdin, stdin_name=STDIN_NAME, processes=options["jobs"])
+def _run(
+    plan: Plan,
+    discovery: Discovery,
+    target: Target,
+    stdin: bytes | None,
+    options: Mapping[str, Any],
+    not_evaluated: Sequence[NotEvaluated],
+) -> Result:
+    judge = partial(
+        run_scan,
+        plan,
+        discovery,
+        target,
+        stdin=stdin,
+        stdin_name=STDIN_NAME,
+        processes=options["jobs"],
+        not_evaluated=not_evaluated,
+    )
     total = sum(file.size for file in discovery.files)
     if total < _PROGRESS_FROM_BYTES or options["quiet"] or not sys.stderr.isatty():
         return judge()

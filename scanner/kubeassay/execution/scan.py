@@ -51,8 +51,10 @@ def scan(
     stdin_name: str = "stdin",
     processes: int | None = None,
     progress: Progress | None = None,
+    not_evaluated: Iterable[NotEvaluated] = (),
 ) -> Result:
-    """Judge what was discovered, and what came from standard input.
+    """Judge what was discovered, and what came from standard input. ``not_evaluated``: what is known before to go
+    unjudged, whatever is read.
 
     ``progress`` is called with the number of bytes that were done since the last call.
     """
@@ -74,6 +76,7 @@ def scan(
             evaluation.join(evaluation.context(evaluation.partial.kept), texts.again)
             partial = evaluation.partial
         partial.errors += discovery.errors
+        partial.not_evaluated += not_evaluated
         partial.skipped += discovery.skipped
         evaluation.put(partial)
         evaluation.inventory(texts.again)

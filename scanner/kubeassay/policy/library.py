@@ -55,8 +55,15 @@ class Library:
     ``rule_folders`` and ``baseline_files`` are the user's; a rule of theirs may not take the id of another.
     """
 
-    def __init__(self, rule_paths: Sequence[Path] = (), baseline_files: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        rule_paths: Sequence[Path] = (),
+        baseline_files: Sequence[Path] = (),
+        baseline_documents: Iterable[tuple[Mapping[str, Any], str]] = (),
+    ) -> None:
+        """``baseline_documents``: (baseline as its file would state it, file that it comes from)."""
         self._rule_paths = tuple(rule_paths)
+        self._baseline_documents = tuple(baseline_documents)
         self._baseline_files = tuple(baseline_files)
         self._own: set[str] = set()
 
@@ -108,6 +115,11 @@ class Library:
             baseline = baseline_from(load_valid(path, "baseline"), path.as_posix())
             if baseline.name in baselines:
                 raise PolicyError(f"{path}: baseline {baseline.name} exists already")
+            baselines[baseline.name] = baseline
+        for document, file in self._baseline_documents:
+            baseline = baseline_from(document, file)
+            if baseline.name in baselines:
+                raise PolicyError(f"{file}: baseline {baseline.name} exists already")
             baselines[baseline.name] = baseline
         for baseline in baselines.values():
             self._check_rules(baseline.controls, baseline.file, bundled=baseline.name in bundled)

@@ -237,7 +237,8 @@ def _by_object(finding: Finding) -> tuple[Any, ...]:
 
 def _clause(control: Control) -> str:
     source = control.source
-    origin = ", ".join(part for part in (source.document, source.section) if part)
+    place = f"{source.file} line {source.line}" if source.file and source.line else ""
+    origin = ", ".join(part for part in (source.document, source.section, place) if part)
     return printable(f"{control.id} {control.title}" + (f" ({origin})" if origin else ""))
 
 

@@ -52,6 +52,11 @@ class UsageError(ValueError):
     """A path that the user named does not exist or matches nothing."""
 
 
+def is_markdown(name: str) -> bool:
+    """Whether a file is a document by its name."""
+    return name.lower().endswith((".md", ".markdown"))
+
+
 def display_name(path: str) -> str:
     """A path as reports name it: relative to the working directory, ``/`` between its parts, valid Unicode."""
     relative = os.path.relpath(path) if os.path.isabs(path) else os.path.normpath(path)

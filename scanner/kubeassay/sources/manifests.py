@@ -15,7 +15,8 @@ from kubeassay.sources.yaml_reader import PlainScalars, read_text
 #: What reports call the objects that came from standard input.
 STDIN_NAME = "stdin"
 
-_BYTE_ORDER_MARKS = (
+#: Byte order mark → encoding.
+BYTE_ORDER_MARKS = (
     # UTF-32's marks begin with UTF-16's.
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -62,7 +63,7 @@ def read_file(file: SourceFile, remembered: PlainScalars | None = None) -> ReadF
 def read_bytes(content: bytes, name: str, remembered: PlainScalars | None = None) -> ReadFile:
     """Read the bytes of one file."""
     read = ReadFile(name)
-    mark, encoding = next((known for known in _BYTE_ORDER_MARKS if content.startswith(known[0])), (b"", "utf-8"))
+    mark, encoding = next((known for known in BYTE_ORDER_MARKS if content.startswith(known[0])), (b"", "utf-8"))
     content = content[len(mark) :]
     try:
         text = content.decode(encoding)

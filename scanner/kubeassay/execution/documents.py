@@ -1,0 +1,107 @@
+"""Architecture documents as policy: reading one, and judging the objects in it by the rules.
+
+A document may demand what the rules forbid, and say in one place what it denies in another. What it demands against
+the rules is not demanded of anybody: the rule is demanded in its stead, and the contradiction told.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kubeassay.engine.plan import Plan, make_plan
+from kubeassay.execution.scan import scan
+from kubeassay.model import NEWEST_KNOWN, Finding, KubernetesVersion, Target, parse_path
+from kubeassay.model.document import Document, Node
+from kubeassay.policy.document.assembled import assembled
+from kubeassay.policy.document.contradictions import Broken, resolved
+from kubeassay.policy.document.importing import Imported, import_document
+from kubeassay.policy.library import Library
+from kubeassay.sources.files import Discovery
+from kubeassay.sources.markdown import read_document
+
+#: The profile that the document's own objects are judged by.
+_PROFILE = "strict"
+#: Rules that miss other objects: a document does not write out all that there is.
+_ABOUT_OTHERS = frozenset(
+    {
+        "authorization-policy-missing",
+        "authorization-policy-selects-nothing",
+        "autoscaler-target-missing",
+        "binding-to-missing-role",
+        "binding-to-missing-service-account",
+        "claim-not-declared",
+        "claim-storage-class-missing",
+        "claim-unused",
+        "default-deny-egress-missing",
+        "default-deny-ingress-missing",
+        "disruption-budget-missing",
+        "disruption-budget-selects-nothing",
+        "documented-namespaces",
+        "istio-control-plane-missing",
+        "namespace-without-injection",
+        "namespace-without-isolation",
+        "namespace-without-limit-range",
+        "namespace-without-quota",
+        "policy-peer-matches-nothing",
+        "policy-selects-nothing",
+        "tainted-group-unused",
+        "unused-role",
+        "workload-outside-mesh",
+    }
+)
+
+
+def imported(path: Path, library: Library) -> Imported:
+    """What a document demands. Raises UsageError where it cannot be read, PolicyError where it demands nothing."""
+    document = read_document(path)
+    found = import_document(document, {rule.id: rule.severity for rule in library.rules.values()})
+    return resolved(found, document, list(_broken(document, found, library)), library.rules)
+
+
+def _broken(document: Document, found: Imported, library: Library) -> list[Broken]:
+    """What the document's objects break among the rules, by themselves and beside what is described in words."""
+    others = list(assembled(found))
+    own = list(found.objects)
+    if not own and not others:
+        return []
+    plan = make_plan(library.profile(_PROFILE), library, _version(found.facts.kubernetes_version))
+    alone = {(finding.rule, number, finding.path) for number, finding in _findings(plan, own, document.file)}
+    nodes = own + [node for node, _ in others]
+    told = len(own) + sum(documented for _, documented in others)
+    broken: list[Broken] = []
+    for number, finding in _findings(plan, nodes, document.file):
+        if finding.rule in _ABOUT_OTHERS or number >= told:
+            continue
+        try:
+            steps = parse_path(finding.path)
+        except ValueError:
+            steps = ()
+        # A document does not say all of an object: only what it says can be against a rule.
+        if not nodes[number].has(steps):
+            continue
+        by_itself = (finding.rule, number, finding.path) in alone
+        severity = library.rule(finding.rule).severity
+        broken.append(Broken(finding.rule, severity, finding.message, nodes[number], steps, by_itself))
+    return broken
+
+
+def _findings(plan: Plan, nodes: Sequence[Node], name: str) -> Iterator[tuple[int, Finding]]:
+    """(number of the object, finding). Objects are written anew, each on a line of its own: a finding has its path in
+    the object, and the document's own line is found by that."""
+    if not nodes:
+        return
+    # JSON, so that every text stays one.
+    content = "\n---\n".join(json.dumps(node.plain, ensure_ascii=False) for node in nodes).encode()
+    result = scan(plan, Discovery(), Target("manifests", name), stdin=content, stdin_name=name)
+    for finding in result.findings:
+        if finding.outcome == "fail":
+            yield finding.location.start_line // 2, finding
+
+
+def _version(text: str) -> KubernetesVersion:
+    try:
+        return KubernetesVersion.parse(text) if text else NEWEST_KNOWN
+    except ValueError:
+        return NEWEST_KNOWN

@@ -1,0 +1,197 @@
+"""From a document to a baseline: first what it calls things, then what it demands, then what is left over."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubeassay.model import Severity
+from kubeassay.model.document import Document, Node
+from kubeassay.policy.document import forms, objects, security
+from kubeassay.policy.document.clauses import Clause, Clauses, Facts, Note
+from kubeassay.policy.document.words import slug
+from kubeassay.policy.errors import PolicyError
+
+#: Languages of blocks that are drawn, not read.
+_DIAGRAMS = frozenset({"mermaid", "plantuml", "dot", "graphviz", "d2"})
+#: A sentence, or a part of one: two words of letters.
+_SENTENCE = re.compile(r"[^\W\d_]{2,}[^\w]+(?:\w+[^\w]+)*?[^\W\d_]{2,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A baseline as its file would state it, and what is to be told of the document."""
+
+    baseline: dict[str, Any]
+    clauses: tuple[Clause, ...]
+    notes: tuple[Note, ...]
+    #: The objects of the document, in its order.
+    objects: tuple[Node, ...]
+    #: What the document calls things.
+    facts: Facts
+
+
+def import_document(document: Document, severities: Mapping[str, Severity]) -> Imported:
+    """Read a document as policy. ``severities``: the rules of the library, with their own severities.
+
+    Raises PolicyError where no block of it holds anything that is demanded.
+    """
+    clauses = Clauses(severities)
+    found = list(_learn(document, clauses))
+    for block in document.blocks:
+        for node in block.nodes:
+            forms.walk((), node, block, clauses)
+    security.contradictions(clauses)
+    forms.without_quota(clauses)
+    _leftovers(document, clauses)
+    for problem in document.problems:
+        clauses.note(
+            "assumed" if _was_read(problem.message) else "not-understood", problem.line or 0, "", problem.message
+        )
+    if not clauses.found:
+        blocks = [block for block in document.blocks if block.language == "yaml"]
+        said = f"none of its {len(blocks)} YAML blocks holds a demand" if blocks else "it holds no YAML block"
+        raise PolicyError(f"{document.file}: nothing to judge by: {said}")
+    ordered = sorted(clauses.found, key=lambda clause: (clause.line, clause.id))
+    return Imported(
+        baseline=baseline_of(document, ordered),
+        clauses=tuple(ordered),
+        notes=tuple(sorted(clauses.notes, key=lambda note: (note.line, note.kind, note.subject))),
+        objects=tuple(found),
+        facts=clauses.facts,
+    )
+
+
+def _was_read(message: str) -> bool:
+    return "not read" not in message and "nothing of the block" not in message
+
+
+def _learn(document: Document, clauses: Clauses) -> Iterator[Node]:
+    """Take the names from everywhere: a clause may stand above the list that explains it. Yields the objects."""
+    facts = clauses.facts
+    for block in document.blocks:
+        stack: list[tuple[tuple[str, ...], Node]] = [((), node) for node in reversed(block.nodes)]
+        while stack:
+            keys, node = stack.pop()
+            members = objects.members_of(node)
+            if members is not None:
+                stack += [(keys, member) for member in reversed(members)]
+                continue
+            if objects.kind_of(node) is not None:
+                objects.learn(node, clauses)
+                yield node
+                continue
+            listed = list(forms.namespaces_in(keys, node))
+            if len(listed) > 1 or (listed and node.members):
+                for name, line, description in sorted(listed, key=lambda found: found[1]):
+                    facts.namespaces.setdefault(name, (line, description))
+                facts.application_namespaces += forms.application_namespaces_in(keys, node)
+                continue
+            facts.cluster_name = facts.cluster_name or forms.cluster_name_in(keys, node)
+            facts.kubernetes_version = facts.kubernetes_version or forms.kubernetes_version_in(keys, node)
+            children = [((*keys, step) if isinstance(step, str) else keys, child) for step, child in node.children()]
+            stack += reversed(children)
+
+
+def _leftovers(document: Document, clauses: Clauses) -> None:
+    for block in document.blocks:
+        if block.language != "yaml":
+            what = "a diagram" if block.language in _DIAGRAMS else f"a block of {block.language}"
+            clauses.note("not-read", block.line, " / ".join(block.section), f"{what}, not YAML")
+            continue
+        if not block.nodes:
+            clauses.note("no-demand", block.line, " / ".join(block.section), "an empty block")
+        for node in block.nodes:
+            _leftover((), node, clauses)
+    for line, heading in document.bare_sections:
+        clauses.note("no-demand", line, heading, "a section without a block")
+
+
+def _leftover(keys: tuple[str, ...], node: Node, clauses: Clauses) -> None:
+    """Note what nothing accounts for: as high in the tree as possible."""
+    if node in clauses.accounted:
+        return
+    if keys and not _any_accounted(node, clauses):
+        texts = list(_leaves(node))
+        prose = all(isinstance(leaf.value, str) and _SENTENCE.search(leaf.value) for leaf in texts)
+        reason = "in words, and no value that an object states" if prose else "no form of it is known"
+        clauses.note("no-demand" if prose else "not-understood", node.line, " / ".join(keys), reason)
+        return
+    children = list(node.children())
+    if not children and not keys:
+        clauses.note("not-understood", node.line, node.text[:80], "a text alone, without a key")
+    for step, child in children:
+        _leftover((*keys, step) if isinstance(step, str) else keys, child, clauses)
+
+
+def _any_accounted(node: Node, clauses: Clauses) -> bool:
+    stack = [node]
+    while stack:
+        here = stack.pop()
+        if here in clauses.accounted:
+            return True
+        stack.extend(child for _, child in here.children())
+    return False
+
+
+def _leaves(node: Node) -> Iterator[Node]:
+    stack = [node]
+    while stack:
+        here = stack.pop()
+        children = [child for _, child in here.children()]
+        if here.is_scalar:
+            yield here
+        stack.extend(children)
+
+
+# --- the baseline ---
+
+
+def baseline_of(document: Document, clauses: Iterable[Clause]) -> dict[str, Any]:
+    """The baseline that some clauses of a document make, as its file would state it."""
+    return {
+        "apiVersion": "kubeassay.dev/v1",
+        "kind": "Baseline",
+        "metadata": {"name": slug(document.title) or "document"},
+        "spec": {
+            "title": document.title,
+            "area": "architecture",
+            "description": f"What {document.file} demands, imported from it.\n",
+            "standard": {"document": document.title, "file": document.file},
+            "controls": [_control(document, clause) for clause in clauses],
+        },
+    }
+
+
+def _control(document: Document, clause: Clause) -> dict[str, Any]:
+    source: dict[str, Any] = {"document": document.title, "section": clause.section, "file": document.file}
+    if not clause.section:
+        del source["section"]
+    control: dict[str, Any] = {"id": clause.id, "title": clause.title, "source": {**source, "line": clause.line}}
+    if clause.rules:
+        control["rules"] = list(clause.rules)
+    if clause.expectations:
+        control["expectations"] = list(clause.expectations)
+    return control
+
+
+def as_yaml(baseline: Mapping[str, Any]) -> str:
+    """A baseline as the text of its file: always the same for the same document."""
+    # Imported here: only a command that writes needs it.
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Lists below their keys are indented, as everywhere in this project; nothing is written by reference."""
+
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+        def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+            super().increase_indent(flow, False)
+
+    stream = io.StringIO()
+    yaml.dump(baseline, stream, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return stream.getvalue()
