@@ -11,13 +11,39 @@ from collections.abc import Iterable, Iterator, Mapping
 
 #: Kinds whose pods an operator makes in a way that is known (analysis/network/operators.py).
 _OPERATORS = ("Alertmanager", "Prometheus", "PrometheusAgent", "ThanosRuler")
+_CLUSTERS = ("ClusterConfig", "Node", "NodePool", "Provisioner", "MachineDeployment", "MachinePool", "MachineSet")
 _GRANTS = ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
+
+#: Kinds of Kubernetes itself, besides workloads, that quotas count objects of.
+_COUNTED = (
+    "ConfigMap",
+    "Endpoints",
+    "EndpointSlice",
+    "HorizontalPodAutoscaler",
+    "Ingress",
+    "Lease",
+    "NetworkPolicy",
+    "PersistentVolumeClaim",
+    "PodDisruptionBudget",
+    "ResourceClaim",
+    "ResourceClaimTemplate",
+    "Role",
+    "RoleBinding",
+    "Secret",
+    "Service",
+    "ServiceAccount",
+)
 
 #: In ``needs``, what stands for all kinds of groups that are not Kubernetes' own.
 CUSTOM_RESOURCES = "CustomResource"
 
-#: Analysis → kinds. Each is asked by the function of its name, in small letters.
+_SCALING = ("Workload", CUSTOM_RESOURCES, "HorizontalPodAutoscaler", "ScaledObject")
+
+#: Analysis → kinds. Each is asked by the function of its name, in small letters (Mesh: by those of analysis/mesh).
 FACTS: Mapping[str, tuple[str, ...]] = {
+    # Clusters and their node groups, and what else makes nodes.
+    "Clusters": _CLUSTERS,
+    "Scheduling": (*_CLUSTERS, "RuntimeClass", "Workload"),
     "Connectivity": (
         "Workload",
         # Of which any may stand for pods (analysis/network/makers.py).
@@ -39,8 +65,56 @@ FACTS: Mapping[str, tuple[str, ...]] = {
         "SecurityPolicy",
         "StagedNetworkPolicy",
     ),
+    # What is scaled may be of any kind that has the scale subresource.
+    "Scaling": _SCALING,
+    "Verticals": ("Workload", CUSTOM_RESOURCES, "VerticalPodAutoscaler"),
+    "Disruptions": (*_SCALING, *_OPERATORS, "PodDisruptionBudget"),
+    # What counts against quotas, and what says for how much: custom resources may stand for anything.
+    "Quotas": (
+        *_SCALING,
+        *_OPERATORS,
+        "VerticalPodAutoscaler",
+        "Namespace",
+        "ResourceQuota",
+        "LimitRange",
+        "RuntimeClass",
+        "PriorityClass",
+        "Node",
+        "ClusterConfig",
+        "CustomResourceDefinition",
+        *_COUNTED,
+    ),
+    # The mesh: custom resources are Istio's own, and what installs it.
+    "Authorization": (
+        "Workload",
+        CUSTOM_RESOURCES,
+        *_OPERATORS,
+        "Namespace",
+        "Service",
+        "ServiceAccount",
+        "ConfigMap",
+        "MutatingWebhookConfiguration",
+    ),
+    "Traffic": (
+        "Workload",
+        CUSTOM_RESOURCES,
+        *_OPERATORS,
+        "Namespace",
+        "Service",
+        "Ingress",
+    ),
     "Grants": _GRANTS,
     "Escalations": (*_GRANTS, "ServiceAccount", "Secret", "Namespace", "Workload", *_OPERATORS),
+    "Mesh": (
+        "Workload",
+        # Of all kinds of Istio and Linkerd, since any shows that there is a mesh; of what installs them, too.
+        CUSTOM_RESOURCES,
+        *_OPERATORS,
+        "Namespace",
+        "Service",
+        "ConfigMap",
+        "MutatingWebhookConfiguration",
+    ),
     "Exposures": (
         "Workload",
         *_OPERATORS,
@@ -57,6 +131,26 @@ FACTS: Mapping[str, tuple[str, ...]] = {
         "VirtualService",
         "ServiceEntry",
         "Route",
+    ),
+    "Storage": (
+        "Workload",
+        # Of which any may make claims (analysis/network/makers.py).
+        CUSTOM_RESOURCES,
+        "HorizontalPodAutoscaler",
+        "PersistentVolume",
+        "PersistentVolumeClaim",
+        "StorageClass",
+    ),
+    "Deliveries": (
+        "AppProject",
+        "Application",
+        "ApplicationSet",
+        "Bucket",
+        "GitRepository",
+        "HelmRelease",
+        "HelmRepository",
+        "Kustomization",
+        "OCIRepository",
     ),
 }
 

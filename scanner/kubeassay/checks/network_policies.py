@@ -8,11 +8,10 @@ admission gives to pods. Such selectors are not judged.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from kubeassay.analysis.fields import edit_distance, nearest_name
+from kubeassay.analysis.fields import nearest_name
 from kubeassay.analysis.network.connectivity import Connectivity, connectivity
 from kubeassay.analysis.network.endpoints import METADATA_NAME, Namespace, Workload
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, by_namespace, redundant, unknown_pods
@@ -20,8 +19,9 @@ from kubeassay.analysis.network.makers import Makers
 from kubeassay.analysis.network.policies import Direction, Peer, PodSet, Policy, Rule
 from kubeassay.analysis.network.workloads import CONTROLLER_LABELS
 from kubeassay.analysis.reading import items, mapping
-from kubeassay.analysis.selectors import Requirement, Selector
+from kubeassay.analysis.selectors import Selector
 from kubeassay.checks.check import Context, NotJudged, Passed, Said, Violation, check
+from kubeassay.checks.label_hints import meant_labels, unmet_requirement, wanted_label
 from kubeassay.checks.network_common import names, shown
 from kubeassay.model import Inventory, Object, Path
 
@@ -29,7 +29,6 @@ from kubeassay.model import Inventory, Object, Path
 _OF_ADMISSION = ("istio.io/", "linkerd.io/", "topology.kubernetes.io/")
 
 
-_DIGITS = re.compile(r"[0-9]+")
 #: Labels by which people expect to find a namespace by its name.
 _OF_A_NAME = re.compile(r"(?i)(name|namespace|ns)\Z")
 
@@ -106,18 +105,18 @@ class _Labels:
         if pods.pods.invalid or all(r.operator in ("NotIn", "DoesNotExist") for r in pods.pods.requirements):
             # It leaves some pods out, and all that there are happen to be among them.
             return None
-        requirement = _unmet(pods.pods, [end.labels for end in members])
+        requirement = unmet_requirement(pods.pods, [end.labels for end in members])
         if requirement.key in CONTROLLER_LABELS or any(prefix in requirement.key for prefix in _OF_ADMISSION):
             return _elsewhere(f"label {requirement.key} is given to pods when they are made")
         maker = next(filter(None, map(self.makers.of, spaces)), None)
         # What is nearly the label of a workload is a slip, whatever else is in the namespace.
-        if maker is not None and not _meant(requirement, [end.labels for end in members], near=True):
+        if maker is not None and not meant_labels(requirement, [end.labels for end in members], near=True):
             return _Unknown("unsupported", f"{maker.ref} may make pods in {where}")
-        meant = _meant(requirement, [end.labels for end in members])
+        meant = meant_labels(requirement, [end.labels for end in members])
         prefix = requirement.key.rpartition("/")[0]
         if not meant and prefix and prefix not in self.prefixes:
             return _elsewhere(f"label {requirement.key} may be given to pods by an operator")
-        words = f"no workload of {where} has {_wanted(requirement)}"
+        words = f"no workload of {where} has {wanted_label(requirement)}"
         if any(requirement.holds(end.labels) for end in members):
             words, meant = f"no workload of {where} has {pods.pods} together", ""
         return _Miss((*pods.pods_path, *requirement.path), words + meant)
@@ -128,7 +127,7 @@ class _Labels:
         declared = [space for space in spaces if space.obj is not None]
         if selector.invalid or all(r.operator in ("NotIn", "DoesNotExist") for r in selector.requirements):
             return None
-        requirement = _unmet(selector, [space.labels for space in spaces])
+        requirement = unmet_requirement(selector, [space.labels for space in spaces])
         path = (*pods.namespaces_path, *requirement.path)
         if requirement.key == METADATA_NAME:
             listed = shown(sorted(requirement.values))
@@ -138,12 +137,12 @@ class _Labels:
             # Who writes a namespace's name as a name means that namespace.
             return _Miss(
                 path,
-                f"no namespace has {_wanted(requirement)}, which nothing sets by itself: namespace {owner.name} has"
-                f" {METADATA_NAME}={owner.name} from the API server",
+                f"no namespace has {wanted_label(requirement)}, which nothing sets by itself: namespace {owner.name}"
+                f" has {METADATA_NAME}={owner.name} from the API server",
             )
-        meant = _meant(requirement, [_own_labels(space) for space in declared], near=True)
+        meant = meant_labels(requirement, [_own_labels(space) for space in declared], near=True)
         if meant:
-            return _Miss(path, f"no namespace has {_wanted(requirement)}{meant}")
+            return _Miss(path, f"no namespace has {wanted_label(requirement)}{meant}")
         if self.undeclared:
             return _undeclared(self.undeclared)
         return _elsewhere(f"no namespace with {selector} is among the inputs")
@@ -156,59 +155,6 @@ def _undeclared(spaces: Sequence[str]) -> _Unknown:
 
 def _own_labels(space: Namespace) -> Mapping[str, str]:
     return {key: value for key, value in space.labels.items() if key != METADATA_NAME}
-
-
-def _unmet(selector: Selector, labels: Sequence[Mapping[str, str]]) -> Requirement:
-    """A requirement that the labels which fulfil most do not fulfil."""
-    nearest = max(labels, key=lambda one: sum(r.holds(one) for r in selector.requirements))
-    unmet = [requirement for requirement in selector.requirements if not requirement.holds(nearest)]
-    # One that nothing fulfils is the mistake, before one that something else does.
-    return min(unmet, key=lambda requirement: any(requirement.holds(one) for one in labels))
-
-
-def _wanted(requirement: Requirement) -> str:
-    return f"label {Selector((requirement,))}"
-
-
-def _meant(requirement: Requirement, labels: Iterable[Mapping[str, str]], *, near: bool = False) -> str:
-    """What a requirement may have meant, of the labels that there are, as the rest of a sentence.
-
-    ``near``: only what is nearly the same.
-    """
-    values: dict[str, set[str]] = defaultdict(set)
-    for one in labels:
-        for key, value in one.items():
-            values[key].add(value)
-    found: list[str] = []
-    for value in sorted(requirement.values):
-        of_key = sorted(values.get(requirement.key, ()))
-        close = _close(value, of_key)
-        if close is not None:
-            found.append(f"{requirement.key}={close}")
-            continue
-        other_key = nearest_name(requirement.key, sorted(values))
-        if other_key is not None and other_key != requirement.key and value in values[other_key]:
-            found.append(f"{other_key}={value}")
-        elif not near:
-            found += [f"{other}={value}" for other in sorted(values) if value in values[other]][:1]
-    if found:
-        return f"; is {shown(found)} meant?"
-    if near or requirement.key not in values:
-        return ""
-    of_key = [f"{requirement.key}={value}" for value in sorted(values[requirement.key])]
-    return f"; there {'is' if len(of_key) == 1 else 'are'} {shown(of_key)}"
-
-
-def _close(value: str, known: Sequence[str]) -> str | None:
-    """The value that differs by a slip: not by a number, as names of a series do, nor where it is very short."""
-    limit = 0 if len(value) < 3 else 1 if len(value) < 6 else 2
-    found = [
-        (distance, other)
-        for other in known
-        if (distance := edit_distance(value.lower(), other.lower(), limit)) <= limit
-        and (distance == 0 or _DIGITS.sub("", value) != _DIGITS.sub("", other))
-    ]
-    return min(found)[1] if found else None
 
 
 @check("policy-selects-nothing")

@@ -61,14 +61,14 @@ def add(ways: WaysIn) -> None:
     inventory = ways.inventory
     fronts = _services_by_workload(ways) if inventory.of_kind("Gateway", GROUP) else {}
     gateways = {obj: _gateway(ways, obj, fronts) for obj in inventory.of_kind("Gateway", GROUP)}
-    external = _service_entry_hosts(inventory)
+    external = service_entry_hosts(inventory)
     for obj in inventory.of_kind("VirtualService", GROUP):
         destinations = list(_destinations(ways, obj, external))
         for number, named in enumerate(items(mapping(obj.value.get("spec")).get("gateways"))):
             if not isinstance(named, str) or named == MESH:
                 continue
             path: Path = ("spec", "gateways", number)
-            namespace, name = _gateway_name(named, namespace_of(obj))
+            namespace, name = gateway_name(named, namespace_of(obj))
             found = nearest(inventory, GROUP, "Gateway", namespace, name, obj.file)
             leading = [d for d in destinations if d.gateways is None or f"{namespace}/{name}" in d.gateways]
             if found is None:
@@ -147,7 +147,7 @@ def _servers(obj: Object, spec: Mapping[str, Any]) -> Iterator[_Server]:
         yield _Server(("spec", "servers", number), port, tuple(hosts))
 
 
-def _gateway_name(named: str, namespace: str) -> tuple[str, str]:
+def gateway_name(named: str, namespace: str) -> tuple[str, str]:
     stated, slash, name = named.partition("/")
     return (namespace if stated == "." else stated, name) if slash else (namespace, named)
 
@@ -155,7 +155,7 @@ def _gateway_name(named: str, namespace: str) -> tuple[str, str]:
 def _servers_for(obj: Object, gateway: _Gateway) -> tuple[_Server, ...]:
     """The servers of a gateway that take hosts of a VirtualService."""
     namespace = namespace_of(obj)
-    hosts = [_full_name(string(host), namespace) for host in items(mapping(obj.value.get("spec")).get("hosts"))]
+    hosts = [full_name(string(host), namespace) for host in items(mapping(obj.value.get("spec")).get("hosts"))]
     return tuple(
         server
         for server in gateway.servers
@@ -175,7 +175,7 @@ def _exported_to(obj: Object, gateway: _Gateway) -> bool:
     return any(pod.namespace in visible for pod in gateway.pods)
 
 
-def _full_name(host: str, namespace: str) -> str:
+def full_name(host: str, namespace: str) -> str:
     return host if "." in host or host == "*" else f"{host}.{namespace}.svc.cluster.local"
 
 
@@ -199,7 +199,7 @@ def _expose(
     ways.through("istio-gateway", (*via, step), service, ports, public, pods)
 
 
-def _destinations(ways: WaysIn, obj: Object, external: _Hosts) -> Iterator[_Destination]:
+def _destinations(ways: WaysIn, obj: Object, external: Hosts) -> Iterator[_Destination]:
     for route_of, path, destination, gateways in _routes(ways, obj):
         host = string(destination.get("host"))
         if not host:
@@ -213,7 +213,7 @@ def _destinations(ways: WaysIn, obj: Object, external: _Hosts) -> Iterator[_Dest
             yield _Destination(route_of, path, service, port, gateways)
 
 
-def _service(ways: WaysIn, obj: Object, path: Path, host: str, external: _Hosts) -> Service | None:
+def _service(ways: WaysIn, obj: Object, path: Path, host: str, external: Hosts) -> Service | None:
     """The Service that a host names. A name without dots is in the namespace of the VirtualService."""
     own = namespace_of(obj)
     parts = host.removesuffix(".").split(".")
@@ -222,13 +222,13 @@ def _service(ways: WaysIn, obj: Object, path: Path, host: str, external: _Hosts)
     if in_cluster or len(parts) == 2:
         name, namespace = parts[0], parts[1] if len(parts) > 1 else own
         found = ways.services.named(namespace, name, obj)
-    if found is None and _full_name(host, own) not in external:
+    if found is None and full_name(host, own) not in external:
         words = f"no Service or ServiceEntry among the inputs has the host {host}"
         ways.dangle(Dangling(obj, (*path, "host"), words))
     return found
 
 
-class _Hosts:
+class Hosts:
     """Names of hosts, some of which begin with a wildcard."""
 
     def __init__(self, hosts: Iterable[str]) -> None:
@@ -241,9 +241,9 @@ class _Hosts:
         return any(".".join(("*", *labels[n:])) in self._hosts for n in range(1, len(labels)))
 
 
-def _service_entry_hosts(inventory: Inventory) -> _Hosts:
-    return _Hosts(
-        _full_name(string(host), namespace_of(obj))
+def service_entry_hosts(inventory: Inventory) -> Hosts:
+    return Hosts(
+        full_name(string(host), namespace_of(obj))
         for obj in inventory.of_kind("ServiceEntry", GROUP)
         for host in items(mapping(obj.value.get("spec")).get("hosts"))
         if string(host)
@@ -261,7 +261,7 @@ def _routes(ways: WaysIn, obj: Object) -> Iterator[_Route]:
             route = mapping(route)
             path: Path = ("spec", protocol, number)
             gateways = _match_gateways(route, namespace_of(obj))
-            yield from ((obj, at, to, gateways) for at, to in _of_route(route, path))
+            yield from ((obj, at, to, gateways) for at, to in destinations_of(route, path))
             delegate = mapping(route.get("delegate"))
             name = string(delegate.get("name"))
             if protocol != "http" or not name:
@@ -275,10 +275,10 @@ def _routes(ways: WaysIn, obj: Object) -> Iterator[_Route]:
             # A delegate has no delegates: one step is all that there is.
             for index, inner in enumerate(items(mapping(found.value.get("spec")).get("http"))):
                 inner_path: Path = ("spec", "http", index)
-                yield from ((found, at, to, gateways) for at, to in _of_route(mapping(inner), inner_path))
+                yield from ((found, at, to, gateways) for at, to in destinations_of(mapping(inner), inner_path))
 
 
-def _of_route(route: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+def destinations_of(route: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
     destinations = items(route.get("route"))
     for number, entry in enumerate(destinations):
         entry = mapping(entry)
@@ -299,5 +299,5 @@ def _match_gateways(route: Mapping[str, Any], namespace: str) -> frozenset[str] 
         gateways = [string(name) for name in items(mapping(match).get("gateways"))]
         if not gateways:
             return None
-        named.update("/".join(_gateway_name(name, namespace)) for name in gateways)
+        named.update("/".join(gateway_name(name, namespace)) for name in gateways)
     return frozenset(named) if named else None

@@ -1,0 +1,92 @@
+"""Which pods quotas and limit ranges refuse, whatever is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from kubeassay.analysis.quota.demand import Consumer, nearest
+from kubeassay.analysis.quota.limit_ranges import Breach, LimitRange, pod_breaches
+from kubeassay.analysis.quota.quotas import Quota, counts_pod, unstated
+from kubeassay.model import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Unstated:
+    """What a container does not state although quotas make all containers state it. ``path``: from the pod spec to the
+    container; None for the mesh's proxy. ``name``: the quotas' name for it."""
+
+    path: Path | None
+    container: str
+    name: str
+    quotas: tuple[Quota, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedBreach:
+    """A bound of a LimitRange that a pod breaks. ``path``: as above; () for the pod as a whole."""
+
+    path: Path | None
+    breach: Breach
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Why the pods of a consumer are refused. ``perhaps``: whether it depends on what is not known if they are."""
+
+    unstated: tuple[Unstated, ...] = ()
+    breaches: tuple[PlacedBreach, ...] = ()
+    perhaps: bool = False
+
+
+def refused_by_quotas(consumer: Consumer, quotas: Sequence[Quota], minor: int) -> Refusals:
+    """Why quotas refuse the pods of a consumer: those of the same file, or near it."""
+    effective = [one for one in nearest(quotas, consumer.obj.file) if not one.refused]
+    sure: dict[tuple[Path | None, str], tuple[str, list[Quota]]] | None = None
+    perhaps = False
+    for variant in consumer.variants:
+        found: dict[tuple[Path | None, str], tuple[str, list[Quota]]] = {}
+        for one in effective:
+            if not counts_pod(one, variant.facts, minor):
+                continue
+            for container, name in unstated(one, variant.resources, minor):
+                path = variant.place(container)
+                if path is None and not variant.proxy_known:
+                    perhaps = True
+                    continue
+                found.setdefault((path, name), (container.name, []))[1].append(one)
+        perhaps = perhaps or (sure is not None and found.keys() != sure.keys())
+        sure = found if sure is None else {key: value for key, value in sure.items() if key in found}
+    listed = tuple(Unstated(path, name, of, tuple(by)) for (path, of), (name, by) in (sure or {}).items())
+    return Refusals(unstated=listed, perhaps=perhaps and not listed)
+
+
+def refused_by_limit_ranges(consumer: Consumer, ranges: Sequence[LimitRange]) -> Refusals:
+    """Why limit ranges refuse the pods of a consumer: those of the same file, or near it."""
+    effective = [one for one in nearest(ranges, consumer.obj.file) if not one.refused]
+    sure: dict[tuple[int, Path, Path | None], PlacedBreach] | None = None
+    perhaps = False
+    for variant in consumer.variants:
+        found: dict[tuple[int, Path, Path | None], PlacedBreach] = {}
+        for breach in pod_breaches(effective, variant.resources):
+            path: Path | None = ()
+            if breach.container is not None:
+                path = variant.place(breach.container)
+                if path is None and not variant.proxy_known:
+                    perhaps = True
+                    continue
+            found[id(breach.limit_range), breach.path, path] = PlacedBreach(path, breach)
+        perhaps = perhaps or (sure is not None and found.keys() != sure.keys())
+        sure = found if sure is None else {key: value for key, value in sure.items() if key in found}
+    listed = tuple((sure or {}).values())
+    return Refusals(breaches=listed, perhaps=perhaps and not listed)
+
+
+def pods(consumers: Sequence[Consumer]) -> Iterator[Consumer]:
+    """The consumers whose pods are judged, each template once."""
+    seen: set[tuple[int, Path]] = set()
+    for consumer in consumers:
+        key = (id(consumer.obj), consumer.path)
+        if consumer.kind == "pod" and consumer.template is not None and key not in seen:
+            seen.add(key)
+            yield consumer

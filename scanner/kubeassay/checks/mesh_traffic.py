@@ -1,0 +1,342 @@
+"""Istio's Gateways, VirtualServices and DestinationRules: what they let in, and where they lead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from kubeassay.analysis.mesh.traffic import (
+    DestinationRule,
+    Miss,
+    Traffic,
+    gateways_of,
+    is_gateway,
+    traffic_of,
+    traffic_policies,
+)
+from kubeassay.analysis.network.endpoints import namespace_of
+from kubeassay.analysis.network.exposure import exposures
+from kubeassay.analysis.network.istio_gateways import GROUP
+from kubeassay.analysis.network.services import Service
+from kubeassay.analysis.reading import items, mapping, string
+from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
+from kubeassay.checks.network_common import matches_name, names, shown
+from kubeassay.model import Inventory, Object, Path
+
+#: ServerTLSSettings.TLSProtocol, the oldest first. Not stated is TLS_AUTO, which begins with TLS 1.2 at gateways.
+_VERSIONS = ("TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3")
+_AUTO = "TLSV1_2"
+#: Modes in which the gateway itself shows a certificate.
+_TERMINATING = ("SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL")
+#: Protocols of servers that carry plain HTTP.
+_PLAIN = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB")
+
+
+# --- gateways ---
+
+
+def _gateways(inventory: Inventory) -> Iterator[tuple[Object, list[tuple[Path, Mapping[str, Any]]]]]:
+    for obj in inventory.of_kind("Gateway", GROUP):
+        servers = items(obj.get("spec", "servers"))
+        yield obj, [(("spec", "servers", number), mapping(server)) for number, server in enumerate(servers)]
+
+
+def _server(obj: Object, server: Mapping[str, Any]) -> str:
+    port = mapping(server.get("port"))
+    return f"Gateway {namespace_of(obj)}/{obj.ref.name}, port {port.get('number')} ({string(port.get('protocol'))})"
+
+
+@check("gateway-tls-version")
+def gateway_tls_version(inventory: Inventory, context: Context) -> Iterator[Said]:
+    wanted = context.parameters["minimum"]
+    for obj, servers in _gateways(inventory):
+        clean = True
+        for path, server in servers:
+            tls = server.get("tls")
+            if not isinstance(tls, dict) or tls.get("mode") in ("PASSTHROUGH", "AUTO_PASSTHROUGH"):
+                continue
+            if string(mapping(server.get("port")).get("protocol")).upper() in _PLAIN:
+                continue
+            for field in ("minProtocolVersion", "maxProtocolVersion"):
+                stated = string(tls.get(field)) or "TLS_AUTO"
+                if field == "maxProtocolVersion" and stated == "TLS_AUTO":
+                    continue
+                least = _AUTO if stated == "TLS_AUTO" else stated
+                if least not in _VERSIONS:
+                    continue
+                if _VERSIONS.index(least) < _VERSIONS.index(wanted):
+                    clean = False
+                    words = f"takes {_named(least)}" if field == "minProtocolVersion" else f"ends at {_named(least)}"
+                    words = f"{_server(obj, server)} {words}, and {_named(wanted)} is the least that is demanded"
+                    yield Violation((*path, "tls", field), words, obj=obj)
+        if clean:
+            yield Passed(obj)
+
+
+def _named(version: str) -> str:
+    return f"TLS {version[-3:].replace('_', '.')}"
+
+
+@check("gateway-plain-http")
+def gateway_plain_http(inventory: Inventory, context: Context) -> Iterator[Said]:
+    for obj, servers in _gateways(inventory):
+        clean = True
+        for path, server in servers:
+            if string(mapping(server.get("port")).get("protocol")).upper() not in _PLAIN:
+                continue
+            if mapping(server.get("tls")).get("httpsRedirect") is True:
+                continue
+            clean = False
+            words = f"{_server(obj, server)} serves plain text and redirects nobody to HTTPS"
+            yield Violation((*path, "port"), words, obj=obj)
+        if clean:
+            yield Passed(obj)
+
+
+@check("gateway-wildcard-host")
+def gateway_wildcard_host(inventory: Inventory, context: Context) -> Iterator[Said]:
+    for obj, servers in _gateways(inventory):
+        clean = True
+        for path, server in servers:
+            for number, host in enumerate(items(server.get("hosts"))):
+                if string(host).rpartition("/")[2] == "*":
+                    clean = False
+                    words = f"{_server(obj, server)} takes any host name, so any VirtualService can claim any"
+                    yield Violation((*path, "hosts", number), words, obj=obj)
+        if clean:
+            yield Passed(obj)
+
+
+@check("gateway-tls-mode")
+def gateway_tls_mode(inventory: Inventory, context: Context) -> Iterator[Said]:
+    allowed = context.parameters["modes"]
+    for obj, servers in _gateways(inventory):
+        clean = True
+        for path, server in servers:
+            tls = server.get("tls")
+            protocol = string(mapping(server.get("port")).get("protocol")).upper()
+            if protocol not in ("HTTPS", "TLS") and not (isinstance(tls, dict) and tls.get("mode") is not None):
+                continue
+            # Not stated is PASSTHROUGH, the first value of the enumeration.
+            mode = string(mapping(tls).get("mode")) or "PASSTHROUGH"
+            if mode not in allowed:
+                clean = False
+                words = f"{_server(obj, server)} has the TLS mode {mode}; allowed: {', '.join(allowed)}"
+                yield Violation((*path, "tls", "mode"), words, obj=obj)
+        if clean:
+            yield Passed(obj)
+
+
+@check("gateway-certificate-missing")
+def gateway_certificate_missing(inventory: Inventory, context: Context) -> Iterator[Said]:
+    secrets = {(namespace_of(obj), obj.ref.name) for obj in inventory.of_kind("Secret", "")}
+    # A controller may make the Secret of a certificate that is requested here.
+    made = {
+        (namespace_of(obj), string(obj.get("spec", "secretName")))
+        for obj in inventory.of_kind("Certificate", "cert-manager.io")
+    }
+    traffic = traffic_of(inventory)
+    for obj, servers in _gateways(inventory):
+        clean = True
+        for path, server in servers:
+            tls = mapping(server.get("tls"))
+            if tls.get("mode") not in _TERMINATING:
+                continue
+            listed = [string(name) for name in items(tls.get("credentialNames"))]
+            named = [string(tls.get("credentialName")), *listed]
+            named = [name for name in named if name]
+            if not named and not tls.get("serverCertificate") and not tls.get("tlsCertificates"):
+                clean = False
+                words = f"{_server(obj, server)} has no certificate: neither credentialName nor serverCertificate"
+                yield Violation((*path, "tls", "credentialName"), f"{words}, so Istio refuses it", obj=obj)
+                continue
+            selector = {k: string(v) for k, v in mapping(obj.get("spec", "selector")).items()}
+            pods = traffic.services.pods.with_labels(None, selector) if selector else ()
+            spaces = {pod.namespace for pod in pods} or {namespace_of(obj)}
+            for name in named:
+                if "://" not in name and not any((space, name) in secrets | made for space in spaces):
+                    clean = False
+                    words = f"Secret {sorted(spaces)[0]}/{name} of {_server(obj, server)} is not among the inputs"
+                    yield NotJudged("unknown-secret", words, obj)
+        if clean:
+            yield Passed(obj)
+
+
+@check("gateway-selects-nothing")
+def gateway_selects_nothing(inventory: Inventory, context: Context) -> Iterator[Said]:
+    traffic = traffic_of(inventory)
+    for obj in inventory.of_kind("Gateway", GROUP):
+        yield from _said(traffic.gateway_selects_nothing(obj), obj, f"Gateway {namespace_of(obj)}/{obj.ref.name}")
+
+
+def _said(miss: Miss | None, obj: Object, what: str) -> Iterator[Said]:
+    if miss is None:
+        yield Passed(obj)
+    elif miss.unknown:
+        yield NotJudged("unknown-peer", f"{what}: {miss.words}, and {miss.unknown}", obj)
+    else:
+        yield Violation(miss.path, f"{what}: {miss.words}", obj=obj)
+
+
+# --- routes ---
+
+
+@check("virtual-service-gateway-missing")
+def virtual_service_gateway_missing(inventory: Inventory, context: Context) -> Iterator[Said]:
+    """A gateway that is missing, that does not take the hosts, or that does not see the VirtualService."""
+    traffic = traffic_of(inventory)
+    concerned: set[int] = set()
+    for miss, _ in traffic.gateway_references():
+        concerned.add(id(miss.obj))
+        yield from _said(miss, miss.obj, f"VirtualService {namespace_of(miss.obj)}/{miss.obj.ref.name}")
+    for obj in inventory.of_kind("VirtualService", GROUP):
+        if id(obj) not in concerned and gateways_of(obj):
+            yield Passed(obj)
+
+
+@check("route-destination-missing")
+def route_destination_missing(inventory: Inventory, context: Context) -> Iterator[Said]:
+    traffic = traffic_of(inventory)
+    concerned: set[int] = set()
+    for to in traffic.destinations():
+        what = f"VirtualService {namespace_of(to.obj)}/{to.obj.ref.name}"
+        host = traffic.host_missing(to.obj, (*to.path, "host"), to.host)
+        found = [host] if host is not None else [traffic.port_missing(to), traffic.subset_missing(to)]
+        for miss in found:
+            if miss is not None:
+                concerned.add(id(to.obj))
+                yield from _said(miss, to.obj, what)
+    for miss in traffic.unnamed_ports():
+        concerned.add(id(miss.obj))
+        what = f"VirtualService {namespace_of(miss.obj)}/{miss.obj.ref.name}"
+        yield Violation(miss.path, f"{what} {miss.words}", obj=miss.obj)
+    for dangling in exposures(inventory).dangling:
+        if dangling.obj.ref.group == GROUP and dangling.path[-1:] == ("delegate",):
+            concerned.add(id(dangling.obj))
+            yield NotJudged("unknown-peer", f"{dangling.obj.ref}: {dangling.words}", dangling.obj)
+    for obj in inventory.of_kind("VirtualService", GROUP):
+        if id(obj) not in concerned:
+            yield Passed(obj)
+
+
+# --- destination rules ---
+
+
+@check("destination-rule-host-missing")
+def destination_rule_host_missing(inventory: Inventory, context: Context) -> Iterator[Said]:
+    traffic = traffic_of(inventory)
+    for rule in traffic.rules:
+        yield from _said(traffic.rule_host_missing(rule), rule.obj, str(rule))
+
+
+@check("destination-rule-subset-empty")
+def destination_rule_subset_empty(inventory: Inventory, context: Context) -> Iterator[Said]:
+    traffic = traffic_of(inventory)
+    for rule in traffic.rules:
+        misses = list(traffic.empty_subsets(rule))
+        for miss in misses:
+            yield from _said(miss, rule.obj, str(rule))
+        if rule.subsets and not misses:
+            yield Passed(rule.obj)
+
+
+@check("upstream-certificate-not-verified")
+def upstream_certificate_not_verified(inventory: Inventory, context: Context) -> Iterator[Said]:
+    for rule in traffic_of(inventory).rules:
+        clean = True
+        for path, policy in traffic_policies(rule):
+            tls = mapping(policy.get("tls"))
+            if tls.get("insecureSkipVerify") is True and tls.get("mode") in ("SIMPLE", "MUTUAL"):
+                clean = False
+                words = (
+                    f"{rule}: callers of {rule.host} take any certificate, so anybody in between can read and answer"
+                )
+                yield Violation((*path, "tls", "insecureSkipVerify"), words, obj=rule.obj)
+        if clean:
+            yield Passed(rule.obj)
+
+
+@check("circuit-breaker-missing")
+def circuit_breaker_missing(inventory: Inventory, context: Context) -> Iterator[Said]:
+    patterns = context.parameters["services"]
+    if not patterns:
+        yield NotApplicable()
+        return
+    wanted = ["outlierDetection", *(["connectionPool"] if context.parameters["connection_pool"] else [])]
+    traffic = traffic_of(inventory)
+    meant: set[str] = set()
+    for service in traffic.services.by_object.values():
+        chosen = [pattern for pattern in patterns if matches_name(pattern, service.namespace, service.name)]
+        meant.update(chosen)
+        if chosen:
+            yield from _circuit_breaker(traffic, service, wanted)
+    for pattern in patterns:
+        if pattern not in meant:
+            yield NotJudged("no-objects", f"no Service that {pattern} means is among the inputs")
+
+
+def _circuit_breaker(traffic: Traffic, service: Service, wanted: list[str]) -> Iterator[Said]:
+    host = f"{service.name}.{service.namespace}.svc.cluster.local"
+    rules: list[DestinationRule] = list(traffic.rules_of(host))
+    if not rules:
+        words = f"no DestinationRule is about {service}, so nothing takes failing pods out: it has no {wanted[0]}"
+        yield Violation(("metadata", "name"), words, obj=service.obj)
+        return
+    # Rules of one host are merged; the exact ones come before those with wildcards.
+    stated = [(rule, mapping(rule.obj.get("spec", "trafficPolicy"))) for rule in rules]
+    clean = True
+    for name in wanted:
+        by = next((rule for rule, policy in stated if isinstance(policy.get(name), dict) and policy[name]), None)
+        if by is None:
+            clean = False
+            rule = rules[0]
+            there = isinstance(rule.obj.get("spec", "trafficPolicy"), dict)
+            path: Path = ("spec", "trafficPolicy") if there else ("spec", "host")
+            words = f"{rule} states no {name} for {service}, so there is no circuit breaker of that kind"
+            yield Violation(path, words, key=there, obj=rule.obj)
+            continue
+        for number, subset in enumerate(items(by.obj.get("spec", "subsets"))):
+            policy = mapping(subset).get("trafficPolicy")
+            if isinstance(policy, dict) and name in policy and not policy[name]:
+                clean = False
+                at: Path = ("spec", "subsets", number, "trafficPolicy", name)
+                yield Violation(at, f"{by}: subset {mapping(subset).get('name')} empties {name}", obj=by.obj)
+    if clean:
+        yield Passed(service.obj)
+
+
+# --- around the gateway ---
+
+
+@check("service-bypasses-gateway")
+def service_bypasses_gateway(inventory: Inventory, context: Context) -> Iterator[Said]:
+    """A Service is served through a gateway where a VirtualService that is bound to one leads to its pods, or stands in
+    its namespace."""
+    traffic = traffic_of(inventory)
+    by_namespace: dict[str | None, Object] = {}
+    by_workload: dict[int, Object] = {}
+    for obj in inventory.of_kind("VirtualService", GROUP):
+        # What states no namespace goes wherever it is applied to: with which others is not known.
+        if obj.ref.namespace and gateways_of(obj):
+            by_namespace.setdefault(obj.ref.namespace, obj)
+    for to in traffic.destinations():
+        found = traffic.service(to.host, namespace_of(to.obj), to.obj) if gateways_of(to.obj) else None
+        for workload in found.workloads if found is not None else ():
+            by_workload.setdefault(id(workload), to.obj)
+    for service in traffic.services.by_object.values():
+        by = next((by_workload[id(w)] for w in service.workloads if id(w) in by_workload), None)
+        by = by or by_namespace.get(service.obj.ref.namespace)
+        if by is None or not service.workloads or all(is_gateway(workload) for workload in service.workloads):
+            continue
+        addresses = items(service.obj.get("spec", "externalIPs"))
+        if service.type in ("NodePort", "LoadBalancer"):
+            path: Path = ("spec", "type")
+            words = f"{service} is of type {service.type}"
+        elif addresses:
+            path, words = ("spec", "externalIPs"), f"{service} has external addresses"
+        else:
+            yield Passed(service.obj)
+            continue
+        words += f", so {shown(names(service.workloads))} is reached from outside without passing the gateway"
+        what = f"VirtualService {namespace_of(by)}/{by.ref.name} leads through a gateway"
+        yield Violation(path, words, obj=service.obj, related=((what, by, gateways_of(by)[0][1]),))

@@ -1,0 +1,537 @@
+"""Architecture documents as policy: what is recognised, in whatever words, and what is told of the rest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from kit import LIBRARY
+from kubeassay.policy.document.importing import Imported, as_yaml, import_document
+from kubeassay.policy.document.words import singular, slug, squashed, truth
+from kubeassay.policy.errors import PolicyError
+from kubeassay.policy.parameters import parameter_problem
+from kubeassay.policy.validation import schema
+from kubeassay.sources.markdown import document_in, read_document
+
+DOCUMENTS = Path(__file__).parent / "documents"
+SEVERITIES = {rule.id: rule.severity for rule in LIBRARY.rules.values()}
+
+
+def imported(text: str) -> Imported:
+    return import_document(document_in(f"```yaml\n{text}```\n".encode(), "doc.md"), SEVERITIES)
+
+
+def rules_of(found: Imported) -> dict[tuple[str, int], dict[str, Any]]:
+    """(rule, line) → parameters, with the match under ``match``."""
+    return {
+        (use["id"], clause.line): use.get("parameters", {}) | ({"match": use["match"]} if "match" in use else {})
+        for clause in found.clauses
+        for use in clause.rules
+    }
+
+
+def fields_of(found: Imported) -> dict[tuple[str, str], tuple[Any, int]]:
+    """(kind and name of the object, path) → (what is demanded, line)."""
+    fields = {}
+    for clause in found.clauses:
+        for expected in clause.expectations:
+            wanted = expected["object"]
+            name = "/".join(part for part in (wanted.get("namespace"), wanted.get("name")) if part)
+            for field in expected.get("fields", [{"path": "", "line": clause.line}]):
+                demand = {key: value for key, value in field.items() if key not in ("path", "line", "default", "as")}
+                fields[f"{wanted['kind']} {name}", field["path"]] = (demand, field["line"])
+    return fields
+
+
+def notes_of(found: Imported, kind: str) -> set[tuple[int, str]]:
+    return {(note.line, note.subject) for note in found.notes if note.kind == kind}
+
+
+# --- words ---
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("runAsNonRoot", "Run as non-root"),
+        ("HostPID", "Host PID"),
+        ("requiredDropCapabilities", "Required drop capability"),
+        ("Instance Types", "instance_type"),
+        ("FSGroup", "fsGroup"),
+        ("Desired Capacity", "DESIRED-CAPACITY"),
+        ("K8s version", "k8sVersion"),
+    ],
+)
+def test_keys_are_compared_by_their_words(one: str, other: str) -> None:
+    assert squashed(one) == squashed(other)
+
+
+def test_singular_and_slug() -> None:
+    words = ("policies", "classes", "pods", "kubernetes", "eks", "access", "status", "boxes", "s")
+    assert [singular(word) for word in words] == [
+        "policy", "class", "pod", "kubernetes", "eks", "access", "status", "box", "s",
+    ]  # fmt: skip
+    assert slug("🚀 Database Proxy Pods (v2)") == "database-proxy-pods-v2"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (True, True), (False, False), ("yes", True), ("Required", True), ("not allowed", False), ("forbidden", False),
+        ("allowed", True), ("Never", False), ("enabled (all nodes)", True), ("disabled", False), ("none", False),
+        # No plain answer.
+        ("recommended", None), ("true (except agents)", None), ("yes, unless exempted", None), ("only in dev", None),
+        ("maybe", None), ("", None), (1, None), (None, None), ("should be disabled", None),
+    ],
+)  # fmt: skip
+def test_truth(value: object, said: bool | None) -> None:
+    assert truth(value) is said
+
+
+# --- forms ---
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "namespaces: [shop, jobs]\n",
+        "Our Namespaces:\n  Team A:\n    - shop\n  Team B:\n    - jobs\n",
+        "Namespaces:\n- shop: sells\n- jobs: works\n",
+        "namespaces:\n- name: shop\n  owner: a\n- name: jobs\n",
+        "namespaces:\n  shop: sells\n  jobs: works\n",
+        "namespace list:\n- shop (sells)\n- jobs - works at night\n",
+        "a:\n  apiVersion: v1\n  kind: Namespace\n  metadata: {name: shop}\nnamespaces: [shop, jobs]\n",
+    ],
+)
+def test_namespaces_in_every_form(text: str) -> None:
+    found = imported(text)
+    (parameters,) = [p for (rule, _), p in rules_of(found).items() if rule == "documented-namespaces"]
+    assert parameters["namespaces"] == ["shop", "jobs"]
+
+
+@pytest.mark.parametrize("text", ["excluded namespaces: [a, b]\n", "namespace: shop\n", "namespaces: [A B, C D]\n"])
+def test_what_is_no_list_of_namespaces_demands_none(text: str) -> None:
+    found = imported(f"{text}privileged: false\n")
+    assert {rule for rule, _ in rules_of(found)} == {"privileged-container"}
+    assert [note.line for note in found.notes if note.kind != "no-demand"] or "A B" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Resource Quotas:\n  Shop Namespace:\n    A: {requests.cpu: "2",\n        limits.memory: 4Gi}\n    B:\n'
+        "      pods: 9\n",
+        "quota:\n  shop:\n    requests: {cpu: 2}\n    limits: {memory: 4Gi}\n    pods: 9\n",
+        "shop namespace:\n  quota:\n    CPU requests: 2\n    memory limits: 4Gi\n    max pods: 9\n",
+        "namespace quotas:\n  shop:\n    cpu: 2\n    limits.memory: 4Gi\n    pods: 9\n",
+    ],
+)
+def test_quotas_in_every_form(text: str) -> None:
+    found = quotas_of(imported(text))
+    assert {(namespace, resource, value) for namespace, resource, value, _ in found} == {
+        ("shop", "requests.cpu", "2"), ("shop", "limits.memory", "4Gi"), ("shop", "pods", "9"),
+    }  # fmt: skip
+    lines = text.splitlines()
+    assert all(value in lines[line - 2] for _, _, value, line in found)
+
+
+def test_names_with_digits_are_found() -> None:
+    found = imported("namespaces: [team2, x-1-y]\nquota:\n  Team2 Namespace: {pods: 1}\n  X-1-Y namespace: {pods: 2}\n")
+    assert quotas_of(found) == {("team2", "pods", "1", 4), ("x-1-y", "pods", "2", 5)}
+
+
+def test_a_quota_that_is_documented_twice_contradicts_itself() -> None:
+    found = imported("quota:\n  shop:\n    requests.cpu: 2\n    requests: {cpu: 3}\n")
+    assert notes_of(found, "contradiction") == {(5, "requests.cpu of shop")}
+
+
+def test_tiers_are_namespaces_workloads_or_not_understood() -> None:
+    text = """namespaces:
+- web: shop front
+- db: Database proxies and the like
+resources:
+  Web Containers: {requests: {cpu: 1}}
+  Database Proxy Containers: {limits: {memory: 1Gi}}
+  Worker: {limits: {memory: 2Gi}}
+  Nobody: {limits: {memory: 2Gi}}
+  All containers: {limits: {cpu: 4}}
+scaling:
+  apiVersion: autoscaling/v2
+  kind: HorizontalPodAutoscaler
+  metadata: {name: w, namespace: web}
+  spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: worker}}
+"""
+    found = imported(text)
+    assert {line: p for (rule, line), p in rules_of(found).items() if rule == "container-resources"} == {
+        6: {"requests_cpu": 1, "match": {"namespaces": ["web"]}},
+        7: {"limits_memory": "1Gi", "match": {"namespaces": ["db"]}},
+        8: {"limits_memory": "2Gi", "match": {"namespaces": ["web"], "names": ["worker"]}},
+        10: {"limits_cpu": 4, "match": {"namespaces": ["web", "db"]}},
+    }
+    assert notes_of(found, "not-understood") == {(9, "resources / Nobody")}
+
+
+def test_security_settings_that_are_not_plain_are_not_understood() -> None:
+    found = imported(
+        "Pods:\n  privileged: false\n  run as non-root: recommended\n  host network: only agents\n"
+        "  capabilities: {drop: [NET_RAW]}\n  seccomp: custom\n  volume types: [configMap, floppy]\n"
+    )
+    assert set(rules_of(found)) == {("privileged-container", 3)}
+    assert {line for line, _ in notes_of(found, "not-understood")} == {4, 5, 6, 7, 8}
+
+
+def test_settings_of_one_namespace_hold_there() -> None:
+    found = imported("Shop Namespace:\n  security context:\n    runAsUser: 7\n")
+    assert rules_of(found) == {("run-as-ids", 4): {"run_as_user": 7, "match": {"namespaces": ["shop"]}}}
+
+
+def test_ids_are_demanded_of_ones_own_software() -> None:
+    found = imported("namespaces: [kube-system, istio-system, shop]\nsecurity: {runAsUser: 7}\n")
+    assert rules_of(found)["run-as-ids", 3]["match"] == {"namespaces": ["shop"]}
+
+
+def test_node_groups() -> None:
+    found = imported(
+        "GPU Node Pool:\n  machine types: [g5]\n  min: 1\n  max: 2\n  disk size: 80 GB\n  capacity type: SPOT\n"
+        "  taints: []\n  AMI type: WINDOWS\n"
+    )
+    assert groups_of(found) == {
+        "gpu": {
+            ("instance_types", "['g5']"), ("minimum", "1"), ("maximum", "2"), ("disk", "80"), ("capacity_type", "True"),
+            ("taints", "[]"),
+        }
+    }  # fmt: skip
+    assert notes_of(found, "not-understood") == {(9, "GPU Node Pool / AMI type")}
+
+
+def test_node_groups_that_differ_in_two_places_contradict_each_other() -> None:
+    found = imported("Web nodes: {min: 1, max: 2}\nScaling of nodes:\n  Web nodes:\n    min: 1\n    max: 3\n")
+    assert notes_of(found, "contradiction") == {(6, "maxSize of node group web")}
+
+
+def test_versions_are_what_is_written() -> None:
+    found = imported("EKS:\n  Cluster Name: c\n  Kubernetes Version: 1.30\n")
+    field = fields_of(found).get(("ClusterConfig c", "metadata.version"))
+    use = rules_of(found).get(("documented-cluster", 4))
+    assert field == ({"equals": "1.30"}, 4) or use == {"version": "1.30"}
+
+
+# --- objects ---
+
+
+def test_objects_are_found_at_any_depth_in_lists_and_documents() -> None:
+    text = """a:
+  b:
+    - apiVersion: v1
+      kind: ConfigMap
+      metadata: {name: one, namespace: n}
+      data: {k: "1"}
+c:
+  apiVersion: v1
+  kind: ConfigMapList
+  items:
+    - {apiVersion: v1, kind: ConfigMap, metadata: {name: two}, data: {k: v}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: three}
+immutable: true
+"""
+    assert fields_of(imported(text)) == {
+        ("ConfigMap n/one", "data.k"): ({"equals": "1"}, 7),
+        ("ConfigMap two", "data.k"): ({"equals": "v"}, 12),
+        ("ConfigMap three", "immutable"): ({"equals": True}, 17),
+    }
+
+
+def test_fields_of_objects() -> None:
+    text = """apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+  labels: {"a/b": c}
+spec:
+  replicas: 1
+  template:
+    spec:
+      nodeSelector: {}
+      tolerations: []
+      containers:
+        - name: app
+          image: <image>
+          ports: [{containerPort: 80}]
+          args:
+            - --x
+        - name: side
+status: {replicas: 3}
+"""
+    found = imported(text)
+    pods = "spec.template.spec"
+    assert fields_of(found) == {
+        ("Deployment web", 'metadata.labels["a/b"]'): ({"equals": "c"}, 6),
+        ("Deployment web", "spec.replicas"): ({"equals": 1}, 8),
+        ("Deployment web", f"{pods}.tolerations"): ({"equals": []}, 12),
+        ("Deployment web", f"{pods}.containers[name=app].ports"): ({"equals": [{"containerPort": 80}]}, 16),
+        ("Deployment web", f"{pods}.containers[name=app].args"): ({"equals": ["--x"]}, 17),
+        ("Deployment web", f"{pods}.containers[name=side].name"): ({"present": True}, 19),
+    }
+    assert notes_of(found, "not-understood") == {(15, f"Deployment web: {pods}.containers[name=app].image")}
+
+
+def test_secrets_in_a_document_are_not_repeated() -> None:
+    found = imported("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: hunter2}\n")
+    assert "hunter2" not in as_yaml(found.baseline)
+    assert fields_of(found) == {("Secret s", "stringData.password"): ({"present": True}, 5)}
+
+
+def _policy(spec: str, namespace: str = "shop") -> str:
+    return (
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"
+        f"metadata: {{name: p{f', namespace: {namespace}' if namespace else ''}}}\nspec: {spec}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        (
+            "{podSelector: {matchLabels: {app: web}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels:"
+            " {k8s-app: db}}}], ports: [{port: 53, protocol: UDP}, {port: 80, endPort: 90}]}]}",
+            {"from": "shop/web", "to": "shop/db", "ports": ["53/UDP", "80-90"]},
+        ),
+        (
+            "{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchExpressions: [{key:"
+            " kubernetes.io/metadata.name, operator: In, values: [a, b]}]}}]}]}",
+            {"from": ["a", "b"], "to": "shop"},
+        ),
+        (
+            "{podSelector: {}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}], ports: [{port: 443}"
+            "]}]}",
+            {"from": "shop", "to": "internet", "ports": [443]},
+        ),
+        (
+            "{podSelector: {}, policyTypes: [Egress], egress: [{to: [{namespaceSelector: {matchLabels:"
+            " {kubernetes.io/metadata.name: kube-system}}, podSelector: {matchLabels: {k8s-app: kube-dns}}}]}]}",
+            {"from": "shop", "to": "dns"},
+        ),
+    ],
+)
+def test_policies_demand_their_paths(spec: str, path: dict[str, Any]) -> None:
+    found = imported(_policy(spec))
+    assert rules_of(found) == {("allowed-path-closed", 2): {"allowed_paths": [path]}}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "{podSelector: {matchLabels: {role: x}}, ingress: [{from: [{podSelector: {}}]}]}",
+        "{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {env: prod}}}]}]}",
+        "{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}]}]}",
+    ],
+)
+def test_paths_between_what_is_not_named_are_not_understood(spec: str) -> None:
+    found = imported(_policy(spec) + "---\nprivileged: false\n")
+    assert set(rules_of(found)) == {("privileged-container", 7)}
+    assert len(notes_of(found, "not-understood")) == 1
+
+
+def test_a_default_deny_holds_where_it_stands_or_is_told_to_stand_nowhere() -> None:
+    spec = "{podSelector: {}, policyTypes: [Ingress]}"
+    (parameters,) = rules_of(imported(_policy(spec))).values()
+    assert parameters["namespaces"] == ["shop"]
+    assert parameters["excluded_namespaces"]
+    everywhere = imported(_policy(spec, "") + "---\nnamespaces: [a, b]\n")
+    assert rules_of(everywhere)["default-deny-ingress-missing", 2] == {"namespaces": ["a", "b"]}
+    assert notes_of(everywhere, "contradiction") == {(2, "NetworkPolicy p")}
+
+
+def test_namespaces_other_than_a_policys_own_are_excluded() -> None:
+    from fnmatch import fnmatchcase
+
+    (parameters,) = rules_of(imported(_policy("{podSelector: {}, policyTypes: [Egress]}"))).values()
+    excluded = parameters["excluded_namespaces"]
+    names = ("shop", "shop2", "sho", "s", "shoq", "xhop", "sxop", "shop-", "payments")
+    assert {name for name in names if not any(fnmatchcase(name, pattern) for pattern in excluded)} == {"shop"}
+
+
+def test_roles_and_groups() -> None:
+    found = imported(
+        "kind: ClusterRole\napiVersion: rbac.authorization.k8s.io/v1\nmetadata: {name: r}\nrules:\n"
+        "- {apiGroups: [''], resources: [pods], verbs: [get]}\n---\n"
+        "kind: RoleBinding\napiVersion: rbac.authorization.k8s.io/v1\nmetadata: {name: b, namespace: n}\n"
+        "roleRef: {kind: ClusterRole, name: r}\nsubjects: [{kind: Group, name: g}]\n---\n"
+        "kind: ClusterRoleBinding\napiVersion: rbac.authorization.k8s.io/v1\nmetadata: {name: c}\n"
+        "roleRef: {kind: ClusterRole, name: view}\nsubjects: [{kind: Group, name: g}]\n"
+    )
+    groups = {"groups": {"g": ["r", "view"]}}
+    assert rules_of(found) == {
+        ("documented-roles", 2): {"roles": {"r": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]}},
+        ("documented-roles", 8): groups,
+        ("documented-roles", 14): groups,
+    }
+
+
+def test_a_pod_security_policy_as_an_object_or_in_words_is_one() -> None:
+    words = "Pod Security Policy:\n  Privileged: false\n  Volumes: [secret]\n"
+    assert set(rules_of(imported(words))) == {("privileged-container", 3), ("allowed-volume-types", 4)}
+
+
+# --- whole documents ---
+
+
+@pytest.mark.parametrize("name", ["bank", "hospital", "startup"])
+def test_every_style_makes_a_valid_baseline(name: str) -> None:
+    found = import_document(read_document(DOCUMENTS / f"{name}.md", f"{name}.md"), SEVERITIES)
+    text = as_yaml(found.baseline)
+    assert text == as_yaml(import_document(read_document(DOCUMENTS / f"{name}.md", f"{name}.md"), SEVERITIES).baseline)
+    baseline = yaml.safe_load(text)
+    assert list(Draft202012Validator(schema("baseline")).iter_errors(baseline)) == []
+    assert baseline == found.baseline
+    for control in baseline["spec"]["controls"]:
+        for use in control.get("rules", ()):
+            rule = LIBRARY.rule(use["id"])
+            known = {parameter.name: parameter for parameter in rule.parameters}
+            for parameter, value in use.get("parameters", {}).items():
+                assert parameter_problem(known[parameter].type, known[parameter].schema, value) is None
+
+
+BANK = {
+    ("documented-namespaces", 22), ("run-as-non-root", 58), ("run-as-user", 58), ("run-as-non-root", 59),
+    ("run-as-user", 59), ("run-as-ids", 60), ("allow-privilege-escalation", 61), ("privileged-container", 62),
+    ("read-only-root-filesystem", 63), ("capabilities-restricted", 64), ("capabilities-baseline", 64),
+    ("allowed-added-capabilities", 65), ("host-namespaces", 66), ("host-namespaces", 67),
+    ("seccomp-profile-restricted", 68), ("seccomp-profile-baseline", 68), ("allowed-path-closed", 75),
+}  # fmt: skip
+HOSPITAL = {
+    ("documented-namespaces", 10), ("documented-namespaces", 13), ("container-resources", 43),
+    ("container-resources", 44), ("container-resources", 45), ("container-resources", 46), ("container-resources", 48),
+    ("container-resources", 49), ("documented-roles", 85), ("documented-roles", 91),
+}  # fmt: skip
+STARTUP = {
+    ("run-as-non-root", 19), ("run-as-user", 19), ("allow-privilege-escalation", 20), ("capabilities-restricted", 21),
+    ("capabilities-baseline", 21), ("host-namespaces", 22), ("documented-namespaces", 47),
+}  # fmt: skip
+#: Kinds that rules of their own judge, where the library has them.
+OF_RULES = ("ResourceQuota", "ClusterConfig", "HorizontalPodAutoscaler")
+RULES_OF = ("documented-quota", "documented-node-groups", "documented-cluster", "autoscaler-metrics-differ")
+
+
+@pytest.mark.parametrize(
+    ("name", "rules", "objects", "missed"),
+    [
+        ("bank", BANK, set(), {12, 69, 89}),
+        ("hospital", HOSPITAL, {"StorageClass patient-data", "PersistentVolumeClaim imaging/scans"}, {15, 50, 74}),
+        ("startup", STARTUP, set(), {34}),
+    ],
+)
+def test_what_documents_of_other_styles_demand(
+    name: str, rules: set[tuple[str, int]], objects: set[str], missed: set[int]
+) -> None:
+    found = import_document(read_document(DOCUMENTS / f"{name}.md", f"{name}.md"), SEVERITIES)
+    assert {(rule, line) for rule, line in rules_of(found) if rule not in RULES_OF} == rules
+    assert {kind for kind, _ in fields_of(found) if not kind.startswith(OF_RULES)} == objects
+    assert {line for line, _ in notes_of(found, "not-understood")} == missed
+
+
+def quotas_of(found: Imported) -> set[tuple[str, str, str, int]]:
+    """(namespace, resource, value, line), whether an expectation or a rule demands it."""
+    stated = {
+        (kind.removeprefix("ResourceQuota ").removesuffix("/*"), path[11:-2], str(demand["equals"]), line)
+        for (kind, path), (demand, line) in fields_of(found).items()
+        if kind.startswith("ResourceQuota")
+    }
+    for clause in found.clauses:
+        for use in clause.rules:
+            for namespace, hard in use.get("parameters", {}).get("quotas", {}).items():
+                stated |= {(namespace, resource, str(value), clause.line) for resource, value in hard.items()}
+    return stated
+
+
+def test_quotas_of_the_three_styles() -> None:
+    found = {
+        name: quotas_of(import_document(read_document(DOCUMENTS / f"{name}.md", f"{name}.md"), SEVERITIES))
+        for name in ("bank", "hospital", "startup")
+    }
+    assert found == {
+        "bank": {
+            ("payments", "requests.cpu", "20", 39), ("payments", "limits.cpu", "40", 40),
+            ("payments", "requests.memory", "64Gi", 41), ("payments", "limits.memory", "128Gi", 42),
+            ("payments", "pods", "150", 43), ("ledger", "requests.cpu", "8", 47),
+            ("ledger", "requests.memory", "32Gi", 48), ("ledger", "persistentvolumeclaims", "12", 49),
+            ("ledger", "services.loadbalancers", "0", 50),
+        },
+        "hospital": set(),
+        "startup": {
+            ("shop", "requests.cpu", "4", 9), ("shop", "requests.memory", "8Gi", 10), ("jobs", "pods", "20", 12),
+        },
+    }  # fmt: skip
+
+
+def groups_of(found: Imported) -> dict[str, set[tuple[str, str]]]:
+    """Node group → (what, value), whether an expectation or a rule demands it."""
+    names = {
+        "instanceTypes": "instance_types", "minSize": "minimum", "maxSize": "maximum", "spot": "capacity_type",
+        "volumeSize": "disk", "amiFamily": "image", "desiredCapacity": "desired",
+    }  # fmt: skip
+    stated: dict[str, set[tuple[str, str]]] = {}
+    for (kind, path), (demand, _) in fields_of(found).items():
+        if kind.startswith("ClusterConfig") and path.startswith("managedNodeGroups"):
+            group, _, field = path.removeprefix("managedNodeGroups[name=").partition("].")
+            if not field.startswith(("labels", "taints[")):
+                stated.setdefault(group, set()).add((names.get(field, field), str(demand["equals"])))
+    for use in (use for clause in found.clauses for use in clause.rules if use["id"] == "documented-node-groups"):
+        for group, said in use["parameters"]["groups"].items():
+            stated.setdefault(group, set()).update(
+                (name, str(value == "spot") if name == "capacity_type" else str(value))
+                for name, value in said.items()
+                if name != "labels" and (name != "taints" or not value)
+            )
+    return stated
+
+
+def test_node_groups_of_the_hospital() -> None:
+    found = import_document(read_document(DOCUMENTS / "hospital.md", "hospital.md"), SEVERITIES)
+    assert groups_of(found) == {
+        "general": {("instance_types", "['m6i.xlarge']"), ("minimum", "3"), ("maximum", "9")},
+        "imaging": {("instance_types", "['g5.xlarge']"), ("minimum", "1"), ("maximum", "2")},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "doc.md: nothing to judge by: it holds no YAML block"),
+        ("# T\n\n```mermaid\ngraph TD\n```\n", "doc.md: nothing to judge by: it holds no YAML block"),
+        (
+            "```yaml\nwords: of little use\n```\n",
+            "doc.md: nothing to judge by: none of its 1 YAML blocks holds a demand",
+        ),
+    ],
+)
+def test_a_document_without_demands_is_no_policy(text: str, message: str) -> None:
+    with pytest.raises(PolicyError) as refused:
+        import_document(document_in(text.encode(), "doc.md"), SEVERITIES)
+    assert str(refused.value) == message
+
+
+def test_everything_is_accounted_for() -> None:
+    """Each value of each block stands in a clause, or in a note of its own or of what it is a part of."""
+    for name in ("bank", "hospital", "startup"):
+        document = read_document(DOCUMENTS / f"{name}.md", f"{name}.md")
+        found = import_document(document, SEVERITIES)
+        lines = {note.line for note in found.notes} | {clause.line for clause in found.clauses}
+        lines |= {line for _, line in fields_of(found).values()}
+        for block in document.blocks:
+            for node in block.nodes:
+                for _, child in node.children():
+                    span = {child.line}
+                    stack = [child]
+                    while stack:
+                        here = stack.pop()
+                        span.add(here.line)
+                        stack.extend(below for _, below in here.children())
+                    assert span & lines or "apiVersion" in node.entries, (name, child.line)
