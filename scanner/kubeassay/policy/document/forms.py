@@ -212,20 +212,12 @@ def _quota(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
     if namespace not in clauses.facts.namespaces and clauses.facts.namespaces:
         reason = "the list of namespaces does not have it"
         clauses.note("contradiction", node.line, f"namespace {namespace}", reason)
-    if clauses.has("documented-quota"):
-        # A clause for each value, so that a finding names its line.
-        for name, value in hard.items():
-            clauses.add(
-                f"quota/{namespace}/{name}", f"{name} of namespace {namespace}: {value}", block, lines[name],
-                rules=clauses.use("documented-quota", {"quotas": {namespace: {name: value}}}),
-            )  # fmt: skip
-        return True
-    fields = [{"path": f'spec.hard["{name}"]', "equals": value, "line": lines[name]} for name, value in hard.items()]
-    wanted = {"apiVersion": "v1", "kind": "ResourceQuota", "namespace": namespace, "name": "*"}
-    clauses.add(
-        f"quota/{namespace}", f"Quota of namespace {namespace}", block, node.line,
-        expectations=[{"object": wanted, "fields": fields}],
-    )  # fmt: skip
+    # A clause for each value, so that a finding names its line.
+    for name, value in hard.items():
+        clauses.add(
+            f"quota/{namespace}/{name}", f"{name} of namespace {namespace}: {value}", block, lines[name],
+            rules=clauses.use("documented-quota", {"quotas": {namespace: {name: value}}}),
+        )  # fmt: skip
     return True
 
 
@@ -523,15 +515,13 @@ def _node_group(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
     base = f"managedNodeGroups[name={name}]"
     fields: list[Use] = []
     options: dict[str, Any] = {}
-    optional: list[tuple[str, Node]] = []
     for key, child in node.entries.items():
         word = squashed(key)
         if word in _GROUP_OPTIONS and (option := _option(child)) is not None:
             options[_GROUP_OPTIONS[word]] = option
-            optional.append((key, child))
             clauses.account(child)
             continue
-        if word in _CLUSTER_OPTIONS and clauses.has("documented-cluster-autoscaler") and _option(child) is not None:
+        if word in _CLUSTER_OPTIONS and _option(child) is not None:
             _cluster_option(name, key, child, block, clauses)
             clauses.account(child)
             continue
@@ -550,14 +540,7 @@ def _node_group(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
     scaled = any({"autoscaler", "scaling", "scaler"} & set(words(key)) for key in keys[:-1])
     uses = _node_group_uses(name, base, fields, options, clauses, scaled=scaled)
     id_ = f"node-group-scaling/{name}" if scaled else f"node-group/{name}"
-    if uses:
-        clauses.add(id_, f"Node group {name} as documented", block, node.line, rules=uses)
-        return True
-    for key, child in optional:
-        clauses.note("not-understood", child.line, " / ".join((*keys, key)), "no rule judges it")
-    cluster = clauses.facts.cluster_name or "*"
-    expected: list[Use] = [{"object": {**_CLUSTER_CONFIG, "name": cluster}, "fields": fields}] if fields else []
-    clauses.add(id_, f"Node group {name} as documented", block, node.line, expectations=expected)
+    clauses.add(id_, f"Node group {name} as documented", block, node.line, rules=uses)
     return True
 
 
