@@ -259,6 +259,34 @@ def test_what_two_places_say_otherwise_is_told() -> None:
     assert {line for line, _ in notes_of(found, "contradiction")} == {11}
 
 
+def test_the_mesh_and_its_members() -> None:
+    found = imported(
+        "Application namespaces: [shop]\nPlatform namespaces: [tools]\nNetworking:\n  Service Mesh: Istio 1.24\n"
+        "Istio:\n  Control Plane:\n    Components: [istiod]\n  Sidecar: injected into each pod\n  Sidecar size: small\n"
+    )
+    shop = {"namespaces": ["shop"]}
+    assert {key: value for key, value in rules_of(found).items() if key[0] != "documented-namespaces"} == {
+        ("istio-control-plane-missing", 5): shop,
+        ("istio-control-plane-missing", 8): shop,
+        ("namespace-without-injection", 9): shop,
+        ("workload-outside-mesh", 9): shop,
+    }
+    assert notes_of(found, "not-understood") == {(10, "Istio / Sidecar size")}
+
+
+def test_the_autoscaler_has_some_options_by_group_and_some_for_all() -> None:
+    found = imported(
+        "Cluster Autoscaler:\n  Web Nodes: {min: 1, max: 3, Target Utilization: 70%, Scale Down Delay: 10m}\n"
+        "  Data Nodes: {min: 2, max: 2, Scale Down Unneeded Time: 90s, Scale Down Delay: 20m, Expander: least waste}\n"
+    )
+    assert [use["parameters"] for clause in found.clauses for use in clause.rules] == [
+        {"flags": {"scale-down-delay-after-add": "10m"}},
+        {"groups": {"web": {"minimum": 1, "maximum": 3, "options": {"scale-down-utilization-threshold": 0.7}}}},
+        {"groups": {"data": {"minimum": 2, "maximum": 2, "options": {"scale-down-unneeded-time": "90s"}}}},
+    ]
+    assert notes_of(found, "contradiction") == {(4, "Scale Down Delay of node group data")}
+
+
 # --- objects ---
 
 
@@ -411,6 +439,76 @@ def test_roles_and_groups() -> None:
         ("documented-roles", 2): {"roles": {"r": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]}},
         ("documented-roles", 8): groups,
         ("documented-roles", 14): groups,
+    }
+
+
+_CALLERS = """apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: a, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+  rules:
+"""
+
+
+@pytest.mark.parametrize(
+    ("rules", "callers"),
+    [
+        (
+            ["{from: [{source: {namespaces: [a]}}], to: [{operation: {methods: [GET], ports: ['80']}}]}"],
+            [{"to": "shop/web", "from": ["a"], "methods": ["GET"], "ports": [80]}],
+        ),
+        (
+            ["{from: [{source: {principals: [cluster.local/ns/a/sa/b]}}, {source: {namespaces: [c]}}]}"],
+            [{"to": "shop/web", "from": ["a/b", "c"]}],
+        ),
+        # Two rules where one is meant.
+        (
+            ["{from: [{source: {namespaces: [a]}}]}", "{to: [{operation: {methods: [GET]}}]}"],
+            [{"to": "shop/web", "from": ["a"], "methods": ["GET"]}],
+        ),
+        (
+            ["{from: [{source: {namespaces: [a]}}]}", "{from: [{source: {namespaces: [b]}}]}"],
+            [{"to": "shop/web", "from": ["a"]}, {"to": "shop/web", "from": ["b"]}],
+        ),
+        # What the rule cannot say is compared as it stands.
+        (["{from: [{source: {notNamespaces: [a]}}]}"], None),
+        (["{from: [{source: {namespaces: [a], principals: [x/ns/a/sa/b]}}]}"], None),
+        (["{to: [{operation: {paths: [/x]}}]}"], None),
+        (["{when: [{key: a, values: [b]}]}"], None),
+        (["{}"], None),
+    ],
+)
+def test_authorization_policies_demand_their_callers(rules: list[str], callers: list[dict[str, Any]] | None) -> None:
+    found = imported(_CALLERS + "".join(f"  - {rule}\n" for rule in rules))
+    if callers is None:
+        assert rules_of(found) == {}
+        assert ("AuthorizationPolicy shop/a", "spec.rules") in fields_of(found)
+    else:
+        assert rules_of(found) == {("documented-callers", 2): {"callers": callers}}
+    two = len(rules) == 2 and callers is not None and len(callers) == 1
+    assert notes_of(found, "contradiction") == ({(9, "AuthorizationPolicy shop/a")} if two else set())
+
+
+def test_metrics_and_modes_are_judged_by_what_they_mean() -> None:
+    found = imported(
+        "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: h, namespace: shop}\nspec:\n"
+        "  maxReplicas: 3\n  metrics:\n"
+        "  - {type: Pods, pods: {metric: {name: rps}, target: {type: AverageValue, averageValue: '10'}}}\n---\n"
+        "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p, namespace: istio-system}\n"
+        "spec: {mtls: {mode: STRICT}}\n"
+    )
+    assert rules_of(found) == {
+        ("autoscaler-metrics-differ", 7): {
+            "metrics": [{"type": "Pods", "name": "rps", "value": "10"}],
+            "match": {"namespaces": ["shop"], "names": ["h"]},
+        },
+        # The root namespace: everywhere.
+        ("mtls-not-strict", 10): {},
+    }
+    assert fields_of(found) == {
+        ("HorizontalPodAutoscaler shop/h", "spec.maxReplicas"): ({"equals": 3}, 6),
+        ("PeerAuthentication istio-system/p", "spec.mtls.mode"): ({"equals": "STRICT"}, 13),
     }
 
 

@@ -757,6 +757,9 @@ def _mesh(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
         names = {squashed(key) for member in node.members for key in (*member.entries, str(member.value or ""))}
         uses = clauses.use("istio-control-plane-missing", parameters) if names & _CONTROL_PLANE else []
         title = f"Istio's control plane: {security.shown(node)}"
+    elif said in ({"service", "mesh"}, {"mesh"}) and squashed(node.text).startswith("istio"):
+        uses = clauses.use("istio-control-plane-missing", parameters)
+        title = f"{keys[-1]}: {node.text}"
     elif (
         said >= {"sidecar"} and isinstance(node.value, str) and set(words(node.value)) & {"inject", "injected", "each"}
     ):
