@@ -18,6 +18,9 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.rbac_paths",
     "kubeassay.checks.rbac_documented",
     "kubeassay.checks.platform",
+    "kubeassay.checks.autoscaling",
+    "kubeassay.checks.availability",
+    "kubeassay.checks.serving",
     "kubeassay.checks.documented_object",
     "kubeassay.checks.quotas",
 )

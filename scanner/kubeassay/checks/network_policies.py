@@ -137,8 +137,8 @@ class _Labels:
             # Who writes a namespace's name as a name means that namespace.
             return _Miss(
                 path,
-                f"no namespace has {wanted_label(requirement)}, which nothing sets by itself: namespace {owner.name} has"
-                f" {METADATA_NAME}={owner.name} from the API server",
+                f"no namespace has {wanted_label(requirement)}, which nothing sets by itself: namespace {owner.name}"
+                f" has {METADATA_NAME}={owner.name} from the API server",
             )
         meant = meant_labels(requirement, [_own_labels(space) for space in declared], near=True)
         if meant:

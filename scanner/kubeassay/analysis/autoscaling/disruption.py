@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from kubeassay.analysis.autoscaling.horizontal import Replicas, Scaling, nearest_of, scaling, whole
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
-from kubeassay.analysis.network.workloads import untold_labels, workloads
+from kubeassay.analysis.network.services import PodIndex
+from kubeassay.analysis.network.workloads import CONTROLLER_LABELS, untold_labels, workloads
 from kubeassay.analysis.reading import mapping
 from kubeassay.analysis.selectors import Selector, label_selector
 from kubeassay.model import Inventory, Object, Path
@@ -38,6 +39,11 @@ class Bound:
     def of(self, total: int) -> int:
         """How many of ``total`` pods that is: parts are rounded up (GetScaledValueFromIntOrPercent)."""
         return -(-self.number * total // 100) if self.percent else self.number
+
+    def down(self, total: int) -> int:
+        """The same with parts rounded down, as a Deployment's ``maxUnavailable`` is
+        (pkg/controller/deployment/util, ResolveFenceposts)."""
+        return self.number * total // 100 if self.percent else self.number
 
     def __str__(self) -> str:
         return f"{self.number}%" if self.percent else str(self.number)
@@ -139,36 +145,34 @@ class Disruptions:
     def __init__(self, inventory: Inventory) -> None:
         self._inventory = inventory
         self._scaling: Scaling = scaling(inventory)
-        by_namespace: dict[str, list[Workload]] = defaultdict(list)
-        self._same_name: Counter[tuple[str, str, str]] = Counter()
-        for workload in workloads(inventory):
-            by_namespace[workload.namespace].append(workload)
-            self._same_name[_name(workload)] += 1
+        self._index = PodIndex(workloads(inventory))
+        self._same_name: Counter[tuple[str, str, str]] = Counter(map(_name, workloads(inventory)))
+        self._selections: dict[Hashable, tuple[tuple[Workload, ...], tuple[Workload, ...]]] = {}
         #: In reading order.
         self.all: tuple[Budget, ...] = tuple(
-            self._read(obj, by_namespace.get(namespace_of(obj), ()))
-            for obj in inventory.of_kind("PodDisruptionBudget", "policy")
+            self._read(obj) for obj in inventory.of_kind("PodDisruptionBudget", "policy")
         )
         self._by_workload: dict[int, list[Budget]] = defaultdict(list)
+        self._certain: set[tuple[int, int]] = set()
         for budget in self.all:
+            self._certain.update((id(budget), id(workload)) for workload in budget.workloads)
             for workload in (*budget.workloads, *budget.perhaps):
                 self._by_workload[id(workload)].append(budget)
+
+    def selects(self, budget: Budget, workload: Workload) -> bool:
+        """Whether it is certain that a budget selects a workload's pods."""
+        return (id(budget), id(workload)) in self._certain
 
     def of(self, workload: Workload) -> Sequence[Budget]:
         """The budgets that select a workload's pods, or may: of several of one name (a tree with a file for each
         environment) the nearest, as everywhere."""
         found = self._by_workload.get(id(workload), ())
         names = Counter(budget.obj.ref.name for budget in found)
-        file = workload.obj.file
-        return [
-            budget
-            for budget in found
-            if names[budget.obj.ref.name] == 1
-            or budget.obj
-            is self._inventory.nearest(
-                "policy", budget.obj.ref.kind, budget.obj.ref.namespace, budget.obj.ref.name, file
-            )
-        ]
+        return [one for one in found if names[one.obj.ref.name] == 1 or self._nearest_to(workload, one) is one.obj]
+
+    def _nearest_to(self, workload: Workload, budget: Budget) -> Object | None:
+        ref = budget.obj.ref
+        return self._inventory.nearest(ref.group, ref.kind, ref.namespace, ref.name, workload.obj.file)
 
     def pods(self, budget: Budget) -> Pods:
         """How many pods a budget selects."""
@@ -189,7 +193,7 @@ class Disruptions:
                 unknown.append(workload)
         return Pods(tuple(replicas), unmanaged, tuple(uncountable), tuple(unknown))
 
-    def _read(self, obj: Object, members: Iterable[Workload]) -> Budget:
+    def _read(self, obj: Object) -> Budget:
         spec = mapping(obj.value.get("spec"))
         refused: list[Refused] = []
         minimum = _bound(spec, "minAvailable", refused)
@@ -202,13 +206,7 @@ class Disruptions:
             selector = None
         if selector is not None and selector.invalid:
             refused.append(Refused(("spec", "selector"), selector.invalid))
-        selected: list[Workload] = []
-        perhaps: list[Workload] = []
-        if selector is not None and not refused:
-            for workload in members:
-                matches = selector.may_match(workload.labels, untold_labels(workload))
-                if matches is not False and self._is_nearest(workload, obj):
-                    (selected if matches else perhaps).append(workload)
+        selected, perhaps = self._selected(selector, obj) if selector is not None and not refused else ((), ())
         return Budget(
             obj=obj,
             namespace=namespace_of(obj),
@@ -216,9 +214,30 @@ class Disruptions:
             minimum=minimum,
             maximum=maximum,
             refused=tuple(refused),
-            workloads=tuple(selected),
-            perhaps=tuple(perhaps),
+            workloads=selected,
+            perhaps=perhaps,
         )
+
+    def _selected(self, selector: Selector, obj: Object) -> tuple[tuple[Workload, ...], tuple[Workload, ...]]:
+        namespace = namespace_of(obj)
+        key = (namespace, obj.ref.namespace, obj.file.rpartition("/")[0], selector.key)
+        found = self._selections.get(key)
+        if found is None:
+            # Labels with values that templates do not tell are not in the index.
+            stated = {
+                one.key: value
+                for one in selector.requirements
+                for value in one.values
+                if one.operator == "In" and len(one.values) == 1 and one.key not in CONTROLLER_LABELS
+            }
+            selected: list[Workload] = []
+            perhaps: list[Workload] = []
+            for workload in self._index.with_labels(namespace, stated):
+                matches = selector.may_match(workload.labels, untold_labels(workload))
+                if matches is not False and self._is_nearest(workload, obj):
+                    (selected if matches else perhaps).append(workload)
+            found = self._selections[key] = tuple(selected), tuple(perhaps)
+        return found
 
     def _is_nearest(self, workload: Workload, near: Object) -> bool:
         """Whether it is the one of its name that belongs to ``near``, where a tree holds one for each environment."""
@@ -241,9 +260,12 @@ def _name(workload: Workload) -> tuple[str, str, str]:
     return workload.namespace, workload.obj.ref.kind, workload.obj.ref.name
 
 
-def _bound(
-    spec: Mapping[str, Any], field: Literal["minAvailable", "maxUnavailable"], refused: list[Refused]
-) -> Bound | None:
+def read_bound(value: Any) -> Bound | None:
+    """An IntOrString that is a number of pods or a percentage of them; None for what is none, or is not set."""
+    return _bound({"bound": value}, "bound", [])
+
+
+def _bound(spec: Mapping[str, Any], field: str, refused: list[Refused]) -> Bound | None:
     value = spec.get(field)
     if value is None:
         return None

@@ -44,9 +44,8 @@ _SCALABLE = frozenset(
     }
 )
 #: Kinds of Kubernetes itself that people point autoscalers at, and that cannot be scaled.
-_NOT_SCALABLE = frozenset(
-    {("", "Pod"), ("apps", "DaemonSet"), ("extensions", "DaemonSet"), ("batch", "CronJob"), ("batch", "Job")}
-)
+_NOT_SCALABLE = frozenset({"CronJob", "DaemonSet", "Job", "Pod"})
+_OWN_GROUPS = ("", "apps", "batch", "extensions")
 #: Kinds → the group that serves them.
 _HOME = dict.fromkeys(("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"), "apps") | {
     "ReplicationController": "",
@@ -60,8 +59,8 @@ _ARGO = "argoproj.io"
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The target that an autoscaler names. ``path``: from the autoscaler's root to the reference; ``named_at`` and
-    ``kind_at`` to its name and kind.
+    """The target that an autoscaler names. ``path``: from the autoscaler's root to the reference; ``named_at`` to its
+    name, and ``wrong_at`` to what is wrong.
 
     ``wrong``: why no API server finds a kind that can be scaled behind it; empty where one may.
     """
@@ -77,8 +76,8 @@ class Reference:
         return (*self.path, "name")
 
     @property
-    def kind_at(self) -> Path:
-        return (*self.path, "kind")
+    def wrong_at(self) -> Path:
+        return (*self.path, "kind" if self.kind in _NOT_SCALABLE else "apiVersion")
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
@@ -100,6 +99,8 @@ class Metric:
     utilization: int | None
     value: Fraction | None
     path: Path
+    #: To what the target's number is, or would be.
+    aim: Path
     stated: bool = True
 
     @property
@@ -288,7 +289,7 @@ def resolve(inventory: Inventory, obj: Object, reference: Reference) -> Object |
     groups = [reference.group]
     home = _HOME.get(reference.kind)
     # A reference with a wrong group still says which workload is meant.
-    if home is not None and reference.group in ("", "apps", "extensions", "batch"):
+    if home is not None and reference.group in _OWN_GROUPS:
         groups += [group for group in (home, "extensions") if group != reference.group]
     found = (nearest_of(inventory, group, reference.kind, obj, reference.name) for group in groups)
     return next((one for one in found if one is not None), None)
@@ -325,9 +326,9 @@ def read_reference(stated: Mapping[str, Any], path: Path) -> Reference:
     group, kind, name = api_version.rpartition("/")[0], string(stated.get("kind")), string(stated.get("name"))
     home = _HOME.get(kind)
     wrong = ""
-    if (group, kind) in _NOT_SCALABLE or (home in ("batch", "") and kind in ("Job", "CronJob", "Pod") and not group):
+    if kind in _NOT_SCALABLE and group in _OWN_GROUPS:
         wrong = f"a {kind} has no replicas to scale"
-    elif home is not None and group != home and group in ("", "apps", "extensions", "batch"):
+    elif home is not None and group != home and group in _OWN_GROUPS:
         served = f"{home}/v1" if home else "v1"
         said = f'apiVersion "{api_version}"' if api_version else "no apiVersion"
         wrong = f"there is no {kind} of {said}: it is {served}"
@@ -360,13 +361,13 @@ def _metrics(obj: Object, spec: Mapping[str, Any]) -> tuple[tuple[Metric, ...], 
             own = ("spec", "cpuUtilization")
             stated = mapping(spec.get("cpuUtilization")).get("targetPercentage")
         if stated is not None:
-            found.append(Metric("Resource", "cpu", "", whole(stated), None, own))
+            found.append(Metric("Resource", "cpu", "", whole(stated), None, own, own))
     for number, entry in enumerate(entries):
         metric = _metric(mapping(entry), (*path, number))
         found += [metric] if metric is not None else []
         unread += [(*path, number)] if metric is None else []
     if not found and not unread:
-        found.append(Metric("Resource", "cpu", "", DEFAULT_CPU_UTILIZATION, None, path, stated=False))
+        found.append(Metric("Resource", "cpu", "", DEFAULT_CPU_UTILIZATION, None, path, path, stated=False))
     return tuple(found), tuple(unread)
 
 
@@ -393,7 +394,23 @@ def _metric(entry: Mapping[str, Any], path: Path) -> Metric | None:
         utilization=whole(utilization) if of_resource and average is None else None,
         value=parse_quantity(average if average is not None else total),
         path=path,
+        aim=_aim(path, field, source),
     )
+
+
+def _aim(path: Path, field: str, source: Mapping[str, Any]) -> Path:
+    # Of two numbers the first of these is the one that counts.
+    names = ("averageValue", "averageUtilization", "value")
+    target = mapping(source.get("target"))
+    found: Path = (field, "target")
+    for name in names:
+        if target.get(name) is not None:
+            found = (field, "target", name)
+            break
+    else:
+        old = ("targetAverageValue", "averageValue", "targetAverageUtilization", "targetValue")
+        found = next(((field, name) for name in old if source.get(name) is not None), found)
+    return (*path, *found) if isinstance(path[-1], int) else path
 
 
 def _triggers(spec: Mapping[str, Any]) -> tuple[tuple[Metric, ...], tuple[Path, ...]]:
@@ -416,7 +433,7 @@ def _triggers(spec: Mapping[str, Any]) -> tuple[tuple[Metric, ...], tuple[Path, 
                 unread.append(path)
                 continue
             kind: MetricType = "ContainerResource" if container else "Resource"
-            found.append(Metric(kind, type_, container, utilization, number_of, path))
+            found.append(Metric(kind, type_, container, utilization, number_of, path, (*path, "metadata", "value")))
         else:
-            found.append(Metric("External", type_, "", None, None, path))
+            found.append(Metric("External", type_, "", None, None, path, path))
     return tuple(found), tuple(unread)
