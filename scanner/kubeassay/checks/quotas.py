@@ -60,7 +60,7 @@ def _judged(of: Demand, context: Context) -> Iterator[Space]:
                 yield of.space(name)
             continue
         space = of.space(name) if name not in SYSTEM_NAMESPACES else None
-        if space is not None and any(consumer.kind == "pod" for consumer in space.consumers):
+        if space is not None and space.first_with_pods is not None:
             yield space
 
 
@@ -68,9 +68,8 @@ def _place(space: Space) -> tuple[Object, Path] | None:
     """Where a finding about a namespace points: at the Namespace, or at what first states it."""
     if space.obj is not None:
         return space.obj, ("metadata", "name")
-    first = next((consumer for consumer in space.consumers if consumer.kind == "pod"), None)
-    first = first or next((c for c in space.consumers if c.obj.ref.namespace == space.name), None)
-    return None if first is None else (first.obj, ("metadata", "namespace"))
+    first = space.first_with_pods or next(iter(space.objects), None)
+    return None if first is None else (first, ("metadata", "namespace"))
 
 
 @check("namespace-without-quota")

@@ -104,7 +104,7 @@ def _without_quota(all_fits: Fits, names: Sequence[str]) -> list[str]:
     return [
         _title(name)
         for name in wanted
-        if not all_fits.of(name).lines and any(c.kind == "pod" for c in all_fits.of(name).space.consumers)
+        if not all_fits.of(name).lines and all_fits.of(name).space.first_with_pods is not None
     ]
 
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from math import ceil
 from typing import Any, Literal, Protocol, TypeVar
 
@@ -46,6 +47,7 @@ from kubeassay.analysis.quota.quotas import (
     quota,
     usage_of_claim,
     usage_of_pod,
+    usage_of_resource_claim,
     usage_of_service,
 )
 from kubeassay.analysis.quota.resource_names import COUNT_ALIASES
@@ -58,6 +60,9 @@ ConsumerKind = Literal["pod", "claim", "object", "unknown"]
 
 _ONE = exactly(1)
 _ROLLOUT = ("argoproj.io", "Rollout")
+_DEVICES = "resource.k8s.io"
+#: In a usage: devices of any class.
+ANY_DEVICES = "devices"
 _DEPLOYMENTS = frozenset({("apps", "Deployment"), ("extensions", "Deployment")})
 _DAEMON_SETS = frozenset({("apps", "DaemonSet"), ("extensions", "DaemonSet")})
 _REPLICA_SETS = frozenset({("apps", "ReplicaSet"), ("extensions", "ReplicaSet"), ("", "ReplicationController")})
@@ -126,16 +131,37 @@ class Consumer:
         assert (self.kind == "claim") == (self.claim is not None)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Space:
     """One namespace: its Namespace object, where it is among the inputs, its quotas and limit ranges (those that an API
     server refuses included), and what counts in it. ``name`` is empty for what states no namespace."""
 
-    name: str
-    obj: Object | None
-    quotas: tuple[Quota, ...]
-    limit_ranges: tuple[LimitRange, ...]
-    consumers: tuple[Consumer, ...]
+    def __init__(
+        self,
+        name: str,
+        obj: Object | None,
+        quotas: Sequence[Quota],
+        limit_ranges: Sequence[LimitRange],
+        objects: Sequence[Object],
+        find: Callable[[str], Iterator[Consumer]],
+    ) -> None:
+        self.name = name
+        self.obj = obj
+        self.quotas = tuple(quotas)
+        self.limit_ranges = tuple(limit_ranges)
+        #: The namespaced objects that state the namespace, in reading order.
+        self.objects = objects
+        self._find = find
+
+    @cached_property
+    def consumers(self) -> tuple[Consumer, ...]:
+        """What counts in it. It is asked only where there is something that it counts against."""
+        return tuple(self._find(self.name))
+
+    @cached_property
+    def first_with_pods(self) -> Object | None:
+        """The first object that makes pods."""
+        kinds = TEMPLATE_PATHS.keys() - {("", "PodTemplate")} | {_ROLLOUT}
+        return next((obj for obj in self.objects if (obj.ref.group, obj.ref.kind) in kinds), None)
 
 
 class _HasObject(Protocol):
@@ -187,14 +213,30 @@ class Demand:
             known = kinds.get((obj.ref.group, obj.ref.kind))
             if known is None or known.namespaced:
                 self._objects[obj.ref.namespace or ""].append(obj)
-        self._makers = Makers(inventory)
-        self._opaque: dict[str, list[tuple[Object, Path]]] = defaultdict(list)
-        self._owned = _Ownership(inventory)
-        for obj, path in self._operators():
-            self._opaque[obj.ref.namespace or ""].append((obj, path))
-        self._priority = _default_priority_class(inventory)
-        self._claims = _Claims(inventory)
         self._spaces: dict[str, Space] = {}
+
+    @cached_property
+    def _makers(self) -> Makers:
+        return Makers(self.inventory)
+
+    @cached_property
+    def _owned(self) -> _Ownership:
+        return _Ownership(self.inventory)
+
+    @cached_property
+    def _opaque(self) -> Mapping[str, list[tuple[Object, Path]]]:
+        found: dict[str, list[tuple[Object, Path]]] = defaultdict(list)
+        for obj, path in self._operators():
+            found[obj.ref.namespace or ""].append((obj, path))
+        return found
+
+    @cached_property
+    def _priority(self) -> str:
+        return _default_priority_class(self.inventory)
+
+    @cached_property
+    def _claims(self) -> _Claims:
+        return _Claims(self.inventory)
 
     @property
     def stated(self) -> Set[str]:
@@ -214,9 +256,10 @@ class Demand:
             found = self._spaces[name] = Space(
                 name,
                 self.inventory.nearest("", "Namespace", None, name, "") if name else None,
-                tuple(self._quotas.get(name, ())),
-                tuple(self._ranges.get(name, ())),
-                tuple(self._consumers(name)),
+                self._quotas.get(name, ()),
+                self._ranges.get(name, ()),
+                self._objects.get(name, ()),
+                self._consumers,
             )
         return found
 
@@ -232,7 +275,7 @@ class Demand:
             if (group, kind) == ("", "PersistentVolumeClaim"):
                 yield _claim(obj, ("spec", "resources", "requests", "storage"), obj.value, Counts(_ONE, _ONE))
             elif (group, kind) == ("", "Service"):
-                usage = {key: exactly(value) for key, value in usage_of_service(obj.value).items()}
+                usage = _exactly(usage_of_service(obj.value))
                 yield Consumer("object", obj, ("spec", "type"), usage, Counts(_ONE, _ONE))
             else:
                 yield from self._of_workload(obj, ranges)
@@ -256,6 +299,8 @@ class Demand:
         usage = {name: _ONE}
         if not group and plural in COUNT_ALIASES:
             usage[COUNT_ALIASES[plural]] = _ONE
+        if (group, kind) == (_DEVICES, "ResourceClaim"):
+            usage.update(_exactly(usage_of_resource_claim(mapping(obj.get("spec")))))
         yield Consumer("object", obj, ("kind",), usage, Counts(_ONE, _ONE))
 
     def _made_by_controllers(self, name: str) -> Iterator[Consumer]:
@@ -395,6 +440,17 @@ class Demand:
                 path = (*template.spec_path, "volumes", number, "ephemeral", "volumeClaimTemplate")
                 named = self._claims.of_pod(obj, string(mapping(volume).get("name")))
                 yield _claim(obj, (*path, *_STORAGE), stated, _less(counts, named), number_path)
+        for number, stated in enumerate(items(template.spec.get("resourceClaims"))):
+            name = string(mapping(stated).get("resourceClaimTemplateName"))
+            if name:
+                path = (*template.spec_path, "resourceClaims", number, "resourceClaimTemplateName")
+                made = self.inventory.nearest(_DEVICES, "ResourceClaimTemplate", obj.ref.namespace, name, obj.file)
+                if made is None:
+                    why = f"ResourceClaimTemplate {name} is not among the inputs"
+                    usage = {"count/resourceclaims.resource.k8s.io": _ONE, ANY_DEVICES: UNKNOWN}
+                else:
+                    why, usage = "", _exactly(usage_of_resource_claim(mapping(made.get("spec", "spec"))))
+                yield Consumer("object", obj, path, usage, counts, number_path, why)
         if (obj.ref.group, obj.ref.kind) != ("apps", "StatefulSet"):
             return
         start = whole(obj.get("spec", "ordinals", "start")) or 0
@@ -507,8 +563,12 @@ def _is_applied(obj: Object) -> bool:
 
 def _claim(obj: Object, path: Path, claim: Mapping[str, Any], counts: Counts, number_path: Path = ()) -> Consumer:
     requests = resource_list(mapping(mapping(claim.get("spec")).get("resources")).get("requests"))
-    usage = {name: exactly(value) for name, value in usage_of_claim(claim).items()}
+    usage = _exactly(usage_of_claim(claim))
     return Consumer("claim", obj, path, usage, counts, number_path, claim=claim_facts(claim), requests=requests)
+
+
+def _exactly(usage: Mapping[str, Fraction]) -> dict[str, Amount]:
+    return {name: exactly(value) for name, value in usage.items()}
 
 
 def _joined(usages: Sequence[Mapping[str, Fraction]]) -> dict[str, Amount]:
