@@ -397,6 +397,31 @@ spec: {source: {repoURL: https://git.example/web, path: elsewhere}, destination:
     assert line(quota('pods: "1"') + workload("Deployment", "replicas: 2") + application).fits("rest") is False
 
 
+CLASS = "gpu.deviceclass.resource.k8s.io/devices"
+WITH_DEVICES = workload(
+    "Deployment",
+    "replicas: 2, template: {spec: {containers: [{name: a}],"
+    " resourceClaims: [{name: g, resourceClaimTemplateName: g}]}}",
+)
+
+
+def test_devices_that_claims_ask_for() -> None:
+    requests = (
+        "[{name: a, exactly: {deviceClassName: gpu, count: 3}}, {name: b, firstAvailable: [{deviceClassName: gpu},"
+    )
+    requests += " {deviceClassName: gpu, allocationMode: All}, {deviceClassName: other}]}]"
+    spec = f"spec: {{devices: {{requests: {requests}}}}}"
+    head = "---\napiVersion: resource.k8s.io/v1\nkind: ResourceClaim"
+    text = quota(f"{CLASS}: 9, count/resourceclaims.resource.k8s.io: 9")
+    text += f"{head}\nmetadata: {{name: c, namespace: shop}}\n{spec}\n"
+    assert needs(text, CLASS)[0] == "35"
+    text += WITH_DEVICES
+    assert needs(text, CLASS) == ("35-", "35-", "35-")
+    text += f"{head}Template\nmetadata: {{name: g, namespace: shop}}\nspec: {{{spec}}}\n"
+    assert needs(text, CLASS) == ("105", "105", "140")
+    assert needs(text, "count/resourceclaims.resource.k8s.io") == ("3", "3", "4")
+
+
 def test_a_refused_quota_has_no_effect() -> None:
     assert not list(Fits(Inventory(objects_in(quota('pods: "-1"'))), NEWEST))
     assert fits(inventory := Inventory(objects_in(quota())), NEWEST) is fits(inventory, NEWEST)
