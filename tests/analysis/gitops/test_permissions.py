@@ -141,6 +141,7 @@ def test_what_is_said_without_one_name_of_the_cluster_holds_for_every_such_name(
         ("a***", "ab", "/", None),
         ("a*a", "a", "", True),
         ("a*a", "a", "/", False),
+        ("a**a", "a", "/", True),
         ("?", "", "", True),
         ("{a,b", "b", "", None),
         ("{a,}", "a", "", None),
