@@ -394,7 +394,7 @@ SECRET = "hunter2-not-real"
         ),
         (application(sources=source(helm='{values: "db:\\n  existingSecret: web-db\\n"}')), set()),
         (application(sources=source(helm='{values: "password: ${PASSWORD}"}')), set()),
-        (application(sources=source(helm="{parameters: [{name: secret.backend.kind, value: vault-kv2}]}")), set()),
+        (application(sources=source(helm="{parameters: [{name: secret.mountpoint, value: vault-kv2}]}")), set()),
         (application(sources=source(helm="{values: 3, parameters: [null, 3]}")), set()),
         (
             application(sources=source(plugin=f"{{env: [{{name: API_TOKEN, value: {SECRET}}}]}}")),
