@@ -81,7 +81,7 @@ def stated(destination: Destination) -> dict[str, str]:
     return {"server": destination.server, "name": destination.name, "namespace": destination.namespace}
 
 
-many = settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+many = settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @many
