@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 #: Kinds whose pods an operator makes in a way that is known (analysis/network/operators.py).
 _OPERATORS = ("Alertmanager", "Prometheus", "PrometheusAgent", "ThanosRuler")
+_CLUSTERS = ("ClusterConfig", "Node", "NodePool", "Provisioner", "MachineDeployment", "MachinePool", "MachineSet")
 _GRANTS = ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
 
 #: Kinds of Kubernetes itself, besides workloads, that quotas count objects of.
@@ -40,6 +41,9 @@ _SCALING = ("Workload", CUSTOM_RESOURCES, "HorizontalPodAutoscaler", "ScaledObje
 
 #: Analysis → kinds. Each is asked by the function of its name, in small letters.
 FACTS: Mapping[str, tuple[str, ...]] = {
+    # Clusters and their node groups, and what else makes nodes.
+    "Clusters": _CLUSTERS,
+    "Scheduling": (*_CLUSTERS, "RuntimeClass", "Workload"),
     "Connectivity": (
         "Workload",
         # Of which any may stand for pods (analysis/network/makers.py).

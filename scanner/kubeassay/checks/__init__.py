@@ -21,6 +21,9 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.autoscaling",
     "kubeassay.checks.availability",
     "kubeassay.checks.serving",
+    "kubeassay.checks.scheduling",
+    "kubeassay.checks.clusters",
+    "kubeassay.checks.cluster_autoscaler",
     "kubeassay.checks.documented_object",
     "kubeassay.checks.quotas",
 )

@@ -169,8 +169,10 @@ class Library:
         controls: dict[tuple[str, str], Control] = {}
         baselines: dict[str, Baseline] = {}
         for extended in spec.get("extends", ()):
-            parent = self._profile(extended, (*seen, name))
-            controls.update(((control.baseline, control.id), control) for control in parent.controls)
+            entry = {"profile": extended} if isinstance(extended, str) else extended
+            parent = self._profile(entry["profile"], (*seen, name))
+            kept = _without(parent, entry.get("exclude", ()), file)
+            controls.update(((control.baseline, control.id), control) for control in kept)
             baselines.update((baseline.name, baseline) for baseline in parent.baselines)
         for entry in spec.get("baselines", ()):
             baseline = self.baseline(entry["name"])
@@ -231,12 +233,24 @@ class Library:
             yield chosen
 
 
+def _without(parent: Profile, excluded: Sequence[str], file: str) -> tuple[Control, ...]:
+    """The controls of a profile that is extended, but for some. Raises PolicyError for an id that it does not have."""
+    ids = {control.id for control in parent.controls}
+    for name in excluded:
+        if name not in ids:
+            raise PolicyError(f"{file}: profile {parent.name} has no control {name}{suggestion(name, ids)}")
+    return tuple(control for control in parent.controls if control.id not in excluded)
+
+
 def check_control_ids(controls: Iterable[Control], file: str) -> None:
     """Findings name controls by id alone, so an id must not mean two. Raises PolicyError."""
     seen: dict[str, str] = {}
     for control in controls:
         if seen.setdefault(control.id, control.baseline) != control.baseline:
-            raise PolicyError(f"{file}: {seen[control.id]} and {control.baseline} both have a control {control.id}")
+            raise PolicyError(
+                f"{file}: {seen[control.id]} and {control.baseline} both have a control {control.id}; a profile that is"
+                " to have another one excludes it from what it extends"
+            )
 
 
 def highest(severities: Iterable[Severity]) -> Severity:

@@ -78,8 +78,9 @@ class NodeShape:
 
     ``labels``: those that all of them carry. ``choices``: labels of which each node carries one of some values.
     ``names``: of the nodes; None where they are not known. ``user_labels``: labels that only those who run the cluster
-    set, so that a node which does not state one lacks it; None where all labels are known. ``resources``: what is known
-    of them; ``exhaustive``: whether a node lacks what is not among them, and can be requested in full.
+    set, so that a node which does not state one lacks it; None where all labels are known. ``more_labels``: whether
+    nodes may have labels of any key besides (a launch template's user data gives the kubelet its own). ``resources``:
+    what is known of them; ``exhaustive``: whether a node lacks what is not among them, and can be requested in full.
     """
 
     labels: Mapping[str, str]
@@ -89,6 +90,9 @@ class NodeShape:
     taints: tuple[Taint, ...]
     resources: Mapping[str, Fraction]
     exhaustive: bool
+    more_labels: bool = False
+    #: Single labels that may be there or not.
+    unsure: frozenset[str] = frozenset()
 
     def is_unknown(self, label: str) -> bool:
         """Whether it is not known if the nodes carry a label, or with which value.
@@ -98,7 +102,7 @@ class NodeShape:
         """
         if label in self.labels or label in self.choices or self.user_labels is None:
             return False
-        return "/" in label and label not in self.user_labels
+        return self.more_labels or label in self.unsure or ("/" in label and label not in self.user_labels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -264,6 +268,8 @@ def _groups_of(config: Object, user_labels: frozenset[str]) -> Iterator[NodeGrou
         yield _stated_group(config, path, entry, managed, user_labels)
 
 
+#: eksctl's DefaultNodeVolumeSize, in GiB; a launch template brings its own.
+_VOLUME_SIZE = 80
 #: Field of NodeGroup → field of eksctl.
 _FIELDS: Mapping[str, str] = {
     "minimum": "minSize",
@@ -307,15 +313,17 @@ def _stated_group(
         desired=_whole(entry.get("desiredCapacity")),
         capacity_type=capacity,
         image=image,
-        disk=_whole(entry.get("volumeSize")),
+        disk=_whole(entry.get("volumeSize", None if "launchTemplate" in entry else _VOLUME_SIZE)),
         tags=labels_of({"metadata": {"labels": entry.get("tags")}}),
         shapes=(),
         places=places,
     )
-    return _with_shapes(group, string(config.get("metadata", "region")), user_labels)
+    # Each brings a kubelet's command of its own, which may state more labels.
+    more = entry.get("launchTemplate") is not None or bool(entry.get("overrideBootstrapCommand"))
+    return _with_shapes(group, string(config.get("metadata", "region")), user_labels, more_labels=more)
 
 
-def _with_shapes(group: NodeGroup, region: str, user_labels: frozenset[str]) -> NodeGroup:
+def _with_shapes(group: NodeGroup, region: str, user_labels: frozenset[str], *, more_labels: bool) -> NodeGroup:
     """A group of eksctl with one shape for each instance type (at most as many as EKS takes, or one of unknown)."""
     system = {
         _EKSCTL_CLUSTER: group.cluster,
@@ -336,6 +344,8 @@ def _with_shapes(group: NodeGroup, region: str, user_labels: frozenset[str]) -> 
     for instance_type in dict.fromkeys(group.instance_types or ("",)):
         labels = dict(system)
         resources: dict[str, Fraction] = {}
+        if group.disk is not None:
+            resources["ephemeral-storage"] = Fraction(group.disk * 2**30)
         if instance_type:
             labels[INSTANCE_TYPE] = labels["beta.kubernetes.io/instance-type"] = instance_type
             arch = architecture(instance_type)
@@ -343,16 +353,19 @@ def _with_shapes(group: NodeGroup, region: str, user_labels: frozenset[str]) -> 
                 labels["kubernetes.io/arch"] = labels["beta.kubernetes.io/arch"] = arch
             known = machine(instance_type)
             if known is not None:
-                resources = {"cpu": known.cpu, "memory": known.memory}
+                resources.update(cpu=known.cpu, memory=known.memory)
         shapes.append(
             NodeShape(
                 labels={**labels, **group.labels},
                 choices=choices,
                 names=None,
-                user_labels=user_labels if group.managed else user_labels - {"node-lifecycle"},
+                user_labels=user_labels,
                 taints=group.taints,
                 resources=resources,
                 exhaustive=False,
+                more_labels=more_labels,
+                # eksctl's own bootstrap scripts set it, those of newer images do not.
+                unsure=frozenset() if group.managed else frozenset({"node-lifecycle"}),
             )
         )
     return replace(group, shapes=tuple(shapes))
@@ -564,6 +577,21 @@ def _live_shapes(nodes: Iterable[Object]) -> Iterator[NodeShape]:
             resources=dict(resources),
             exhaustive=bool(resources),
         )
+
+
+def uniform(group: NodeGroup) -> tuple[NodeGroup, ...]:
+    """The parts of a live group whose nodes are alike in what a group states: a node that was made before a change, or
+    changed by hand, is one of another part. A stated group is one part."""
+    if not group.live:
+        return (group,)
+    parts: dict[Any, list[Object]] = {}
+    for node in group.nodes:
+        labels = labels_of(node.value)
+        own = frozenset((key, value) for key, value in labels.items() if _is_own(key))
+        taints = frozenset((taint.key, taint.value, taint.effect) for taint in _lasting(node))
+        image = _image(string(node.get("status", "nodeInfo", "osImage")))
+        parts.setdefault((own, taints, image, labels.get(CAPACITY_TYPE)), []).append(node)
+    return tuple(_live_group(nodes) for nodes in parts.values())
 
 
 def _is_of_one_node(label: str) -> bool:

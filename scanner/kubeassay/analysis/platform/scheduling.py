@@ -30,9 +30,11 @@ BLOCKING_EFFECTS = ("NoSchedule", "NoExecute")
 _METADATA_NAME = "metadata.name"
 _INTEGER = re.compile(r"[+-]?[0-9]+\Z")
 
+_EPHEMERAL = "ephemeral-storage"
+
 #: Of what instance types have, the share that pods can count on: the kernel, the kubelet and the system take a part
 #: that depends on the image, its settings and the number of pods. A request between the share and all is not judged.
-_SURE = {"cpu": Fraction(9, 10), "memory": Fraction(3, 4)}
+_SURE = {"cpu": Fraction(9, 10), "memory": Fraction(3, 4), _EPHEMERAL: Fraction(3, 4)}
 
 Cause = Literal["selector", "taint", "resources"]
 
@@ -101,6 +103,7 @@ class Verdict:
 
 
 _FITS = Verdict(True)
+_NOT_TOLD = "whether it carries the labels that are selected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +162,14 @@ class Placement:
             if _all_hold((requirement,), shape) is False:
                 return Verdict(False, "selector", requirement.path, _not_carried(requirement, shape))
         if self.terms is None:
-            return Verdict(_all_hold(self.selector, shape), "selector", ("nodeSelector",))
+            answer = _all_hold(self.selector, shape)
+            return Verdict(answer, "selector", ("nodeSelector",), "" if answer else _NOT_TOLD)
         path: Path = ("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution")
         answers = [_all_hold((*self.selector, *term), shape) for term in self.terms]
         if any(answers):
             return _FITS
         if None in answers:
-            return Verdict(None, "selector", path)
+            return Verdict(None, "selector", path, _NOT_TOLD)
         words = "no term of its node affinity matches"
         if len(self.terms) == 1:
             wrong = next((one for one in self.terms[0] if _all_hold((one,), shape) is False), None)
@@ -174,20 +178,20 @@ class Placement:
         return Verdict(False, "selector", path, words)
 
     def _room(self, shape: NodeShape) -> Verdict:
-        unknown = False
+        # Disks of the instance itself may come to the volume that is stated.
+        unknown = ""
         for name, amount in self.requests.items():
             if not amount:
                 continue
             has = shape.resources.get(name)
             if has is None and not shape.exhaustive:
-                # Every node has these; any other may be there or not.
-                unknown = unknown or name not in ("ephemeral-storage",)
-            elif has is None or amount > has:
+                unknown = unknown or name
+            elif has is None or (amount > has and (shape.exhaustive or name != _EPHEMERAL)):
                 words = f"requests {_shown(name, amount)} of {name}, and a node has {_shown(name, has or Fraction(0))}"
                 return Verdict(False, "resources", (), words)
             elif not shape.exhaustive and amount > has * _SURE.get(name, 1):
-                unknown = True
-        return Verdict(None, "resources") if unknown else _FITS
+                unknown = unknown or name
+        return Verdict(None, "resources", (), f"whether it has room for the {unknown}") if unknown else _FITS
 
 
 def placement(
@@ -364,6 +368,6 @@ def _not_carried(requirement: Requirement, shape: NodeShape) -> str:
 def _shown(name: str, amount: Fraction) -> str:
     if name == "cpu":
         return f"{float(amount):g}"
-    if name in ("memory", "ephemeral-storage") or name.startswith("hugepages-"):
+    if name in ("memory", _EPHEMERAL) or name.startswith("hugepages-"):
         return f"{float(amount / 2**30):g}Gi"
     return f"{float(amount):g}"
