@@ -492,7 +492,10 @@ class Demand:
         known = clusters(self.inventory)
         templates = pod_templates(obj)
         if len(known) != 1 or known[0].elsewhere or known[0].fargate or not templates:
-            return Counts(UNKNOWN, UNKNOWN, UNKNOWN if rolls else NOTHING, why)
+            # A live one says on how many nodes it runs now.
+            now = whole(obj.get("status", "desiredNumberScheduled"))
+            rest = UNKNOWN if now is None else exactly(max(now, 0))
+            return Counts(rest, Amount(rest.low, None), UNKNOWN if rolls else NOTHING, why)
         spec = templates[0].spec
         runtime = string(spec.get("runtimeClassName"))
         runtime_class = self.inventory.nearest("node.k8s.io", "RuntimeClass", None, runtime, obj.file)
