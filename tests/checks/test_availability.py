@@ -65,6 +65,8 @@ BLOCKS = "disruption-budget-blocks-evictions"
         ((workload(replicas=5), hpa(minReplicas=2), pdb(minAvailable=2)), "spec.minAvailable"),
         ((workload(replicas=1), hpa(minReplicas=3), pdb(minAvailable=2)), "pass"),
         ((workload(), keda(minReplicaCount=0), pdb(minAvailable=1)), "spec.minAvailable"),
+        # What is scaled to nothing counts as soon as there is a pod.
+        ((workload(), keda(minReplicaCount=0), pdb(maxUnavailable=1)), "pass"),
         # Two workloads of one budget are counted together.
         ((workload(replicas=1), workload("api", replicas=1), pdb(app={}, minAvailable=1)), "pass"),
         ((workload(replicas=1), workload("api", replicas=1), pdb(app={}, minAvailable=2)), "spec.minAvailable"),
@@ -75,6 +77,10 @@ BLOCKS = "disruption-budget-blocks-evictions"
         ((pod("a"), pod("b"), pdb(maxUnavailable=1)), "spec.maxUnavailable"),
         ((pod("a"), pod("b"), pdb(minAvailable=1)), "pass"),
         ((pod("a"), pdb(minAvailable=1)), "spec.minAvailable"),
+        # A pod without a controller is healthy, and not demanded.
+        ((pod("a"), workload(replicas=1), pdb(minAvailable="100%")), "pass"),
+        ((pod("a"), workload(replicas=1), pdb(maxUnavailable=0)), "pass"),
+        ((pod("a"), workload(replicas=1), pdb(minAvailable=2)), "spec.minAvailable"),
         ((pod("a", ownerReferences=[{"kind": "Cache", "name": "c", "controller": True}]), pdb()), "unknown-replicas"),
         ((workload(replicas="3"), pdb()), "unknown-replicas"),
         ((workload(replicas="3"), pdb(maxUnavailable=0)), "spec.maxUnavailable"),

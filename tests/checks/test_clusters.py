@@ -334,3 +334,9 @@ def test_a_live_node_that_is_unlike_its_group() -> None:
         ("pass", "Node n1", ""),
         ("fail", "Node n2", "status.nodeInfo.osImage"),
     }
+
+
+def test_an_endpoint_whose_blocks_cannot_be_read_is_no_pass() -> None:
+    text = CONFIG.format('"1.34"') + "vpc: {publicAccessCIDRs: ['${OFFICE}']}\n"
+    result = scan_text(plan_of(profile_of("cluster-endpoint-open")), text)
+    assert (result.summary.passed, [said.reason for said in result.not_evaluated]) == (0, ["unsupported"])

@@ -106,6 +106,7 @@ def test_a_revision_that_may_be_either_is_not_judged() -> None:
 def test_who_synchronises_by_hand_looks_at_what_it_is(policy: str) -> None:
     text = application(sources=source(revision="HEAD"), policy=policy)
     assert passed(MUTABLE, text) == (0, 0)
+    assert failures(MUTABLE, text) == set()
     assert failures(MUTABLE, text, manual=True) == {(A, AT_REVISION, 7)}
 
 
@@ -150,6 +151,7 @@ def test_templates_of_application_sets_are_judged_where_they_are_literal() -> No
         ("GitRepository", "{ref: {branch: main, tag: v1}}", None),
         ("GitRepository", "{ref: {branch: main, semver: 1.x}}", None),
         ("GitRepository", "{ref: {branch: main, commit: abc}}", None),
+        ("GitRepository", "{ref: {name: refs/heads/main, commit: abc}}", None),
         ("OCIRepository", "{}", "spec.ref"),
         ("OCIRepository", "{ref: {tag: latest}}", "spec.ref.tag"),
         ("OCIRepository", "{ref: {tag: latest, digest: 'sha256:1'}}", None),
@@ -392,6 +394,7 @@ SECRET = "hunter2-not-real"
         ),
         (application(sources=source(helm='{values: "db:\\n  existingSecret: web-db\\n"}')), set()),
         (application(sources=source(helm='{values: "password: ${PASSWORD}"}')), set()),
+        (application(sources=source(helm="{parameters: [{name: secret.mountpoint, value: vault-kv2}]}")), set()),
         (application(sources=source(helm="{values: 3, parameters: [null, 3]}")), set()),
         (
             application(sources=source(plugin=f"{{env: [{{name: API_TOKEN, value: {SECRET}}}]}}")),

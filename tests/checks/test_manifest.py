@@ -144,7 +144,7 @@ def test_unknown_kinds(api_version: str, kind: str, minor: int, path: str | None
         ("apiextensions.k8s.io/v1beta1", "CustomResourceDefinition", 22, "apiextensions.k8s.io/v1"),
         ("rbac.authorization.k8s.io/v1beta1", "ClusterRole", 22, "rbac.authorization.k8s.io/v1"),
         ("batch/v1beta1", "CronJob", 25, "batch/v1"),
-        ("autoscaling/v2beta2", "HorizontalPodAutoscaler", 26, "autoscaling/"),
+        ("autoscaling/v2beta2", "HorizontalPodAutoscaler", 26, "it is in autoscaling/v2"),
         ("storage.k8s.io/v1beta1", "CSIStorageCapacity", 27, "storage.k8s.io/v1"),
         ("flowcontrol.apiserver.k8s.io/v1beta2", "FlowSchema", 29, "flowcontrol.apiserver.k8s.io/v1"),
         ("flowcontrol.apiserver.k8s.io/v1beta3", "FlowSchema", 32, "flowcontrol.apiserver.k8s.io/v1"),

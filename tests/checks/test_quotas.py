@@ -238,6 +238,16 @@ def test_pods_that_a_limit_range_refuses(entries: str, resources: str, path: str
     assert found == {passed(WEB) if path is None else fail(WEB, path)}
 
 
+def test_a_pod_that_is_refused_by_one_of_two_defaults_is_no_pass() -> None:
+    text = limits("{type: Container, default: {cpu: 500m}}", "a") + limits("{type: Pod, max: {cpu: 1}}", "b")
+    assert outcomes("limit-range-violated", text + deployment()) == {passed(WEB)}
+    text += limits("{type: Container, default: {cpu: 2}}", "c")
+    assert outcomes("limit-range-violated", text + deployment()) == {unknown(WEB)}
+    assert outcomes("limit-range-violated", text + deployment("{limits: {cpu: 2}}")) == {
+        fail(WEB, "spec.template.spec")
+    }
+
+
 def test_claims_that_a_limit_range_refuses() -> None:
     text = limits("{type: PersistentVolumeClaim, min: {storage: 1Gi}, max: {storage: 10Gi}}")
     text += claim("small", "1Mi") + claim("right", "10Gi") + claim("large", "11Gi")

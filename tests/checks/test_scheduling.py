@@ -85,6 +85,7 @@ def test_a_tainted_group_that_is_selected_and_not_tolerated(nodes: str) -> None:
     }
     assert failed(SELECTOR, nodes, *text) == set()
     assert failed(FITS, nodes, *text) == set()
+    assert said(TOLERATED, nodes, workload("nodeSelector: {workload: gpu}")) == set()
 
 
 @EITHER

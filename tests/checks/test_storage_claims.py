@@ -149,6 +149,34 @@ def test_access_modes_of_what_is_not_known() -> None:
     assert found(rule, storage_class() + claim(modes="[3, null, ReadWriteOnce, Often]")) == set()
 
 
+@pytest.mark.parametrize(
+    ("parameters", "size", "reported"),
+    [
+        ('{iops: "16000"}', "32Gi", False),
+        ('{iops: "16000"}', "31Gi", True),
+        # Volumes have whole GiB: 34 GB are 32 of them.
+        ('{iops: "16000"}', "34G", False),
+        ('{iops: "5000"}', "1", True),
+        ('{type: io1, iops: "101"}', "2Gi", True),
+        ('{type: io1, iops: "100"}', "2Gi", False),
+        ('{type: io2, iops: "2001"}', "2Gi", True),
+        ('{type: io2, iops: "2000"}', "2Gi", False),
+    ],
+)
+def test_volumes_that_are_too_small_for_their_speed(parameters: str, size: str, reported: bool) -> None:
+    text = storage_class(parameters=parameters) + claim(size=size)
+    path = "spec.resources.requests.storage"
+    assert found("claim-too-small-for-iops", text) == ({("fail", D, path)} if reported else {("pass", D, "")})
+
+
+@pytest.mark.parametrize(
+    "parameters", ["{}", '{type: gp2, iops: "9000"}', '{iopsPerGB: "9", iops: "9000"}', '{iops: "${X}"}', "{type: x}"]
+)
+def test_volumes_whose_speed_their_class_does_not_say(parameters: str) -> None:
+    text = storage_class(parameters=parameters) + claim(size="1Gi")
+    assert found("claim-too-small-for-iops", text) == set()
+
+
 # --- several nodes ---
 
 
@@ -304,6 +332,7 @@ RULES = (
     "claim-storage-class-missing",
     "claim-without-default-class",
     "claim-access-mode-unsupported",
+    "claim-too-small-for-iops",
     "claim-on-several-nodes",
     "claim-not-declared",
     "claim-unused",

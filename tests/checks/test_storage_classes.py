@@ -169,6 +169,7 @@ def test_parameters_that_the_ebs_driver_ignores(parameters: str, path: str) -> N
         '{type: io1, iopsPerGB: "50", allowautoiopspergbincrease: "true"}',
         '{iops: "100", allowAutoIOPSPerGBIncrease: "true"}',
         '{throughput: "1000", iopsPerGB: "500"}',
+        '{throughput: "1000", iops: "4000"}',
         '{tagSpecification_1: "a={{ .PVCName }}", csi.storage.k8s.io/fstype: xfs}',
         '{csi.storage.k8s.io/provisioner-secret-name: a, iops: "0", throughput: "0"}',
         '{iops: "${IOPS}", throughput: "${THROUGHPUT}", type: "${TYPE}"}',

@@ -24,7 +24,6 @@ _NANO = 10**9
 _MAX_EXPONENT = 64
 
 
-@lru_cache(maxsize=4096, typed=True)
 def parse_quantity(value: Any) -> Fraction | None:
     """The exact number that a quantity means (``500m`` = 1/2, ``1Ki`` = 1024); None for what is no quantity.
 
@@ -32,6 +31,11 @@ def parse_quantity(value: Any) -> Fraction | None:
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
+    return _parsed(value)
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _parsed(value: str | int | float) -> Fraction | None:
     match = _FORM.match(str(value))
     if match is None:
         return None

@@ -104,7 +104,7 @@ def node_image_unsupported(inventory: Inventory, context: Context) -> Iterator[S
     families: Mapping[str, Mapping[str, str]] = context.parameters["families"]
     for cluster in clusters(inventory):
         # Parts of a live group that differ in other things have one image: the first speaks for them.
-        parts = {(part.name, part.path, part.image): part for whole in cluster.groups for part in uniform(whole)[::-1]}
+        parts = {(id(whole), part.image): part for whole in cluster.groups for part in uniform(whole)[::-1]}
         for group in parts.values():
             if not group.image:
                 continue
@@ -150,6 +150,9 @@ def cluster_endpoint_open(config: Object, context: Context) -> Iterator[Said]:
         try:
             network = ipaddress.ip_network(string(text), strict=False)
         except ValueError:
+            yield NotJudged(
+                "unsupported", f"{config.ref}: {text} in publicAccessCIDRs is no block of addresses", config
+            )
             continue
         if network.prefixlen < widest:
             yield Violation(

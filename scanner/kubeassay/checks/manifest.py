@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
@@ -276,6 +277,9 @@ def unknown_kind(obj: Object, context: Context) -> Iterable[Violation]:
     return () if problem is None else (Violation(problem[0], problem[1]),)
 
 
+_STABLE = re.compile(r"\bv[0-9]+\Z")
+
+
 @cache
 def _removal(api_version: str, kind: str, minor: int) -> str | None:
     span = _kinds().get(api_version, {}).get(kind)
@@ -286,7 +290,11 @@ def _removal(api_version: str, kind: str, minor: int) -> str | None:
         return None
     message = f"Kubernetes 1.{span.until} removed {kind} from {api_version}"
     right = _versions_of(kind)
-    return f"{message}; it is in {right[0]}" if right else message
+    # Of several stable versions of its group the newest has the fields of the one that went.
+    group = api_version.rpartition("/")[0]
+    own = [version for version in right if version.rpartition("/")[0] == group and _STABLE.search(version)]
+    best = max(own, default=right[0] if right else None)
+    return message if best is None else f"{message}; it is in {best}"
 
 
 _PSP_REMOVED = 25

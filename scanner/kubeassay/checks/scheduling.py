@@ -235,7 +235,7 @@ def dedicated_nodes_not_tolerated(inventory: Inventory, context: Context) -> Ite
             )
         elif placed.answer is None and placed.verdicts:
             yield NotJudged("unknown-nodes", f"{placed.workload}: {placed.reason}", obj)
-        elif placed.verdicts or any(labels.items() <= wanted.items() for labels, _ in dedicated):
+        elif placed.answer is True or any(labels.items() <= wanted.items() for labels, _ in dedicated):
             yield Passed(obj)
 
 

@@ -124,6 +124,27 @@ def _why_not(cls: StorageClass, claim: Claim, mode: str, known: frozenset[str]) 
     return ""
 
 
+@check("claim-too-small-for-iops")
+def claim_too_small_for_iops(inventory: Inventory, context: Context) -> Iterator[Said]:
+    for claim in storage(inventory).claims:
+        cls = _class_of(inventory, claim)
+        if cls is None or cls.driver != EBS or claim.requested is None or claim.volume:
+            continue
+        asked = ebs.iops_of_size(cls, claim.requested)
+        if asked is None:
+            continue
+        iops, most = asked
+        if iops <= most:
+            yield Passed(claim.obj)
+            continue
+        yield Violation(
+            (*claim.path, "resources", "requests", "storage"),
+            f"{claim} is too small for the {iops} IOPS of {cls}: a volume of its size and type has at most {most}",
+            obj=claim.obj,
+            related=((f"{cls} asks for them", cls.obj, cls.parameters["iops"].path),),
+        )
+
+
 @check("claim-on-several-nodes")
 def claim_on_several_nodes(inventory: Inventory, context: Context) -> Iterator[Said]:
     """A volume of one node (ReadWriteOnce) or of one pod (ReadWriteOncePod) that more pods mount."""

@@ -6,6 +6,7 @@ namespace), or end in the middle of a check.
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -43,9 +44,17 @@ def _is_cidr(text: str) -> bool:
     return addresses(text) is not None
 
 
+def _is_date(text: str) -> bool:
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
 #: What JSON Schema has no words for: the formats of a rule's own, what they are called, and what they take.
 FORMATS: Mapping[str, tuple[str, Callable[[str], bool]]] = {
     "cidr": ("an address or a CIDR", _is_cidr),
+    "date": ("a date, as 2026-11-24", _is_date),
     "namespaces": ("the name of a namespace, or a pattern of such", lambda text: bool(_NAMESPACES.match(text))),
     "workloads": (
         "a namespace, namespace/name or namespace/name[Kind], with shell wildcards",

@@ -285,3 +285,23 @@ def test_a_kubelet_of_ones_own_may_state_more_labels() -> None:
     (own,) = groups_of(config + "  - {name: g, instanceType: m5.large, overrideBootstrapCommand: 'x'}\n").values()
     pod = placement({"nodeSelector": {"disktype": "ssd"}})
     assert (pod.on(plain.shapes[0]).fits, pod.on(own.shapes[0]).fits) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "label", "expected"),
+    [
+        ("Gt", ["5"], "5", False),
+        ("Gt", ["5"], "6", True),
+        ("Gt", ["5"], "six", False),
+        ("Gt", ["5"], None, False),
+        ("Lt", ["5"], "5", False),
+        ("Lt", ["5"], "4", True),
+        ("Lt", ["5", "6"], "4", False),
+        ("Lt", [], "4", False),
+        ("Lt", ["9223372036854775808"], "4", False),
+    ],
+)
+def test_numbers_are_greater_or_less(operator: str, values: list[str], label: str | None, expected: bool) -> None:
+    terms = [{"matchExpressions": [{"key": "tier", "operator": operator, "values": values}]}]
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+    assert placement({"affinity": affinity}).selected(concrete(tier=label)).fits is expected

@@ -208,6 +208,11 @@ spec: {containers: [{name: a}]}
     assert needs(quota() + owned) == ("2", "2", "2")
 
 
+def test_a_live_daemon_set_says_on_how_many_nodes_it_runs() -> None:
+    live = workload("DaemonSet", "") + "status: {desiredNumberScheduled: 4}\n"
+    assert needs(quota() + live) == ("4", "4-", "4-")
+
+
 def test_a_pod_that_has_ended_counts_as_an_object_alone() -> None:
     pod = workload("Pod", "containers: [{name: template, resources: {requests: {cpu: 1}}}]", version="v1")
     ended = pod + "status: {phase: Succeeded}\n"
@@ -299,6 +304,13 @@ def test_scopes(scopes: str, expected: str) -> None:
     assert needs(text)[0] == expected
 
 
+def test_a_quota_with_scopes_counts_pods_alone() -> None:
+    text = quota("count/deployments.apps: 5, pods: 5", "namespace: shop", "scopes: [NotBestEffort]")
+    text += workload("Deployment", "")
+    assert needs(text)[0] == "1"
+    assert needs(text, "count/deployments.apps")[0] == "0"
+
+
 def test_the_default_priority_class_is_that_of_pods_that_name_none() -> None:
     scopes = "scopeSelector: {matchExpressions: [{scopeName: PriorityClass, operator: In, values: [high]}]}"
     text = quota(extra=scopes) + workload("Deployment", "")
@@ -322,6 +334,29 @@ def test_the_proxy_that_a_mesh_injects() -> None:
     unknown = line(hard + INJECTED + workload("Deployment", ""), "requests.cpu")
     assert shown(unknown.rest) == "1/10-"
     assert unknown.unknown["rest"] == ("Deployment shop/web: what the injected proxy needs is not among the inputs",)
+
+
+@pytest.mark.parametrize(
+    ("space", "pod", "injected"),
+    [
+        ("labels: {istio-injection: enabled}", "", True),
+        ("labels: {istio-injection: enabled}", "labels: {sidecar.istio.io/inject: 'false'}", False),
+        ("labels: {istio-injection: enabled}", "annotations: {sidecar.istio.io/inject: 'false'}", False),
+        ("labels: {istio-injection: disabled}", "labels: {sidecar.istio.io/inject: 'true'}", False),
+        ("labels: {istio.io/rev: stable}", "", True),
+        ("labels: {istio-injection: disabled, istio.io/rev: stable}", "", False),
+        ("labels: {}", "", False),
+        ("labels: {}", "labels: {sidecar.istio.io/inject: 'true'}", True),
+        ("labels: {}", "labels: {istio.io/rev: stable}", True),
+        ("labels: {}", "annotations: {sidecar.istio.io/inject: 'true'}", False),
+    ],
+)
+def test_which_pods_a_mesh_adds_its_proxy_to(space: str, pod: str, injected: bool) -> None:
+    text = quota('requests.cpu: "1"') + f"---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: shop, {space}}}\n"
+    text += workload("Deployment", f"template: {{metadata: {{{pod}}}, spec: {{containers: [{{name: a}}]}}}}")
+    assert needs(text, "requests.cpu")[0] == ("0-" if injected else "0")
+    on_the_node = text.replace("spec: {containers", "spec: {hostNetwork: true, containers")
+    assert needs(on_the_node, "requests.cpu")[0] == "0"
 
 
 def test_the_overhead_of_a_runtime_class() -> None:
@@ -395,6 +430,31 @@ spec: {source: {repoURL: https://git.example/web, path: elsewhere}, destination:
     assert found.headroom is None
     # What is known alone may be too much already.
     assert line(quota('pods: "1"') + workload("Deployment", "replicas: 2") + application).fits("rest") is False
+
+
+CLASS = "gpu.deviceclass.resource.k8s.io/devices"
+WITH_DEVICES = workload(
+    "Deployment",
+    "replicas: 2, template: {spec: {containers: [{name: a}],"
+    " resourceClaims: [{name: g, resourceClaimTemplateName: g}]}}",
+)
+
+
+def test_devices_that_claims_ask_for() -> None:
+    requests = (
+        "[{name: a, exactly: {deviceClassName: gpu, count: 3}}, {name: b, firstAvailable: [{deviceClassName: gpu},"
+    )
+    requests += " {deviceClassName: gpu, allocationMode: All}, {deviceClassName: other}]}]"
+    spec = f"spec: {{devices: {{requests: {requests}}}}}"
+    head = "---\napiVersion: resource.k8s.io/v1\nkind: ResourceClaim"
+    text = quota(f"{CLASS}: 9, count/resourceclaims.resource.k8s.io: 9")
+    text += f"{head}\nmetadata: {{name: c, namespace: shop}}\n{spec}\n"
+    assert needs(text, CLASS)[0] == "35"
+    text += WITH_DEVICES
+    assert needs(text, CLASS) == ("35-", "35-", "35-")
+    text += f"{head}Template\nmetadata: {{name: g, namespace: shop}}\nspec: {{{spec}}}\n"
+    assert needs(text, CLASS) == ("105", "105", "140")
+    assert needs(text, "count/resourceclaims.resource.k8s.io") == ("3", "3", "4")
 
 
 def test_a_refused_quota_has_no_effect() -> None:

@@ -47,6 +47,7 @@ from kubeassay.analysis.quota.quotas import (
     quota,
     usage_of_claim,
     usage_of_pod,
+    usage_of_resource_claim,
     usage_of_service,
 )
 from kubeassay.analysis.quota.resource_names import COUNT_ALIASES
@@ -59,6 +60,9 @@ ConsumerKind = Literal["pod", "claim", "object", "unknown"]
 
 _ONE = exactly(1)
 _ROLLOUT = ("argoproj.io", "Rollout")
+_DEVICES = "resource.k8s.io"
+#: In a usage: devices of any class.
+ANY_DEVICES = "devices"
 _DEPLOYMENTS = frozenset({("apps", "Deployment"), ("extensions", "Deployment")})
 _DAEMON_SETS = frozenset({("apps", "DaemonSet"), ("extensions", "DaemonSet")})
 _REPLICA_SETS = frozenset({("apps", "ReplicaSet"), ("extensions", "ReplicaSet"), ("", "ReplicationController")})
@@ -271,7 +275,7 @@ class Demand:
             if (group, kind) == ("", "PersistentVolumeClaim"):
                 yield _claim(obj, ("spec", "resources", "requests", "storage"), obj.value, Counts(_ONE, _ONE))
             elif (group, kind) == ("", "Service"):
-                usage = {key: exactly(value) for key, value in usage_of_service(obj.value).items()}
+                usage = _exactly(usage_of_service(obj.value))
                 yield Consumer("object", obj, ("spec", "type"), usage, Counts(_ONE, _ONE))
             else:
                 yield from self._of_workload(obj, ranges)
@@ -295,6 +299,8 @@ class Demand:
         usage = {name: _ONE}
         if not group and plural in COUNT_ALIASES:
             usage[COUNT_ALIASES[plural]] = _ONE
+        if (group, kind) == (_DEVICES, "ResourceClaim"):
+            usage.update(_exactly(usage_of_resource_claim(mapping(obj.get("spec")))))
         yield Consumer("object", obj, ("kind",), usage, Counts(_ONE, _ONE))
 
     def _made_by_controllers(self, name: str) -> Iterator[Consumer]:
@@ -434,6 +440,17 @@ class Demand:
                 path = (*template.spec_path, "volumes", number, "ephemeral", "volumeClaimTemplate")
                 named = self._claims.of_pod(obj, string(mapping(volume).get("name")))
                 yield _claim(obj, (*path, *_STORAGE), stated, _less(counts, named), number_path)
+        for number, stated in enumerate(items(template.spec.get("resourceClaims"))):
+            name = string(mapping(stated).get("resourceClaimTemplateName"))
+            if name:
+                path = (*template.spec_path, "resourceClaims", number, "resourceClaimTemplateName")
+                made = self.inventory.nearest(_DEVICES, "ResourceClaimTemplate", obj.ref.namespace, name, obj.file)
+                if made is None:
+                    why = f"ResourceClaimTemplate {name} is not among the inputs"
+                    usage = {"count/resourceclaims.resource.k8s.io": _ONE, ANY_DEVICES: UNKNOWN}
+                else:
+                    why, usage = "", _exactly(usage_of_resource_claim(mapping(made.get("spec", "spec"))))
+                yield Consumer("object", obj, path, usage, counts, number_path, why)
         if (obj.ref.group, obj.ref.kind) != ("apps", "StatefulSet"):
             return
         start = whole(obj.get("spec", "ordinals", "start")) or 0
@@ -475,7 +492,10 @@ class Demand:
         known = clusters(self.inventory)
         templates = pod_templates(obj)
         if len(known) != 1 or known[0].elsewhere or known[0].fargate or not templates:
-            return Counts(UNKNOWN, UNKNOWN, UNKNOWN if rolls else NOTHING, why)
+            # A live one says on how many nodes it runs now.
+            now = whole(obj.get("status", "desiredNumberScheduled"))
+            rest = UNKNOWN if now is None else exactly(max(now, 0))
+            return Counts(rest, Amount(rest.low, None), UNKNOWN if rolls else NOTHING, why)
         spec = templates[0].spec
         runtime = string(spec.get("runtimeClassName"))
         runtime_class = self.inventory.nearest("node.k8s.io", "RuntimeClass", None, runtime, obj.file)
@@ -546,8 +566,12 @@ def _is_applied(obj: Object) -> bool:
 
 def _claim(obj: Object, path: Path, claim: Mapping[str, Any], counts: Counts, number_path: Path = ()) -> Consumer:
     requests = resource_list(mapping(mapping(claim.get("spec")).get("resources")).get("requests"))
-    usage = {name: exactly(value) for name, value in usage_of_claim(claim).items()}
+    usage = _exactly(usage_of_claim(claim))
     return Consumer("claim", obj, path, usage, counts, number_path, claim=claim_facts(claim), requests=requests)
+
+
+def _exactly(usage: Mapping[str, Fraction]) -> dict[str, Amount]:
+    return {name: exactly(value) for name, value in usage.items()}
 
 
 def _joined(usages: Sequence[Mapping[str, Fraction]]) -> dict[str, Amount]:

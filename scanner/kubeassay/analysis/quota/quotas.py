@@ -280,6 +280,33 @@ def usage_of_service(service: Mapping[str, Any]) -> dict[str, Fraction]:
     }
 
 
+#: What a quota's resource for devices of one DeviceClass has after the name of the class.
+OF_DEVICE_CLASS = ".deviceclass.resource.k8s.io/devices"
+#: As many devices as one request gets at most (k8s.io/api/resource/v1, AllocationResultsMaxSize).
+_ALL_DEVICES = 32
+
+
+def usage_of_resource_claim(spec: Mapping[str, Any]) -> dict[str, Fraction]:
+    """What a ResourceClaim of this spec counts for (claimEvaluator.Usage): of alternatives the most of each class."""
+    usage = {"count/resourceclaims.resource.k8s.io": Fraction(1)}
+    for request in items(mapping(spec.get("devices")).get("requests")):
+        request = mapping(request)
+        alternatives = items(request.get("firstAvailable"))
+        # Until v1beta1 a request is what later stands below ``exactly``.
+        choices = alternatives or (request.get("exactly", request),)
+        most: dict[str, int] = {}
+        for choice in map(mapping, choices):
+            name, mode = string(choice.get("deviceClassName")), choice.get("allocationMode") or "ExactCount"
+            count = choice.get("count")
+            number = count if isinstance(count, int) and not isinstance(count, bool) else 1
+            number = _ALL_DEVICES if mode == "All" else number if mode == "ExactCount" else 0
+            most[name] = max(most.get(name, 0), number)
+        for name, number in most.items():
+            key = f"{name}{OF_DEVICE_CLASS}"
+            usage[key] = usage.get(key, Fraction(0)) + number
+    return usage
+
+
 # What pods say of themselves
 
 

@@ -61,10 +61,10 @@ _ALL = frozenset({"ReadWriteOnce", "ReadWriteOncePod", "ReadOnlyMany", "ReadWrit
 
 #: (driver, volume mode) → the access modes that it takes. One that is not here is not known: devices of GCE and Azure
 #: depend on the disk's type and its maxShares. Sources, each the check that CreateVolume makes of capabilities:
-#: aws-ebs-csi-driver pkg/driver/controller.go (isValidCapability; more than one node: io2 devices only, pkg/cloud/cloud.go
-#: CreateDisk), aws-efs-csi-driver pkg/driver/node.go (volumeCapAccessModes: the writer of one node, or many writers),
-#: gcp-compute-persistent-disk-csi-driver pkg/gce-pd-csi-driver/utils.go (validateVolumeCapability), azuredisk-csi-driver
-#: pkg/azuredisk/azure_common_utils.go (isValidVolumeCapabilities).
+#: aws-ebs-csi-driver pkg/driver/controller.go (isValidCapability; more than one node: io2 devices only,
+#: pkg/cloud/cloud.go CreateDisk), aws-efs-csi-driver pkg/driver/node.go (volumeCapAccessModes: the writer of one node,
+#: or many writers), gcp-compute-persistent-disk-csi-driver pkg/gce-pd-csi-driver/utils.go (validateVolumeCapability),
+#: azuredisk-csi-driver pkg/azuredisk/azure_common_utils.go (isValidVolumeCapabilities).
 ACCESS_MODES: Mapping[tuple[str, str], frozenset[str]] = {
     (EBS, FILESYSTEM): _ONE_NODE,
     (EBS, BLOCK): _ONE_NODE | {"ReadWriteMany"},

@@ -2,7 +2,7 @@
 
 Read from aws-ebs-csi-driver: pkg/driver/controller.go (CreateVolume) for names and forms, pkg/cloud/cloud.go
 (CreateDisk, capIOPS) for types and limits. Names are compared in small letters, values as they are. Limits are those
-of EC2 since September 2025; drivers before that cap gp3 at 16000 IOPS.
+of EC2 since September 2025: drivers before that cap gp3 at 16000 IOPS, and io2 at 500 for each GiB.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
 from typing import Literal
 
 from kubeassay.analysis.storage.classes import Parameter, StorageClass, is_placeholder
@@ -30,17 +32,18 @@ class ParameterProblem:
 
 @dataclass(frozen=True, slots=True)
 class VolumeType:
-    """Provisioned IOPS of a volume type: 0, 0 where there are none."""
+    """Provisioned IOPS of a volume type, and for each GiB of its size: 0 where there are none."""
 
     min_iops: int = 0
     max_iops: int = 0
+    per_gib: int = 0
 
 
 TYPES: Mapping[str, VolumeType] = {
     "gp2": VolumeType(),
-    "gp3": VolumeType(3_000, 80_000),
-    "io1": VolumeType(100, 64_000),
-    "io2": VolumeType(100, 256_000),
+    "gp3": VolumeType(3_000, 80_000, 500),
+    "io1": VolumeType(100, 64_000, 50),
+    "io2": VolumeType(100, 256_000, 1_000),
     "sbg1": VolumeType(),
     "sbp1": VolumeType(),
     "sc1": VolumeType(),
@@ -120,6 +123,16 @@ def performance(cls: StorageClass) -> Performance | None:
     else:
         throughput = 0
     return Performance(kind, iops, throughput, per_gib)
+
+
+def iops_of_size(cls: StorageClass, size: Fraction) -> tuple[int, int] | None:
+    """The IOPS that a class asks for, and the most that a volume of ``size`` bytes can have; None where the class asks
+    for none (capIOPS)."""
+    kind = volume_type(cls)
+    asked = _integer(cls.value("iops"))
+    if kind not in TYPES or not TYPES[kind].max_iops or asked is None or asked <= 0 or "iopspergb" in cls.parameters:
+        return None
+    return asked, max(ceil(size / 2**30), 1) * TYPES[kind].per_gib
 
 
 def baseline_parameters(cls: StorageClass) -> tuple[Parameter, ...]:
