@@ -350,9 +350,20 @@ status: {replicas: 3}
 
 
 def test_secrets_in_a_document_are_not_repeated() -> None:
-    found = imported("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: hunter2}\n")
+    found = imported(
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: hunter2}\n---\n"
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - name: c\n    env:\n"
+        "    - {name: DB_PASSWORD, value: hunter2}\n    - {name: MODE, value: fast}\n"
+        "    args: [--mode=fast, --password=hunter2]\n"
+    )
     assert "hunter2" not in as_yaml(found.baseline)
-    assert fields_of(found) == {("Secret s", "stringData.password"): ({"present": True}, 5)}
+    container = "spec.containers[name=c]"
+    assert fields_of(found) == {
+        ("Secret s", "stringData.password"): ({"present": True}, 5),
+        ("Pod p", f"{container}.env[name=DB_PASSWORD].value"): ({"present": True}, 14),
+        ("Pod p", f"{container}.env[name=MODE].value"): ({"equals": "fast"}, 15),
+        ("Pod p", f"{container}.args"): ({"present": True}, 16),
+    }
 
 
 def _policy(spec: str, namespace: str = "shop") -> str:

@@ -18,7 +18,7 @@ from kubeassay.policy.document.assembled import assembled
 from kubeassay.policy.document.contradictions import Broken, resolved
 from kubeassay.policy.document.importing import Imported, import_document
 from kubeassay.policy.library import Library
-from kubeassay.sources.files import Discovery
+from kubeassay.sources.files import Discovery, display_name
 from kubeassay.sources.markdown import read_document
 
 #: The profile that the document's own objects are judged by.
@@ -55,7 +55,7 @@ _ABOUT_OTHERS = frozenset(
 
 def imported(path: Path, library: Library) -> Imported:
     """What a document demands. Raises UsageError where it cannot be read, PolicyError where it demands nothing."""
-    document = read_document(path)
+    document = read_document(path, display_name(str(path)))
     found = import_document(document, {rule.id: rule.severity for rule in library.rules.values()})
     return resolved(found, document, list(_broken(document, found, library)), library.rules)
 

@@ -7,9 +7,10 @@ policy has these words. Any other object is an expectation, with a field for eac
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from kubeassay.analysis.sensitive import sensitive_paths
 from kubeassay.model import Path, format_path
 from kubeassay.model.document import Block, Node
 from kubeassay.policy.document.clauses import DOCUMENTED, Clauses, Use
@@ -167,30 +168,27 @@ _NO_DEMAND: frozenset[Path] = frozenset(
 def _fields(node: Node, clauses: Clauses) -> Iterator[Use]:
     """A field for each value of an object: each scalar, each list as a whole; of a list whose items have names, each
     item's values."""
-    secret = kind_of(node) == "Secret"
+    # Whatever stands in a document is no secret any more, and still not to be repeated.
+    secrets = _above(sensitive_paths(node.plain))
+    type_ = group_of(node), kind_of(node) or ""
     stack: list[tuple[str, Path, Node]] = [("", (), node)]
     while stack:
-        prefix, path, here = stack.pop()
+        shown, path, here = stack.pop()
         if path in _NO_DEMAND:
             continue
-        rest = format_path(path[_named(path) :])
-        shown = f"{prefix}.{rest}" if prefix and not rest.startswith("[") else f"{prefix}{rest}"
         if isinstance(here.value, Mapping) and here.value:
-            for key, child in reversed(list(here.value.items())):
-                stack.append((prefix, (*path, key), child))
+            stack += [(_joined(shown, key), (*path, key), child) for key, child in reversed(list(here.value.items()))]
             continue
-        names = item_names(here)
-        if names is not None:
-            for naming, name, member in reversed(names):
-                base = f"{shown}[{naming}={name}]"
-                for key, child in reversed(list(member.entries.items())):
-                    if key != naming:
-                        stack.append((base, (*path, _Item(name), key), child))
-                if len(member.entries) == 1:
-                    yield {"path": f"{base}.{naming}", "present": True, "line": member.line}
+        for number, (naming, name, member) in reversed(list(enumerate(item_names(here) or ()))):
+            base = f"{shown}[{naming}={name}]"
+            for key, child in reversed(list(member.entries.items())):
+                if key != naming:
+                    stack.append((_joined(base, key), (*path, number, key), child))
+            if len(member.entries) == 1:
+                yield {"path": f"{base}.{naming}", "present": True, "line": member.line}
+        if item_names(here) is not None:
             continue
-        if path[:1] in (("data",), ("stringData",)) and secret:
-            # Whatever stands in a document is no secret any more, and still not to be repeated.
+        if path in secrets:
             yield {"path": shown, "present": True, "line": here.line}
             continue
         if here.value is None or (not here.is_scalar and not here.value):
@@ -201,12 +199,22 @@ def _fields(node: Node, clauses: Clauses) -> Iterator[Use]:
         if any(is_placeholder(value) for value in _scalars(here)):
             clauses.note("not-understood", here.line, f"{title_of(node)}: {shown}", "a placeholder, not a value")
             continue
-        operator = _OPERATORS.get((group_of(node), kind_of(node) or "", format_path(path)), "equals")
-        field = {"path": shown, operator: here.plain}
-        default = _DEFAULTS.get((group_of(node), kind_of(node) or ""), {}).get(format_path(path))
+        field = {"path": shown, _OPERATORS.get((*type_, shown), "equals"): here.plain}
+        default = _DEFAULTS.get(type_, {}).get(shown)
         if default is not None:
             field["default"] = default
         yield {**field, "line": here.line}
+
+
+def _joined(path: str, key: str) -> str:
+    """A written path, and one key more."""
+    part = format_path((key,))
+    return part if not path else f"{path}{part}" if part.startswith("[") else f"{path}.{part}"
+
+
+def _above(paths: Iterable[Path]) -> set[Path]:
+    """Paths, and those of everything that holds what stands there."""
+    return {path[:end] for path in paths for end in range(1, len(path) + 1)}
 
 
 #: Who has more than this has what is documented; what is too much, quotas say. Of options, a document lists those that
@@ -241,17 +249,6 @@ _DEFAULTS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     },
     ("policy", "PodDisruptionBudget"): {"spec.unhealthyPodEvictionPolicy": "IfHealthyBudget"},
 }  # fmt: skip
-
-
-class _Item(str):
-    """A step to the item of a list that has this name: the path before it is written already."""
-
-    __slots__ = ()
-
-
-def _named(path: Path) -> int:
-    """Where the part of a path begins that is not written yet: behind the last named item."""
-    return next((number for number in range(len(path), 0, -1) if isinstance(path[number - 1], _Item)), 0)
 
 
 def item_names(node: Node) -> list[tuple[str, str, Node]] | None:
