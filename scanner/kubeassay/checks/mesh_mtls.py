@@ -19,15 +19,6 @@ from kubeassay.checks.network_common import is_one_of, names, shown
 from kubeassay.model import Inventory, Object, Path
 
 
-def root_is_known(inventory: Inventory, found: Mtls) -> bool:
-    """Whether what stands in the root namespace is among the inputs, so that no policy for the mesh is missed: what
-    installs Istio, or an object of that namespace."""
-    root = found.settings.root_namespace
-    return bool(found.settings.control_plane) or any(
-        obj.ref.namespace == root or (obj.ref.kind == "Namespace" and obj.ref.name == root) for obj in inventory
-    )
-
-
 @dataclass(slots=True)
 class _Lacking:
     """What one place, or the lack of one, leaves without STRICT. ``default``: nothing decides."""
@@ -42,7 +33,7 @@ def mtls_not_strict(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Ports that accept plain text, told where it is decided. Mode DISABLE is another rule's."""
     found = mtls(inventory)
     patterns, excluded = context.parameters["namespaces"], context.parameters["excluded_namespaces"]
-    known = root_is_known(inventory, found)
+    known = found.root_is_known
     lacking: dict[tuple[int, Path], _Lacking] = {}
     places: dict[tuple[int, Path], Place] = {}
     for workload in found.workloads:
@@ -159,7 +150,7 @@ def peer_authentication_without_effect(inventory: Inventory, context: Context) -
     members = by_namespace(found.memberships)
     unknown = {obj.ref.namespace or "default": obj for obj, _ in unknown_workloads(inventory)}
     makers = Makers(inventory)
-    known = root_is_known(inventory, found)
+    known = found.root_is_known
     weak = [
         state
         for workload in found.workloads
@@ -355,7 +346,7 @@ def _settings(rule: ClientRule) -> Iterator[TlsSetting]:
     """The TLS settings that a rule states, of ports and subsets, too."""
     for policy in (rule.policy, *rule.subsets.values()):
         if policy is not None:
-            yield from (setting for setting in (policy.tls, *policy.ports.values()) if setting is not None)
+            yield from policy.settings
 
 
 @check("client-tls-contradicts-mtls")
@@ -364,6 +355,7 @@ def client_tls_contradicts_mtls(inventory: Inventory, context: Context) -> Itera
     found = client_tls(inventory)
     told: set[tuple[int, Path]] = set()
     failing: set[int] = set()
+    governing_some: set[int] = set()
     unknown: dict[int, NotJudged] = {}
     for service in found.services.by_object.values():
         governing = list(found.governing(service))
@@ -374,9 +366,10 @@ def client_tls_contradicts_mtls(inventory: Inventory, context: Context) -> Itera
         for rule in rules:
             for port, call in _calls(found, rule, service):
                 place = call.client or call.server
-                of = rule.objects[0] if rule is not None else None
-                if call.result == "unknown" and of is not None and call.client is not None:
-                    unknown.setdefault(id(of), NotJudged(call.reason or "unsupported", call.words, of))
+                for obj in rule.objects if rule is not None else ():
+                    governing_some.add(id(obj))
+                    if call.result == "unknown":
+                        unknown.setdefault(id(obj), NotJudged(call.reason or "unsupported", call.words, obj))
                 if call.result != "fails" or place is None:
                     continue
                 key = (id(place[0]), place[1])
@@ -389,8 +382,11 @@ def client_tls_contradicts_mtls(inventory: Inventory, context: Context) -> Itera
                 yield Violation(place[1], words, obj=place[0], related=related)
     for rule in found.rules:
         obj = rule.objects[0]
-        if id(obj) not in failing:
-            yield unknown.get(id(obj)) or Passed(obj)
+        if id(obj) in failing or id(obj) not in governing_some:
+            continue
+        unsure = unknown.get(id(obj))
+        # What sends as the server is served contradicts nothing, whatever that is.
+        yield unsure if unsure is not None and any(_settings(rule)) else Passed(obj)
 
 
 def _calls(found: ClientTls, rule: ClientRule | None, service: Service) -> Iterator[tuple[ServicePort, Call]]:

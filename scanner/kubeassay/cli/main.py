@@ -18,6 +18,7 @@ from kubeassay.cli.exits import USAGE
 _COMMANDS = {
     "scan": ("kubeassay.cli.scan", "Judge manifests by a profile."),
     "reach": ("kubeassay.cli.reach", "Say who reaches whom, by all network policies together."),
+    "mesh": ("kubeassay.cli.mesh", "Say who is in the mesh, what it encrypts, and who may call whom."),
     "can": ("kubeassay.cli.can", "Say whether a subject may do something, and why."),
     "who-can": ("kubeassay.cli.who_can", "Say who may do something, and why."),
     "suggest": ("kubeassay.cli.suggest", "Suggest the least role that allows what a role was used for."),

@@ -51,21 +51,44 @@ class TlsSetting:
 
 
 @dataclass(frozen=True, slots=True)
+class PortPolicy:
+    """What a policy says of TLS, for a port or for all. ``passthrough``: whether its load balancer takes the address
+    that the client asked for; None: it sets none."""
+
+    tls: TlsSetting | None = None
+    passthrough: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TrafficPolicy:
-    """What a trafficPolicy says of TLS. ``ports``: number → the setting for this port, None where that sets no TLS.
-    ``passthrough``: the load balancer takes the address that the client asked for."""
+    """What a trafficPolicy says of TLS: for all ports, and for those (by number) that have settings of their own, which
+    inherit nothing."""
 
-    tls: TlsSetting | None
-    ports: Mapping[int, TlsSetting | None]
-    passthrough: bool = False
+    general: PortPolicy
+    ports: Mapping[int, PortPolicy]
 
-    def for_port(self, number: int) -> tuple[TlsSetting | None, bool]:
-        """The setting of a port, and whether the port has one of its own."""
-        return (self.ports[number], True) if number in self.ports else (self.tls, False)
+    def for_port(self, number: int) -> PortPolicy:
+        return self.ports.get(number, self.general)
 
-    def inherited(self, number: int) -> TlsSetting | None:
+    def marked(self, number: int) -> TlsSetting | None:
         """As endpoints are marked: what a port leaves out it has from above."""
-        return self.ports.get(number) or self.tls
+        return self.for_port(number).tls or self.general.tls
+
+    @property
+    def settings(self) -> Iterator[TlsSetting]:
+        yield from (one.tls for one in (self.general, *self.ports.values()) if one.tls is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """How a rule has a client connect to a Service's port. ``tls`` None: it sets no TLS; then endpoints are ``marked``
+    by a setting from elsewhere in the rule. ``original``: to the address that the client asked for, of whichever pod.
+    ``checked``: mTLS is sent only where all pods have a proxy."""
+
+    tls: TlsSetting | None = None
+    marked: TlsSetting | None = None
+    original: bool = False
+    checked: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,19 +110,22 @@ class ClientRule:
     def __str__(self) -> str:
         return f"DestinationRule {self.namespace}/{self.objects[0].ref.name}"
 
-    def setting(self, port: int, subset: str = "") -> tuple[TlsSetting | None, TlsSetting | None]:
-        """For a Service's port: the setting of the connection, and by which endpoints are marked where it has none."""
-        above, _ = self.policy.for_port(port) if self.policy is not None else (None, False)
-        marked = self.policy.inherited(port) if self.policy is not None else None
-        of_subset = self.subsets.get(subset) if subset else None
-        if of_subset is None:
-            return above, marked
-        own, has_port = of_subset.for_port(port)
-        return (own if own is not None or has_port else above), of_subset.inherited(port) or marked
-
-    def passthrough(self, subset: str = "") -> bool:
-        policy = self.subsets.get(subset) if subset else self.policy
-        return policy is not None and policy.passthrough
+    def sent(self, port: int, subset: str = "") -> Sent:
+        """How clients connect to a Service's port, by this rule."""
+        general = self.policy.for_port(port) if self.policy is not None else PortPolicy()
+        marked = self.policy.marked(port) if self.policy is not None else None
+        own = self.subsets.get(subset) if subset else None
+        if own is None:
+            of_all = self.policy is not None and self.policy.general.passthrough is True and not subset
+            return Sent(general.tls, marked, general.passthrough is True, of_all)
+        of_port = own.for_port(port)
+        if port not in own.ports:
+            lb = of_port.passthrough if of_port.passthrough is not None else general.passthrough
+            of_port = PortPolicy(of_port.tls or general.tls, lb)
+        checked = own.general.passthrough is True
+        # A subset has the kind of cluster that the whole has, whatever its own load balancer is.
+        original = True in (of_port.passthrough, general.passthrough, checked)
+        return Sent(of_port.tls, own.marked(port) or marked, original, checked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +257,8 @@ class ClientTls:
         if rule is not None and rule.unsure:
             words = f"of {rule} and others for this host the oldest decides, and manifests do not say which that is"
             return Call("unknown", words, (rule.objects[0], ("spec",)), None, "unknown-order")
-        setting, marked = rule.setting(port.number, subset) if rule is not None else (None, None)
+        sent = rule.sent(port.number, subset) if rule is not None else Sent()
+        setting = sent.tls
         if setting is not None:
             sends: Literal["mTLS", "plain text", "SIMPLE", "MUTUAL"]
             if setting.mode == "DISABLE":
@@ -241,19 +268,11 @@ class ClientTls:
             else:
                 sends = setting.mode
             return self._received(sends, f"{rule} has mode {setting.mode}", setting.place, server, target)
-        passthrough = service.headless or (rule is not None and rule.passthrough(subset))
-        return self._automatic(service, port, target, server, marked, passthrough=passthrough)
+        if service.headless:
+            sent = replace(sent, original=True, checked=True)
+        return self._automatic(service, port, target, server, sent)
 
-    def _automatic(
-        self,
-        service: Service,
-        port: ServicePort,
-        target: Target,
-        server: Membership,
-        marked: TlsSetting | None,
-        *,
-        passthrough: bool,
-    ) -> Call:
+    def _automatic(self, service: Service, port: ServicePort, target: Target, server: Membership, sent: Sent) -> Call:
         """What is sent where no rule sets TLS for the connection."""
         auto, place = self.settings.auto_mtls, self.settings.auto_mtls_place
         if auto is None:
@@ -271,13 +290,21 @@ class ClientTls:
             return self._received("plain text", words, of_space.place, server, target)
         if of_space.mode is None and "DISABLE" in of_space.perhaps:
             return Call("unknown", of_space.unknown, None, of_space.place, of_space.reason)
-        if passthrough:
-            return self._passthrough(port, target, server)
+        without = self._without_proxy(port) if sent.checked else None
+        if without is not None:
+            workload, membership = without
+            if membership.kind == "unknown":
+                return Call("unknown", f"of {workload}: {membership.words}", None, membership.place, membership.reason)
+            words = f"automatic mTLS is off where one of the pods has no proxy, as {workload}"
+            return self._received("plain text", words, membership.place, server, target)
+        if sent.original:
+            return self._received("mTLS", "automatic mTLS", None, server, target)
+        marked = sent.marked
         if marked is not None:
             sends: Literal["mTLS", "plain text"] = "mTLS" if marked.mode == "ISTIO_MUTUAL" else "plain text"
             return self._received(sends, f"a DestinationRule has mode {marked.mode}", marked.place, server, target)
         if _tls_mode(target.workload, server) != "istio":
-            return self._received("plain text", _without_proxy(target.workload, server), None, server, target)
+            return self._received("plain text", _no_proxy(target.workload, server), None, server, target)
         decision = self.mtls.mode(target.workload, target.port)
         if decision.mode == "DISABLE":
             return self._received("plain text", "automatic mTLS follows the mode of the port", None, server, target)
@@ -285,18 +312,13 @@ class ClientTls:
             return Call("unknown", decision.unknown, None, decision.place, decision.reason)
         return self._received("mTLS", "automatic mTLS", None, server, target)
 
-    def _passthrough(self, port: ServicePort, target: Target, server: Membership) -> Call:
-        """To the addresses of single pods: mTLS to all of a Service, where all have a proxy."""
+    def _without_proxy(self, port: ServicePort) -> tuple[Workload, Membership] | None:
+        """The first workload behind a port that has no proxy, or of which that is not known."""
         for one in port.targets:
             membership = self.mtls.memberships.of(one.workload)
-            if membership.kind == "unknown":
-                return Call(
-                    "unknown", f"of {one.workload}: {membership.words}", None, membership.place, membership.reason
-                )
-            if _tls_mode(one.workload, membership) == "disabled":
-                words = f"automatic mTLS is off where one of the pods has no proxy, as {one.workload}"
-                return self._received("plain text", words, membership.place, server, target)
-        return self._received("mTLS", "automatic mTLS", None, server, target)
+            if membership.kind == "unknown" or _tls_mode(one.workload, membership) == "disabled":
+                return one.workload, membership
+        return None
 
     def _from_ztunnel(self, server: Membership, target: Target) -> Call:
         if server.kind == "ambient":
@@ -404,7 +426,7 @@ def _tls_mode(workload: Workload, membership: Membership) -> str:
     return own or "disabled"
 
 
-def _without_proxy(workload: Workload, membership: Membership) -> str:
+def _no_proxy(workload: Workload, membership: Membership) -> str:
     if membership.kind == "outside":
         return f"{workload} is outside the mesh"
     return f"{workload} does not say that it takes mTLS ({TLS_MODE_LABEL})"
@@ -413,13 +435,18 @@ def _without_proxy(workload: Workload, membership: Membership) -> str:
 def _policy(obj: Object, path: Path, value: Any) -> TrafficPolicy | None:
     if not isinstance(value, dict):
         return None
-    ports: dict[int, TlsSetting | None] = {}
+    ports: dict[int, PortPolicy] = {}
     for number, setting in enumerate(items(value.get("portLevelSettings"))):
         port = mapping(mapping(setting).get("port")).get("number")
         if isinstance(port, int) and not isinstance(port, bool) and port not in ports:
-            ports[port] = _tls(obj, (*path, "portLevelSettings", number, "tls"), mapping(setting).get("tls"))
-    simple = mapping(value.get("loadBalancer")).get("simple")
-    return TrafficPolicy(_tls(obj, (*path, "tls"), value.get("tls")), ports, simple == "PASSTHROUGH")
+            ports[port] = _port_policy(obj, (*path, "portLevelSettings", number), mapping(setting))
+    return TrafficPolicy(_port_policy(obj, path, value), ports)
+
+
+def _port_policy(obj: Object, path: Path, value: Mapping[str, Any]) -> PortPolicy:
+    balancer = value.get("loadBalancer")
+    passthrough = balancer.get("simple") == "PASSTHROUGH" if isinstance(balancer, dict) else None
+    return PortPolicy(_tls(obj, (*path, "tls"), value.get("tls")), passthrough)
 
 
 def _tls(obj: Object, path: Path, value: Any) -> TlsSetting | None:
@@ -473,5 +500,6 @@ def _says(policy: TrafficPolicy | None) -> Any:
     """What a policy says, wherever it stands."""
     if policy is None:
         return None
-    modes = {port: setting and setting.mode for port, setting in policy.ports.items()}
-    return policy.tls and policy.tls.mode, modes, policy.passthrough
+    return {
+        port: (one.tls and one.tls.mode, one.passthrough) for port, one in ((0, policy.general), *policy.ports.items())
+    }

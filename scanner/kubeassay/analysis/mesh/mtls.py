@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from kubeassay.analysis.mesh.capture import Bypass, inbound_bypass
@@ -152,6 +153,16 @@ class Mtls:
     @property
     def workloads(self) -> tuple[Workload, ...]:
         return self.memberships.workloads
+
+    @cached_property
+    def root_is_known(self) -> bool:
+        """Whether what stands in the root namespace is among the inputs, so that no policy for the mesh is missed: what
+        installs Istio, or an object of that namespace."""
+        root = self.settings.root_namespace
+        return bool(self.settings.control_plane) or any(
+            obj.ref.namespace == root or (obj.ref.kind == "Namespace" and obj.ref.name == root)
+            for obj in self._inventory
+        )
 
     def of(self, workload: Workload) -> WorkloadMtls:
         found = self._of.get(workload)
