@@ -65,6 +65,7 @@ class Violation:
     fixable: bool = True
     obj: Object | None = None
     related: tuple[tuple[str, Object, Path], ...] = ()
+    join: Path | None = None
     clauses: tuple[tuple[str, str, int], ...] = ()
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+from kubeassay.analysis.fields import nearest_name
 from kubeassay.analysis.mesh.authorization import DRY_RUN, GATEWAY_NAME, Attached, Policies, Policy, authorization
 from kubeassay.analysis.mesh.authorization_rules import (
     NAMESPACE,
@@ -14,7 +16,7 @@ from kubeassay.analysis.mesh.authorization_rules import (
     SERVICE_ACCOUNT,
     Rule,
     Term,
-    Value,
+    TrustDomains,
     is_http,
 )
 from kubeassay.analysis.mesh.callers import needs_identity, said
@@ -23,12 +25,12 @@ from kubeassay.analysis.mesh.membership import memberships
 from kubeassay.analysis.mesh.mtls import Mtls, WorkloadMtls, mtls
 from kubeassay.analysis.mesh.request_authentication import request_authentications, token_required
 from kubeassay.analysis.mesh.settings import mesh_settings
-from kubeassay.analysis.network.endpoints import Workload, namespace_of
+from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, Workload, namespace_of
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, unknown_pods
 from kubeassay.analysis.network.services import ServicePort, services
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.reading import mapping, string
-from kubeassay.checks.check import Context, NotJudged, Passed, Said, Violation, check
+from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
 from kubeassay.checks.network_common import is_one_of, names, shown
 from kubeassay.model import Inventory, Object, Path
 
@@ -122,6 +124,7 @@ def authorization_policy_separate_rules(inventory: Inventory, context: Context) 
                 f" are one rule: {joined}",
                 obj=policy.obj,
                 related=(("the rule about callers", policy.obj, callers[0].path),),
+                join=rule.path if any(_follows(rule, other) for other in callers) else None,
             )
         for rule in callers:
             who = " or ".join(said(source.terms, "anyone") for source in rule.sources)
@@ -132,7 +135,13 @@ def authorization_policy_separate_rules(inventory: Inventory, context: Context) 
                 f" hold, they are one rule: {joined}",
                 obj=policy.obj,
                 related=(("the rule about operations", policy.obj, operations[0].path),),
+                join=rule.path if any(_follows(rule, other) for other in operations) else None,
             )
+
+
+def _follows(rule: Rule, other: Rule) -> bool:
+    """Whether a rule stands right behind another, so that leaving its dash away joins them."""
+    return rule.path[:-1] == other.path[:-1] and rule.path[-1] == int(other.path[-1]) + 1
 
 
 def _only_source(rule: Rule) -> bool:
@@ -389,7 +398,9 @@ def _identity_without_mtls(inventory: Inventory, *, evaded: bool) -> Iterator[Sa
             clean = False
             more = f" (and {len(open_) - 1} more workloads likewise)" if len(open_) > 1 else ""
             what = said([term], "")
-            if not evaded:
+            if not evaded and modes.of(open_[0][0]).membership.kind == "outside":
+                effect = "nobody asks its callers who they are"
+            elif not evaded:
                 effect = "a caller without a certificate is refused instead of being told from others"
             elif policy.action == "DENY":
                 effect = "a caller in plain text has no identity, so the denial does not apply to it"
@@ -424,64 +435,86 @@ def _identity_terms(policy: Policy, rule: Rule, evaded: bool) -> Iterator[Term]:
 # --- what stands in no relation to the inputs ---
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What identities there may be. ``accounts``: namespace → service accounts; ``namespaces``: those that are
+    named by anything, and those that are always there."""
+
+    accounts: Mapping[str, frozenset[str]]
+    namespaces: frozenset[str]
+    unknown: Mapping[str, Object]
+    trust: TrustDomains
+
+    def problem(self, term: Term, text: str) -> tuple[str, bool]:
+        """What is wrong with a value, in words (empty: nothing), and whether that is certain."""
+        if term.attribute == NAMESPACE:
+            return self._namespace(text) if "*" not in text else ("", True)
+        if term.attribute == SERVICE_ACCOUNT:
+            namespace, _, name = text.partition("/")
+            return self._account(namespace, name)
+        if term.attribute != PRINCIPAL or "*" in text:
+            return "", True
+        parts = text.split("/")
+        if text.startswith("spiffe://"):
+            return f"{text} never matches: principals are written without spiffe://", True
+        if len(parts) != 5 or parts[1] != "ns" or parts[3] != "sa":
+            return f"{text} never matches: a principal is TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT", True
+        if parts[0] not in ("cluster.local", *self.trust.names):
+            words = f"trust domain {parts[0]} is not the mesh's own, {self.trust.own}"
+            return words, nearest_name(parts[0], [self.trust.own]) is not None
+        return self._account(parts[2], parts[4])
+
+    def _namespace(self, name: str) -> tuple[str, bool]:
+        if name in self.namespaces:
+            return "", True
+        close = nearest_name(name, sorted(self.namespaces))
+        meant = f"; is {close} meant?" if close is not None else ""
+        # A namespace of which nothing is among the inputs may be filled by somebody else.
+        return f"there is no namespace {name}{meant}", close is not None
+
+    def _account(self, namespace: str, name: str) -> tuple[str, bool]:
+        there = self.accounts.get(namespace)
+        if there is None:
+            return self._namespace(namespace)
+        if name in there:
+            return "", True
+        words = f"namespace {namespace} has no service account {name}"
+        return words, namespace not in self.unknown
+
+
 @check("authorization-policy-unknown-identity")
 def authorization_policy_unknown_identity(inventory: Inventory, context: Context) -> Iterator[Said]:
-    known = _identities(inventory)
-    spaces = {namespace for namespace, _ in known} | {obj.ref.name for obj in inventory.of_kind("Namespace", "")}
     policies = authorization(inventory)
-    stated_namespaces = bool(inventory.of_kind("Namespace", ""))
-    unknown = unknown_pods(inventory)
-    filled = {namespace for namespace, _ in known}
+    known = _known_identities(inventory, policies)
     for policy in _in_effect(policies):
-        clean = True
+        clean, doubt = True, ""
         for term in _all_terms(policy):
             for value in (*term.values, *term.not_values):
-                words = _unknown_identity(term, value, policies, known, spaces, stated_namespaces, filled, unknown)
-                if words:
+                words, certain = known.problem(term, value.text)
+                if words and certain:
                     clean = False
                     yield Violation(value.path, f"{policy}: {words}", obj=policy.obj)
-        if clean:
+                doubt = doubt or words
+        if clean and doubt:
+            yield NotJudged("unknown-peer", f"{policy}: {doubt} among the inputs", policy.obj)
+        elif clean:
             yield Passed(policy.obj)
 
 
-def _identities(inventory: Inventory) -> set[tuple[str, str]]:
-    found = {(namespace_of(obj), obj.ref.name) for obj in inventory.of_kind("ServiceAccount", "")}
-    found |= {(workload.namespace, workload.service_account) for workload in workloads(inventory)}
-    return found | {(namespace, "default") for namespace, _ in found}
-
-
-def _unknown_identity(
-    term: Term,
-    value: Value,
-    policies: Policies,
-    known: set[tuple[str, str]],
-    spaces: set[str],
-    stated_namespaces: bool,
-    filled: set[str],
-    unknown: Mapping[str, Object],
-) -> str:
-    text = value.text
-    if term.attribute == NAMESPACE and "*" not in text:
-        # Without Namespaces among the inputs others may exist; with them, one that is not there is a slip.
-        return f"there is no namespace {text}" if stated_namespaces and text not in spaces else ""
-    if term.attribute == SERVICE_ACCOUNT:
-        namespace, _, name = text.partition("/")
-    elif term.attribute == PRINCIPAL and "*" not in text:
-        parts = text.split("/")
-        if text.startswith("spiffe://"):
-            return f"{text} never matches: principals are written without spiffe://"
-        if len(parts) != 5 or parts[1] != "ns" or parts[3] != "sa":
-            return f"{text} never matches: a principal is TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT"
-        if parts[0] not in ("cluster.local", *policies.trust.names):
-            return ""
-        namespace, name = parts[2], parts[4]
-    else:
-        return ""
-    if stated_namespaces and namespace not in spaces:
-        return f"there is no namespace {namespace}"
-    if namespace in filled and namespace not in unknown and (namespace, name) not in known:
-        return f"namespace {namespace} has no service account {name}"
-    return ""
+def _known_identities(inventory: Inventory, policies: Policies) -> _Known:
+    accounts: dict[str, set[str]] = defaultdict(lambda: {"default"})
+    for obj in inventory.of_kind("ServiceAccount", ""):
+        accounts[namespace_of(obj)].add(obj.ref.name)
+    for workload in workloads(inventory):
+        accounts[workload.namespace].add(workload.service_account)
+    namespaces = {obj.ref.name for obj in inventory.of_kind("Namespace", "")} | accounts.keys() | SYSTEM_NAMESPACES
+    # A gateway is often installed from elsewhere, beside the control plane.
+    return _Known(
+        {name: frozenset(names_) for name, names_ in accounts.items() if name != policies.root_namespace},
+        frozenset(namespaces | {DEFAULT_NAMESPACE, policies.root_namespace}),
+        unknown_pods(inventory),
+        policies.trust,
+    )
 
 
 @check("authorization-policy-http-on-tcp")
@@ -555,7 +588,11 @@ def _protocol(service: Object, port: ServicePort) -> str:
 @check("authorization-policy-missing")
 def authorization_policy_missing(inventory: Inventory, context: Context) -> Iterator[Said]:
     policies, members = authorization(inventory), memberships(inventory)
+    if not mesh_settings(inventory).present:
+        yield NotApplicable()
+        return
     seen: set[int] = set()
+    unknown: set[tuple[str, str]] = set()
     for workload in workloads(inventory):
         membership = members.of(workload)
         if (
@@ -566,7 +603,11 @@ def authorization_policy_missing(inventory: Inventory, context: Context) -> Iter
             continue
         seen.add(id(workload.obj))
         if membership.kind == "unknown":
-            yield NotJudged(membership.reason or "unknown-mesh", f"{workload}: {membership.words}", workload.obj)
+            # What is not known of one is mostly not known of its namespace.
+            if (workload.namespace, membership.words) not in unknown:
+                unknown.add((workload.namespace, membership.words))
+                words = f"whether {workload} is in the mesh is not known: {membership.words}"
+                yield NotJudged(membership.reason or "unknown-mesh", words, workload.obj)
             continue
         attached = policies.attached(workload)
         if attached.denies_by_default:

@@ -16,6 +16,7 @@ from kubeassay.analysis.mesh.authorization_rules import (
     PORT,
     PRINCIPAL,
     SERVICE_ACCOUNT,
+    TRUST_DOMAIN,
     Request,
     Term,
 )
@@ -54,8 +55,12 @@ class _Identity:
 
     namespace: str
     service_account: str
+    #: Empty: the mesh's own.
+    trust_domain: str = ""
 
     def __str__(self) -> str:
+        if self.trust_domain:
+            return f"{self.namespace}/{self.service_account} of trust domain {self.trust_domain}"
         if self.namespace == _OTHER:
             return "any other namespace"
         if self.service_account == _OTHER:
@@ -63,11 +68,13 @@ class _Identity:
         return f"{self.namespace}/{self.service_account}"
 
     def principal(self, trust_domain: str) -> str:
-        return f"{trust_domain}/ns/{self.namespace}/sa/{self.service_account}"
+        return f"{self.trust_domain or trust_domain}/ns/{self.namespace}/sa/{self.service_account}"
 
 
 def _means(pattern: str, identity: _Identity) -> bool:
     namespace, slash, account = pattern.partition("/")
+    if identity.trust_domain:
+        return False
     return fnmatch.fnmatchcase(identity.namespace, namespace) and (
         not slash or fnmatch.fnmatchcase(identity.service_account, account)
     )
@@ -148,7 +155,13 @@ def _judged(
         )
         return
     plain, doubt = _takes_plain_text(state)
-    identities: list[_Identity | None] = [*sorted({*known, *_named(attached, documented), _Identity(_OTHER, _OTHER)})]
+    try:
+        named = _named(attached, documented, ("cluster.local", *policies.trust.names))
+    except _TooManyError:
+        words = f"the policies of {workload} name more identities than are tried"
+        yield NotJudged("unsupported", words, workload.obj)
+        return
+    identities: list[_Identity | None] = [*sorted({*known, *named})]
     if plain is not False:
         identities.append(None)
     found = _Findings()
@@ -158,7 +171,9 @@ def _judged(
     missing = list(_missing(workload, documented, asker, known))
     for obj, listed in found.by_place.values():
         path = next(place for (of, place), value in found.by_place.items() if of == id(obj) and value[1] is listed)
-        yield Violation(path, f"{workload} may be called by {shown(listed)}; documented: {_said(documented)}", obj=obj)
+        yield Violation(
+            path, f"{workload} may be called by {_callers(listed)}; documented: {_said(documented)}", obj=obj
+        )
     for words in missing:
         related = tuple(
             (f"{policy} denies by default", policy.obj, ("metadata", "name")) for policy in attached.allow[:3]
@@ -168,6 +183,17 @@ def _judged(
         yield NotJudged("unknown-mtls", f"{workload}: {doubt}", workload.obj)
     elif not found.by_place and not missing:
         yield Passed(workload.obj)
+
+
+_NOBODY = "a caller without an identity"
+
+
+def _callers(listed: list[str]) -> str:
+    """Those of a place in words. Who stands for all others comes first."""
+    everybody = [text for text in (_NOBODY, "any other namespace") if text in listed]
+    if len(everybody) == 2:
+        return "anybody, also without an identity"
+    return shown([*everybody, *(text for text in listed if text not in everybody)])
 
 
 def _said(documented: list[_Documented]) -> str:
@@ -190,32 +216,63 @@ def _takes_plain_text(state: WorkloadMtls) -> tuple[bool | None, str]:
     return (None, doubt) if doubt else (False, "")
 
 
-def _named(attached: Attached, documented: list[_Documented]) -> Iterator[_Identity]:
-    """Identities that policies and the documentation name, whether there are such or not."""
+def _named(attached: Attached, documented: list[_Documented], own: Iterable[str]) -> set[_Identity]:
+    """Identities that tell the values apart that policies and the documentation name, whether there are such or not:
+    each namespace with each service account, since a rule may ask for both by different fields."""
+    pairs: set[tuple[str, str, str]] = set()
     for policy in (*attached.allow, *attached.deny):
         for rule in policy.rules:
             for source in rule.sources:
                 for term in source.of(*OF_IDENTITY):
-                    yield from _of_term(term)
+                    pairs.update(_of_term(term))
     for entry in documented:
         for pattern in entry.callers:
             namespace, _, account = pattern.partition("/")
-            yield _Identity(namespace.replace("*", _OTHER), account.replace("*", _OTHER) or _OTHER)
+            pairs.add(("", namespace.replace("*", _OTHER), account.replace("*", _OTHER)))
+    domains = sorted({domain for domain, _, _ in pairs if domain not in own} | {""})
+    namespaces = sorted({namespace for _, namespace, _ in pairs if namespace} | {_OTHER})
+    accounts = sorted({account for _, _, account in pairs if account} | {_OTHER})
+    if len(domains) * len(namespaces) * len(accounts) > _MANY:
+        raise _TooManyError
+    return {_Identity(space, account, domain) for domain in domains for space in namespaces for account in accounts}
 
 
-def _of_term(term: Term) -> Iterator[_Identity]:
+#: More identities than any policy that is written by hand tells apart.
+_MANY = 20_000
+
+
+class _TooManyError(Exception):
+    """Policies name too many identities to try all."""
+
+
+def _of_term(term: Term) -> Iterator[tuple[str, str, str]]:
+    """(trust domain, namespace, service account) that a term's values name; empty: any."""
     for value in (*term.values, *term.not_values):
+        text = value.text
         if term.attribute == NAMESPACE:
-            yield _Identity(value.text.replace("*", _OTHER), _OTHER)
+            yield "", text.replace("*", _OTHER), ""
         elif term.attribute == SERVICE_ACCOUNT:
-            namespace, _, account = value.text.partition("/")
-            yield _Identity(namespace, account)
-        elif term.attribute == PRINCIPAL:
-            parts = value.text.split("/")
-            if len(parts) == 5:
-                yield _Identity(parts[2].replace("*", _OTHER), parts[4].replace("*", _OTHER))
-            elif len(parts) == 4 and parts[1] == "ns":
-                yield _Identity(parts[2].replace("*", _OTHER), _OTHER)
+            namespace, _, account = text.partition("/")
+            yield "", namespace, account
+        elif term.attribute == TRUST_DOMAIN:
+            yield text.replace("*", _OTHER), "", ""
+        else:
+            yield _of_principal(text)
+
+
+def _of_principal(text: str) -> tuple[str, str, str]:
+    """What a principal, or the pattern of one, names: its parts, where the wildcard's end is filled up."""
+    parts = text.replace("*", "", 1).split("/") if text != "*" else []
+    if text.startswith("*") and text != "*":
+        parts = [*[""] * (5 - len(parts)), *parts]
+        cut = next((n for n, part in enumerate(parts) if part), len(parts))
+        parts = (
+            [_OTHER + part if n == cut and part else part for n, part in enumerate(parts)] if cut in (2, 4) else parts
+        )
+    elif text.endswith("*") and len(parts) in (3, 5):
+        parts[-1] += _OTHER
+    parts = [*parts, *[""] * (5 - len(parts))]
+    return ("" if text.startswith("*") else parts[0]), parts[2], parts[4]
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +299,7 @@ def _beyond(
     workload: Workload, identity: _Identity | None, documented: list[_Documented], asker: _Asker, found: _Findings
 ) -> None:
     """Note what lets a caller do what is not documented for it."""
-    who = str(identity) if identity is not None else "a caller without an identity"
+    who = str(identity) if identity is not None else _NOBODY
     entries = [entry for entry in documented if entry.names(identity)]
     if not entries:
         for caller in asker.ask(identity):

@@ -206,6 +206,10 @@ def route_destination_missing(inventory: Inventory, context: Context) -> Iterato
             if miss is not None:
                 concerned.add(id(to.obj))
                 yield from _said(miss, to.obj, what)
+    for miss in traffic.unnamed_ports():
+        concerned.add(id(miss.obj))
+        what = f"VirtualService {namespace_of(miss.obj)}/{miss.obj.ref.name}"
+        yield Violation(miss.path, f"{what} {miss.words}", obj=miss.obj)
     for dangling in exposures(inventory).dangling:
         if dangling.obj.ref.group == GROUP and dangling.path[-1:] == ("delegate",):
             concerned.add(id(dangling.obj))
@@ -306,17 +310,22 @@ def _circuit_breaker(traffic: Traffic, service: Service, wanted: list[str]) -> I
 
 @check("service-bypasses-gateway")
 def service_bypasses_gateway(inventory: Inventory, context: Context) -> Iterator[Said]:
-    """A namespace is served through a gateway where a VirtualService of it, or one that leads to its Services, is bound
-    to one."""
+    """A Service is served through a gateway where a VirtualService that is bound to one leads to its pods, or stands in
+    its namespace."""
     traffic = traffic_of(inventory)
-    through = {namespace_of(obj): obj for obj in inventory.of_kind("VirtualService", GROUP) if gateways_of(obj)}
+    by_namespace: dict[str | None, Object] = {}
+    by_workload: dict[int, Object] = {}
+    for obj in inventory.of_kind("VirtualService", GROUP):
+        # What states no namespace goes wherever it is applied to: with which others is not known.
+        if obj.ref.namespace and gateways_of(obj):
+            by_namespace.setdefault(obj.ref.namespace, obj)
     for to in traffic.destinations():
-        if gateways_of(to.obj):
-            found = traffic.service(to.host, namespace_of(to.obj), to.obj)
-            if found is not None:
-                through.setdefault(found.namespace, to.obj)
+        found = traffic.service(to.host, namespace_of(to.obj), to.obj) if gateways_of(to.obj) else None
+        for workload in found.workloads if found is not None else ():
+            by_workload.setdefault(id(workload), to.obj)
     for service in traffic.services.by_object.values():
-        by = through.get(service.namespace)
+        by = next((by_workload[id(w)] for w in service.workloads if id(w) in by_workload), None)
+        by = by or by_namespace.get(service.obj.ref.namespace)
         if by is None or not service.workloads or all(is_gateway(workload) for workload in service.workloads):
             continue
         addresses = items(service.obj.get("spec", "externalIPs"))

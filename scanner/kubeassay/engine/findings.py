@@ -13,7 +13,7 @@ from typing import Any
 
 from kubeassay.analysis.sensitive import may_hold_secret, names_secret, sensitive_paths, shown_key
 from kubeassay.checks.check import Violation
-from kubeassay.engine.fixes import make_fix
+from kubeassay.engine.fixes import join_fix, make_fix
 from kubeassay.engine.plan import ActiveRule
 from kubeassay.model import Excerpt, Finding, Location, Object, Outcome, Path, Related, format_path, parse_path
 from kubeassay.model.line_hash import primary_location_line_hashes
@@ -121,6 +121,8 @@ def make_finding(
             base = fix_base if violation.base is None else violation.base
             if _concerns(violation.path, base, rule.fix):
                 fix = make_fix(obj, source.text, base, rule.fix, rule.title)
+        if violation.join is not None and outcome == "fail":
+            fix = join_fix(obj, source.text, violation.join, rule.title)
     return Finding(
         outcome=outcome,
         rule=rule.id,

@@ -48,6 +48,33 @@ def make_fix(obj: Object, text: str, base: Path, values: Mapping[str, Any], desc
     return Fix(description, tuple(edits))
 
 
+#: What stands before the mapping of a list item in block style.
+_ITEM = re.compile(r"( *)-( +)\Z")
+
+
+def join_fix(obj: Object, text: str, path: Path, description: str) -> Fix | None:
+    """An edit that makes a list item, a mapping, one with the item before it: its dash goes. None where they have a
+    key in common, or are not written one below the other."""
+    *parents, number = path
+    if not isinstance(number, int) or number < 1 or _shares_values(obj, text):
+        return None
+    values = [obj.get(*parents, index) for index in (number - 1, number)]
+    leads: list[re.Match[str]] = []
+    for index, value in zip((number - 1, number), values, strict=True):
+        span = obj.value_offsets((*parents, index))
+        if not isinstance(value, dict) or not value or span is None or text[span[0]] in "{&*!":
+            return None
+        line_start = text.rfind("\n", 0, span[0]) + 1
+        lead = _ITEM.match(text, line_start, span[0])
+        if lead is None:
+            return None
+        leads.append(lead)
+    if leads[0][0] != leads[1][0] or not values[0].keys().isdisjoint(values[1]):
+        return None
+    dash = leads[1].end(1)
+    return Fix(description, (Edit(obj.spans.region(dash, dash + 1), " "),))
+
+
 def _shares_values(obj: Object, text: str) -> bool:
     known: bool | None = obj.facts.get("shares values")
     if known is None:

@@ -37,6 +37,7 @@ from kubeassay.analysis.mesh.authorization_rules import (
     TrustDomains,
     matches,
     rule_of,
+    template_problem,
 )
 from kubeassay.analysis.mesh.settings import mesh_settings
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
@@ -355,9 +356,6 @@ def _condition_problems(condition: Mapping[str, Any], path: Path, action: Action
         yield from _value_problems(key, condition.get(name), (*path, name))
 
 
-_LITERAL = re.compile(r"[-a-zA-Z0-9._~%!$&'()+,;:@=]+")
-
-
 def _value_problems(attribute: str, values: Any, path: Path) -> Iterator[Problem]:
     if values is not None and not isinstance(values, list):
         yield Problem(path, f"{path[-1]} is no list")
@@ -381,24 +379,9 @@ def _value_problems(attribute: str, values: Any, path: Path) -> Iterator[Problem
         elif attribute == TRUST_DOMAIN and ("/" in value or "*" in value[1:-1] or value.count("*") > 1):
             yield Problem(at, f"{value} is no trust domain, with at most one wildcard at its start or its end")
         elif attribute == "paths":
-            words = _template_problem(value)
+            words = template_problem(value)
             if words:
                 yield Problem(at, words)
-
-
-def _template_problem(value: str) -> str:
-    template = "{*}" in value or "{**}" in value
-    rest = False
-    for segment in value.strip("/").split("/"):
-        if segment in ("{*}", "{**}"):
-            if rest:
-                return f"{value}: {{**}} is the last wildcard of a path"
-            rest = segment == "{**}"
-        elif "{" in segment or "}" in segment:
-            return f"{value}: braces stand for one whole segment of a path"
-        elif template and not _LITERAL.fullmatch(segment):
-            return f"{value}: {segment} is no segment of a path"
-    return ""
 
 
 def authorization(inventory: Inventory) -> Policies:

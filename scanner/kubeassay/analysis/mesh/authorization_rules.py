@@ -416,16 +416,35 @@ def _bracketed(name: str) -> None:
         raise _WrongError(f"{name or 'it'} has no name in brackets")
 
 
+_LITERAL = re.compile(r"[-a-zA-Z0-9._~%!$&'()+,;:@=]+")
+
+
 _SEGMENT = r"[-a-zA-Z0-9._~%!$&'()+,;:@=]"
+
+
+def template_problem(value: str) -> str:
+    """Why a path is no template that Istio takes (CheckValidPathTemplate); empty where it is one, or none at all."""
+    template = "{*}" in value or "{**}" in value
+    rest = False
+    for segment in value.strip("/").split("/"):
+        if segment in ("{*}", "{**}"):
+            if rest:
+                return f"{value}: {{**}} is the last wildcard of a path"
+            rest = segment == "{**}"
+        elif "{" in segment or "}" in segment:
+            return f"{value}: braces stand for one whole segment of a path"
+        elif template and not _LITERAL.fullmatch(segment):
+            return f"{value}: {segment} is no segment of a path"
+    return ""
 
 
 def _template(value: str) -> _Matcher:
     """Envoy's URI templates: {*} is one segment of a path, {**} any rest of it."""
-    parts = re.split(r"(\{\*\*\}|\{\*\})", value)
-    words = {"{*}": f"{_SEGMENT}+", "{**}": f"(?:{_SEGMENT}|[/])*"}
-    if len(parts) > 64:
-        raise _WrongError("it has too many wildcards")
-    pattern = re.compile("".join(words.get(part) or re.escape(part) for part in parts))
+    problem = template_problem(value)
+    if problem:
+        raise _WrongError(problem)
+    words = {"{*}": f"{_SEGMENT}+", "{**}": f"(?:{_SEGMENT}|/)*"}
+    pattern = re.compile("/".join(words.get(part) or re.escape(part) for part in value.split("/")))
     return lambda path: pattern.fullmatch(path) is not None
 
 

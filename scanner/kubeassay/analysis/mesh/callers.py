@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from kubeassay.analysis.mesh.authorization import Attached, Policy
+from kubeassay.analysis.mesh.authorization import Attached, Policy, authorization
 from kubeassay.analysis.mesh.authorization_rules import (
     HOST,
     METHOD,
@@ -29,7 +29,9 @@ from kubeassay.analysis.mesh.authorization_rules import (
     matches,
     terms_hold,
 )
-from kubeassay.model import Path
+from kubeassay.analysis.mesh.membership import memberships
+from kubeassay.analysis.network.endpoints import Workload
+from kubeassay.model import Inventory, Path
 
 #: Attribute → (one, several), as words say it.
 _WORDS: Mapping[str, tuple[str, str]] = {
@@ -95,9 +97,20 @@ class Caller:
         return self.policy.provider if self.policy is not None else ""
 
 
+def callers_of(inventory: Inventory, workload: Workload) -> tuple[Caller, ...]:
+    """Who may call a workload, by the policies that apply to it: see :func:`callers`.
+
+    Whether it has a proxy at all, which enforces policies, is another question: see membership. Waypoints, which may
+    ask more than ztunnel does, are not followed.
+    """
+    policies = authorization(inventory)
+    ambient = memberships(inventory).of(workload).kind == "ambient"
+    return callers(policies.attached(workload), http=not ambient)
+
+
 def callers(attached: Attached, *, http: bool = True) -> tuple[Caller, ...]:
-    """Who may call a workload that these policies are attached to: what CUSTOM asks, what DENY denies, what ALLOW
-    allows, in the order in which Istio asks. Empty: nobody.
+    """What the policies that are attached to a workload say: what CUSTOM asks, what DENY denies, what ALLOW allows, in
+    the order in which Istio asks. Without any allowed: nobody may call it.
 
     ``http`` False: over TCP, as ztunnel sees all traffic: rules that ask for HTTP are not in effect there.
     """

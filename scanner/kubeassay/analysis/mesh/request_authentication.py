@@ -79,8 +79,8 @@ def _problems(obj: Object) -> Iterator[Problem]:
 
 
 def token_required(attached: Attached) -> bool:
-    """Whether some policy asks for a token: an ALLOW rule that holds only with one, beside none that holds without, or
-    a DENY rule for requests without one."""
+    """Whether some policy asks for a token: an ALLOW rule that holds only with one (others may open what needs
+    none), or a DENY rule for requests without one."""
     if any(_only_without(rule) for policy in attached.deny for rule in policy.rules):
         return True
     rules = [rule for policy in attached.allow for rule in policy.rules]

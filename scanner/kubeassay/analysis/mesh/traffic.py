@@ -22,7 +22,6 @@ from kubeassay.analysis.network.istio_gateways import (
     destinations_of,
     full_name,
     gateway_name,
-    service_entry_hosts,
 )
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, unknown_pods
 from kubeassay.analysis.network.services import Service, Services, port_number, services
@@ -72,8 +71,7 @@ class Traffic:
     def __init__(self, inventory: Inventory) -> None:
         self.inventory = inventory
         self.services: Services = services(inventory)
-        self.external: Hosts = service_entry_hosts(inventory)
-        self.has_external = bool(inventory.of_kind("ServiceEntry", GROUP))
+        self._external = _external_hosts(inventory)
         self.rules = tuple(_destination_rule(obj) for obj in inventory.of_kind("DestinationRule", GROUP))
         self.by_host: Mapping[str, tuple[DestinationRule, ...]] = _by_host(self.rules)
         self.wildcards = tuple(rule for rule in self.rules if rule.host.startswith("*"))
@@ -103,7 +101,14 @@ class Traffic:
         """Why a host leads nowhere; None where it leads to a Service or is stated by a ServiceEntry."""
         own = namespace_of(obj)
         full = full_name(host, own)
-        if self.service(host, own, obj) is not None or full in self.external:
+        found = self.service(host, own, obj)
+        if found is not None:
+            seen = _exported(found)
+            # A gateway's own namespace is what counts for its routes.
+            if not seen or own in seen or gateways_of(obj):
+                return None
+            return Miss(obj, path, f"{found} is exported to {', '.join(sorted(seen))} only, not to namespace {own}")
+        if any(full in self._external[scope] for scope in ("*", own) if scope in self._external):
             return None
         name, space = _in_cluster(full)
         if space:
@@ -119,7 +124,7 @@ class Traffic:
             return Miss(obj, path, f"{host} is no host: a name with dots is not completed; {near} is {meant}")
         words = f"no ServiceEntry states the host {host}"
         # One of another repository may state it; where some are at hand, the others would be, too.
-        return Miss(obj, path, words, "" if self.has_external else "no ServiceEntry is among the inputs")
+        return Miss(obj, path, words, "" if self._external else "no ServiceEntry is among the inputs")
 
     def rule_host_missing(self, rule: DestinationRule) -> Miss | None:
         """Why the host of a DestinationRule is that of nothing."""
@@ -197,6 +202,12 @@ class Traffic:
                 missing,
             )
 
+    def unnamed_ports(self) -> Iterator[Miss]:
+        """Destinations behind a gateway that name no port of a Service that has several."""
+        for dangling in exposures(self.inventory).dangling:
+            if dangling.obj.ref.group == GROUP and dangling.words.startswith("names no port"):
+                yield Miss(dangling.obj, dangling.path, dangling.words)
+
     def gateway_selects_nothing(self, obj: Object) -> Miss | None:
         """Why a Gateway configures no pods."""
         selector = labels_of({"metadata": {"labels": obj.get("spec", "selector")}})
@@ -231,6 +242,24 @@ def traffic_of(inventory: Inventory) -> Traffic:
     if found is None:
         found = inventory.facts[Traffic] = Traffic(inventory)
     return found
+
+
+def _external_hosts(inventory: Inventory) -> Mapping[str, Hosts]:
+    """Namespace → the hosts that ServiceEntries export to it; "*": to all."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for obj in inventory.of_kind("ServiceEntry", GROUP):
+        spec, own = mapping(obj.value.get("spec")), namespace_of(obj)
+        hosts = [full_name(string(host), own) for host in items(spec.get("hosts")) if string(host)]
+        for scope in [string(to) for to in items(spec.get("exportTo"))] or ["*"]:
+            found[own if scope == "." else scope] += hosts
+    return {scope: Hosts(hosts) for scope, hosts in found.items()}
+
+
+def _exported(service: Service) -> frozenset[str]:
+    """The namespaces that see a Service; none: all."""
+    stated = string(mapping(service.obj.get("metadata", "annotations")).get("networking.istio.io/exportTo"))
+    scopes = {scope.strip() for scope in stated.split(",") if scope.strip()}
+    return frozenset() if "*" in scopes else frozenset(service.namespace if s == "." else s for s in scopes)
 
 
 def _in_cluster(host: str) -> tuple[str, str]:
