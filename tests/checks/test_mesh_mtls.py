@@ -118,6 +118,17 @@ def test_linkerd_is_not_judged() -> None:
     assert _said("mtls-not-strict", namespace("shop"), web, namespaces=["shop"]) == {
         ("not-judged", "Deployment shop/web", "unsupported")
     }
+    # Nobody names a namespace, and there is no Istio.
+    server = {
+        "apiVersion": "policy.linkerd.io/v1beta3",
+        "kind": "Server",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"podSelector": {}, "port": "http"},
+    }
+    assert _said("mtls-not-strict", namespace("shop"), web, server) == {
+        ("not-judged", "Deployment shop/web", "unsupported"),
+        ("not-judged", "Server shop/web", "unsupported"),
+    }
 
 
 def test_a_control_plane_is_demanded_where_namespaces_are_named() -> None:

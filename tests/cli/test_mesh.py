@@ -104,6 +104,8 @@ def test_a_workload_that_is_not_there_is_wrong_usage() -> None:
     assert done.exit_code == 2
     assert "shop/wbe: no such workload" in done.stderr
     assert run_command("mesh", "no-such-folder").exit_code == 2
+    done = run_command("mesh", "-", "-n", "shpo", stdin=text_of(*CLUSTER))
+    assert (done.exit_code, "there are workloads in shop" in done.stderr) == (2, True)
 
 
 def test_names_do_not_reach_the_terminal_as_they_are() -> None:
