@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from kit import LIBRARY, run_within_seconds
 from kubeassay.execution.documents import imported
 from kubeassay.policy.document.importing import Imported
@@ -83,8 +81,6 @@ def test_a_value_against_a_rule_is_left_out_and_the_rule_is_demanded(tmp_path: P
 
 
 def test_of_two_objects_that_do_not_fit_both_stand(tmp_path: Path) -> None:
-    if "quota-exceeded-at-maximum" not in LIBRARY.rules and "autoscaler-maximum-exceeds-quota" not in LIBRARY.rules:
-        pytest.skip("there is no rule on quotas and autoscalers")
     text = """```yaml
 namespaces: [shop]
 quota: {shop: {limits.cpu: 4}}

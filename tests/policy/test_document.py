@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from kit import LIBRARY
+from kubeassay.checks.documented_object import is_path
 from kubeassay.policy.document.importing import Imported, as_yaml, import_document
 from kubeassay.policy.document.words import singular, slug, squashed, truth
 from kubeassay.policy.errors import PolicyError
@@ -18,6 +22,7 @@ from kubeassay.policy.validation import schema
 from kubeassay.sources.markdown import document_in, read_document
 
 DOCUMENTS = Path(__file__).parent / "documents"
+SCHEMA = schema("baseline")
 SEVERITIES = {rule.id: rule.severity for rule in LIBRARY.rules.values()}
 
 
@@ -201,8 +206,7 @@ def test_node_groups() -> None:
     )
     assert groups_of(found) == {
         "gpu": {
-            ("instance_types", "['g5']"), ("minimum", "1"), ("maximum", "2"), ("disk", "80"), ("capacity_type", "True"),
-            ("taints", "[]"),
+            "instance_types": ["g5"], "minimum": 1, "maximum": 2, "disk": 80, "capacity_type": "spot", "taints": [],
         }
     }  # fmt: skip
     assert notes_of(found, "not-understood") == {(9, "GPU Node Pool / AMI type")}
@@ -215,9 +219,72 @@ def test_node_groups_that_differ_in_two_places_contradict_each_other() -> None:
 
 def test_versions_are_what_is_written() -> None:
     found = imported("EKS:\n  Cluster Name: c\n  Kubernetes Version: 1.30\n")
-    field = fields_of(found).get(("ClusterConfig c", "metadata.version"))
-    use = rules_of(found).get(("documented-cluster", 4))
-    assert field == ({"equals": "1.30"}, 4) or use == {"version": "1.30"}
+    assert rules_of(found)["documented-cluster", 4] == {"version": "1.30"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Forbidden settings:\n  privileged: true\n  hostNetwork: true\n",
+        "Exceptions:\n  runAsUser: 0\n",
+        "Planned:\n  apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: c}\n",
+        "Do not:\n  readOnlyRootFilesystem: true\n",
+        "Legacy namespaces: [a, b]\n",
+        "Roadmap:\n- quota: {shop: {pods: 3}}\n",
+    ],
+)
+def test_what_is_said_not_to_hold_is_no_demand_and_no_silence(text: str) -> None:
+    found = imported(f"{text}---\nprivileged: false\n")
+    assert [rule for rule, _ in rules_of(found)] == ["privileged-container"]
+    assert fields_of(found) == {}
+    assert {line for line, _ in notes_of(found, "not-understood")} == {2}
+
+
+def test_blocks_below_headings_that_say_no_are_not_demanded() -> None:
+    text = "## What not to do\n\n```yaml\nprivileged: true\n```\n\n## Pods\n\n```yaml\nhostPID: false\n```\n"
+    found = import_document(document_in(text.encode(), "doc.md"), SEVERITIES)
+    assert set(rules_of(found)) == {("host-namespaces", 10)}
+    assert notes_of(found, "not-understood") == {(3, "What not to do")}
+
+
+def test_lists_of_excluded_namespaces_within_others_are_left_out() -> None:
+    found = imported("Namespaces:\n  Teams: [a, b]\n  Excluded: [kube-system]\n  Forbidden: [default]\n")
+    assert rules_of(found)["documented-namespaces", 2]["namespaces"] == ["a", "b"]
+    assert {line for line, _ in notes_of(found, "not-understood")} == {4, 5}
+
+
+def test_what_two_places_say_otherwise_is_told() -> None:
+    configured = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {k: '%s', same: x}\n"
+    found = imported(f"a:\n  {configured % 1}---\n".replace("\n", "\n  ").replace("  ---", "---") + configured % 2)
+    assert {line for line, _ in notes_of(found, "contradiction")} == {11}
+
+
+def test_the_mesh_and_its_members() -> None:
+    found = imported(
+        "Application namespaces: [shop]\nPlatform namespaces: [tools]\nNetworking:\n  Service Mesh: Istio 1.24\n"
+        "Istio:\n  Control Plane:\n    Components: [istiod]\n  Sidecar: injected into each pod\n  Sidecar size: small\n"
+    )
+    shop = {"namespaces": ["shop"]}
+    assert {key: value for key, value in rules_of(found).items() if key[0] != "documented-namespaces"} == {
+        ("istio-control-plane-missing", 5): shop,
+        ("istio-control-plane-missing", 8): shop,
+        ("namespace-without-injection", 9): shop,
+        ("workload-outside-mesh", 9): shop,
+    }
+    assert notes_of(found, "not-understood") == {(10, "Istio / Sidecar size")}
+
+
+def test_the_autoscaler_has_some_options_by_group_and_some_for_all() -> None:
+    found = imported(
+        "Cluster Autoscaler:\n  Web Nodes: {min: 1, max: 3, Target Utilization: 70%, Scale Down Delay: 10m}\n"
+        "  Data Nodes: {min: 2, max: 2, Scale Down Unneeded Time: 90s, Scale Down Delay: 20m, Expander: least waste}\n"
+    )
+    assert [use["parameters"] for clause in found.clauses for use in clause.rules] == [
+        {"flags": {"scale-down-delay-after-add": "10m"}},
+        {"groups": {"web": {"minimum": 1, "maximum": 3, "options": {"scale-down-utilization-threshold": 0.7}}}},
+        {"groups": {"data": {"minimum": 2, "maximum": 2, "options": {"scale-down-unneeded-time": "90s"}}}},
+    ]
+    assert notes_of(found, "contradiction") == {(4, "Scale Down Delay of node group data")}
 
 
 # --- objects ---
@@ -375,6 +442,76 @@ def test_roles_and_groups() -> None:
     }
 
 
+_CALLERS = """apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: a, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+  rules:
+"""
+
+
+@pytest.mark.parametrize(
+    ("rules", "callers"),
+    [
+        (
+            ["{from: [{source: {namespaces: [a]}}], to: [{operation: {methods: [GET], ports: ['80']}}]}"],
+            [{"to": "shop/web", "from": ["a"], "methods": ["GET"], "ports": [80]}],
+        ),
+        (
+            ["{from: [{source: {principals: [cluster.local/ns/a/sa/b]}}, {source: {namespaces: [c]}}]}"],
+            [{"to": "shop/web", "from": ["a/b", "c"]}],
+        ),
+        # Two rules where one is meant.
+        (
+            ["{from: [{source: {namespaces: [a]}}]}", "{to: [{operation: {methods: [GET]}}]}"],
+            [{"to": "shop/web", "from": ["a"], "methods": ["GET"]}],
+        ),
+        (
+            ["{from: [{source: {namespaces: [a]}}]}", "{from: [{source: {namespaces: [b]}}]}"],
+            [{"to": "shop/web", "from": ["a"]}, {"to": "shop/web", "from": ["b"]}],
+        ),
+        # What the rule cannot say is compared as it stands.
+        (["{from: [{source: {notNamespaces: [a]}}]}"], None),
+        (["{from: [{source: {namespaces: [a], principals: [x/ns/a/sa/b]}}]}"], None),
+        (["{to: [{operation: {paths: [/x]}}]}"], None),
+        (["{when: [{key: a, values: [b]}]}"], None),
+        (["{}"], None),
+    ],
+)
+def test_authorization_policies_demand_their_callers(rules: list[str], callers: list[dict[str, Any]] | None) -> None:
+    found = imported(_CALLERS + "".join(f"  - {rule}\n" for rule in rules))
+    if callers is None:
+        assert rules_of(found) == {}
+        assert ("AuthorizationPolicy shop/a", "spec.rules") in fields_of(found)
+    else:
+        assert rules_of(found) == {("documented-callers", 2): {"callers": callers}}
+    two = len(rules) == 2 and callers is not None and len(callers) == 1
+    assert notes_of(found, "contradiction") == ({(9, "AuthorizationPolicy shop/a")} if two else set())
+
+
+def test_metrics_and_modes_are_judged_by_what_they_mean() -> None:
+    found = imported(
+        "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: h, namespace: shop}\nspec:\n"
+        "  maxReplicas: 3\n  metrics:\n"
+        "  - {type: Pods, pods: {metric: {name: rps}, target: {type: AverageValue, averageValue: '10'}}}\n---\n"
+        "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p, namespace: istio-system}\n"
+        "spec: {mtls: {mode: STRICT}}\n"
+    )
+    assert rules_of(found) == {
+        ("autoscaler-metrics-differ", 7): {
+            "metrics": [{"type": "Pods", "name": "rps", "value": "10"}],
+            "match": {"namespaces": ["shop"], "names": ["h"]},
+        },
+        # The root namespace: everywhere.
+        ("mtls-not-strict", 10): {},
+    }
+    assert fields_of(found) == {
+        ("HorizontalPodAutoscaler shop/h", "spec.maxReplicas"): ({"equals": 3}, 6),
+        ("PeerAuthentication istio-system/p", "spec.mtls.mode"): ({"equals": "STRICT"}, 13),
+    }
+
+
 def test_a_pod_security_policy_as_an_object_or_in_words_is_one() -> None:
     words = "Pod Security Policy:\n  Privileged: false\n  Volumes: [secret]\n"
     assert set(rules_of(imported(words))) == {("privileged-container", 3), ("allowed-volume-types", 4)}
@@ -405,19 +542,19 @@ BANK = {
     ("read-only-root-filesystem", 63), ("capabilities-restricted", 64), ("capabilities-baseline", 64),
     ("allowed-added-capabilities", 65), ("host-namespaces", 66), ("host-namespaces", 67),
     ("seccomp-profile-restricted", 68), ("seccomp-profile-baseline", 68), ("allowed-path-closed", 75),
+    *(("documented-quota", line) for line in (39, 40, 41, 42, 43, 47, 48, 49, 50)),
 }  # fmt: skip
 HOSPITAL = {
     ("documented-namespaces", 10), ("documented-namespaces", 13), ("container-resources", 43),
     ("container-resources", 44), ("container-resources", 45), ("container-resources", 46), ("container-resources", 48),
-    ("container-resources", 49), ("documented-roles", 85), ("documented-roles", 91),
+    ("container-resources", 49), ("documented-roles", 85), ("documented-roles", 91), ("documented-node-groups", 23),
+    ("documented-node-groups", 28),
 }  # fmt: skip
 STARTUP = {
     ("run-as-non-root", 19), ("run-as-user", 19), ("allow-privilege-escalation", 20), ("capabilities-restricted", 21),
     ("capabilities-baseline", 21), ("host-namespaces", 22), ("documented-namespaces", 47),
+    *(("documented-quota", line) for line in (9, 10, 12)), ("autoscaler-metrics-differ", 35),
 }  # fmt: skip
-#: Kinds that rules of their own judge, where the library has them.
-OF_RULES = ("ResourceQuota", "ClusterConfig", "HorizontalPodAutoscaler")
-RULES_OF = ("documented-quota", "documented-node-groups", "documented-cluster", "autoscaler-metrics-differ")
 
 
 @pytest.mark.parametrize(
@@ -425,30 +562,27 @@ RULES_OF = ("documented-quota", "documented-node-groups", "documented-cluster", 
     [
         ("bank", BANK, set(), {12, 69, 89}),
         ("hospital", HOSPITAL, {"StorageClass patient-data", "PersistentVolumeClaim imaging/scans"}, {15, 50, 74}),
-        ("startup", STARTUP, set(), {34}),
+        ("startup", STARTUP, {"HorizontalPodAutoscaler shop/web"}, {34}),
     ],
 )
 def test_what_documents_of_other_styles_demand(
     name: str, rules: set[tuple[str, int]], objects: set[str], missed: set[int]
 ) -> None:
     found = import_document(read_document(DOCUMENTS / f"{name}.md", f"{name}.md"), SEVERITIES)
-    assert {(rule, line) for rule, line in rules_of(found) if rule not in RULES_OF} == rules
-    assert {kind for kind, _ in fields_of(found) if not kind.startswith(OF_RULES)} == objects
+    assert set(rules_of(found)) == rules
+    assert {kind for kind, _ in fields_of(found)} == objects
     assert {line for line, _ in notes_of(found, "not-understood")} == missed
 
 
 def quotas_of(found: Imported) -> set[tuple[str, str, str, int]]:
-    """(namespace, resource, value, line), whether an expectation or a rule demands it."""
-    stated = {
-        (kind.removeprefix("ResourceQuota ").removesuffix("/*"), path[11:-2], str(demand["equals"]), line)
-        for (kind, path), (demand, line) in fields_of(found).items()
-        if kind.startswith("ResourceQuota")
+    """(namespace, resource, value, line)"""
+    return {
+        (namespace, resource, str(value), clause.line)
+        for clause in found.clauses
+        for use in clause.rules
+        for namespace, hard in use.get("parameters", {}).get("quotas", {}).items()
+        for resource, value in hard.items()
     }
-    for clause in found.clauses:
-        for use in clause.rules:
-            for namespace, hard in use.get("parameters", {}).get("quotas", {}).items():
-                stated |= {(namespace, resource, str(value), clause.line) for resource, value in hard.items()}
-    return stated
 
 
 def test_quotas_of_the_three_styles() -> None:
@@ -471,33 +605,27 @@ def test_quotas_of_the_three_styles() -> None:
     }  # fmt: skip
 
 
-def groups_of(found: Imported) -> dict[str, set[tuple[str, str]]]:
-    """Node group → (what, value), whether an expectation or a rule demands it."""
-    names = {
-        "instanceTypes": "instance_types", "minSize": "minimum", "maxSize": "maximum", "spot": "capacity_type",
-        "volumeSize": "disk", "amiFamily": "image", "desiredCapacity": "desired",
-    }  # fmt: skip
-    stated: dict[str, set[tuple[str, str]]] = {}
-    for (kind, path), (demand, _) in fields_of(found).items():
-        if kind.startswith("ClusterConfig") and path.startswith("managedNodeGroups"):
-            group, _, field = path.removeprefix("managedNodeGroups[name=").partition("].")
-            if not field.startswith(("labels", "taints[")):
-                stated.setdefault(group, set()).add((names.get(field, field), str(demand["equals"])))
-    for use in (use for clause in found.clauses for use in clause.rules if use["id"] == "documented-node-groups"):
-        for group, said in use["parameters"]["groups"].items():
-            stated.setdefault(group, set()).update(
-                (name, str(value == "spot") if name == "capacity_type" else str(value))
-                for name, value in said.items()
-                if name != "labels" and (name != "taints" or not value)
-            )
-    return stated
+def groups_of(found: Imported) -> dict[str, Any]:
+    """Node group → what is demanded of it."""
+    return {
+        name: group
+        for clause in found.clauses
+        for use in clause.rules
+        if use["id"] == "documented-node-groups"
+        for name, group in use["parameters"]["groups"].items()
+    }
 
 
 def test_node_groups_of_the_hospital() -> None:
     found = import_document(read_document(DOCUMENTS / "hospital.md", "hospital.md"), SEVERITIES)
     assert groups_of(found) == {
-        "general": {("instance_types", "['m6i.xlarge']"), ("minimum", "3"), ("maximum", "9")},
-        "imaging": {("instance_types", "['g5.xlarge']"), ("minimum", "1"), ("maximum", "2")},
+        "general": {"instance_types": ["m6i.xlarge"], "minimum": 3, "maximum": 9, "labels": {"pool": "general"}},
+        "imaging": {
+            "instance_types": ["g5.xlarge"],
+            "minimum": 1,
+            "maximum": 2,
+            "taints": [{"key": "gpu", "value": "present", "effect": "NoSchedule"}],
+        },
     }
 
 
@@ -535,3 +663,68 @@ def test_everything_is_accounted_for() -> None:
                         span.add(here.line)
                         stack.extend(below for _, below in here.children())
                     assert span & lines or "apiVersion" in node.entries, (name, child.line)
+
+
+# --- hostile documents ---
+
+_KEYS = st.sampled_from(
+    [
+        "namespaces", "Namespace", "quota", "shop namespace", "requests", "limits", "cpu", "memory", "pods",
+        "capabilities", "drop", "add", "runAsUser", "fsGroup", "seccompProfile", "type", "volumes",
+        "privileged", "Node Group", "min", "max", "taints", "labels", "instance types", "Cluster Name",
+        "Kubernetes Version", "Region", "Logging", "CNI", "Istio", "Components", "Sidecar Proxy",
+        "Dev Cluster", "Prod Cluster", "metadata", "name", "namespace", "spec", "rules", "verbs", "podSelector",
+        "matchLabels", "policyTypes", "egress", "to", "ports", "port", "namespaceSelector", "subjects",
+        "roleRef", "metrics", "selector", "from", "source", "operation", "Frontend Containers", "scaling",
+        "Autoscaler", "target utilization", "scale down delay", "mtls", "mode", "app", "principals",
+        "methods", "protocol", "ipBlock", "cidr", "key", "effect", "items", "data", "",
+    ]
+)  # fmt: skip
+_TEXTS = st.sampled_from(
+    [
+        "ALL", "yes", "10m", "70%", "1Gi", "<x>", "a b", "shop", "Egress", "1.30", "", "STRICT", "eks",
+        "multi AZ", "private", "AL2_x86", "SPOT", "Deployment", "TCP", "Group", "10.0.0.0/8",
+        "cluster.local/ns/a/sa/b", "]", "\"", "[x=y]",
+    ]
+)  # fmt: skip
+_TREES = st.recursive(
+    _TEXTS | st.integers(-1, 9) | st.booleans() | st.none() | st.just(1.5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=5),
+    max_leaves=25,
+)
+_OBJECTS = st.builds(
+    lambda type_, name, tree: {"apiVersion": type_[0], "kind": type_[1], "metadata": {"name": name}, **tree},
+    st.sampled_from(
+        [
+            ("v1", "Namespace"),
+            ("v1", "Secret"),
+            ("v1", "List"),
+            ("networking.k8s.io/v1", "NetworkPolicy"),
+            ("rbac.authorization.k8s.io/v1", "ClusterRole"),
+            ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+            ("autoscaling/v2", "HorizontalPodAutoscaler"),
+            ("autoscaling.k8s.io/v1", "VerticalPodAutoscaler"),
+            ("security.istio.io/v1", "PeerAuthentication"),
+            ("security.istio.io/v1", "AuthorizationPolicy"),
+        ]
+    ),
+    _TEXTS | st.none() | st.integers(),
+    st.dictionaries(_KEYS, _TREES, max_size=5),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(_KEYS, _TREES | _OBJECTS, min_size=1, max_size=4))
+def test_whatever_the_types_are_nothing_is_raised_and_what_comes_is_valid(tree: dict[str, Any]) -> None:
+    text = f"```yaml\n{json.dumps(tree)}\n---\nprivileged: false\n```\n"
+    found = import_document(document_in(text.encode(), "doc.md"), SEVERITIES)
+    baseline = yaml.safe_load(as_yaml(found.baseline))
+    assert baseline == found.baseline
+    assert next(Draft202012Validator(SCHEMA).iter_errors(baseline), None) is None
+    for control in baseline["spec"]["controls"]:
+        for use in control.get("rules", ()):
+            known = {parameter.name: parameter for parameter in LIBRARY.rule(use["id"]).parameters}
+            for name, value in use.get("parameters", {}).items():
+                assert parameter_problem(known[name].type, known[name].schema, value) is None, (use, name)
+        for expected in control.get("expectations", ()):
+            assert all(is_path(field["path"]) for field in expected.get("fields", ())), expected

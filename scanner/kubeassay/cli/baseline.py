@@ -27,6 +27,7 @@ _KINDS: dict[NoteKind, tuple[str, bool]] = {
     "contradiction": ("Contradictions", True),
     "assumed": ("Assumed", True),
     "not-read": ("Not read", True),
+    "prose": ("In words", False),
     "no-demand": ("No demand", False),
 }
 
@@ -41,7 +42,7 @@ def baseline() -> None:
 @click.option("--output", "-o", "folder", metavar="DIR", help="Write DIR/NAME.yaml.  [default: standard output]")
 @click.option("--name", metavar="NAME", help="The baseline's name.  [default: the document's title]")
 @click.option("--rules", "rule_paths", multiple=True, metavar="PATH", help="Rule files of your own. Repeats.")
-@click.option("--report", is_flag=True, help="Also list every clause, and what demands nothing.")
+@click.option("--report", is_flag=True, help="Also list every clause, and what is said in words.")
 @click.option(
     "--format",
     "-f",

@@ -12,8 +12,9 @@ from kubeassay.policy.document.words import squashed, words
 
 #: ``assumed``: how something was read that can be read otherwise. ``contradiction``: the document against itself or
 #: Kubernetes. ``not-understood``: a value that looks like a demand, and no form of it is known. ``not-read``: a
-#: block of another language, a diagram, say. ``no-demand``: what is for people.
-NoteKind = Literal["contradiction", "assumed", "not-understood", "not-read", "no-demand"]
+#: block of another language, a diagram, say. ``prose``: what is said in words to people. ``no-demand``: what allows
+#: everything.
+NoteKind = Literal["contradiction", "assumed", "not-understood", "not-read", "prose", "no-demand"]
 
 Use = dict[str, Any]
 #: The severity of what a document demands, where the rule has no higher one of its own.

@@ -17,6 +17,7 @@ from kubeassay.policy.document.clauses import Clauses, Use
 from kubeassay.policy.document.words import (
     is_name,
     is_placeholder,
+    not_meant,
     slug,
     squashed,
     truth,
@@ -68,6 +69,8 @@ def namespaces_in(keys: Keys, node: Node) -> Iterator[tuple[str, int, str]]:
                 if is_name(name):
                     yield name, member.line, said.text if said.is_scalar else _description(said)
         for key, child in here.entries.items():
+            if not_meant(key) or _OTHERWISE & set(words(key)):
+                continue
             if child.members or (child.entries and _is_namespace_list(key)):
                 stack.append(child)
             elif is_name(key) and (child.value is None or isinstance(child.value, str)):
@@ -86,7 +89,9 @@ _APPLICATIONS = frozenset({"application", "app", "workload"})
 
 def _is_namespace_list(key: str) -> bool:
     said = words(key)
-    return "namespace" in said and not _OTHERWISE & set(said) and "quota" not in said and key != "namespace"
+    if "namespace" not in said or "quota" in said or key == "namespace":
+        return False
+    return not _OTHERWISE & set(said) and not not_meant(key)
 
 
 def _description(node: Node) -> str:
@@ -207,20 +212,12 @@ def _quota(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
     if namespace not in clauses.facts.namespaces and clauses.facts.namespaces:
         reason = "the list of namespaces does not have it"
         clauses.note("contradiction", node.line, f"namespace {namespace}", reason)
-    if clauses.has("documented-quota"):
-        # A clause for each value, so that a finding names its line.
-        for name, value in hard.items():
-            clauses.add(
-                f"quota/{namespace}/{name}", f"{name} of namespace {namespace}: {value}", block, lines[name],
-                rules=clauses.use("documented-quota", {"quotas": {namespace: {name: value}}}),
-            )  # fmt: skip
-        return True
-    fields = [{"path": f'spec.hard["{name}"]', "equals": value, "line": lines[name]} for name, value in hard.items()]
-    wanted = {"apiVersion": "v1", "kind": "ResourceQuota", "namespace": namespace, "name": "*"}
-    clauses.add(
-        f"quota/{namespace}", f"Quota of namespace {namespace}", block, node.line,
-        expectations=[{"object": wanted, "fields": fields}],
-    )  # fmt: skip
+    # A clause for each value, so that a finding names its line.
+    for name, value in hard.items():
+        clauses.add(
+            f"quota/{namespace}/{name}", f"{name} of namespace {namespace}: {value}", block, lines[name],
+            rules=clauses.use("documented-quota", {"quotas": {namespace: {name: value}}}),
+        )  # fmt: skip
     return True
 
 
@@ -390,6 +387,12 @@ def _cluster_field(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bo
         return False
     if "cluster" not in around and "control" not in around and "networking" not in around and "eks" not in around:
         return False
+    if word in _ZONES and "multi" in words(node.text) and {"az", "zone"} & set(words(node.text)):
+        uses = clauses.use("node-groups-in-one-zone")
+        clauses.add(f"cluster/{slug(keys[-1])}", f"{keys[-1]}: {node.text}", block, node.line, rules=uses)
+        if uses:
+            clauses.account(node)
+        return bool(uses)
     made = _CLUSTER_FIELDS.get(word)
     fields = made(node) if made is not None else None
     if fields is None:
@@ -493,6 +496,7 @@ _CLUSTER_FIELDS = {
     "cni": _cni_field,
 }  # fmt: skip
 
+_ZONES = frozenset({"highavailability", "availability", "availabilityzone", "zone"})
 _GROUP_WORDS = frozenset({"node", "group", "pool", "worker", "nodegroup", "nodepool", "managed"})
 
 
@@ -511,15 +515,13 @@ def _node_group(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
     base = f"managedNodeGroups[name={name}]"
     fields: list[Use] = []
     options: dict[str, Any] = {}
-    optional: list[tuple[str, Node]] = []
     for key, child in node.entries.items():
         word = squashed(key)
         if word in _GROUP_OPTIONS and (option := _option(child)) is not None:
             options[_GROUP_OPTIONS[word]] = option
-            optional.append((key, child))
             clauses.account(child)
             continue
-        if word in _CLUSTER_OPTIONS and clauses.has("documented-cluster-autoscaler") and _option(child) is not None:
+        if word in _CLUSTER_OPTIONS and _option(child) is not None:
             _cluster_option(name, key, child, block, clauses)
             clauses.account(child)
             continue
@@ -538,14 +540,7 @@ def _node_group(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
     scaled = any({"autoscaler", "scaling", "scaler"} & set(words(key)) for key in keys[:-1])
     uses = _node_group_uses(name, base, fields, options, clauses, scaled=scaled)
     id_ = f"node-group-scaling/{name}" if scaled else f"node-group/{name}"
-    if uses:
-        clauses.add(id_, f"Node group {name} as documented", block, node.line, rules=uses)
-        return True
-    for key, child in optional:
-        clauses.note("not-understood", child.line, " / ".join((*keys, key)), "no rule judges it")
-    cluster = clauses.facts.cluster_name or "*"
-    expected: list[Use] = [{"object": {**_CLUSTER_CONFIG, "name": cluster}, "fields": fields}] if fields else []
-    clauses.add(id_, f"Node group {name} as documented", block, node.line, expectations=expected)
+    clauses.add(id_, f"Node group {name} as documented", block, node.line, rules=uses)
     return True
 
 
@@ -734,9 +729,7 @@ def _environments(keys: Keys, node: Node, block: Block, clauses: Clauses) -> boo
             walk((*keys, key), child, block, clauses)
             continue
         for member in child.members:
-            clauses.note(
-                "no-demand", member.line, f"{key}: {member.text}", "in words, and no value that an object states"
-            )
+            clauses.note("prose", member.line, f"{key}: {member.text}", "said in words, which nothing judges")
         clauses.account(child)
     wanted = {**_CLUSTER_CONFIG, "name": "*"}
     field: Use = {"path": "metadata.name", "oneOf": [child.value for child in names.values()], "line": node.line}
@@ -764,6 +757,9 @@ def _mesh(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
         names = {squashed(key) for member in node.members for key in (*member.entries, str(member.value or ""))}
         uses = clauses.use("istio-control-plane-missing", parameters) if names & _CONTROL_PLANE else []
         title = f"Istio's control plane: {security.shown(node)}"
+    elif said in ({"service", "mesh"}, {"mesh"}) and squashed(node.text).startswith("istio"):
+        uses = clauses.use("istio-control-plane-missing", parameters)
+        title = f"{keys[-1]}: {node.text}"
     elif (
         said >= {"sidecar"} and isinstance(node.value, str) and set(words(node.value)) & {"inject", "injected", "each"}
     ):
@@ -803,6 +799,12 @@ def walk(keys: Keys, node: Node, block: Block, clauses: Clauses) -> None:
     from kubeassay.policy.document import objects
 
     if node in clauses.accounted:
+        return
+    if keys and not_meant(keys[-1]) and not security.is_any_setting(keys[-1]):
+        clauses.account(node)
+        clauses.note(
+            "not-understood", node.line, " / ".join(keys), "its key says that it is not, or not plainly, demanded"
+        )
         return
     members = objects.members_of(node)
     if members is not None:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kubeassay.model import Severity
-from kubeassay.model.document import Document, Node
+from kubeassay.model.document import Block, Document, Node
 from kubeassay.policy.document import forms, objects, security
 from kubeassay.policy.document.clauses import Clause, Clauses, Facts, Note
-from kubeassay.policy.document.words import slug
+from kubeassay.policy.document.words import not_meant, slug
 from kubeassay.policy.errors import PolicyError
 
 #: Languages of blocks that are drawn, not read.
 _DIAGRAMS = frozenset({"mermaid", "plantuml", "dot", "graphviz", "d2"})
-#: A sentence, or a part of one: two words of letters.
-_SENTENCE = re.compile(r"[^\W\d_]{2,}[^\w]+(?:\w+[^\w]+)*?[^\W\d_]{2,}")
+_LETTERS = re.compile(r"[^\W\d_]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +39,14 @@ def import_document(document: Document, severities: Mapping[str, Severity]) -> I
     Raises PolicyError where no block of it holds anything that is demanded.
     """
     clauses = Clauses(severities)
+    document = replace(document, blocks=tuple(_meant(document.blocks, clauses)))
     found = list(_learn(document, clauses))
     for block in document.blocks:
         for node in block.nodes:
             forms.walk((), node, block, clauses)
     security.contradictions(clauses)
     forms.without_quota(clauses)
+    _stated_twice(clauses)
     _leftovers(document, clauses)
     for problem in document.problems:
         clauses.note(
@@ -65,8 +66,48 @@ def import_document(document: Document, severities: Mapping[str, Severity]) -> I
     )
 
 
+def _meant(blocks: Iterable[Block], clauses: Clauses) -> Iterator[Block]:
+    """The blocks, without what stands below headings that say that it is not demanded."""
+    for block in blocks:
+        heading = next((heading for heading in block.section if not_meant(heading)), None)
+        if heading is None or not block.nodes:
+            yield block
+            continue
+        reason = f"it stands below the heading {heading}, so it is not, or not plainly, demanded"
+        clauses.note("not-understood", block.line, " / ".join(block.section), reason)
+
+
 def _was_read(message: str) -> bool:
     return "not read" not in message and "nothing of the block" not in message
+
+
+def _stated_twice(clauses: Clauses) -> None:
+    """Tell what two places say otherwise of one thing: both are demanded, and nothing can comply."""
+    stated: dict[tuple[Any, ...], tuple[Any, int]] = {}
+    for clause in clauses.found:
+        said: list[tuple[tuple[Any, ...], Any, int]] = []
+        for expected in clause.expectations:
+            wanted = tuple(sorted(expected["object"].items()))
+            for field in expected.get("fields", ()):
+                # The sizes of node groups are compared where they are read.
+                if "equals" in field and not field["path"].startswith("managedNodeGroups"):
+                    said.append(((wanted, field["path"]), field["equals"], field.get("line", clause.line)))
+        for use in clause.rules:
+            match = repr(use.get("match"))
+            for name, value in use.get("parameters", {}).items():
+                if use["id"] == "container-resources":
+                    said.append(((use["id"], match, name), value, clause.line))
+                elif use["id"] in ("documented-quota", "documented-roles") and isinstance(value, dict):
+                    for key, member in value.items():
+                        parts = member.items() if use["id"] == "documented-quota" else [("rules", member)]
+                        said += [((use["id"], name, key, part), one, clause.line) for part, one in parts]
+        for key, value, line in said:
+            earlier, first = stated.setdefault(key, (value, line))
+            if earlier != value and first != line:
+                what = key[1] if isinstance(key[0], tuple) else key[-1]
+                clauses.note(
+                    "contradiction", line, f"{clause.title}: {what}", f"line {first} says otherwise of the same"
+                )
 
 
 def _learn(document: Document, clauses: Clauses) -> Iterator[Node]:
@@ -79,6 +120,8 @@ def _learn(document: Document, clauses: Clauses) -> Iterator[Node]:
             members = objects.members_of(node)
             if members is not None:
                 stack += [(keys, member) for member in reversed(members)]
+                continue
+            if keys and not_meant(keys[-1]):
                 continue
             if objects.kind_of(node) is not None:
                 objects.learn(node, clauses)
@@ -107,7 +150,7 @@ def _leftovers(document: Document, clauses: Clauses) -> None:
         for node in block.nodes:
             _leftover((), node, clauses)
     for line, heading in document.bare_sections:
-        clauses.note("no-demand", line, heading, "a section without a block")
+        clauses.note("prose", line, heading, "a section without a block")
 
 
 def _leftover(keys: tuple[str, ...], node: Node, clauses: Clauses) -> None:
@@ -116,15 +159,20 @@ def _leftover(keys: tuple[str, ...], node: Node, clauses: Clauses) -> None:
         return
     if keys and not _any_accounted(node, clauses):
         texts = list(_leaves(node))
-        prose = all(isinstance(leaf.value, str) and _SENTENCE.search(leaf.value) for leaf in texts)
-        reason = "in words, and no value that an object states" if prose else "no form of it is known"
-        clauses.note("no-demand" if prose else "not-understood", node.line, " / ".join(keys), reason)
+        prose = all(isinstance(leaf.value, str) and _is_sentence(leaf.value) for leaf in texts)
+        reason = "said in words, which nothing judges" if prose else "no form of it is known"
+        clauses.note("prose" if prose else "not-understood", node.line, " / ".join(keys), reason)
         return
     children = list(node.children())
     if not children and not keys:
         clauses.note("not-understood", node.line, node.text[:80], "a text alone, without a key")
     for step, child in children:
         _leftover((*keys, step) if isinstance(step, str) else keys, child, clauses)
+
+
+def _is_sentence(text: str) -> bool:
+    """Whether a text is a sentence, or a part of one: two words of letters."""
+    return sum(1 for word in text.split() if _LETTERS.search(word)) > 1
 
 
 def _any_accounted(node: Node, clauses: Clauses) -> bool:

@@ -222,6 +222,11 @@ def is_setting(key: str) -> bool:
     return word in _SETTINGS and word not in _WEAK
 
 
+def is_any_setting(key: str) -> bool:
+    """Whether a key is called as a security setting is."""
+    return squashed(key) in _SETTINGS
+
+
 def settings(
     keys: tuple[str, ...], node: Node, block: Block, clauses: Clauses, scope: list[str]
 ) -> Iterator[tuple[str, Node]]:

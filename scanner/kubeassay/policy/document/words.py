@@ -86,6 +86,22 @@ def slug(text: str | Iterable[str]) -> str:
     return "-".join(part.lower() for part in parts if part.isascii())
 
 
+#: Words of headings and keys below which the opposite stands, or what does not hold (any more, or yet).
+_NOT_MEANT = frozenset(
+    {
+        "antipattern", "avoid", "bad", "deprecated", "disallowed", "draft", "excluded", "exempt", "exempted",
+        "exemption", "exception", "forbidden", "former", "future", "insecure", "legacy", "mistake", "obsolete",
+        "planned", "prohibited", "proposal", "proposed", "rejected", "roadmap", "superseded", "violation", "wrong",
+    }
+)  # fmt: skip
+_NOT_TO_DO = re.compile(r"\b(?:do not|don['’]t|not to do|never do|anti-pattern|not allowed|no longer)\b", re.IGNORECASE)
+
+
+def not_meant(text: str) -> bool:
+    """Whether a heading or key says that what stands below it is not demanded: ``Forbidden settings``, ``Roadmap``."""
+    return not _NOT_MEANT.isdisjoint(words(text)) or _NOT_TO_DO.search(text) is not None
+
+
 def without_parentheses(text: str) -> str:
     """``ap-southeast-1 (Singapore)`` is ``ap-southeast-1``."""
     return _PARENTHESES.sub("", text).strip()
