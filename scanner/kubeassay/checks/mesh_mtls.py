@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from kubeassay.analysis.mesh.client_tls import Call, ClientRule, ClientTls, TlsSetting, client_tls
 from kubeassay.analysis.mesh.mtls import Decision, Mtls, PeerAuthentication, WorkloadMtls, mtls
-from kubeassay.analysis.mesh.settings import Place
+from kubeassay.analysis.mesh.settings import LINKERD_GROUPS, Place
 from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.makers import Makers
 from kubeassay.analysis.network.services import Service, ServicePort
@@ -41,7 +41,9 @@ def mtls_not_strict(inventory: Inventory, context: Context) -> Iterator[Said]:
             continue
         state = found.of(workload)
         if state.membership.kind in ("unknown", "proxyless"):
-            if patterns or (found.settings.present and not is_of_mesh(found.memberships, workload)):
+            # Without Istio what is not known is at most what Linkerd does.
+            shown_here = found.settings.present or state.membership.reason == "unsupported"
+            if patterns or (shown_here and not is_of_mesh(found.memberships, workload)):
                 yield not_known(workload, state.membership)
             continue
         if not state.membership.captured:
@@ -75,6 +77,9 @@ def mtls_not_strict(inventory: Inventory, context: Context) -> Iterator[Said]:
     for key, one in lacking.items():
         obj, path = places[key]
         yield Violation(path, _lacks(one), obj=obj)
+    for obj in inventory:
+        if obj.ref.group in LINKERD_GROUPS:
+            yield NotJudged("unsupported", f"{obj.ref} is Linkerd's, whose mTLS is not evaluated", obj)
 
 
 def _decisions(state: WorkloadMtls) -> Iterator[tuple[int | None, Decision]]:

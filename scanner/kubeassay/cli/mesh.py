@@ -68,6 +68,10 @@ def mesh(
         inventory = read.inventory
         found = mtls(inventory)
         chosen = [workload for workload in found.workloads if not namespaces or workload.namespace in namespaces]
+        if namespaces and not chosen and not clients:
+            known = sorted({workload.namespace for workload in found.workloads})
+            there = f"; there are workloads in {', '.join(known[:5])}" if known else ""
+            raise UsageError(f"no workload among the inputs is in namespace {', '.join(namespaces)}{there}")
         if clients:
             calls = list(_calls(inventory, found, clients, namespaces))
             (_print_calls_json if format_name == "json" else _print_calls)(calls)

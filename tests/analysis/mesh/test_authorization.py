@@ -22,7 +22,7 @@ from kubeassay.analysis.mesh.authorization_rules import (
     rule_of,
     terms_hold,
 )
-from kubeassay.analysis.mesh.callers import callers_by, may_call
+from kubeassay.analysis.mesh.callers import callers, may_call
 from kubeassay.analysis.mesh.covering import covers
 from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.model import Inventory
@@ -217,16 +217,16 @@ def test_callers_in_words() -> None:
         "{action: AUDIT, rules: [{}]}",
         "{}",
     )
-    assert [str(caller) for caller in callers_by(of)] == [
+    assert [str(caller) for caller in callers(of)] == [
         "anyone may if opa agrees use path /admin*",
         "not address 10.0.0.0/8 may not use everything",
         "namespaces a or b may use method GET",
         "principal x may use method GET",
     ]
     # Over TCP a rule that asks for a method allows nothing.
-    assert [caller.in_effect for caller in callers_by(of, http=False) if caller.effect == "allow"] == [False, False]
-    assert [str(caller) for caller in callers_by(attached())] == ["anyone may use everything"]
-    assert callers_by(attached("{}")) == ()
+    assert [caller.in_effect for caller in callers(of, http=False) if caller.effect == "allow"] == [False, False]
+    assert [str(caller) for caller in callers(attached())] == ["anyone may use everything"]
+    assert callers(attached("{}")) == ()
 
 
 def test_a_custom_policy_leaves_the_answer_to_its_provider() -> None:
@@ -252,7 +252,7 @@ def test_objects_that_no_api_server_takes(spec: str) -> None:
     known = authorization(Inventory(objects_in(text)))
     of = known.attached(pod("default"))
     decide(of, Request({"source.principal": None}), known.trust)
-    assert all(str(caller) for caller in callers_by(of))
+    assert all(str(caller) for caller in callers(of))
 
 
 def test_hostile_patterns_take_linear_time() -> None:

@@ -27,7 +27,7 @@ Ask = Callable[[dict[str, Any]], dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
-    program = go_program("upstream_istio_authz", "./authorization", tmp_path_factory.mktemp("upstream"))
+    program = go_program("upstream_istio", "./authorization", tmp_path_factory.mktemp("upstream"))
     with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None

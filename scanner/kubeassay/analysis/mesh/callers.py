@@ -97,18 +97,18 @@ class Caller:
         return self.policy.provider if self.policy is not None else ""
 
 
-def callers(inventory: Inventory, workload: Workload) -> tuple[Caller, ...]:
-    """Who may call a workload, by the policies that apply to it: see :func:`callers_by`.
+def callers_of(inventory: Inventory, workload: Workload) -> tuple[Caller, ...]:
+    """Who may call a workload, by the policies that apply to it: see :func:`callers`.
 
     Whether it has a proxy at all, which enforces policies, is another question: see membership. Waypoints, which may
     ask more than ztunnel does, are not followed.
     """
     policies = authorization(inventory)
     ambient = memberships(inventory).of(workload).kind == "ambient"
-    return callers_by(policies.attached(workload), http=not ambient)
+    return callers(policies.attached(workload), http=not ambient)
 
 
-def callers_by(attached: Attached, *, http: bool = True) -> tuple[Caller, ...]:
+def callers(attached: Attached, *, http: bool = True) -> tuple[Caller, ...]:
     """What the policies that are attached to a workload say: what CUSTOM asks, what DENY denies, what ALLOW allows, in
     the order in which Istio asks. Without any allowed: nobody may call it.
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -344,7 +344,7 @@ class _Levels:
 
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    """The policies of a level of which one decides. ``certain``: it is the first, whatever the order of creation."""
+    """The policies of a level of which one decides (None: perhaps none does), and why it is not known which."""
 
     policies: Sequence[PeerAuthentication | None]
     unknown: str = ""
@@ -357,7 +357,9 @@ def _candidates(policies: Sequence[PeerAuthentication]) -> _Candidates:
     refused = next((policy for policy in policies if _hides(policy)), None)
     if refused is not None and refused.refused is not None:
         words = f"an API server refuses {refused}: {refused.refused[0]}"
-        return _Candidates((*policies, None), words, "invalid-object")
+        # Whoever wrote it meant something, and perhaps an older state of it is there.
+        meant = [replace(refused, mode=mode, ports=dict.fromkeys(refused.ports, mode)) for mode in (None, *MODES)]
+        return _Candidates((*policies, *meant, None), words, "invalid-object")
     revised = next((policy for policy in policies if policy.revision), None)
     if revised is not None:
         words = f"{revised} is for revision {revised.revision} alone"

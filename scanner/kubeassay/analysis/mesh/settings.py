@@ -40,6 +40,8 @@ _WEBHOOK_SUFFIX = "sidecar-injector.istio.io"
 #: Labels and annotations, of namespaces and pods, that only a mesh reads.
 _ISTIO_SIGNS = (INJECTION_LABEL, REVISION_LABEL, INJECT, DATAPLANE_MODE, "istio.io/use-waypoint")
 LINKERD_INJECT = "linkerd.io/inject"
+#: API groups of Linkerd: Server, ServerAuthorization, AuthorizationPolicy, MeshTLSAuthentication, ServiceProfile, ….
+LINKERD_GROUPS = frozenset({"linkerd.io", "policy.linkerd.io"})
 #: API groups whose objects only Istio reads.
 ISTIO_GROUPS = frozenset(
     {
@@ -335,7 +337,7 @@ def _sign(inventory: Inventory) -> Place | None:
 
 def _linkerd(inventory: Inventory) -> Place | None:
     for obj in inventory:
-        if obj.ref.group in ("linkerd.io", "policy.linkerd.io") and obj.ref.kind != "Link":
+        if obj.ref.group in LINKERD_GROUPS:
             return obj, ("kind",)
         annotations = mapping(mapping(obj.value.get("metadata")).get("annotations"))
         if obj.ref.kind == "Namespace" and annotations.get(LINKERD_INJECT) in ("enabled", "ingress"):
