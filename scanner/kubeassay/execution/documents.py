@@ -28,6 +28,7 @@ _ABOUT_OTHERS = frozenset(
     {
         "authorization-policy-missing",
         "authorization-policy-selects-nothing",
+        "authorization-policy-unknown-identity",
         "autoscaler-target-missing",
         "binding-to-missing-role",
         "binding-to-missing-service-account",
