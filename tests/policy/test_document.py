@@ -366,6 +366,12 @@ def test_secrets_in_a_document_are_not_repeated() -> None:
     }
 
 
+def test_an_object_without_a_name_is_no_demand_on_all_of_its_kind() -> None:
+    found = imported("apiVersion: v1\nkind: ConfigMap\ndata: {k: v}\n---\nprivileged: false\n")
+    assert fields_of(found) == {}
+    assert notes_of(found, "not-understood") == {(2, "ConfigMap")}
+
+
 def _policy(spec: str, namespace: str = "shop") -> str:
     return (
         "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\n"

@@ -84,8 +84,11 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One fenced block. ``section``: the headings that it stands under, outermost first, without the document's title.
-    ``nodes``: what its YAML documents hold; none for a block that is no YAML."""
+    """One fenced (or indented) block, of a language or of none.
+
+    ``section``: the headings that it stands under, outermost first, without the document's title. ``nodes``: what its
+    YAML documents hold; none for a block that is no YAML.
+    """
 
     language: str
     section: tuple[str, ...]

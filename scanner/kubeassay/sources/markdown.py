@@ -115,7 +115,7 @@ def _document(text: str, file: str) -> Document:
             for heading_line in path:
                 bare.pop(heading_line, None)
             if not is_yaml:
-                blocks.append(Block(language or token.type.replace("_", " "), section, line))
+                blocks.append(Block(language, section, line))
                 continue
             loose = read_loosely(token.content, file, first)
             problems += loose.problems

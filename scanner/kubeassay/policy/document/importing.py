@@ -143,7 +143,8 @@ def _leftovers(document: Document, clauses: Clauses) -> None:
     for block in document.blocks:
         if block.language != "yaml":
             what = "a diagram" if block.language in _DIAGRAMS else f"a block of {block.language}"
-            clauses.note("not-read", block.line, " / ".join(block.section), f"{what}, not YAML")
+            said = f"{what}, not YAML" if block.language else "a block without a language, and no object in it"
+            clauses.note("not-read", block.line, " / ".join(block.section), said)
             continue
         if not block.nodes:
             clauses.note("no-demand", block.line, " / ".join(block.section), "an empty block")

@@ -151,9 +151,12 @@ def expectation(node: Node, fields: list[Use]) -> Use:
 
 
 def _expected(node: Node, block: Block, clauses: Clauses) -> None:
-    fields = list(_fields(node, clauses))
     if not name_of(node):
-        clauses.note("assumed", node.line, title_of(node), "it has no name: every object of its kind is held to it")
+        clauses.note(
+            "not-understood", node.line, title_of(node), "it has no name, so which object is meant is not said"
+        )
+        return
+    fields = list(_fields(node, clauses))
     title = f"{title_of(node)} as documented"
     clauses.add(_id(node), title, block, node.line, expectations=[expectation(node, fields)], obj=node)
 
@@ -650,7 +653,13 @@ def _identity(kind: str, text: str) -> str | None:
 
 
 def _secret(node: Node, block: Block, clauses: Clauses) -> bool:
-    clauses.note("assumed", node.line, title_of(node), "what it holds is demanded to be there, and not compared")
+    """A Secret need not stand in manifests, and its values are not compared."""
+    if name_of(node):
+        clauses.note("assumed", node.line, title_of(node), "what it holds is to be there where it is declared")
+        expected = {**expectation(node, list(_fields(node, clauses))), "required": False}
+        title = f"{title_of(node)} as documented"
+        clauses.add(_id(node), title, block, node.line, expectations=[expected], obj=node)
+        return True
     return False
 
 
