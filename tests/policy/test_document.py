@@ -532,6 +532,19 @@ def test_metrics_and_modes_are_judged_by_what_they_mean() -> None:
 def test_a_pod_security_policy_as_an_object_or_in_words_is_one() -> None:
     words = "Pod Security Policy:\n  Privileged: false\n  Volumes: [secret]\n"
     assert set(rules_of(imported(words))) == {("privileged-container", 3), ("allowed-volume-types", 4)}
+    found = imported(
+        "apiVersion: policy/v1beta1\nkind: PodSecurityPolicy\nmetadata: {name: p}\nspec:\n  privileged: false\n"
+        "  runAsUser: {rule: MustRunAsNonRoot}\n  seLinux: {rule: RunAsAny}\n  allowedUnsafeSysctls: [x]\n"
+    )
+    assert set(rules_of(found)) == {
+        ("pod-security-policy-left-over", 2),
+        ("privileged-container", 6),
+        ("run-as-non-root", 7),
+        ("run-as-user", 7),
+    }
+    assert fields_of(found) == {}
+    assert notes_of(found, "not-understood") == {(9, "PodSecurityPolicy p: allowedUnsafeSysctls")}
+    assert notes_of(found, "no-demand") == {(8, "PodSecurityPolicy p / seLinux")}
 
 
 # --- whole documents ---

@@ -13,6 +13,7 @@ from typing import Any
 from kubeassay.analysis.sensitive import sensitive_paths
 from kubeassay.model import Path, format_path
 from kubeassay.model.document import Block, Node
+from kubeassay.policy.document import security
 from kubeassay.policy.document.clauses import DOCUMENTED, Clauses, Use
 from kubeassay.policy.document.words import is_name, is_placeholder, slug
 
@@ -652,6 +653,21 @@ def _identity(kind: str, text: str) -> str | None:
     return f"{match[1]}/{match[2]}" if match else None
 
 
+# --- pods ---
+
+
+def _pod_security_policy(node: Node, block: Block, clauses: Clauses) -> bool:
+    """Its settings hold for pods; the kind itself left Kubernetes in 1.25."""
+    spec = node.entries.get("spec", _NOTHING)
+    for key, child in security.settings((title_of(node),), spec, block, clauses, []):
+        clauses.note("not-understood", child.line, f"{title_of(node)}: {key}", "no rule judges this setting")
+    clauses.add(
+        f"{_id(node)}/left-over", "PodSecurityPolicy is succeeded by Pod Security Admission", block, node.line,
+        rules=clauses.use("pod-security-policy-left-over"),
+    )  # fmt: skip
+    return True
+
+
 def _secret(node: Node, block: Block, clauses: Clauses) -> bool:
     """A Secret need not stand in manifests, and its values are not compared."""
     if name_of(node):
@@ -672,6 +688,8 @@ _BY_KIND: Mapping[tuple[str, str], _Made] = {
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): _binding,
     ("rbac.authorization.k8s.io", "RoleBinding"): _binding,
     ("networking.k8s.io", "NetworkPolicy"): _network_policy,
+    ("policy", "PodSecurityPolicy"): _pod_security_policy,
+    ("extensions", "PodSecurityPolicy"): _pod_security_policy,
     ("autoscaling", "HorizontalPodAutoscaler"): _autoscaler,
     ("security.istio.io", "PeerAuthentication"): _peer_authentication,
     ("security.istio.io", "AuthorizationPolicy"): _authorization_policy,
