@@ -168,6 +168,19 @@ def test_annotations_that_exclude_traffic(annotation: str, value: str, told: boo
     assert _said("traffic-excluded-from-proxy", namespace("shop"), web) == set()
 
 
+def test_an_installation_that_excludes_traffic_of_all_pods() -> None:
+    rule = "traffic-excluded-from-proxy"
+    mesh = operator(values={"global": {"proxy": {"excludeInboundPorts": "8080", "statusPort": 15020}}})
+    where = ("IstioOperator istio-system/mesh", "spec.values.global.proxy.excludeInboundPorts")
+    assert _fails(rule, injected(), deployment(), mesh) == {where}
+    assert _fails(rule, injected(), deployment(), mesh, allowed_ports=[8080]) == set()
+    none = operator(meshConfig={"defaultConfig": {"interceptionMode": "NONE"}})
+    assert _fails(rule, none) == {("IstioOperator istio-system/mesh", "spec.meshConfig.defaultConfig.interceptionMode")}
+    text = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio-sidecar-injector", "namespace": ROOT}}
+    text["data"] = {"config": "policy: enabled", "values": '{"global": {"proxy": {"includeIPRanges": "10.0.0.0/8"}}}'}
+    assert _fails(rule, text) == {("ConfigMap istio-system/istio-sidecar-injector", "data.values")}
+
+
 # --- modes ---
 
 
@@ -295,6 +308,8 @@ def test_rules_that_disable_tls() -> None:
     assert _said(rule, destination_rule("web", "shop", "api.example.com", "DISABLE")) == {
         ("pass", "DestinationRule shop/web", "")
     }
+    api_server = destination_rule("web", "shop", "kubernetes.default.svc.cluster.local", "DISABLE")
+    assert _said(rule, api_server) == {("pass", "DestinationRule shop/web", "")}
     subset = destination_rule("web", "shop", "web", None)
     subset["spec"]["subsets"] = [{"name": "v1", "trafficPolicy": {"tls": {"mode": "DISABLE"}}}]
     assert _fails(rule, injected(), deployment(), service(), subset) == {

@@ -332,6 +332,9 @@ def destination_rule_disables_tls(inventory: Inventory, context: Context) -> Ite
             for setting in settings:
                 words = f"clients send plain text to {shown([str(service) for service in concerned])} by {rule}"
                 yield Violation(setting.place[1], words, obj=obj)
+        elif rule.host == f"kubernetes.default.svc.{found.settings.cluster_domain}":
+            # The API server is in no mesh.
+            yield Passed(obj)
         elif not services and rule.host.endswith((f".svc.{found.settings.cluster_domain}", ".local", "*")):
             yield NotJudged("unknown-peer", f"{rule} turns TLS off for {rule.host}, which is not among the inputs", obj)
         else:

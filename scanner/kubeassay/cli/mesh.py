@@ -199,10 +199,17 @@ def _print_json(rows: Iterable[_Row]) -> None:
                 "level": row.decision.level if row.mode not in (_NOT_KNOWN, "none") else None,
                 "decidedBy": words,
                 **_place_as_json(place),
-                **({"perhaps": list(row.decision.perhaps)} if row.unknown and row.decision.perhaps else {}),
+                **_perhaps(row),
             }
         )
     click.echo(json.dumps(list(workloads.values()), ensure_ascii=False, indent=2).encode("utf-8", "backslashreplace"))
+
+
+def _perhaps(row: _Row) -> dict[str, Any]:
+    """What a mode that is not known may be."""
+    if not row.unknown or not row.decision.perhaps:
+        return {}
+    return {"perhaps": list(row.decision.perhaps), "ifEquallyOld": row.decision.if_equally_old}
 
 
 # --- calls ---

@@ -80,7 +80,7 @@ class PeerAuthentication:
 class Decision:
     """A mode and what decides it. ``policy`` None: nothing, so that the default holds. ``mode`` None: not known, and
     ``unknown`` says why, as a clause, ``reason`` as :class:`kubeassay.model.NotEvaluated` has it; ``perhaps`` are the
-    modes that it may be."""
+    modes that it may be, ``if_equally_old`` the one that it is where policies were created in the same second."""
 
     mode: Mode | None
     level: Level
@@ -89,6 +89,7 @@ class Decision:
     unknown: str = ""
     reason: str = ""
     perhaps: tuple[Mode, ...] = ()
+    if_equally_old: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,7 +389,14 @@ def _compose(levels: _Levels, port: int | None, *, ambient: bool) -> Decision:
     cause = next(candidates for candidates in (own, space, mesh) if candidates.unknown)
     first = next(iter(decisions.values()))
     return Decision(
-        None, first.level, None, first.place, cause.unknown, cause.reason, tuple(m for m in MODES if m in decisions)
+        mode=None,
+        level=first.level,
+        place=first.place,
+        unknown=cause.unknown,
+        reason=cause.reason,
+        perhaps=tuple(mode for mode in MODES if mode in decisions),
+        # The first of each level by name.
+        if_equally_old=first.mode if cause.reason == "unknown-order" else None,
     )
 
 
