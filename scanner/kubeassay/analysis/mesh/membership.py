@@ -233,9 +233,8 @@ class Memberships:
                     Membership("sidecar", at, words, "", revision), workload.labels.get(label)
                 )
         at = (space.obj, ("metadata", "name")) if space.obj is not None else _named(workload)
-        return Membership(
-            "sidecar", webhook.place or at, "sidecars are injected where nothing says otherwise", "", revision
-        )
+        words = "sidecars are injected where nothing says otherwise"
+        return self._of_known_revision(Membership("sidecar", webhook.place or at, words, "", revision), None)
 
     def _of_known_revision(self, found: Membership, named: str | None) -> Membership:
         """Where the inputs name the revisions that there are, one that is not among them may be a tag, or a slip."""
