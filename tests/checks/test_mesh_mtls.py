@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from analysis.mesh.mesh_kit import (
     ambient,
@@ -345,3 +348,76 @@ def test_a_failure_names_what_the_server_is_told() -> None:
     (found,) = (one for one in outcomes("client-tls-contradicts-mtls", text_of(*objects)) if one.kind == "fail")
     assert isinstance(found, Outcome)
     assert found.related == ("PeerAuthentication istio-system/default spec.mtls.mode",)
+
+
+# --- hostile input ---
+
+_KEYS = st.sampled_from(
+    [
+        "mtls",
+        "mode",
+        "portLevelMtls",
+        "8080",
+        "selector",
+        "matchLabels",
+        "app",
+        "host",
+        "trafficPolicy",
+        "tls",
+        "portLevelSettings",
+        "port",
+        "number",
+        "subsets",
+        "name",
+        "exportTo",
+        "workloadSelector",
+        "values",
+        "global",
+        "proxy",
+        "meshConfig",
+        "discoverySelectors",
+        "revisionTags",
+        "revision",
+    ]
+)
+_VALUES = st.recursive(
+    st.sampled_from([None, True, 3, -1, 2**70, "", "web", "STRICT", "DISABLE", "*", ".", "8080", "no"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+_KINDS = st.sampled_from(
+    [
+        ("security.istio.io/v1", "PeerAuthentication"),
+        ("networking.istio.io/v1", "DestinationRule"),
+        ("install.istio.io/v1alpha1", "IstioOperator"),
+        ("sailoperator.io/v1", "Istio"),
+        ("helm.toolkit.fluxcd.io/v2", "HelmRelease"),
+        ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(stated=st.lists(st.tuples(_KINDS, _VALUES), max_size=4), labels=_VALUES, data=_VALUES)
+def test_nothing_that_is_written_fails_a_rule(
+    stated: list[tuple[tuple[str, str], Any]], labels: Any, data: Any
+) -> None:
+    objects = [
+        {"apiVersion": version, "kind": kind, "metadata": {"name": f"n{number}", "namespace": "shop"}, "spec": spec}
+        for number, ((version, kind), spec) in enumerate(stated)
+    ]
+    for obj in objects:
+        obj["webhooks"] = obj["spec"]
+    web = deployment()
+    web["spec"]["template"]["metadata"] = {"labels": labels, "annotations": labels}
+    space = injected()
+    space["metadata"]["labels"] = data
+    config = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "istio"},
+        "data": {"mesh": json.dumps(data)},
+    }
+    text = "\n---\n".join(map(json.dumps, [*objects, web, service(), space, injected("bank"), config]))
+    for rule in RULES:
+        outcomes(rule, text)

@@ -176,6 +176,12 @@ class ClientTls:
         self._root_private = _Index()
         for rule in self.rules:
             self._add(rule)
+        #: Host → the namespaces with a rule of exactly this host, and those that have rules with wildcards.
+        self._by_host: dict[str, list[str]] = defaultdict(list)
+        for namespace, index in self._local.items():
+            for host in index.specific:
+                self._by_host[host].append(namespace)
+        self._with_wildcards = [namespace for namespace, index in self._local.items() if index.wildcard]
         self._namespace_modes: dict[tuple[str, str], Decision] = {}
 
     def host_of(self, service: Service) -> str:
@@ -212,9 +218,9 @@ class ClientTls:
         """The rules by which anybody may call a Service, and whose: clients of a namespace, or (None) of all namespaces
         without a rule of their own."""
         host, root = self.host_of(service), self.settings.root_namespace
-        for namespace, index in list(self._local.items()):
+        for namespace in dict.fromkeys((*self._by_host.get(host, ()), *self._with_wildcards)):
             if namespace != root:
-                yield from ((namespace, rule) for rule in index.match(host))
+                yield from ((namespace, rule) for rule in self._local[namespace].match(host))
         yield from ((root, rule) for rule in self._root_private.match(host))
         exported = self._of(self._exported, service.namespace, host)
         if not any(not rule.export_to or "*" in rule.export_to for rule in exported):

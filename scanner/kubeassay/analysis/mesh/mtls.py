@@ -186,13 +186,14 @@ class Mtls:
         """The policies with a selector that select a workload, refused ones too: the oldest decides."""
         if workload.namespace == self.settings.root_namespace:
             return ()
-        found = [
-            policy
-            for pair in workload.labels.items()
-            for policy in self._selecting.get((workload.namespace, *pair), ())
-            if policy.selects(workload.labels)
-        ]
-        return tuple(self._nearest(found, workload.obj))
+        return tuple(self._nearest(self.selecting(workload), workload.obj))
+
+    def selecting(self, workload: Workload) -> Iterator[PeerAuthentication]:
+        """The policies of a workload's namespace whose selector its labels fulfil, of all folders."""
+        for pair in workload.labels.items():
+            for policy in self._selecting.get((workload.namespace, *pair), ()):
+                if policy.selects(workload.labels):
+                    yield policy
 
     def _workload(self, workload: Workload) -> WorkloadMtls:
         membership = self.memberships.of(workload)
