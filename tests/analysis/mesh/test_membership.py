@@ -144,6 +144,16 @@ def _container(name: str, image: str, *args: str) -> dict[str, Any]:
     return {"name": name, "image": image, "args": list(args)}
 
 
+def test_the_member_roll_of_openshift_is_not_evaluated() -> None:
+    roll = {
+        "apiVersion": "maistra.io/v1",
+        "kind": "ServiceMeshMemberRoll",
+        "metadata": {"name": "default", "namespace": "m"},
+        "spec": {"members": ["shop"]},
+    }
+    assert _of(namespace("shop"), deployment(), roll).kind == "unknown"
+
+
 def test_a_template_with_the_proxy_is_in_the_mesh_whatever_its_namespace_says() -> None:
     web = deployment(labels={INJECT: "false"})
     web["spec"]["template"]["spec"]["containers"].append(_container("istio-proxy", "docker.io/istio/proxyv2:1.20"))

@@ -48,6 +48,7 @@ ISTIO_GROUPS = frozenset(
         "authentication.istio.io",
         "extensions.istio.io",
         "install.istio.io",
+        "maistra.io",
         "networking.istio.io",
         "sailoperator.io",
         "security.istio.io",
@@ -95,7 +96,7 @@ class MeshSettings:
     inputs, so that no others are assumed. ``revisions``: those (and tags) that the inputs name. ``discovery``:
     selectors of the namespaces that istiod watches; None: all. ``ambient``: whether ztunnel is installed; None: the
     inputs do not say. ``private_rules``: DestinationRules without exportTo are for their own namespace.
-    ``linkerd``: what shows Linkerd.
+    ``linkerd``: what shows Linkerd. ``member_roll``: what shows that OpenShift Service Mesh 2 lists its namespaces.
     """
 
     sign: Place | None = None
@@ -120,6 +121,7 @@ class MeshSettings:
     proxy: ProxyDefaults = ProxyDefaults()
     private_rules: bool = False
     linkerd: Place | None = None
+    member_roll: Place | None = None
 
     @property
     def present(self) -> bool:
@@ -193,6 +195,10 @@ def _settings(inventory: Inventory) -> MeshSettings:
         proxy=_proxy_defaults(sources, value_sources),
         private_rules=any("." in items(source.mesh.get("defaultDestinationRuleExportTo")) for source in sources),
         linkerd=_linkerd(inventory),
+        member_roll=next(
+            ((obj, ("kind",)) for obj in inventory.of_kind("ServiceMeshControlPlane", "maistra.io")),
+            next(((obj, ("kind",)) for obj in inventory.of_kind("ServiceMeshMemberRoll", "maistra.io")), None),
+        ),
     )
 
 
