@@ -365,6 +365,16 @@ def test_one_port_of_http_keeps_an_allow_rule_alive_and_a_deny_rule_wider() -> N
     assert found("authorization-policy-http-on-tcp", both + policy(f"{{action: DENY, {rules}}}")) == fails(path)
 
 
+def test_ztunnel_sees_no_http() -> None:
+    ambient = MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient")
+    rule = "authorization-policy-http-on-tcp"
+    text = ambient + policy("{rules: [{to: [{operation: {methods: [GET]}}]}]}")
+    assert found(rule, text) == fails("spec.rules[0].to[0].operation.methods")
+    assert found(rule, ambient + policy("{rules: [{to: [{operation: {ports: ['8080']}}]}]}")) == set()
+    attached = "targetRefs: [{kind: Service, group: '', name: web}], rules: [{to: [{operation: {methods: [GET]}}]}]"
+    assert found(rule, ambient + policy(f"{{{attached}}}")) == set()
+
+
 # --- workloads and tokens ---
 
 

@@ -179,6 +179,27 @@ def test_a_workload_that_no_policy_protects() -> None:
     assert {(o.kind, o.about, o.words) for o in found} == missing
 
 
+def test_a_port_that_passes_the_proxy_by() -> None:
+    allow = STRICT + policy("{rules: [{from: [{source: {namespaces: [front]}}]}]}")
+    text = MESH.replace(
+        "metadata: {labels: {app: web}}",
+        "metadata: {labels: {app: web}, annotations: {traffic.sidecar.istio.io/excludeInboundPorts: '8080'}}",
+    )
+    found = outcomes("documented-callers", text + FRONT + allow, callers=[{**TO, **FRONT_ONLY}])
+    place = 'spec.template.metadata.annotations["traffic.sidecar.istio.io/excludeInboundPorts"]'
+    assert {(o.kind, o.about, o.words) for o in found} == {("fail", D, place)}
+
+
+def test_policies_of_a_waypoint_are_not_followed() -> None:
+    ambient = MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient")
+    allow = STRICT + policy("{rules: [{from: [{source: {namespaces: [front]}}]}]}")
+    waypoint = policy("{targetRefs: [{kind: Service, group: '', name: web}]}", "w")
+    found = outcomes("documented-callers", ambient + FRONT + allow, callers=[{**TO, **FRONT_ONLY}])
+    assert {(o.kind, o.words) for o in found} == {("pass", "")}
+    found = outcomes("documented-callers", ambient + FRONT + allow + waypoint, callers=[{**TO, **FRONT_ONLY}])
+    assert {(o.kind, o.words) for o in found} == {("not-judged", "unsupported")}
+
+
 def test_what_is_not_judged() -> None:
     assert outcomes("documented-callers", MESH) == set()
     nowhere = outcomes("documented-callers", MESH, callers=[{"to": "shop/db", "from": "a"}])

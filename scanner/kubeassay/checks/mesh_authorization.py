@@ -519,8 +519,10 @@ def _known_identities(inventory: Inventory, policies: Policies) -> _Known:
 
 @check("authorization-policy-http-on-tcp")
 def authorization_policy_http_on_tcp(inventory: Inventory, context: Context) -> Iterator[Said]:
-    """Judged by the protocols that Services state for ports; a port without one is detected as HTTP when it is."""
+    """Judged by the protocols that Services state for ports; a port without one is detected as HTTP when it is. Ztunnel
+    sees nothing of HTTP: policies with conditions on it are for waypoints, and are attached by targetRefs."""
     selected = _workloads_by_policy(inventory)
+    members = memberships(inventory)
     protocols = _protocols(inventory)
     for policy in _in_effect(authorization(inventory)):
         if policy.action not in ("ALLOW", "DENY") or not any(is_http(term.attribute) for term in _all_terms(policy)):
@@ -534,6 +536,14 @@ def authorization_policy_http_on_tcp(inventory: Inventory, context: Context) -> 
                 continue
             ports = _ports_of(rule)
             for workload in selected.get(id(policy), ()):
+                if members.of(workload).kind == "ambient":
+                    clean = False
+                    effect = (
+                        "the rule allows nothing" if policy.action == "ALLOW" else "the rule denies more than it says"
+                    )
+                    words = f"{policy} asks for {said([term], '')}, and ztunnel, which enforces it at {workload},"
+                    yield Violation(term.path, f"{words} sees no HTTP: {effect} there", obj=policy.obj)
+                    break
                 served = {
                     number: port
                     for number, port in protocols.get(id(workload), {}).items()

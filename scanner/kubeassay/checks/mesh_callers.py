@@ -144,6 +144,13 @@ def _judged(
         yield Violation(("metadata", "name"), words, obj=workload.obj, related=(("what decides", obj, path),))
         return
     attached = policies.attached(workload)
+    waypoint = next((p for p in policies.all if p.target_refs and p.namespace == workload.namespace), None)
+    if membership.kind == "ambient" and waypoint is not None:
+        words = (
+            f"{waypoint} is enforced by a waypoint, and which of the traffic to {workload} passes it is not followed"
+        )
+        yield NotJudged("unsupported", words, workload.obj)
+        return
     if attached.refused:
         words = f"{attached.refused[0]} applies to {workload}, and Istio refuses it"
         yield NotJudged("invalid-object", words, workload.obj)
@@ -168,6 +175,8 @@ def _judged(
     asker = _Asker(attached, policies, membership.kind == "ambient")
     for identity in identities:
         _beyond(workload, identity, documented, asker, found)
+    bypassed = [] if any("*" in entry.callers for entry in documented) else list(_bypassed(state))
+    yield from bypassed
     missing = list(_missing(workload, documented, asker, known))
     for obj, listed in found.by_place.values():
         path = next(place for (of, place), value in found.by_place.items() if of == id(obj) and value[1] is listed)
@@ -181,7 +190,7 @@ def _judged(
         yield Violation(("metadata", "name"), words, obj=workload.obj, related=related)
     if doubt and not found.by_place:
         yield NotJudged("unknown-mtls", f"{workload}: {doubt}", workload.obj)
-    elif not found.by_place and not missing:
+    elif not found.by_place and not missing and not bypassed:
         yield Passed(workload.obj)
 
 
@@ -203,6 +212,16 @@ def _said(documented: list[_Documented]) -> str:
         what += [f"ports {', '.join(map(str, sorted(entry.ports)))}"] if entry.ports else []
         texts.append(f"{', '.join(entry.callers)}{f' ({chr(59).join(what)})' if what else ''}")
     return "; ".join(texts)
+
+
+def _bypassed(state: WorkloadMtls) -> Iterator[Violation]:
+    """The ports that the proxy does not see: no policy is enforced there."""
+    for port in state.ports:
+        # Without a place it is the proxy's own port.
+        if port.bypass is not None and port.bypass.place is not None:
+            words = f"port {port.number} of {state.workload} passes the proxy by, so that any caller may use it"
+            obj, path = port.bypass.place
+            yield Violation(path, f"{words}: {port.bypass.words}", obj=obj)
 
 
 def _takes_plain_text(state: WorkloadMtls) -> tuple[bool | None, str]:
