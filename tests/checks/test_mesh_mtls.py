@@ -111,6 +111,7 @@ def test_what_the_namespace_decides_is_told_of_the_namespace() -> None:
     # Without parameters: namespaces with workloads, but those of Kubernetes and of Istio.
     others = [namespace(name) for name in ("kube-system", ROOT, "empty")]
     assert _said("namespace-without-injection", *others, injected(), STRICT) == set()
+    assert _said("namespace-without-injection", bare, deployment(hostNetwork=True), STRICT) == set()
 
 
 def test_linkerd_is_not_judged() -> None:

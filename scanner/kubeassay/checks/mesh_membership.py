@@ -91,7 +91,8 @@ def namespace_without_injection(inventory: Inventory, context: Context) -> Itera
         if not _is_demanded(found, name, demanded):
             continue
         inside = members.get(name, [])
-        if not demanded and not inside:
+        if not demanded and all(workload.host_network for workload in inside):
+            # Nothing is here that could be in the mesh.
             continue
         if wants_mesh(labels_of(obj.value)) or found.settings.namespaces_by_default:
             unknown = next((w for w in inside if found.of(w).kind == "unknown"), None)

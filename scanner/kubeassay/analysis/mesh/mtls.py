@@ -21,6 +21,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 from typing import Any, Literal
 
 from kubeassay.analysis.mesh.capture import Bypass, inbound_bypass
@@ -257,7 +258,7 @@ def mtls(inventory: Inventory) -> Mtls:
 def _shared(obj: Object, near: Object) -> int:
     """How many folders two objects' files share."""
     pairs = zip(obj.file.split("/")[:-1], near.file.split("/")[:-1], strict=False)
-    return next((number for number, (one, other) in enumerate(pairs) if one != other), 1_000_000)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _service_targets(found: Services) -> Mapping[Workload, Sequence[int]]:
