@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from analysis.mesh.mesh_kit import (
     ambient,
@@ -108,6 +111,7 @@ def test_what_the_namespace_decides_is_told_of_the_namespace() -> None:
     # Without parameters: namespaces with workloads, but those of Kubernetes and of Istio.
     others = [namespace(name) for name in ("kube-system", ROOT, "empty")]
     assert _said("namespace-without-injection", *others, injected(), STRICT) == set()
+    assert _said("namespace-without-injection", bare, deployment(hostNetwork=True), STRICT) == set()
 
 
 def test_linkerd_is_not_judged() -> None:
@@ -166,6 +170,19 @@ def test_annotations_that_exclude_traffic(annotation: str, value: str, told: boo
     assert found == {("fail", "Deployment shop/web", path) if told else ("pass", "Deployment shop/web", "")}
     # Outside the mesh it means nothing.
     assert _said("traffic-excluded-from-proxy", namespace("shop"), web) == set()
+
+
+def test_an_installation_that_excludes_traffic_of_all_pods() -> None:
+    rule = "traffic-excluded-from-proxy"
+    mesh = operator(values={"global": {"proxy": {"excludeInboundPorts": "8080", "statusPort": 15020}}})
+    where = ("IstioOperator istio-system/mesh", "spec.values.global.proxy.excludeInboundPorts")
+    assert _fails(rule, injected(), deployment(), mesh) == {where}
+    assert _fails(rule, injected(), deployment(), mesh, allowed_ports=[8080]) == set()
+    none = operator(meshConfig={"defaultConfig": {"interceptionMode": "NONE"}})
+    assert _fails(rule, none) == {("IstioOperator istio-system/mesh", "spec.meshConfig.defaultConfig.interceptionMode")}
+    text = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "istio-sidecar-injector", "namespace": ROOT}}
+    text["data"] = {"config": "policy: enabled", "values": '{"global": {"proxy": {"includeIPRanges": "10.0.0.0/8"}}}'}
+    assert _fails(rule, text) == {("ConfigMap istio-system/istio-sidecar-injector", "data.values")}
 
 
 # --- modes ---
@@ -295,6 +312,8 @@ def test_rules_that_disable_tls() -> None:
     assert _said(rule, destination_rule("web", "shop", "api.example.com", "DISABLE")) == {
         ("pass", "DestinationRule shop/web", "")
     }
+    api_server = destination_rule("web", "shop", "kubernetes.default.svc.cluster.local", "DISABLE")
+    assert _said(rule, api_server) == {("pass", "DestinationRule shop/web", "")}
     subset = destination_rule("web", "shop", "web", None)
     subset["spec"]["subsets"] = [{"name": "v1", "trafficPolicy": {"tls": {"mode": "DISABLE"}}}]
     assert _fails(rule, injected(), deployment(), service(), subset) == {
@@ -330,3 +349,76 @@ def test_a_failure_names_what_the_server_is_told() -> None:
     (found,) = (one for one in outcomes("client-tls-contradicts-mtls", text_of(*objects)) if one.kind == "fail")
     assert isinstance(found, Outcome)
     assert found.related == ("PeerAuthentication istio-system/default spec.mtls.mode",)
+
+
+# --- hostile input ---
+
+_KEYS = st.sampled_from(
+    [
+        "mtls",
+        "mode",
+        "portLevelMtls",
+        "8080",
+        "selector",
+        "matchLabels",
+        "app",
+        "host",
+        "trafficPolicy",
+        "tls",
+        "portLevelSettings",
+        "port",
+        "number",
+        "subsets",
+        "name",
+        "exportTo",
+        "workloadSelector",
+        "values",
+        "global",
+        "proxy",
+        "meshConfig",
+        "discoverySelectors",
+        "revisionTags",
+        "revision",
+    ]
+)
+_VALUES = st.recursive(
+    st.sampled_from([None, True, 3, -1, 2**70, "", "web", "STRICT", "DISABLE", "*", ".", "8080", "no"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+_KINDS = st.sampled_from(
+    [
+        ("security.istio.io/v1", "PeerAuthentication"),
+        ("networking.istio.io/v1", "DestinationRule"),
+        ("install.istio.io/v1alpha1", "IstioOperator"),
+        ("sailoperator.io/v1", "Istio"),
+        ("helm.toolkit.fluxcd.io/v2", "HelmRelease"),
+        ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"),
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(stated=st.lists(st.tuples(_KINDS, _VALUES), max_size=4), labels=_VALUES, data=_VALUES)
+def test_nothing_that_is_written_fails_a_rule(
+    stated: list[tuple[tuple[str, str], Any]], labels: Any, data: Any
+) -> None:
+    objects = [
+        {"apiVersion": version, "kind": kind, "metadata": {"name": f"n{number}", "namespace": "shop"}, "spec": spec}
+        for number, ((version, kind), spec) in enumerate(stated)
+    ]
+    for obj in objects:
+        obj["webhooks"] = obj["spec"]
+    web = deployment()
+    web["spec"]["template"]["metadata"] = {"labels": labels, "annotations": labels}
+    space = injected()
+    space["metadata"]["labels"] = data
+    config = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "istio"},
+        "data": {"mesh": json.dumps(data)},
+    }
+    text = "\n---\n".join(map(json.dumps, [*objects, web, service(), space, injected("bank"), config]))
+    for rule in RULES:
+        outcomes(rule, text)

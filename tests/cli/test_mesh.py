@@ -67,12 +67,30 @@ def test_json_has_the_places(tmp_path: Path) -> None:
     assert port["location"]["file"].endswith("all.yaml")
 
 
+def test_callers_of_what_no_proxy_protects() -> None:
+    nothing = {
+        "apiVersion": "security.istio.io/v1",
+        "kind": "AuthorizationPolicy",
+        "metadata": {"name": "nothing", "namespace": "shop"},
+        "spec": {},
+    }
+    excluded = deployment("cache", annotations={"traffic.sidecar.istio.io/excludeInboundPorts": "8080"})
+    outside = deployment("old", labels={"sidecar.istio.io/inject": "false"})
+    objects = [injected(), deployment(), excluded, outside, STRICT, operator(), nothing]
+    rows = _rows(run_command("mesh", "-", stdin=text_of(*objects)).stdout)[1:]
+    assert {row[0]: (row[3], row[-1]) for row in rows} == {
+        "shop/cache[Deployment]": ("none", "anyone may use everything"),
+        "shop/old[Deployment]": ("none", "anyone may use everything"),
+        "shop/web[Deployment]": ("STRICT", "nobody"),
+    }
+
+
 def test_what_is_not_known_is_said_and_ends_with_3() -> None:
     two = [peer_authentication("a", "shop", "STRICT"), peer_authentication("b", "shop", "DISABLE")]
     done = run_command("mesh", "-", "--format", "json", stdin=text_of(*CLUSTER, *two))
     assert done.exit_code == 3
     (port,) = json.loads(done.stdout)[0]["ports"]
-    assert (port["mode"], port["perhaps"]) == (None, ["STRICT", "DISABLE"])
+    assert (port["mode"], port["perhaps"], port["ifEquallyOld"]) == (None, ["STRICT", "DISABLE"], "STRICT")
     assert run_command("mesh", "-", "--allow-incomplete", stdin=text_of(*CLUSTER, *two)).exit_code == 0
     # A namespace that is not declared.
     done = run_command("mesh", "-", stdin=text_of(deployment(), STRICT))

@@ -126,6 +126,15 @@ def test_membership(objects: list[dict[str, Any]], kind: str, where: tuple[str, 
     assert bool(found.reason) is (kind == "unknown")
 
 
+def test_namespaces_by_default_are_those_of_the_default_revision() -> None:
+    by_default = {"sidecarInjectorWebhook": {"enableNamespacesByDefault": True}}
+    assert _of(operator(values=by_default), namespace("shop"), deployment()).kind == "sidecar"
+    other = operator(values={**by_default, "revision": "canary"})
+    assert _of(other, namespace("shop"), deployment()).kind == "unknown"
+    tagged = operator(values={**by_default, "revision": "canary", "revisionTags": ["default"]})
+    assert _of(tagged, namespace("shop"), deployment()).kind == "sidecar"
+
+
 def test_nothing_is_injected_in_the_namespaces_of_kubernetes() -> None:
     found = _of(injected("kube-system"), deployment(space="kube-system"), name="kube-system/web[Deployment]")
     assert found.kind == "outside"
@@ -133,6 +142,16 @@ def test_nothing_is_injected_in_the_namespaces_of_kubernetes() -> None:
 
 def _container(name: str, image: str, *args: str) -> dict[str, Any]:
     return {"name": name, "image": image, "args": list(args)}
+
+
+def test_the_member_roll_of_openshift_is_not_evaluated() -> None:
+    roll = {
+        "apiVersion": "maistra.io/v1",
+        "kind": "ServiceMeshMemberRoll",
+        "metadata": {"name": "default", "namespace": "m"},
+        "spec": {"members": ["shop"]},
+    }
+    assert _of(namespace("shop"), deployment(), roll).kind == "unknown"
 
 
 def test_a_template_with_the_proxy_is_in_the_mesh_whatever_its_namespace_says() -> None:

@@ -3,6 +3,8 @@ test_mesh_upstream.py; here stand what manifests do not tell, ztunnel, and what 
 
 from __future__ import annotations
 
+import json
+from itertools import product
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from analysis.mesh.mesh_kit import (
     service,
     text_of,
 )
-from kit import run_within_seconds
+from kit import objects_in, run_within_seconds
 from kubeassay.analysis.mesh.mtls import Mtls, PortMtls, WorkloadMtls
 from kubeassay.model import Inventory, format_path
 from kubeassay.sources.manifests import read_bytes
@@ -77,6 +79,13 @@ def test_the_order_of_policies_without_a_date_is_not_known() -> None:
     # What decides is unknown only where it matters.
     own = peer_authentication("web", "shop", "PERMISSIVE", app="web")
     assert _port(*SHOP, first, second, own).mode == "PERMISSIVE"
+
+
+def test_a_selector_in_the_root_namespace_selects_nothing() -> None:
+    web = deployment(space=ROOT)
+    strict = peer_authentication("web", ROOT, "STRICT", app="web")
+    found = Mtls(inventory_of(injected(ROOT), web, strict, *SHOP))
+    assert {found.of(workload).default.mode for workload in found.workloads} == {"PERMISSIVE"}
 
 
 def test_a_refused_policy_and_one_of_a_revision_leave_the_mode_unknown() -> None:
@@ -203,30 +212,33 @@ def _ztunnel_denies(own: Any, space: str | None, mesh: str | None, port: int) ->
 _SAID = ["UNSET", "STRICT", "PERMISSIVE", "DISABLE"]
 
 
-@given(
-    space=st.sampled_from([None, *_SAID]),
-    mesh=st.sampled_from([None, *_SAID]),
-    own=st.sampled_from([None, *_SAID]),
-    ports=st.dictionaries(st.sampled_from([8080, 9090]), st.sampled_from(_SAID)),
-)
-def test_ztunnel_demands_what_istiod_makes_of_the_policies(
-    space: str | None, mesh: str | None, own: str | None, ports: dict[int, str]
-) -> None:
-    objects = [ambient(), deployment()]
-    if mesh is not None:
-        objects.append(peer_authentication("mesh", ROOT, mesh))
-    if space is not None:
-        objects.append(peer_authentication("space", "shop", space))
-    if own is not None:
-        objects.append(peer_authentication("own", "shop", own, app="web", ports=ports or None))
-    found = Mtls(inventory_of(*objects))
-    (workload,) = found.workloads
-    stated = (
-        None if own is None else (None if own == "UNSET" else own, {n: m for n, m in ports.items() if m != "UNSET"})
-    )
-    for port in (8080, 9090, 7070):
-        denies = _ztunnel_denies(stated, space, mesh, port)
-        assert found.mode(workload, port).mode == ("STRICT" if denies else "PERMISSIVE")
+_PORTS = (8080, 9090)
+
+
+@pytest.mark.parametrize("mesh", [None, *_SAID])
+def test_ztunnel_demands_what_istiod_makes_of_the_policies(mesh: str | None) -> None:
+    """All policies of a namespace and a workload that there may be, each in a namespace of its own."""
+    objects = [peer_authentication("mesh", ROOT, mesh)] if mesh is not None else []
+    expected: dict[str, list[str]] = {}
+    cases = product([None, *_SAID], [None, *_SAID], product([None, *_SAID], repeat=2))
+    for number, (space, own, modes) in enumerate(cases):
+        name = f"n{number}"
+        ports = {port: mode for port, mode in zip(_PORTS, modes, strict=True) if mode is not None}
+        if own is None and ports:
+            continue
+        objects += [ambient(name), deployment(space=name)]
+        if space is not None:
+            objects.append(peer_authentication("space", name, space))
+        if own is not None:
+            objects.append(peer_authentication("own", name, own, app="web", ports=ports or None))
+        said = {port: mode for port, mode in ports.items() if mode != "UNSET"}
+        stated = None if own is None else (None if own == "UNSET" else own, said)
+        denied = [_ztunnel_denies(stated, space, mesh, port) for port in (*_PORTS, 7070)]
+        expected[name] = ["STRICT" if denies else "PERMISSIVE" for denies in denied]
+    # JSON is YAML, and quicker to write.
+    found = Mtls(Inventory(objects_in("\n---\n".join(map(json.dumps, objects)))))
+    modes_of = {w.namespace: [found.mode(w, port).mode for port in (*_PORTS, 7070)] for w in found.workloads}
+    assert modes_of == expected
 
 
 def test_ambient_ignores_a_policy_of_the_mesh_with_an_empty_selector() -> None:
