@@ -99,6 +99,8 @@ class _Rules:
         return bool(self.objects or self.workloads or self.namespaces or self.pods or self.containers)
 
 
+#: File → what inventory rules found in it.
+Found = dict[str, list[tuple[ActiveRule, Object, Violation]]]
 #: Finds an object again by its file and its number in it, with its places and the file's text.
 Reread = Callable[[str, int], tuple[Object, SourceText]]
 
@@ -457,15 +459,15 @@ class Evaluation:
             f"{obj.ref}: an API server refuses it ({named}{more}), so rules without a finding did not pass",
         )
 
-    def inventory(self, reread: Reread) -> None:
-        """Evaluate the inventory rules on the kept objects."""
+    def inventory(self, reread: Reread) -> Found:
+        """Evaluate the inventory rules on the kept objects; what :meth:`find` then makes findings of."""
+        found: Found = defaultdict(list)
         rules = self.plan.of_subject("inventory")
         if not rules:
-            return
+            return found
         inventory = _in_reading_order(self.partial.kept)
         self._say_several(inventory)
         self._reread = reread
-        found: dict[str, list[tuple[ActiveRule, Object, Violation]]] = defaultdict(list)
         for active, matcher in rules:
             try:
                 for said in active.function(inventory, active.context):
@@ -485,8 +487,14 @@ class Evaluation:
                         found[obj.file].append((active, obj, said))
             except Exception as error:  # as in _run
                 self._crash(active, None, error)
-        # File by file: each is read again once, whichever rules found something in it.
-        for file, violations in found.items():
+        self._reread = None
+        return found
+
+    def find(self, found: Found, files: Iterable[str], reread: Reread) -> None:
+        """Make the findings in some files: each is read again once, whichever rules found something in it."""
+        self._reread = reread
+        for file in files:
+            violations = found[file]
             start = len(self.partial.findings)
             for active, obj, violation in violations:
                 self._found(active, obj, violation, None, violation.base or ())

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NoReturn
 
-from kubeassay.engine.evaluate import Evaluation, Partial, finish
+from kubeassay.engine.evaluate import Evaluation, Found, Partial, finish
 from kubeassay.engine.findings import SourceText
 from kubeassay.engine.plan import Plan
 from kubeassay.model import NotEvaluated, Object, ReadError, Result, Target
@@ -25,6 +25,8 @@ from kubeassay.sources.yaml_reader import PlainScalars
 
 #: Below this many bytes of manifests a second process costs more than it saves.
 _WORTH_A_PROCESS = 400_000
+#: Files with findings of rules on the inventory from which on a process for half of them is worth starting.
+_WORTH_FINDING_APART = 60
 #: More processes than this gain nothing: what remains is done by one.
 _MAX_PROCESSES = 16
 
@@ -79,7 +81,7 @@ def scan(
         partial.not_evaluated += not_evaluated
         partial.skipped += discovery.skipped
         evaluation.put(partial)
-        evaluation.inventory(texts.again)
+        _find(evaluation, evaluation.inventory(texts.again), texts, wanted)
         return finish(plan, evaluation.partial, target)
     finally:
         if was_enabled:
@@ -169,6 +171,43 @@ def _forked(
     for worker in living:
         worker.end()
     return together
+
+
+def _find(evaluation: Evaluation, found: Found, texts: _Texts, processes: int) -> None:
+    """Make the findings of rules on the inventory. Each is in a file that has to be read again, so where there are many
+    another process takes half of the files; what it does not answer is done here."""
+    files = list(found)
+    if processes < 2 or len(files) < _WORTH_FINDING_APART or not hasattr(os, "fork"):
+        evaluation.find(found, files, texts.again)
+        return
+    middle = len(files) // 2
+    receiving, answering = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    process = os.fork()
+    if process == 0:
+        status = 1
+        try:
+            os.close(receiving)
+            evaluation.put(Partial.of(evaluation.plan))
+            evaluation.find(found, files[middle:], texts.again)
+            with open(answering, "wb") as results:
+                pickle.dump(evaluation.take(), results, pickle.HIGHEST_PROTOCOL)
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(answering)
+    with open(receiving, "rb") as results:
+        evaluation.find(found, files[:middle], texts.again)
+        try:
+            part = pickle.load(results)
+        except (EOFError, pickle.UnpicklingError):
+            part = None
+    os.waitpid(process, 0)
+    if part is None:
+        evaluation.find(found, files[middle:], texts.again)
+    else:
+        evaluation.partial.add(part)
 
 
 class _Worker:
