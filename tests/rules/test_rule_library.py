@@ -25,6 +25,8 @@ EXAMPLES = [
 def test_a_rule_file_fits_its_schema_and_stands_in_the_folder_of_its_area(path: Path) -> None:
     document = validated(path, "rule")
     assert path.parent.name == document["spec"]["area"]
+    # Rules are looked up by the names of their files.
+    assert path.stem == document["metadata"]["id"]
 
 
 @pytest.mark.parametrize("path", sorted(content.folder("baselines").glob("*.yaml")), ids=lambda path: path.stem)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
@@ -459,16 +459,21 @@ class Evaluation:
             f"{obj.ref}: an API server refuses it ({named}{more}), so rules without a finding did not pass",
         )
 
-    def inventory(self, reread: Reread) -> Found:
-        """Evaluate the inventory rules on the kept objects; what :meth:`find` then makes findings of."""
-        found: Found = defaultdict(list)
-        rules = self.plan.of_subject("inventory")
-        if not rules:
-            return found
+    def everything(self) -> Inventory:
+        """The kept objects. That some of them may be of several clusters is said."""
         inventory = _in_reading_order(self.partial.kept)
-        self._say_several(inventory)
+        if self.plan.of_subject("inventory"):
+            self._say_several(inventory)
+        return inventory
+
+    def inventory(self, inventory: Inventory, reread: Reread, areas: Container[str] | None = None) -> Found:
+        """Evaluate the inventory rules (of some areas) on the kept objects; :meth:`find` makes findings of what they
+        found."""
+        found: Found = defaultdict(list)
         self._reread = reread
-        for active, matcher in rules:
+        for active, matcher in self.plan.of_subject("inventory"):
+            if areas is not None and active.rule.area not in areas:
+                continue
             try:
                 for said in active.function(inventory, active.context):
                     if isinstance(said, NotJudged):

@@ -12,19 +12,22 @@ import gc
 import os
 import pickle
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NoReturn
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, NoReturn
 
 from kubeassay.engine.evaluate import Evaluation, Found, Partial, finish
 from kubeassay.engine.findings import SourceText
-from kubeassay.engine.plan import Plan
-from kubeassay.model import NotEvaluated, Object, ReadError, Result, Target
+from kubeassay.engine.plan import ActiveRule, Plan
+from kubeassay.model import Inventory, NotEvaluated, Object, ReadError, Result, Target
 from kubeassay.sources.files import Discovery, SourceFile, UsageError
 from kubeassay.sources.manifests import ReadFile, read_bytes, read_file
 from kubeassay.sources.yaml_reader import PlainScalars
 
 #: Below this many bytes of manifests a second process costs more than it saves.
 _WORTH_A_PROCESS = 400_000
+#: Objects from which on a process for half of the rules on the inventory is worth starting.
+_WORTH_JUDGING_APART = 500
 #: Files with findings of rules on the inventory from which on a process for half of them is worth starting.
 _WORTH_FINDING_APART = 60
 #: More processes than this gain nothing: what remains is done by one.
@@ -71,7 +74,9 @@ def scan(
         texts = _Texts(files, stdin_name, stdin)
         if stdin is not None:
             _evaluate(evaluation, texts.read(stdin_name))
-        if wanted > 1 and hasattr(os, "fork"):
+        if not hasattr(os, "fork"):
+            wanted = 1
+        if wanted > 1:
             partial = _forked(evaluation, files, wanted, texts, progress)
         else:
             _run(evaluation, files, progress)
@@ -81,7 +86,7 @@ def scan(
         partial.not_evaluated += not_evaluated
         partial.skipped += discovery.skipped
         evaluation.put(partial)
-        _find(evaluation, evaluation.inventory(texts.again), texts, wanted)
+        _find(evaluation, _judge(evaluation, texts, wanted), texts, wanted)
         return finish(plan, evaluation.partial, target)
     finally:
         if was_enabled:
@@ -173,41 +178,115 @@ def _forked(
     return together
 
 
+def _judge(evaluation: Evaluation, texts: _Texts, processes: int) -> Found:
+    """Evaluate the rules on the inventory. Where there is much to judge, another process, which has all objects from
+    this one, evaluates those of some areas; what it does not answer is done here."""
+    inventory = evaluation.everything()
+    ours, theirs = _areas(evaluation.plan)
+    if processes < 2 or len(inventory) < _WORTH_JUDGING_APART or not theirs:
+        return evaluation.inventory(inventory, texts.again)
+    helper = _Fork(evaluation, lambda: evaluation.inventory(inventory, texts.again, theirs), inventory)
+    found = evaluation.inventory(inventory, texts.again, ours)
+    answer = helper.answer()
+    if answer is None:
+        others = evaluation.inventory(inventory, texts.again, theirs)
+    else:
+        part, others = answer
+        evaluation.partial.add(part)
+    for file, violations in others.items():
+        found[file] += violations
+    return found
+
+
+def _areas(plan: Plan) -> tuple[set[str], set[str]]:
+    """The areas of rules on the inventory in two sets of about equally many rules. Rules of one area mostly ask one
+    analysis, which each process has to make for itself."""
+    count = Counter(active.rule.area for active, _ in plan.of_subject("inventory"))
+    shares: tuple[set[str], set[str]] = (set(), set())
+    loads = [0, 0]
+    for area, rules in sorted(count.items(), key=lambda item: (-item[1], item[0])):
+        least = loads.index(min(loads))
+        shares[least].add(area)
+        loads[least] += rules
+    return shares
+
+
 def _find(evaluation: Evaluation, found: Found, texts: _Texts, processes: int) -> None:
     """Make the findings of rules on the inventory. Each is in a file that has to be read again, so where there are many
     another process takes half of the files; what it does not answer is done here."""
     files = list(found)
-    if processes < 2 or len(files) < _WORTH_FINDING_APART or not hasattr(os, "fork"):
+    if processes < 2 or len(files) < _WORTH_FINDING_APART:
         evaluation.find(found, files, texts.again)
         return
     middle = len(files) // 2
-    receiving, answering = os.pipe()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    process = os.fork()
-    if process == 0:
-        status = 1
-        try:
-            os.close(receiving)
-            evaluation.put(Partial.of(evaluation.plan))
-            evaluation.find(found, files[middle:], texts.again)
-            with open(answering, "wb") as results:
-                pickle.dump(evaluation.take(), results, pickle.HIGHEST_PROTOCOL)
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(answering)
-    with open(receiving, "rb") as results:
-        evaluation.find(found, files[:middle], texts.again)
-        try:
-            part = pickle.load(results)
-        except (EOFError, pickle.UnpicklingError):
-            part = None
-    os.waitpid(process, 0)
-    if part is None:
+    helper = _Fork(evaluation, lambda: evaluation.find(found, files[middle:], texts.again))
+    evaluation.find(found, files[:middle], texts.again)
+    answer = helper.answer()
+    if answer is None:
         evaluation.find(found, files[middle:], texts.again)
     else:
-        evaluation.partial.add(part)
+        evaluation.partial.add(answer[0])
+
+
+class _Fork:
+    """A forked process that does one piece of work, beginning with what this process has."""
+
+    def __init__(self, evaluation: Evaluation, work: Callable[[], Any], inventory: Inventory | None = None) -> None:
+        """``inventory``: objects that the answer may name, which do not travel."""
+        self._plan = evaluation.plan
+        self._objects = inventory.objects if inventory is not None else ()
+        receiving, answering = os.pipe()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._process = os.fork()
+        if self._process == 0:
+            status = 1
+            try:
+                os.close(receiving)
+                evaluation.put(Partial.of(evaluation.plan))
+                came = work()
+                with open(answering, "wb") as results:
+                    _Pickler(results, self._objects).dump((evaluation.take(), came))
+                status = 0
+            finally:
+                # Not sys.exit: nothing of the parent's (buffers, handlers) may run twice.
+                os._exit(status)
+        os.close(answering)
+        self._results = open(receiving, "rb")  # noqa: SIM115 - closed in answer
+
+    def answer(self) -> tuple[Partial, Any] | None:
+        """What was evaluated, and what the work returned; None where the process ended abnormally."""
+        with self._results:
+            try:
+                answer: tuple[Partial, Any] | None = _Unpickler(self._results, self._objects, self._plan).load()
+            except (EOFError, pickle.UnpicklingError):
+                answer = None
+        os.waitpid(self._process, 0)
+        return answer
+
+
+class _Pickler(pickle.Pickler):
+    """Names objects and rules that the other process has by their numbers."""
+
+    def __init__(self, file: BinaryIO, objects: Sequence[Object]) -> None:
+        super().__init__(file, pickle.HIGHEST_PROTOCOL)
+        self._numbers = {id(obj): number for number, obj in enumerate(objects)}
+
+    def persistent_id(self, obj: Any) -> tuple[str, int] | None:
+        if isinstance(obj, Object):
+            number = self._numbers.get(id(obj))
+            return None if number is None else ("object", number)
+        return ("rule", obj.number) if isinstance(obj, ActiveRule) else None
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: BinaryIO, objects: Sequence[Object], plan: Plan) -> None:
+        super().__init__(file)
+        self._known: Mapping[str, Sequence[Any]] = {"object": objects, "rule": plan.rules}
+
+    def persistent_load(self, pid: tuple[str, int]) -> Any:
+        kind, number = pid
+        return self._known[kind][number]
 
 
 class _Worker:

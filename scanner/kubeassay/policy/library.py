@@ -49,6 +49,34 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
+class _Rules(Mapping[str, Rule]):
+    """Rules by id, sorted: bundled ones, each from the file of its name, and others."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._files = {path.stem: path for path in _yaml_files(root)}
+        self._read: dict[str, Rule] = {}
+
+    def add(self, rule: Rule) -> None:
+        self._read[rule.id] = rule
+
+    def __getitem__(self, rule_id: str) -> Rule:
+        rule = self._read.get(rule_id)
+        if rule is None:
+            path = self._files[rule_id]
+            rule = self._read[rule_id] = rule_from(load_bundled(path), path.relative_to(self._root).as_posix())
+        return rule
+
+    def __contains__(self, rule_id: object) -> bool:
+        return rule_id in self._files or rule_id in self._read
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._files.keys() | self._read.keys()))
+
+    def __len__(self) -> int:
+        return len(self._files.keys() | self._read.keys())
+
+
 class Library:
     """All rules, baselines and profiles that a run may use.
 
@@ -71,12 +99,8 @@ class Library:
 
     @cached_property
     def rules(self) -> Mapping[str, Rule]:
-        """Every rule by id, sorted."""
-        rules: dict[str, Rule] = {}
-        root = content.folder("rules")
-        for path in _yaml_files(root):
-            rule = rule_from(load_bundled(path), path.relative_to(root).as_posix())
-            rules[rule.id] = rule
+        """Every rule by id, sorted. A bundled one is read when it is asked for: most runs need few of them."""
+        rules = _Rules(content.folder("rules"))
         for given in self._rule_paths:
             files = [path for path in _yaml_files(given) if _may_be_rule(path)] if given.is_dir() else [given]
             if not files:
@@ -85,9 +109,9 @@ class Library:
                 rule = rule_from(load_valid(path, "rule"), path.as_posix())
                 if rule.id in rules:
                     raise PolicyError(f"{path}: rule {rule.id} exists already ({rules[rule.id].file})")
-                rules[rule.id] = rule
+                rules.add(rule)
                 self._own.add(rule.id)
-        return dict(sorted(rules.items()))
+        return rules
 
     @property
     def own_rules(self) -> tuple[Rule, ...]:
@@ -133,13 +157,15 @@ class Library:
             raise PolicyError(f"unknown baseline {name}{suggestion(name, self.baselines)}") from None
 
     def _check_rules(self, controls: Iterable[Control], file: str, *, bundled: bool) -> None:
-        """Raises PolicyError for rules and parameters that there are not, and, of the user's own files, for values that
-        do not fit: those of bundled files are validated by the tests."""
+        """Raises PolicyError for rules that there are not, and, of the user's own files, for parameters that there are
+        not and values that do not fit: those of bundled files are validated by the tests."""
         for control in controls:
             for use in control.rules:
                 if use.rule not in self.rules:
                     near = suggestion(use.rule, self.rules)
                     raise PolicyError(f"{file}: control {control.id}: unknown rule {use.rule}{near}")
+                if bundled:
+                    continue
                 known = {parameter.name: parameter for parameter in self.rules[use.rule].parameters}
                 for name, value in use.parameters.items():
                     if name not in known:
@@ -147,7 +173,7 @@ class Library:
                         raise PolicyError(
                             f"{file}: control {control.id}: rule {use.rule} has no parameter {name}{near}"
                         )
-                    problem = None if bundled else parameter_problem(known[name].type, known[name].schema, value)
+                    problem = parameter_problem(known[name].type, known[name].schema, value)
                     if problem is not None:
                         raise PolicyError(f"{file}: control {control.id}: rule {use.rule}: parameter {name}: {problem}")
 
