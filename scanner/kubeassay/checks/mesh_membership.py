@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from kubeassay.analysis.mesh.capture import exclusions
+from kubeassay.analysis.mesh.capture import default_exclusions, exclusions
 from kubeassay.analysis.mesh.membership import Membership, Memberships, memberships
 from kubeassay.analysis.mesh.settings import DATAPLANE_MODE, INJECTION_LABEL, REVISION_LABEL, Place
 from kubeassay.analysis.network.endpoints import Workload
@@ -91,7 +91,8 @@ def namespace_without_injection(inventory: Inventory, context: Context) -> Itera
         if not _is_demanded(found, name, demanded):
             continue
         inside = members.get(name, [])
-        if not demanded and not inside:
+        if not demanded and all(workload.host_network for workload in inside):
+            # Nothing is here that could be in the mesh.
             continue
         if wants_mesh(labels_of(obj.value)) or found.settings.namespaces_by_default:
             unknown = next((w for w in inside if found.of(w).kind == "unknown"), None)
@@ -152,9 +153,14 @@ def istio_control_plane_missing(inventory: Inventory, context: Context) -> Itera
 def traffic_excluded_from_proxy(inventory: Inventory, context: Context) -> Iterator[Said]:
     found = memberships(inventory)
     allowed = {int(port) for port in context.parameters["allowed_ports"]}
+    for name, value, (obj, path) in default_exclusions(found.settings.proxy):
+        if "exclude" in name and name.endswith("Ports") and _all_allowed(value, allowed):
+            continue
+        words = f"traffic of all pods passes by the proxy: the installation's {name.rpartition('/')[2]} is"
+        yield Violation(path, f"{words} {value or 'empty'}", obj=obj)
     for workload in found.workloads:
         membership = found.of(workload)
-        excluded = exclusions(workload)
+        excluded = exclusions(workload, membership)
         if membership.kind == "unknown" and excluded:
             yield not_known(workload, membership)
             continue

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kubeassay.analysis.mesh.client_tls import Call, ClientRule, ClientTls, TlsSetting, client_tls
 from kubeassay.analysis.mesh.mtls import Decision, Mtls, PeerAuthentication, WorkloadMtls, mtls
-from kubeassay.analysis.mesh.settings import Place
+from kubeassay.analysis.mesh.settings import LINKERD_GROUPS, Place
 from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.makers import Makers
 from kubeassay.analysis.network.services import Service, ServicePort
@@ -41,7 +41,9 @@ def mtls_not_strict(inventory: Inventory, context: Context) -> Iterator[Said]:
             continue
         state = found.of(workload)
         if state.membership.kind in ("unknown", "proxyless"):
-            if patterns or (found.settings.present and not is_of_mesh(found.memberships, workload)):
+            # Without Istio what is not known is at most what Linkerd does.
+            shown_here = found.settings.present or state.membership.reason == "unsupported"
+            if patterns or (shown_here and not is_of_mesh(found.memberships, workload)):
                 yield not_known(workload, state.membership)
             continue
         if not state.membership.captured:
@@ -75,6 +77,9 @@ def mtls_not_strict(inventory: Inventory, context: Context) -> Iterator[Said]:
     for key, one in lacking.items():
         obj, path = places[key]
         yield Violation(path, _lacks(one), obj=obj)
+    for obj in inventory:
+        if obj.ref.group in LINKERD_GROUPS:
+            yield NotJudged("unsupported", f"{obj.ref} is Linkerd's, whose mTLS is not evaluated", obj)
 
 
 def _decisions(state: WorkloadMtls) -> Iterator[tuple[int | None, Decision]]:
@@ -158,6 +163,8 @@ def peer_authentication_without_effect(inventory: Inventory, context: Context) -
         and state.default.mode not in ("STRICT", None)
         and (known or state.default.level != "default")
     ]
+    selecting = {policy for workload in found.workloads for policy in found.selecting(workload)}
+    pairs = {(workload.namespace, *pair) for workload in found.workloads for pair in workload.labels.items()}
     for policy in found.policies:
         if policy.refused is not None:
             continue
@@ -172,7 +179,7 @@ def peer_authentication_without_effect(inventory: Inventory, context: Context) -
         if policy.selects_all:
             yield from _of_namespace(policy, inside, weak, unknown)
             continue
-        if any(policy.selects(workload.labels) for workload in inside):
+        if policy in selecting:
             yield Passed(policy.obj)
             continue
         if not inside:
@@ -182,12 +189,12 @@ def peer_authentication_without_effect(inventory: Inventory, context: Context) -
         if maker is not None:
             yield NotJudged("unsupported", f"{policy} selects nothing here; {maker.ref} may make pods", policy.obj)
             continue
-        unmet = _unmet(policy, inside)
+        unmet = _unmet(policy, inside, pairs)
         if unmet in CONTROLLER_LABELS or unmet.startswith(("istio.io/", "topology.kubernetes.io/")):
             yield NotJudged("unsupported", f"{policy}: label {unmet} is given to pods when they are made", policy.obj)
             continue
         wanted = f"{unmet}={policy.selector[unmet]}"
-        values = sorted({w.labels[unmet] for w in inside if unmet in w.labels})
+        values = sorted({w.labels[unmet] for w in inside[:_COMPARED] if unmet in w.labels})
         there = (
             f"; there {'is' if len(values) == 1 else 'are'} {shown([f'{unmet}={v}' for v in values])}" if values else ""
         )
@@ -195,11 +202,17 @@ def peer_authentication_without_effect(inventory: Inventory, context: Context) -
         yield Violation(("spec", "selector", "matchLabels", unmet), words, obj=policy.obj)
 
 
-def _unmet(policy: PeerAuthentication, inside: Sequence[Workload]) -> str:
-    """The label that the workload which has most of the others lacks."""
-    nearest = max(inside, key=lambda w: sum(w.labels.get(key) == value for key, value in policy.selector.items()))
+#: Of how many workloads the one is sought that a selector nearly selects.
+_COMPARED = 200
+
+
+def _unmet(policy: PeerAuthentication, inside: Sequence[Workload], pairs: set[tuple[str, str, str]]) -> str:
+    """The label that the workload with most of the others lacks. ``pairs``: namespace, key and value of all labels."""
+    some = inside[:_COMPARED]
+    nearest = max(some, key=lambda w: sum(w.labels.get(key) == value for key, value in policy.selector.items()))
     unmet = [key for key, value in policy.selector.items() if nearest.labels.get(key) != value]
-    return min(unmet, key=lambda key: any(w.labels.get(key) == policy.selector[key] for w in inside))
+    # One that nothing has is the mistake, before one that another workload has.
+    return min(unmet, key=lambda key: (policy.namespace, key, policy.selector[key]) in pairs)
 
 
 def _of_namespace(
@@ -233,6 +246,11 @@ def port_mtls_without_effect(inventory: Inventory, context: Context) -> Iterator
     for workload in found.workloads:
         for policy in found.workload_policies(workload):
             selected[policy].append(found.of(workload))
+    targets: dict[tuple[Workload, int], tuple[Service, int]] = {}
+    for service in found.services.by_object.values():
+        for port_of_service in service.ports:
+            for target in port_of_service.targets:
+                targets.setdefault((target.workload, port_of_service.number), (service, target.port))
     for policy in found.policies:
         states = selected.get(policy, [])
         if not policy.ports or policy.selects_all or not states or not all(state.ports for state in states):
@@ -244,7 +262,7 @@ def port_mtls_without_effect(inventory: Inventory, context: Context) -> Iterator
                 continue
             clean = False
             workloads = shown(names(state.workload for state in states))
-            meant = _meant(found, states, port)
+            meant = _meant(targets, states, port)
             listed = meant or f"; they serve {shown([str(number) for number in sorted(served)])}"
             words = f"{policy} sets a mode for port {port}, which {workloads} does not serve{listed}"
             path: Path = ("spec", "portLevelMtls", policy.keys[port])
@@ -253,15 +271,14 @@ def port_mtls_without_effect(inventory: Inventory, context: Context) -> Iterator
             yield Passed(policy.obj)
 
 
-def _meant(found: Mtls, states: Sequence[WorkloadMtls], port: int) -> str:
-    """The workload's port behind a Service's port of this number."""
-    workloads = {state.workload for state in states}
-    for service in found.services.by_object.values():
-        for of_service in service.ports:
-            if of_service.number == port:
-                for target in of_service.targets:
-                    if target.workload in workloads:
-                        return f"; {service} leads port {port} to {target.port}, which is meant here"
+def _meant(
+    targets: Mapping[tuple[Workload, int], tuple[Service, int]], states: Sequence[WorkloadMtls], port: int
+) -> str:
+    """The workload's port behind a Service's port of this number. ``targets``: by workload and the Service's port."""
+    for state in states:
+        found = targets.get((state.workload, port))
+        if found is not None:
+            return f"; {found[0]} leads port {port} to {found[1]}, which is meant here"
     return ""
 
 
@@ -327,6 +344,9 @@ def destination_rule_disables_tls(inventory: Inventory, context: Context) -> Ite
             for setting in settings:
                 words = f"clients send plain text to {shown([str(service) for service in concerned])} by {rule}"
                 yield Violation(setting.place[1], words, obj=obj)
+        elif rule.host == f"kubernetes.default.svc.{found.settings.cluster_domain}":
+            # The API server is in no mesh.
+            yield Passed(obj)
         elif not services and rule.host.endswith((f".svc.{found.settings.cluster_domain}", ".local", "*")):
             yield NotJudged("unknown-peer", f"{rule} turns TLS off for {rule.host}, which is not among the inputs", obj)
         else:

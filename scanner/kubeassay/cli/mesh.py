@@ -68,6 +68,10 @@ def mesh(
         inventory = read.inventory
         found = mtls(inventory)
         chosen = [workload for workload in found.workloads if not namespaces or workload.namespace in namespaces]
+        if namespaces and not chosen and not clients:
+            known = sorted({workload.namespace for workload in found.workloads})
+            there = f"; there are workloads in {', '.join(known[:5])}" if known else ""
+            raise UsageError(f"no workload among the inputs is in namespace {', '.join(namespaces)}{there}")
         if clients:
             calls = list(_calls(inventory, found, clients, namespaces))
             (_print_calls_json if format_name == "json" else _print_calls)(calls)
@@ -147,14 +151,24 @@ class _Row:
         return f"{self.decision.policy} ({self.decision.level})", self.decision.place
 
 
+#: Where no proxy enforces a policy.
+_UNENFORCED = ("anyone may use everything",)
+
+
 def _rows(inventory: Inventory, state: WorkloadMtls) -> Iterator[_Row]:
+    kind = state.membership.kind
     who: tuple[str, ...] = ()
-    if state.membership.captured:
+    if kind == "outside":
+        who = _UNENFORCED
+    elif kind in ("sidecar", "ambient", "gateway"):
         attached = authorization(inventory).attached(state.workload)
-        found = callers(attached, http=state.membership.kind == "sidecar")
-        who = tuple(str(one) for one in found if one.in_effect) or ("nobody",)
+        if attached.refused:
+            who = (f"{_NOT_KNOWN}: Istio refuses {attached.refused[0]}",)
+        else:
+            found = callers(attached, http=kind != "ambient")
+            who = tuple(str(one) for one in found if one.in_effect) or ("nobody",)
     for port in state.ports or (None,):
-        yield _Row(state, port, who)
+        yield _Row(state, port, _UNENFORCED if port is not None and port.bypass is not None else who)
 
 
 def _print_table(rows: Iterable[_Row]) -> None:
@@ -183,7 +197,6 @@ def _print_json(rows: Iterable[_Row]) -> None:
                 **_place_as_json(state.membership.place),
                 "revision": state.membership.revision,
                 "ports": [],
-                "callers": list(row.callers),
             },
         )
         words, place = row.why
@@ -195,10 +208,18 @@ def _print_json(rows: Iterable[_Row]) -> None:
                 "level": row.decision.level if row.mode not in (_NOT_KNOWN, "none") else None,
                 "decidedBy": words,
                 **_place_as_json(place),
-                **({"perhaps": list(row.decision.perhaps)} if row.unknown and row.decision.perhaps else {}),
+                "callers": list(row.callers),
+                **_perhaps(row),
             }
         )
     click.echo(json.dumps(list(workloads.values()), ensure_ascii=False, indent=2).encode("utf-8", "backslashreplace"))
+
+
+def _perhaps(row: _Row) -> dict[str, Any]:
+    """What a mode that is not known may be."""
+    if not row.unknown or not row.decision.perhaps:
+        return {}
+    return {"perhaps": list(row.decision.perhaps), "ifEquallyOld": row.decision.if_equally_old}
 
 
 # --- calls ---

@@ -48,20 +48,20 @@ def inbound_bypass(workload: Workload, membership: Membership, defaults: ProxyDe
         return None
     if membership.kind != "sidecar":
         return None
-    mode, place = _value(workload, INTERCEPTION, defaults.interception_mode)
+    mode, place = _value(workload, INTERCEPTION, defaults, "interception_mode")
     if mode == "NONE":
         return Bypass(f"nothing is redirected to the proxy ({INTERCEPTION} is NONE)", place)
     if port in _PROXY_PORTS:
         return Bypass("it is a port of the proxy itself", None)
-    included, place = _value(workload, INCLUDE_INBOUND, defaults.include_inbound_ports)
+    included, place = _value(workload, INCLUDE_INBOUND, defaults, "include_inbound_ports")
     if included.strip() != "*":
         if port in _ports(included):
             return None
         return Bypass(f"{INCLUDE_INBOUND} does not name it", place)
-    status, place = _value(workload, STATUS_PORT, defaults.status_port)
+    status, place = _value(workload, STATUS_PORT, defaults, "status_port")
     if _number(status) == port:
         return Bypass("it is the port of the proxy's status", place)
-    excluded, place = _value(workload, EXCLUDE_INBOUND, defaults.exclude_inbound_ports)
+    excluded, place = _value(workload, EXCLUDE_INBOUND, defaults, "exclude_inbound_ports")
     if port in _ports(excluded):
         return Bypass(f"{EXCLUDE_INBOUND} names it", place)
     return None
@@ -74,23 +74,23 @@ def outbound_bypass(
     that depends on the address, and none is known. ``address`` may be empty."""
     if membership.kind != "sidecar":
         return None
-    mode, place = _value(workload, INTERCEPTION, defaults.interception_mode)
+    mode, place = _value(workload, INTERCEPTION, defaults, "interception_mode")
     if mode == "NONE":
         return Bypass(f"nothing is redirected to the proxy ({INTERCEPTION} is NONE)", place)
-    excluded, place = _value(workload, EXCLUDE_OUTBOUND, defaults.exclude_outbound_ports)
+    excluded, place = _value(workload, EXCLUDE_OUTBOUND, defaults, "exclude_outbound_ports")
     if port in _ports(excluded):
         return Bypass(f"{EXCLUDE_OUTBOUND} names port {port}", place)
-    included_ports, _ = _value(workload, INCLUDE_OUTBOUND, defaults.include_outbound_ports)
+    included_ports, _ = _value(workload, INCLUDE_OUTBOUND, defaults, "include_outbound_ports")
     if port in _ports(included_ports) or included_ports.strip() == "*":
         return None
     unsure = False
-    ranges, place = _value(workload, EXCLUDE_RANGES, defaults.exclude_ip_ranges)
+    ranges, place = _value(workload, EXCLUDE_RANGES, defaults, "exclude_ip_ranges")
     if ranges.strip():
         found = _in_ranges(ranges, address)
         if found:
             return Bypass(f"{EXCLUDE_RANGES} names its address", place)
         unsure = found is None
-    ranges, place = _value(workload, INCLUDE_RANGES, defaults.include_ip_ranges)
+    ranges, place = _value(workload, INCLUDE_RANGES, defaults, "include_ip_ranges")
     if ranges.strip() != "*":
         found = _in_ranges(ranges, address) if ranges.strip() else False
         if found is False:
@@ -99,29 +99,55 @@ def outbound_bypass(
     return False if unsure else None
 
 
-def exclusions(workload: Workload) -> list[tuple[str, str, Place]]:
+def exclusions(workload: Workload, membership: Membership) -> list[tuple[str, str, Place]]:
     """The annotations of a workload's pods by which something passes by the proxy: name, value, place."""
     found = []
-    wanted: tuple[tuple[str, Callable[[str], bool]], ...] = (
-        (EXCLUDE_INBOUND, bool),
-        (INCLUDE_INBOUND, lambda value: value != "*"),
-        (EXCLUDE_OUTBOUND, bool),
-        (EXCLUDE_RANGES, bool),
-        (INCLUDE_RANGES, lambda value: value != "*"),
-        (EXCLUDE_INTERFACES, bool),
-        (INTERCEPTION, lambda value: value == "NONE"),
-        (BYPASS_INBOUND, lambda value: value == "true"),
-    )
-    for name, excludes in wanted:
+    for name, excludes in _EXCLUDING:
+        if (name == BYPASS_INBOUND) is not (membership.kind == "ambient"):
+            continue
         said = annotation(workload, name)
         if said is not None and excludes(said[0].strip()):
             found.append((name, said[0], said[1]))
     return found
 
 
-def _value(workload: Workload, name: str, default: str) -> tuple[str, Place | None]:
+_EXCLUDING: tuple[tuple[str, Callable[[str], bool]], ...] = (
+    (EXCLUDE_INBOUND, bool),
+    (INCLUDE_INBOUND, lambda value: value != "*"),
+    (EXCLUDE_OUTBOUND, bool),
+    (EXCLUDE_RANGES, bool),
+    (INCLUDE_RANGES, lambda value: value != "*"),
+    (EXCLUDE_INTERFACES, bool),
+    (INTERCEPTION, lambda value: value == "NONE"),
+    (BYPASS_INBOUND, lambda value: value == "true"),
+)
+#: Settings of the installation by which traffic of all pods passes by the proxy.
+_EXCLUDING_DEFAULTS = {
+    "include_inbound_ports": INCLUDE_INBOUND,
+    "exclude_inbound_ports": EXCLUDE_INBOUND,
+    "exclude_outbound_ports": EXCLUDE_OUTBOUND,
+    "include_ip_ranges": INCLUDE_RANGES,
+    "exclude_ip_ranges": EXCLUDE_RANGES,
+    "interception_mode": INTERCEPTION,
+}
+
+
+def default_exclusions(defaults: ProxyDefaults) -> list[tuple[str, str, Place]]:
+    """The settings of the installation by which traffic of all pods passes by the proxy: the annotation of the same
+    meaning, value, place."""
+    excluding = dict(_EXCLUDING)
+    found = []
+    for setting, place in defaults.places:
+        name = _EXCLUDING_DEFAULTS.get(setting)
+        value = getattr(defaults, setting)
+        if name is not None and excluding[name](value.strip()):
+            found.append((name, value, place))
+    return found
+
+
+def _value(workload: Workload, name: str, defaults: ProxyDefaults, setting: str) -> tuple[str, Place | None]:
     said = annotation(workload, name)
-    return said if said is not None else (default, None)
+    return said if said is not None else (getattr(defaults, setting), defaults.place(setting))
 
 
 def _number(text: str) -> int | None:

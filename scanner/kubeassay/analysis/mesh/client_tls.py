@@ -176,6 +176,14 @@ class ClientTls:
         self._root_private = _Index()
         for rule in self.rules:
             self._add(rule)
+        #: Host, or what follows the * of one → the namespaces that have a rule for it.
+        self._by_host: dict[str, list[str]] = defaultdict(list)
+        self._by_suffix: dict[str, list[str]] = defaultdict(list)
+        for namespace, index in self._local.items():
+            for host in index.specific:
+                self._by_host[host].append(namespace)
+            for suffix in index.wildcard:
+                self._by_suffix[suffix].append(namespace)
         self._namespace_modes: dict[tuple[str, str], Decision] = {}
 
     def host_of(self, service: Service) -> str:
@@ -212,9 +220,12 @@ class ClientTls:
         """The rules by which anybody may call a Service, and whose: clients of a namespace, or (None) of all namespaces
         without a rule of their own."""
         host, root = self.host_of(service), self.settings.root_namespace
-        for namespace, index in list(self._local.items()):
+        concerned = list(self._by_host.get(host, ()))
+        for number in range(len(host) + 1) if self._by_suffix else ():
+            concerned += self._by_suffix.get(host[number:], ())
+        for namespace in dict.fromkeys(concerned):
             if namespace != root:
-                yield from ((namespace, rule) for rule in index.match(host))
+                yield from ((namespace, rule) for rule in self._local[namespace].match(host))
         yield from ((root, rule) for rule in self._root_private.match(host))
         exported = self._of(self._exported, service.namespace, host)
         if not any(not rule.export_to or "*" in rule.export_to for rule in exported):

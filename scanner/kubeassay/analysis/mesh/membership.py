@@ -111,6 +111,10 @@ class Memberships:
             )
         if own is not None:
             return own
+        roll = self.settings.member_roll
+        if roll is not None:
+            # OpenShift Service Mesh 2 lists its namespaces, and injects only what asks for it.
+            return Membership("unknown", roll, f"{roll[0].ref} decides it, which is not evaluated", "unsupported")
         space = self.space_of(workload)
         if self._not_watched(space):
             place = self.settings.discovery_place or _named(workload)
@@ -233,9 +237,8 @@ class Memberships:
                     Membership("sidecar", at, words, "", revision), workload.labels.get(label)
                 )
         at = (space.obj, ("metadata", "name")) if space.obj is not None else _named(workload)
-        return Membership(
-            "sidecar", webhook.place or at, "sidecars are injected where nothing says otherwise", "", revision
-        )
+        words = "sidecars are injected where nothing says otherwise"
+        return self._of_known_revision(Membership("sidecar", webhook.place or at, words, "", revision), None)
 
     def _of_known_revision(self, found: Membership, named: str | None) -> Membership:
         """Where the inputs name the revisions that there are, one that is not among them may be a tag, or a slip."""

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import takewhile
 from typing import Any, Literal
 
 from kubeassay.analysis.mesh.capture import Bypass, inbound_bypass
@@ -80,7 +81,7 @@ class PeerAuthentication:
 class Decision:
     """A mode and what decides it. ``policy`` None: nothing, so that the default holds. ``mode`` None: not known, and
     ``unknown`` says why, as a clause, ``reason`` as :class:`kubeassay.model.NotEvaluated` has it; ``perhaps`` are the
-    modes that it may be."""
+    modes that it may be, ``if_equally_old`` the one that it is where policies were created in the same second."""
 
     mode: Mode | None
     level: Level
@@ -89,6 +90,7 @@ class Decision:
     unknown: str = ""
     reason: str = ""
     perhaps: tuple[Mode, ...] = ()
+    if_equally_old: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,13 +187,14 @@ class Mtls:
         """The policies with a selector that select a workload, refused ones too: the oldest decides."""
         if workload.namespace == self.settings.root_namespace:
             return ()
-        found = [
-            policy
-            for pair in workload.labels.items()
-            for policy in self._selecting.get((workload.namespace, *pair), ())
-            if policy.selects(workload.labels)
-        ]
-        return tuple(self._nearest(found, workload.obj))
+        return tuple(self._nearest(self.selecting(workload), workload.obj))
+
+    def selecting(self, workload: Workload) -> Iterator[PeerAuthentication]:
+        """The policies of a workload's namespace whose selector its labels fulfil, of all folders."""
+        for pair in workload.labels.items():
+            for policy in self._selecting.get((workload.namespace, *pair), ()):
+                if policy.selects(workload.labels):
+                    yield policy
 
     def _workload(self, workload: Workload) -> WorkloadMtls:
         membership = self.memberships.of(workload)
@@ -255,7 +258,7 @@ def mtls(inventory: Inventory) -> Mtls:
 def _shared(obj: Object, near: Object) -> int:
     """How many folders two objects' files share."""
     pairs = zip(obj.file.split("/")[:-1], near.file.split("/")[:-1], strict=False)
-    return next((number for number, (one, other) in enumerate(pairs) if one != other), 1_000_000)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _service_targets(found: Services) -> Mapping[Workload, Sequence[int]]:
@@ -344,7 +347,7 @@ class _Levels:
 
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    """The policies of a level of which one decides. ``certain``: it is the first, whatever the order of creation."""
+    """The policies of a level of which one decides (None: perhaps none does), and why it is not known which."""
 
     policies: Sequence[PeerAuthentication | None]
     unknown: str = ""
@@ -357,7 +360,9 @@ def _candidates(policies: Sequence[PeerAuthentication]) -> _Candidates:
     refused = next((policy for policy in policies if _hides(policy)), None)
     if refused is not None and refused.refused is not None:
         words = f"an API server refuses {refused}: {refused.refused[0]}"
-        return _Candidates((*policies, None), words, "invalid-object")
+        # Whoever wrote it meant something, and perhaps an older state of it is there.
+        meant = [replace(refused, mode=mode, ports=dict.fromkeys(refused.ports, mode)) for mode in (None, *MODES)]
+        return _Candidates((*policies, *meant, None), words, "invalid-object")
     revised = next((policy for policy in policies if policy.revision), None)
     if revised is not None:
         words = f"{revised} is for revision {revised.revision} alone"
@@ -386,7 +391,14 @@ def _compose(levels: _Levels, port: int | None, *, ambient: bool) -> Decision:
     cause = next(candidates for candidates in (own, space, mesh) if candidates.unknown)
     first = next(iter(decisions.values()))
     return Decision(
-        None, first.level, None, first.place, cause.unknown, cause.reason, tuple(m for m in MODES if m in decisions)
+        mode=None,
+        level=first.level,
+        place=first.place,
+        unknown=cause.unknown,
+        reason=cause.reason,
+        perhaps=tuple(mode for mode in MODES if mode in decisions),
+        # The first of each level by name.
+        if_equally_old=first.mode if cause.reason == "unknown-order" else None,
     )
 
 

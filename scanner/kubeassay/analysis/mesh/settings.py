@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubeassay.analysis.network.endpoints import METADATA_NAME, namespace_of
@@ -40,12 +40,15 @@ _WEBHOOK_SUFFIX = "sidecar-injector.istio.io"
 #: Labels and annotations, of namespaces and pods, that only a mesh reads.
 _ISTIO_SIGNS = (INJECTION_LABEL, REVISION_LABEL, INJECT, DATAPLANE_MODE, "istio.io/use-waypoint")
 LINKERD_INJECT = "linkerd.io/inject"
+#: API groups of Linkerd: Server, ServerAuthorization, AuthorizationPolicy, MeshTLSAuthentication, ServiceProfile, ….
+LINKERD_GROUPS = frozenset({"linkerd.io", "policy.linkerd.io"})
 #: API groups whose objects only Istio reads.
 ISTIO_GROUPS = frozenset(
     {
         "authentication.istio.io",
         "extensions.istio.io",
         "install.istio.io",
+        "maistra.io",
         "networking.istio.io",
         "sailoperator.io",
         "security.istio.io",
@@ -77,6 +80,11 @@ class ProxyDefaults:
     exclude_ip_ranges: str = ""
     status_port: str = "15020"
     interception_mode: str = "REDIRECT"
+    #: Name of the setting above → what sets it to something else than the charts do.
+    places: tuple[tuple[str, Place], ...] = ()
+
+    def place(self, name: str) -> Place | None:
+        return next((place for stated, place in self.places if stated == name), None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +96,7 @@ class MeshSettings:
     inputs, so that no others are assumed. ``revisions``: those (and tags) that the inputs name. ``discovery``:
     selectors of the namespaces that istiod watches; None: all. ``ambient``: whether ztunnel is installed; None: the
     inputs do not say. ``private_rules``: DestinationRules without exportTo are for their own namespace.
-    ``linkerd``: what shows Linkerd.
+    ``linkerd``: what shows Linkerd. ``member_roll``: what shows that OpenShift Service Mesh 2 lists its namespaces.
     """
 
     sign: Place | None = None
@@ -113,6 +121,7 @@ class MeshSettings:
     proxy: ProxyDefaults = ProxyDefaults()
     private_rules: bool = False
     linkerd: Place | None = None
+    member_roll: Place | None = None
 
     @property
     def present(self) -> bool:
@@ -186,6 +195,10 @@ def _settings(inventory: Inventory) -> MeshSettings:
         proxy=_proxy_defaults(sources, value_sources),
         private_rules=any("." in items(source.mesh.get("defaultDestinationRuleExportTo")) for source in sources),
         linkerd=_linkerd(inventory),
+        member_roll=next(
+            ((obj, ("kind",)) for obj in inventory.of_kind("ServiceMeshControlPlane", "maistra.io")),
+            next(((obj, ("kind",)) for obj in inventory.of_kind("ServiceMeshMemberRoll", "maistra.io")), None),
+        ),
     )
 
 
@@ -215,7 +228,13 @@ def _injector_config_maps(inventory: Inventory) -> list[_Source]:
             continue
         place: Place = (obj, ("data", "config"))
         found.append(
-            _Source(place, _yaml(data["config"]), _json(string(data.get("values"))), None, (), ("data", "config"))
+            _Source(
+                place,
+                _yaml(data["config"]),
+                _json(string(data.get("values"))),
+                mesh_path=("data", "config"),
+                values_path=("data", "values"),
+            )
         )
     return found
 
@@ -335,7 +354,7 @@ def _sign(inventory: Inventory) -> Place | None:
 
 def _linkerd(inventory: Inventory) -> Place | None:
     for obj in inventory:
-        if obj.ref.group in ("linkerd.io", "policy.linkerd.io") and obj.ref.kind != "Link":
+        if obj.ref.group in LINKERD_GROUPS:
             return obj, ("kind",)
         annotations = mapping(mapping(obj.value.get("metadata")).get("annotations"))
         if obj.ref.kind == "Namespace" and annotations.get(LINKERD_INJECT) in ("enabled", "ingress"):
@@ -419,30 +438,45 @@ def _ambient(inventory: Inventory, made_of: Sequence[_Source]) -> bool | None:
     return False if made_of else None
 
 
+#: Setting → its name in the values ``global.proxy``.
+_PROXY_VALUES = {
+    "include_inbound_ports": "includeInboundPorts",
+    "exclude_inbound_ports": "excludeInboundPorts",
+    "include_outbound_ports": "includeOutboundPorts",
+    "exclude_outbound_ports": "excludeOutboundPorts",
+    "include_ip_ranges": "includeIPRanges",
+    "exclude_ip_ranges": "excludeIPRanges",
+    "status_port": "statusPort",
+}
+
+
 def _proxy_defaults(sources: Sequence[_Source], value_sources: Sequence[_Source]) -> ProxyDefaults:
-    proxy: Mapping[str, Any] = {}
-    for source in value_sources:
-        proxy = mapping(_at(source.values, ("global", "proxy")))
-        if proxy:
-            break
-    mode = "REDIRECT"
+    usual = ProxyDefaults()
+    found: dict[str, str] = {}
+    places: list[tuple[str, Place]] = []
+    source = next((one for one in value_sources if mapping(_at(one.values, ("global", "proxy")))), None)
+    for setting, name in _PROXY_VALUES.items() if source is not None else ():
+        assert source is not None
+        value = _at(source.values, ("global", "proxy", name))
+        if isinstance(value, str | int) and not isinstance(value, bool) and str(value) != getattr(usual, setting):
+            found[setting] = str(value)
+            places.append((setting, _in_values(source, "global", "proxy", name)))
     for source in sources:
-        mode = string(_at(source.mesh, ("defaultConfig", "interceptionMode"))) or mode
+        mode = string(_at(source.mesh, ("defaultConfig", "interceptionMode")))
+        if mode and mode != usual.interception_mode and "interception_mode" not in found:
+            found["interception_mode"] = mode
+            path: Path = source.mesh_path
+            if isinstance(source.place[0].get(*path), dict):
+                path = (*path, "defaultConfig", "interceptionMode")
+            places.append(("interception_mode", (source.place[0], path)))
+    return replace(usual, **found, places=tuple(places))
 
-    def text(name: str, default: str) -> str:
-        value = proxy.get(name)
-        return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else default
 
-    return ProxyDefaults(
-        text("includeInboundPorts", "*"),
-        text("excludeInboundPorts", ""),
-        text("includeOutboundPorts", ""),
-        text("excludeOutboundPorts", ""),
-        text("includeIPRanges", "*"),
-        text("excludeIPRanges", ""),
-        text("statusPort", "15020"),
-        mode,
-    )
+def _in_values(source: _Source, *steps: str) -> Place:
+    """Where a value stands: in the object, or in a text of it."""
+    obj = source.place[0]
+    in_object = isinstance(obj.get(*source.values_path), dict)
+    return obj, (*source.values_path, *steps) if in_object else source.values_path
 
 
 def _first(sources: Sequence[_Source], of: str, path: tuple[str, ...]) -> str:
