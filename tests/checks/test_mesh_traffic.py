@@ -138,6 +138,7 @@ def test_certificates() -> None:
     unknown = {("not-judged", G, "unknown-secret")}
     assert found("gateway-certificate-missing", gateway(HTTPS % "")) == unknown
     assert found("gateway-certificate-missing", gateway(HTTPS % "") + secret % "istio-system") == set()
+    assert found("gateway-certificate-missing", gateway(HTTPS % ""), secrets_elsewhere=True) == set()
     # Secrets are read from the namespace of the gateway's pods, wherever the Gateway stands.
     elsewhere = INGRESS.replace("namespace: istio-system", "namespace: edge")
     assert found("gateway-certificate-missing", elsewhere + gateway(HTTPS % "") + secret % "istio-system") == unknown

@@ -153,7 +153,7 @@ def gateway_certificate_missing(inventory: Inventory, context: Context) -> Itera
             selector = {k: string(v) for k, v in mapping(obj.get("spec", "selector")).items()}
             pods = traffic.services.pods.with_labels(None, selector) if selector else ()
             spaces = {pod.namespace for pod in pods} or {namespace_of(obj)}
-            for name in named:
+            for name in named if not context.parameters["secrets_elsewhere"] else ():
                 if "://" not in name and not any((space, name) in secrets | made for space in spaces):
                     clean = False
                     words = f"Secret {sorted(spaces)[0]}/{name} of {_server(obj, server)} is not among the inputs"
