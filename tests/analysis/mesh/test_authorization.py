@@ -272,6 +272,24 @@ def test_callers_in_words() -> None:
     assert callers(attached("{}")) == ()
 
 
+def test_the_trust_domain_and_its_aliases_are_the_mesh_s() -> None:
+    mesh = (
+        "{apiVersion: install.istio.io/v1alpha1, kind: IstioOperator, metadata: {name: i, namespace: istio-system},"
+        " spec: {meshConfig: {trustDomain: new.example, trustDomainAliases: [old.example]}}}\n---\n"
+    )
+    spec = "{rules: [{from: [{source: {principals: [old.example/ns/a/sa/b]}}]}]}"
+    text = f"{{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {{name: p}}, spec: {spec}}}"
+    for objects, domains in ((mesh + text, {"new.example", "old.example"}), (text, {"old.example"})):
+        known = authorization(Inventory(objects_in(objects)))
+        of = known.attached(pod("default"))
+        allowed = {
+            domain
+            for domain in ("new.example", "old.example", "cluster.local")
+            if decide(of, Request({"source.principal": f"{domain}/ns/a/sa/b"}), known.trust)
+        }
+        assert allowed == domains
+
+
 def test_a_custom_policy_leaves_the_answer_to_its_provider() -> None:
     of = attached("{action: CUSTOM, provider: {name: opa}, rules: [{to: [{operation: {paths: ['/admin*']}}]}]}")
     assert decide(of, Request({"paths": "/admin"}), LOCAL) is None
