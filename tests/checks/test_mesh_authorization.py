@@ -365,6 +365,15 @@ def test_one_port_of_http_keeps_an_allow_rule_alive_and_a_deny_rule_wider() -> N
     assert found("authorization-policy-http-on-tcp", both + policy(f"{{action: DENY, {rules}}}")) == fails(path)
 
 
+def test_a_gateway_terminates_tls() -> None:
+    gateway = MESH.replace("name: app, image: x", "name: istio-proxy, image: istio/proxyv2:1.27, args: [proxy, router]")
+    text = gateway.replace("name: http, port", "name: https, port") + policy(
+        "{action: DENY, rules: [{to: [{operation: {paths: [/admin]}}]}]}"
+    )
+    assert found("authorization-policy-http-on-tcp", text) == set()
+    assert outcomes("authorization-policy-missing", gateway) == set()
+
+
 def test_ztunnel_sees_no_http() -> None:
     ambient = MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient")
     rule = "authorization-policy-http-on-tcp"

@@ -106,6 +106,9 @@ def test_denials_narrow_what_is_allowed() -> None:
         "deny",
     )
     assert said(STRICT + allow + partly, FRONT_ONLY) == at(f"{SOURCE}.principals")
+    # Only the denial names who else is let in.
+    two = policy("{action: DENY, rules: [{from: [{source: {notNamespaces: [front, ops]}}]}]}", "deny")
+    assert said(STRICT + allow + two, FRONT_ONLY) == at(f"{SOURCE}.principals")
     dry = deny.replace("namespace: shop}", "namespace: shop, annotations: {istio.io/dry-run: 'true'}}")
     assert said(STRICT + allow + dry, FRONT_ONLY) == at(f"{SOURCE}.principals")
 

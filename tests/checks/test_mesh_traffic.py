@@ -138,6 +138,7 @@ def test_certificates() -> None:
     unknown = {("not-judged", G, "unknown-secret")}
     assert found("gateway-certificate-missing", gateway(HTTPS % "")) == unknown
     assert found("gateway-certificate-missing", gateway(HTTPS % "") + secret % "istio-system") == set()
+    assert found("gateway-certificate-missing", gateway(HTTPS % ""), secrets_elsewhere=True) == set()
     # Secrets are read from the namespace of the gateway's pods, wherever the Gateway stands.
     elsewhere = INGRESS.replace("namespace: istio-system", "namespace: edge")
     assert found("gateway-certificate-missing", elsewhere + gateway(HTTPS % "") + secret % "istio-system") == unknown
@@ -202,6 +203,11 @@ AT = "spec.http[0].route[0].destination"
         (
             "{host: web, subset: v1}",
             rule("{host: web, subsets: [{name: v1}]}", namespace="other"),
+            fails(V, f"{AT}.subset"),
+        ),
+        (
+            "{host: web, subset: v1}",
+            rule("{host: web.shop.svc.cluster.local, subsets: [{name: v1}]}", namespace="other"),
             fails(V, f"{AT}.subset"),
         ),
         ("{host: web, subset: v1}", rule("{host: '*.local', subsets: [{name: v1}]}"), set()),
@@ -278,7 +284,26 @@ S = "Service shop/web"
             rule(
                 "{host: web.shop.svc.cluster.local, trafficPolicy: {outlierDetection: {interval: 1s}}}", namespace="x"
             ),
+            # It is for callers of its own namespace.
+            fails(S, "metadata.name"),
+        ),
+        (
+            rule("{host: '*.local', trafficPolicy: {outlierDetection: {interval: 1s}}}", namespace="istio-system"),
             set(),
+        ),
+        (
+            rule("{host: web, exportTo: [.], trafficPolicy: {outlierDetection: {interval: 1s}}}"),
+            fails(S, "metadata.name"),
+        ),
+        # The most specific host alone is in effect.
+        (
+            rule("{host: web}") + rule("{host: '*.local', trafficPolicy: {outlierDetection: {interval: 1s}}}", "e"),
+            fails(D, "spec.host"),
+        ),
+        (
+            rule("{host: web, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}")
+            + rule("{host: web, trafficPolicy: {outlierDetection: {interval: 1s}}}", "e"),
+            fails(D, "spec.trafficPolicy"),
         ),
         (rule("{host: '*.shop.svc.cluster.local', trafficPolicy: {outlierDetection: {interval: 1s}}}"), set()),
         (rule("{host: web, trafficPolicy: {tls: {mode: DISABLE}}}"), fails(D, "spec.trafficPolicy")),

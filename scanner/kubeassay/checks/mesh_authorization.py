@@ -536,6 +536,9 @@ def authorization_policy_http_on_tcp(inventory: Inventory, context: Context) -> 
                 continue
             ports = _ports_of(rule)
             for workload in selected.get(id(policy), ()):
+                # A gateway's protocols are those of its servers; without a proxy nothing is enforced.
+                if members.of(workload).kind in ("gateway", "outside", "proxyless"):
+                    continue
                 if members.of(workload).kind == "ambient":
                     clean = False
                     effect = (
@@ -607,7 +610,8 @@ def authorization_policy_missing(inventory: Inventory, context: Context) -> Iter
         membership = members.of(workload)
         if (
             is_one_of(workload.namespace, context.parameters["excluded_namespaces"])
-            or membership.kind == "outside"
+            # A gateway is there for callers from outside; what it leads to is what is protected.
+            or membership.kind in ("outside", "gateway", "proxyless")
             or id(workload.obj) in seen
         ):
             continue

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,11 +100,12 @@ def documented_callers(inventory: Inventory, context: Context) -> Iterator[Said]
         yield NotApplicable()
         return
     policies, modes = authorization(inventory), mtls(inventory)
-    known = {_Identity(workload.namespace, workload.service_account) for workload in workloads(inventory)}
+    known = frozenset(_Identity(workload.namespace, workload.service_account) for workload in workloads(inventory))
+    asked = _Asked(known)
     for workload in workloads(inventory):
         documented = [_documented(entry) for entry in stated if _is_meant(entry, workload)]
         if documented:
-            yield from _judged(workload, documented, policies, modes, known)
+            yield from _judged(workload, documented, policies, modes, asked)
     for entry in stated:
         for pattern in _patterns(entry["to"]):
             if not any(matches(pattern, workload) for workload in workloads(inventory)):
@@ -131,7 +131,7 @@ def _judged(
     documented: list[_Documented],
     policies: Policies,
     modes: Mtls,
-    known: Iterable[_Identity],
+    asked: _Asked,
 ) -> Iterator[Said]:
     state = modes.of(workload)
     membership: Membership = state.membership
@@ -162,22 +162,21 @@ def _judged(
         )
         return
     plain, doubt = _takes_plain_text(state)
-    try:
-        named = _named(attached, documented, ("cluster.local", *policies.trust.names))
-    except _TooManyError:
+    tried = _tried(attached, documented, ("cluster.local", *policies.trust.names), asked)
+    if tried is None:
         words = f"the policies of {workload} name more identities than are tried"
         yield NotJudged("unsupported", words, workload.obj)
         return
-    identities: list[_Identity | None] = [*sorted({*known, *named})]
+    identities: list[_Identity | None] = [*tried]
     if plain is not False:
         identities.append(None)
     found = _Findings()
-    asker = _Asker(attached, policies, membership.kind == "ambient")
+    asker = _Asker(attached, policies, membership.kind == "ambient", asked)
     for identity in identities:
         _beyond(workload, identity, documented, asker, found)
     bypassed = [] if any("*" in entry.callers for entry in documented) else list(_bypassed(state))
     yield from bypassed
-    missing = list(_missing(workload, documented, asker, known))
+    missing = list(_missing(workload, documented, asker, tried))
     for obj, listed in found.by_place.values():
         path = next(place for (of, place), value in found.by_place.items() if of == id(obj) and value[1] is listed)
         yield Violation(
@@ -235,33 +234,47 @@ def _takes_plain_text(state: WorkloadMtls) -> tuple[bool | None, str]:
     return (None, doubt) if doubt else (False, "")
 
 
-def _named(attached: Attached, documented: list[_Documented], own: Iterable[str]) -> set[_Identity]:
-    """Identities that tell the values apart that policies and the documentation name, whether there are such or not:
-    each namespace with each service account, since a rule may ask for both by different fields."""
-    pairs: set[tuple[str, str, str]] = set()
-    for policy in (*attached.allow, *attached.deny):
-        for rule in policy.rules:
-            for source in rule.sources:
-                for term in source.of(*OF_IDENTITY):
-                    pairs.update(_of_term(term))
-    for entry in documented:
-        for pattern in entry.callers:
-            namespace, _, account = pattern.partition("/")
-            pairs.add(("", namespace.replace("*", _OTHER), account.replace("*", _OTHER)))
-    domains = sorted({domain for domain, _, _ in pairs if domain not in own} | {""})
-    namespaces = sorted({namespace for _, namespace, _ in pairs if namespace} | {_OTHER})
-    accounts = sorted({account for _, _, account in pairs if account} | {_OTHER})
-    if len(domains) * len(namespaces) * len(accounts) > _MANY:
-        raise _TooManyError
-    return {_Identity(space, account, domain) for domain in domains for space in namespaces for account in accounts}
+@dataclass(slots=True)
+class _Asked:
+    """What is asked of all workloads together: answers of the same policies are the same, and there is an end to it.
+
+    ``known``: the identities that there are. ``left``: how many rules may still be tried.
+    """
+
+    known: frozenset[_Identity]
+    left: int = 3_000_000
+    answers: dict[tuple[Any, ...], tuple[Caller, ...]] = field(default_factory=dict)
 
 
 #: More identities than any policy that is written by hand tells apart.
 _MANY = 20_000
 
 
-class _TooManyError(Exception):
-    """Policies name too many identities to try all."""
+def _tried(
+    attached: Attached, documented: list[_Documented], own: Iterable[str], asked: _Asked
+) -> list[_Identity] | None:
+    """Identities that tell the values apart that policies and the documentation name, whether there are such or not:
+    each namespace with each service account, since a rule may ask for both by different fields. None: too many."""
+    rules = [rule for policy in (*attached.allow, *attached.deny) for rule in policy.rules]
+    terms = [term for rule in rules for source in rule.sources for term in source.of(*OF_IDENTITY)]
+    named = {pair for term in terms for pair in _of_term(term)}
+    for entry in documented:
+        for pattern in entry.callers:
+            namespace, _, account = pattern.partition("/")
+            named.add(("", namespace.replace("*", _OTHER), account.replace("*", _OTHER)))
+    domains = sorted({domain for domain, _, _ in named if domain not in own} | {""})
+    namespaces = sorted({namespace for _, namespace, _ in named if namespace} | {_OTHER})
+    accounts = sorted({account for _, _, account in named if account} | {_OTHER})
+    count = len(domains) * len(namespaces) * len(accounts)
+    # What two wildcards mean together only names tell that fit both.
+    patterns = any("*" in value.text.strip("*") or value.text.strip("*") != value.text != "*"
+                   for term in terms for value in (*term.values, *term.not_values))  # fmt: skip
+    known = asked.known if patterns else frozenset()
+    if count > _MANY or (count + len(known)) * (len(rules) + 1) > asked.left:
+        return None
+    asked.left -= (count + len(known)) * (len(rules) + 1)
+    made = {_Identity(space, account, domain) for domain in domains for space in namespaces for account in accounts}
+    return sorted(made | known)
 
 
 def _of_term(term: Term) -> Iterator[tuple[str, str, str]]:
@@ -291,7 +304,9 @@ def _of_principal(text: str) -> tuple[str, str, str]:
     elif text.endswith("*") and len(parts) in (3, 5):
         parts[-1] += _OTHER
     parts = [*parts, *[""] * (5 - len(parts))]
-    return ("" if text.startswith("*") else parts[0]), parts[2], parts[4]
+    # No name has a wildcard in it: where Istio takes one literally, nobody matches.
+    domain, _, namespace, _, account = (part.replace("*", _OTHER) for part in parts[:5])
+    return ("" if text.startswith("*") else domain), namespace, account
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,9 +314,18 @@ class _Asker:
     attached: Attached
     policies: Policies
     ambient: bool
+    asked: _Asked
 
     def ask(self, identity: _Identity | None, **known: Any) -> tuple[Caller, ...]:
         """What may let a caller through; of the rest of its request nothing is known."""
+        of = tuple(id(policy) for policy in (*self.attached.allow, *self.attached.deny))
+        key = (of, self.ambient, identity, *known.items())
+        found = self.asked.answers.get(key)
+        if found is None:
+            found = self.asked.answers[key] = self._ask(identity, known)
+        return found
+
+    def _ask(self, identity: _Identity | None, known: Mapping[str, Any]) -> tuple[Caller, ...]:
         trust = self.policies.trust
         attributes = {PRINCIPAL: identity.principal(trust.own) if identity is not None else None}
         if "method" in known:
@@ -357,19 +381,21 @@ def _place(caller: Caller, workload: Workload, of: tuple[str, ...]) -> tuple[Obj
 
 
 def _missing(
-    workload: Workload, documented: list[_Documented], asker: _Asker, known: Iterable[_Identity]
+    workload: Workload,
+    documented: list[_Documented],
+    asker: _Asker,
+    identities: Sequence[_Identity],
 ) -> Iterator[str]:
     """The documented callers that policies refuse."""
-    by_namespace: dict[str, list[_Identity]] = defaultdict(list)
-    for identity in sorted(known):
-        by_namespace[identity.namespace].append(identity)
     for entry in documented:
         for pattern in entry.callers:
             namespace, slash, account = pattern.partition("/")
             if "*" in pattern or "?" in pattern or "[" in pattern:
                 continue
             tried = (
-                [_Identity(namespace, account)] if slash else [*by_namespace[namespace], _Identity(namespace, _OTHER)]
+                [_Identity(namespace, account)]
+                if slash
+                else [i for i in identities if i.namespace == namespace and not i.trust_domain]
             )
             for method in sorted(entry.methods) or [""]:
                 for port in sorted(entry.ports) or [0]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubeassay.analysis.mesh.traffic import (
-    DestinationRule,
     Miss,
     Traffic,
     gateways_of,
@@ -153,7 +152,7 @@ def gateway_certificate_missing(inventory: Inventory, context: Context) -> Itera
             selector = {k: string(v) for k, v in mapping(obj.get("spec", "selector")).items()}
             pods = traffic.services.pods.with_labels(None, selector) if selector else ()
             spaces = {pod.namespace for pod in pods} or {namespace_of(obj)}
-            for name in named:
+            for name in named if not context.parameters["secrets_elsewhere"] else ():
                 if "://" not in name and not any((space, name) in secrets | made for space in spaces):
                     clean = False
                     words = f"Secret {sorted(spaces)[0]}/{name} of {_server(obj, server)} is not among the inputs"
@@ -276,31 +275,30 @@ def circuit_breaker_missing(inventory: Inventory, context: Context) -> Iterator[
 
 
 def _circuit_breaker(traffic: Traffic, service: Service, wanted: list[str]) -> Iterator[Said]:
-    host = f"{service.name}.{service.namespace}.svc.cluster.local"
-    rules: list[DestinationRule] = list(traffic.rules_of(host))
+    rules = traffic.rules_in_effect(service)
     if not rules:
-        words = f"no DestinationRule is about {service}, so nothing takes failing pods out: it has no {wanted[0]}"
-        yield Violation(("metadata", "name"), words, obj=service.obj)
+        words = f"no DestinationRule of {service} is in effect for all its callers, so nothing takes failing pods out"
+        yield Violation(("metadata", "name"), f"{words}: it has no {wanted[0]}", obj=service.obj)
         return
-    # Rules of one host are merged; the exact ones come before those with wildcards.
-    stated = [(rule, mapping(rule.obj.get("spec", "trafficPolicy"))) for rule in rules]
+    # Of several rules of one host the policy of one, the oldest, is in effect as a whole.
+    stating = [rule for rule in rules if isinstance(rule.obj.get("spec", "trafficPolicy"), dict)]
     clean = True
     for name in wanted:
-        by = next((rule for rule, policy in stated if isinstance(policy.get(name), dict) and policy[name]), None)
-        if by is None:
+        for rule in stating or rules[:1]:
+            if mapping(rule.obj.get("spec", "trafficPolicy", name)):
+                continue
             clean = False
-            rule = rules[0]
-            there = isinstance(rule.obj.get("spec", "trafficPolicy"), dict)
+            there = rule in stating
             path: Path = ("spec", "trafficPolicy") if there else ("spec", "host")
             words = f"{rule} states no {name} for {service}, so there is no circuit breaker of that kind"
             yield Violation(path, words, key=there, obj=rule.obj)
-            continue
-        for number, subset in enumerate(items(by.obj.get("spec", "subsets"))):
-            policy = mapping(subset).get("trafficPolicy")
-            if isinstance(policy, dict) and name in policy and not policy[name]:
-                clean = False
-                at: Path = ("spec", "subsets", number, "trafficPolicy", name)
-                yield Violation(at, f"{by}: subset {mapping(subset).get('name')} empties {name}", obj=by.obj)
+        for rule in rules:
+            for number, subset in enumerate(items(rule.obj.get("spec", "subsets"))):
+                policy = mapping(subset).get("trafficPolicy")
+                if isinstance(policy, dict) and name in policy and not policy[name]:
+                    clean = False
+                    at: Path = ("spec", "subsets", number, "trafficPolicy", name)
+                    yield Violation(at, f"{rule}: subset {mapping(subset).get('name')} empties {name}", obj=rule.obj)
     if clean:
         yield Passed(service.obj)
 

@@ -208,6 +208,49 @@ def test_what_covers_what(broad: str, narrow: str, covered: bool) -> None:
     assert covers(first, second) is covered
 
 
+@pytest.mark.parametrize(
+    ("field", "pattern", "attribute", "value", "holds"),
+    [
+        ("hosts", "Shop.example", "hosts", "SHOP.example", True),
+        ("hosts", "*.EXAMPLE", "hosts", "shop.example", True),
+        ("hosts", "shop*", "hosts", "SHOP.example", True),
+        ("methods", "get", "methods", "GET", False),
+        ("methods", "*", "methods", "", True),
+        ("paths", "*", "paths", "", False),
+        ("paths", "/a/{*}", "paths", "/a/b", True),
+        ("paths", "/a/{*}", "paths", "/a/b/c", False),
+        ("paths", "/a/{*}", "paths", "/a/", False),
+        ("paths", "/a/{**}", "paths", "/a/b/c", True),
+        ("paths", "/a/{**}/d", "paths", "/a/b/c/d", True),
+        ("ports", "080", "destination.port", 80, True),
+        ("ipBlocks", "10.0.0.0/8", "source.ip", "10.1.2.3", True),
+        ("ipBlocks", "10.0.0.0/8", "source.ip", "fd00::1", False),
+        ("namespaces", "a", "source.principal", "t/ns/ab/sa/x", False),
+        ("namespaces", "a*c", "source.principal", "t/ns/abc/sa/x", True),
+        ("serviceAccounts", "x", "source.principal", "t/ns/shop/sa/x", True),
+        ("serviceAccounts", "x", "source.principal", "t/ns/other/sa/x", False),
+        ("serviceAccounts", "a/x", "source.principal", "t/ns/a/sa/xy", False),
+        ("trustDomains", "t", "source.principal", "tt/ns/a/sa/x", False),
+        ("trustDomains", "*.t", "source.principal", "a.t/ns/a/sa/x", True),
+        ("principals", "cluster.local/ns/a/sa/x", "source.principal", "cluster.local/ns/a/sa/x", True),
+        ("principals", "*/sa/x", "source.principal", "cluster.local/ns/a/sa/x", True),
+        ("requestPrincipals", "https://i/*", "request.auth.principal", ("https://i", "s"), True),
+        ("requestPrincipals", "https://i/*", "request.auth.principal", ("https://i/j", "s"), False),
+        ("requestPrincipals", "*", "request.auth.principal", ("i", ""), False),
+    ],
+)
+def test_values(field: str, pattern: str, attribute: str, value: Any, holds: bool) -> None:
+    of, inner = ("from", "source") if field in SOURCE_FIELDS else ("to", "operation")
+    negated = "not" + field[0].upper() + field[1:]
+    for name, expected in ((field, holds), (negated, not holds)):
+        rule = rule_of({of: [{inner: {name: [pattern]}}]}, ("spec", "rules", 0), "shop")
+        (terms,) = rule.sources if of == "from" else rule.operations
+        assert terms_hold(terms, Request({attribute: value}), LOCAL) is expected
+        # What a request does not have is none of the values; what is not known of it, may be.
+        assert terms_hold(terms, Request({attribute: None}), LOCAL) is (name == negated)
+        assert terms_hold(terms, Request({}), LOCAL) is None
+
+
 def test_callers_in_words() -> None:
     of = attached(
         "{rules: [{from: [{source: {namespaces: [a, b]}}, {source: {principals: [x]}}],"
@@ -227,6 +270,24 @@ def test_callers_in_words() -> None:
     assert [caller.in_effect for caller in callers(of, http=False) if caller.effect == "allow"] == [False, False]
     assert [str(caller) for caller in callers(attached())] == ["anyone may use everything"]
     assert callers(attached("{}")) == ()
+
+
+def test_the_trust_domain_and_its_aliases_are_the_mesh_s() -> None:
+    mesh = (
+        "{apiVersion: install.istio.io/v1alpha1, kind: IstioOperator, metadata: {name: i, namespace: istio-system},"
+        " spec: {meshConfig: {trustDomain: new.example, trustDomainAliases: [old.example]}}}\n---\n"
+    )
+    spec = "{rules: [{from: [{source: {principals: [old.example/ns/a/sa/b]}}]}]}"
+    text = f"{{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {{name: p}}, spec: {spec}}}"
+    for objects, domains in ((mesh + text, {"new.example", "old.example"}), (text, {"old.example"})):
+        known = authorization(Inventory(objects_in(objects)))
+        of = known.attached(pod("default"))
+        allowed = {
+            domain
+            for domain in ("new.example", "old.example", "cluster.local")
+            if decide(of, Request({"source.principal": f"{domain}/ns/a/sa/b"}), known.trust)
+        }
+        assert allowed == domains
 
 
 def test_a_custom_policy_leaves_the_answer_to_its_provider() -> None:

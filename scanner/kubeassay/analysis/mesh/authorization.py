@@ -389,6 +389,6 @@ def authorization(inventory: Inventory) -> Policies:
     found: Policies | None = inventory.facts.get(Policies)
     if found is None:
         settings = mesh_settings(inventory)
-        trust = TrustDomains((settings.trust_domain,))
+        trust = TrustDomains((settings.trust_domain, *settings.trust_domain_aliases))
         found = inventory.facts[Policies] = Policies(inventory, settings.root_namespace, trust)
     return found

@@ -104,6 +104,7 @@ class MeshSettings:
     root_namespace: str = DEFAULT_ROOT
     root_place: Place | None = None
     trust_domain: str = "cluster.local"
+    trust_domain_aliases: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"
     auto_mtls: bool | None = True
     auto_mtls_place: Place | None = None
@@ -174,6 +175,9 @@ def _settings(inventory: Inventory) -> MeshSettings:
         root_namespace=root,
         root_place=root_place,
         trust_domain=_first(sources, "mesh", ("trustDomain",)) or "cluster.local",
+        trust_domain_aliases=next(
+            (tuple(map(string, found)) for s in sources if (found := items(s.mesh.get("trustDomainAliases")))), ()
+        ),
         cluster_domain=_first(value_sources, "values", ("global", "proxy", "clusterDomain")) or "cluster.local",
         auto_mtls=auto,
         auto_mtls_place=auto_place,

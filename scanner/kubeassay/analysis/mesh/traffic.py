@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kubeassay.analysis.mesh.settings import mesh_settings
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
 from kubeassay.analysis.network.exposure import exposures
 from kubeassay.analysis.network.gateways import hosts_meet
@@ -60,6 +61,7 @@ class DestinationRule:
     namespace: str
     host: str
     subsets: Mapping[str, tuple[Mapping[str, str], Path]]
+    export_to: frozenset[str]
 
     def __str__(self) -> str:
         return f"DestinationRule {self.namespace}/{self.obj.ref.name}"
@@ -157,7 +159,12 @@ class Traffic:
         """Why a destination's subset is stated by no DestinationRule of its host."""
         if not to.subset:
             return None
-        rules = self.rules_of(full_name(to.host, namespace_of(to.obj)))
+        own = namespace_of(to.obj)
+        rules = self.rules_of(full_name(to.host, own))
+        if not gateways_of(to.obj):
+            # Of a gateway's routes it is the gateway's own namespace.
+            spaces = {own, _in_cluster(full_name(to.host, own))[1], mesh_settings(self.inventory).root_namespace}
+            rules = tuple(rule for rule in rules if rule.namespace in spaces)
         if any(to.subset in rule.subsets for rule in rules):
             return None
         path = (*to.path, "subset")
@@ -170,6 +177,24 @@ class Traffic:
     def rules_of(self, host: str) -> tuple[DestinationRule, ...]:
         """The DestinationRules of a full name of a host, the exact ones first."""
         return (*self.by_host.get(host, ()), *(rule for rule in self.wildcards if hosts_meet(rule.host, host)))
+
+    def rules_in_effect(self, service: Service) -> tuple[DestinationRule, ...]:
+        """The DestinationRules that callers of a Service in all namespaces have: those of the Service's own namespace,
+        else of the root namespace, that are exported to all; the most specific host alone, whose rules are merged
+        (istio/istio pilot/pkg/model/push_context.go, destinationRule). A caller's own namespace may have others."""
+        settings = mesh_settings(self.inventory)
+        host = f"{service.name}.{service.namespace}.svc.cluster.local"
+        found = [
+            rule
+            for rule in self.rules_of(host)
+            if "*" in rule.export_to or (not rule.export_to and not settings.private_rules)
+        ]
+        for space in (service.namespace, settings.root_namespace):
+            here = [rule for rule in found if rule.namespace == space]
+            if here:
+                best = max((rule.host for rule in here), key=lambda name: (not name.startswith("*"), len(name)))
+                return tuple(rule for rule in here if rule.host == best)
+        return ()
 
     def empty_subsets(self, rule: DestinationRule) -> Iterator[Miss]:
         """The subsets of a rule that no pod of its Service is in."""
@@ -278,7 +303,8 @@ def _destination_rule(obj: Object) -> DestinationRule:
         labels = labels_of({"metadata": {"labels": subset.get("labels")}})
         subsets.setdefault(string(subset.get("name")), (labels, (*path, "labels") if labels else path))
     host = string(spec.get("host"))
-    return DestinationRule(obj, namespace, full_name(host, namespace) if host else "", subsets)
+    export_to = frozenset(string(to) for to in items(spec.get("exportTo")))
+    return DestinationRule(obj, namespace, full_name(host, namespace) if host else "", subsets, export_to)
 
 
 def _by_host(rules: tuple[DestinationRule, ...]) -> Mapping[str, tuple[DestinationRule, ...]]:
