@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -29,6 +30,7 @@ def test_an_example_of_a_page_is_true(block: str, tmp_path: Path) -> None:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
+            env={**os.environ, "COLUMNS": "100"},
         )
         assert done.stdout == expected
 
@@ -39,5 +41,5 @@ def test_there_are_examples() -> None:
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
 def test_links_of_a_page_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8")):
+    for target in re.findall(r"\]\((?!https?:)([^)#?]+)", page.read_text("utf-8")):
         assert (page.parent / target).exists(), target

@@ -1,4 +1,4 @@
-"""The examples of the README, and of pages beside it, are true: they are run, and their output compared."""
+"""The examples of the README are true: they are run, and their output compared."""
 
 from __future__ import annotations
 
@@ -12,13 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-#: Pages with examples besides the README.
-PAGES = ("docs/document-as-policy.md",)
-BLOCKS = [
-    block
-    for page in ("README.md", *PAGES)
-    for block in re.findall(r"```console\n(.*?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
-]
+BLOCKS = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
 EXAMPLES = [block for block in BLOCKS if block.startswith("$ ")]
 
 
