@@ -33,7 +33,8 @@ verdict on two repositories: [conforming](../fixtures/merajutasa/conforming), wh
 [violating](../fixtures/merajutasa/violating), which holds the document's own objects to the letter beside workloads
 that break it. A number counts findings; `pass` is said only where something was judged and all of it complies; `not
 evaluated` where something could not be judged; `accepted` where the document demands what deserves a finding and
-[exceptions](../fixtures/merajutasa/left-as-documented.yaml) say so; `–` where the repository has nothing that the clause is about.
+[exceptions](../fixtures/merajutasa/left-as-documented.yaml) say so; `–` where the repository has nothing that the
+clause is about.
 """
 
 
