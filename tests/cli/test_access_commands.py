@@ -156,6 +156,11 @@ def test_hints(arguments: str, message: str) -> None:
     assert result.stdout == "no\n"
 
 
+def test_subresources_that_only_authorization_knows_are_no_mistake() -> None:
+    assert run_command("can", "alice", "get", "nodes", "--subresource", "metrics").stderr == ""
+    assert run_command("can", "alice", "update", "deployments", "--subresource", "finalizers").stderr == ""
+
+
 def test_resources_that_only_authorization_knows_are_no_mistake() -> None:
     assert run_command("can", "alice", "impersonate", "users").stderr == ""
 

@@ -5,6 +5,7 @@ Sources: Kubernetes, "Role Based Access Control Good Practices"; CIS Kubernetes 
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -437,13 +438,31 @@ def _missing_resources(inventory: Inventory, context: Context) -> Iterator[Viola
         if not all(group in groups or group == "extensions" for group in rule.api_groups):
             continue
         for number, text in enumerate(rule.resources):
-            name = text.partition("/")[0]
+            name, _, subresource = text.partition("/")
             if name == ALL:
                 continue
             if any(_exists(types, group, name, context.kubernetes_version) for group in rule.api_groups):
+                near = _missing_subresource(types, rule, name, subresource)
+                if near is not None:
+                    message = (
+                        f"{title(effect.role)} names {quoted(text)}: {name} has no subresource {subresource}{near}"
+                    )
+                    yield _at(effect, message, "resources", number)
                 continue
             message = f"{title(effect.role)} names {quoted(text)}, which is no resource of {_groups(rule)}"
             yield _at(effect, f"{message}: {_hint(types, rule, name, context)}", "resources", number)
+
+
+def _missing_subresource(types: ResourceTypes, rule: PolicyRule, name: str, subresource: str) -> str | None:
+    """What is meant, perhaps, by a subresource that no such resource has; None where one has it, or is not known."""
+    known = [resource for group in rule.api_groups if (resource := types.get(group, name)) is not None]
+    if not subresource or subresource == ALL or len(known) < len(rule.api_groups):
+        return None
+    if any(resource.has_subresource(subresource) for resource in known):
+        return None
+    names = sorted({one for resource in known for one in resource.subresources})
+    close = difflib.get_close_matches(subresource, names, n=1)
+    return f"; {close[0]} is meant, perhaps" if close else ""
 
 
 def _exists(types: ResourceTypes, group: str, name: str, version: KubernetesVersion) -> bool:

@@ -144,7 +144,7 @@ def _check_verb(verb: str, known: Iterable[str]) -> None:
 def _check_subresource(resource: ResourceType, name: str, subresource: str) -> None:
     if name in resource.subresources and not subresource:
         _hint(f"this asks about one of {resource} named {name}; for the subresource write --subresource {name}")
-    if subresource and subresource not in resource.subresources:
+    if subresource and not resource.has_subresource(subresource):
         _hint(f"{resource} has no subresource {subresource}{suggestion(subresource, resource.subresources)}")
 
 

@@ -27,6 +27,18 @@ _SUBRESOURCE_VERBS = ("get", "patch", "update")
 IMPERSONATED = ("users", "groups")
 
 
+#: Subresources that no API serves, and authorization asks about all the same: the kubelet's own API
+#: (pkg/kubelet/server/auth.go), the automatic approval of certificates (pkg/controller/certificates/approver).
+_AUTHORIZED_SUBRESOURCES: Mapping[tuple[str, str], frozenset[str]] = {
+    ("", "nodes"): frozenset({"checkpoint", "configz", "healthz", "log", "metrics", "pods", "proxy", "spec", "stats"}),
+    ("certificates.k8s.io", "certificatesigningrequests"): frozenset(
+        {"nodeclient", "selfnodeclient", "selfnodeserver"}
+    ),
+}
+#: Of every resource: who owns it by a blocking reference (plugin/pkg/admission/gc/gc_admission.go).
+_FINALIZERS = "finalizers"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ResourceType:
     """One resource of an API. ``subresources``: name → its verbs. ``definition``: the CustomResourceDefinition."""
@@ -44,6 +56,11 @@ class ResourceType:
 
     def __str__(self) -> str:
         return f"{self.name}.{self.group}" if self.group else self.name
+
+    def has_subresource(self, name: str) -> bool:
+        """Whether an API serves the subresource, or authorization asks about it."""
+        more = _AUTHORIZED_SUBRESOURCES.get((self.group, self.name), frozenset())
+        return name == _FINALIZERS or name in self.subresources or name in more
 
 
 @dataclass(frozen=True, slots=True)
