@@ -40,3 +40,8 @@ def unknown_kind(api_version: str, kind: str) -> str | None:
     if group not in BUILT_IN_GROUPS:
         return None
     return None if kind in _kinds_by_group().get(group, ()) else group or "core"
+
+
+def kinds_of_group(group: str) -> frozenset[str]:
+    """The kinds of one of Kubernetes' own API groups, whatever the release; none of another group."""
+    return _kinds_by_group().get(group, frozenset())

@@ -162,3 +162,42 @@ def labels_of(value: Any) -> Mapping[str, str]:
     """The labels of an object (its ``metadata.labels``), those that are strings; a null counts as empty."""
     labels = mapping(mapping(mapping(value).get("metadata")).get("labels"))
     return {key: "" if text is None else text for key, text in labels.items() if text is None or isinstance(text, str)}
+
+
+_TERM = re.compile(
+    r"\s*(?:(?P<absent>!)\s*(?P<no_key>[^\s=!,()]+)|(?P<key>[^\s=!,()]+)\s*"
+    r"(?:(?P<equality>==|=|!=)\s*(?P<value>[^\s=!,()]*)|(?P<set>in|notin)\s*\((?P<values>[^()=!]*)\))?)\s*(?:,|\Z)"
+)
+
+
+def parse_selector(text: str) -> Selector:
+    """A selector as kubectl takes it: ``a=b,c!=d,e in (f,g),h,!i``. Raises ValueError on anything else.
+
+    Source: k8s.io/apimachinery v0.37.1, pkg/labels/selector.go (Parse).
+    """
+    requirements: list[Requirement] = []
+    position = 0
+    while position < len(text):
+        match = _TERM.match(text, position)
+        if match is None:
+            raise ValueError(f"{text!r} is no label selector (at character {position + 1})")
+        position = match.end()
+        key = match["key"] or match["no_key"]
+        prefix, slash, name = key.rpartition("/")
+        values = frozenset(
+            part.strip() for part in ((match["values"] or "").split(",") if match["set"] else [match["value"] or ""])
+        )
+        if not _NAME.match(name) or (slash and not _PREFIX.match(prefix)):
+            raise ValueError(f"{key!r} is no label")
+        if any(value and not _NAME.match(value) for value in values):
+            raise ValueError(f"{text!r}: a value is none that a label can have")
+        if match["absent"]:
+            requirements.append(Requirement(key, "DoesNotExist", frozenset(), ()))
+        elif match["equality"] or match["set"]:
+            negative = match["equality"] == "!=" or match["set"] == "notin"
+            requirements.append(Requirement(key, "NotIn" if negative else "In", values, ()))
+        else:
+            requirements.append(Requirement(key, "Exists", frozenset(), ()))
+    if not requirements or text.rstrip().endswith(","):
+        raise ValueError(f"{text!r} is no label selector")
+    return Selector(tuple(requirements))

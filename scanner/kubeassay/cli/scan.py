@@ -2,113 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
-from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any
 
 import click
 
-from kubeassay.cli.exits import exit_code
-from kubeassay.cli.outputs import parse_outputs, write_reports
-from kubeassay.engine.evaluate import has_expired
-from kubeassay.engine.plan import Plan, make_plan
-from kubeassay.execution.scan import scan as run_scan
-from kubeassay.model import (
-    NEWEST_KNOWN,
-    SEVERITIES,
-    Control,
-    KubernetesVersion,
-    NotEvaluated,
-    Outcome,
-    Path,
-    Profile,
-    Result,
-    RuleUse,
-    Source,
-    Target,
-    parse_path,
+from kubeassay.cli.judging import (
+    configuration,
+    judging,
+    policy_options,
+    report,
+    report_options,
+    running_options,
+    sarif_options,
 )
+from kubeassay.engine.plan import Plan
+from kubeassay.execution.scan import scan as run_scan
+from kubeassay.model import KubernetesVersion, NotEvaluated, Result, Target
 from kubeassay.policy.errors import PolicyError
-from kubeassay.policy.library import Library, check_control_ids, exceptions_from, load_valid
-from kubeassay.reporting import FORMATS, RenderOptions, render
-from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, discover, display_name, is_markdown
+from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, discover, display_name
 from kubeassay.sources.manifests import STDIN_NAME
+from kubeassay.sources.snapshot import is_snapshot, read
 
-if TYPE_CHECKING:
-    from kubeassay.policy.document.importing import Imported
-
-DEFAULT_PROFILE = "recommended"
 _PROGRESS_FROM_BYTES = 4_000_000
-
-
-class _Show(click.ParamType[frozenset[Outcome]]):
-    name = "outcomes"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[Outcome]:
-        if isinstance(value, frozenset):
-            return value
-        words = {part.strip() for part in value.split(",") if part.strip()}
-        outcomes: dict[str, Outcome] = {outcome: outcome for outcome in get_args(Outcome)}
-        unknown = words - set(outcomes)
-        if unknown:
-            self.fail(f"{', '.join(sorted(unknown))}: expected {', '.join(outcomes)}.", param, ctx)
-        return frozenset(outcomes[word] for word in words)
-
-
-class _Version(click.ParamType[KubernetesVersion]):
-    name = "version"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> KubernetesVersion:
-        if isinstance(value, KubernetesVersion):
-            return value
-        try:
-            return KubernetesVersion.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
-@click.option("--profile", "-p", metavar="NAME|FILE", help=f"What to judge by.  [default: {DEFAULT_PROFILE}]")
-@click.option(
-    "--baseline",
-    "baselines",
-    multiple=True,
-    metavar="NAME|FILE",
-    help="Judge by this baseline, or architecture document (.md), too. Repeats.",
-)
-@click.option(
-    "--kubernetes-version", type=_Version(), metavar="1.N", help="The version to judge by.  [default: the profile's]"
-)
-@click.option("--rules", "rule_paths", multiple=True, metavar="PATH", help="Rule files of your own. Repeats.")
-@click.option("--exceptions", "exception_files", multiple=True, metavar="FILE", help="Accepted findings. Repeats.")
-@click.option("--config", "config_file", metavar="FILE", help="Take options from a configuration file.")
-@click.option(
-    "--format",
-    "-f",
-    "format_name",
-    type=click.Choice(list(FORMATS)),
-    default="terminal",
-    show_default=True,
-    help="The format of the report on standard output.",
-)
-@click.option(
-    "--output", "-o", "outputs", multiple=True, metavar="FORMAT=PATH", help="Write a report to a file instead. Repeats."
-)
-@click.option("--show", type=_Show(), default="", help="Also list these outcomes: pass,not-evaluated.")
-@click.option(
-    "--fail-on",
-    type=click.Choice([*SEVERITIES, "none"]),
-    help="Exit 1 on findings of at least this severity.  [default: high]",
-)
-@click.option(
-    "--allow-incomplete", is_flag=True, help="Exit 0, not 3, when something was not evaluated or not readable."
-)
+@policy_options
+@report_options
 @click.option("--no-ignore", is_flag=True, help="Read files that .gitignore or .kubeassayignore name, too.")
 @click.option(
     "--max-file-size",
@@ -118,18 +42,14 @@ class _Version(click.ParamType[KubernetesVersion]):
     metavar="MIB",
     help="Refuse larger files.",
 )
-@click.option(
-    "--sarif-category", metavar="TEXT", help="GitHub's category of the analysis.  [default: kubeassay/PROFILE]"
-)
-@click.option("--sarif-split", is_flag=True, help="Write several SARIF files when one would exceed GitHub's limit.")
-@click.option("--jobs", "-j", type=click.IntRange(min=1), metavar="N", help="Processes to use.  [default: the cores]")
-@click.option("--quiet", "-q", is_flag=True, help="Print the summary only.")
-@click.option("--color/--no-color", "colour", default=None, help="Colours.  [default: on a terminal]")
+@sarif_options
+@running_options
 @click.pass_context
 def scan(ctx: click.Context, /, paths: tuple[str, ...], **options: Any) -> int:
     """Judge manifests by a profile.
 
-    PATH is a file, a directory, a glob pattern or - for standard input.
+    PATH is a file, a directory, a glob pattern or - for standard input. A snapshot of a cluster (kubeassay snapshot) is
+    judged as the cluster.
 
     Exit codes: 0 complies; 1 findings at or above --fail-on; 2 wrong usage or policy; 3 nothing failed, but something
     was not evaluated or not readable.
@@ -141,41 +61,16 @@ def scan(ctx: click.Context, /, paths: tuple[str, ...], **options: Any) -> int:
 
 
 def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
-    config = load_valid(FilePath(options["config_file"]), "configuration")["spec"] if options["config_file"] else {}
+    config = configuration(options)
     paths = paths or tuple(config.get("paths", ()))
     if not paths:
         raise UsageError("no PATH is given (. scans the working directory)")
-    outputs = parse_outputs(options["outputs"])
-    baselines = [*options["baselines"], *config.get("baselines", ())]
-    rule_paths = [FilePath(path) for path in (*options["rule_paths"], *config.get("rules", ()))]
-    imported = _imported([name for name in baselines if is_markdown(name)], rule_paths)
-    library = Library(
-        rule_paths,
-        [FilePath(name) for name in baselines if name.endswith((".yaml", ".yml"))],
-        [(found.baseline, file) for file, found in imported.items()],
-    )
-    profile = _with_own_rules(
-        library,
-        _with_baselines(
-            library.profile(options["profile"] or config.get("profile", DEFAULT_PROFILE)), library, baselines
-        ),
-    )
-    wanted = options["kubernetes_version"] or KubernetesVersion.parse(
-        str(config.get("kubernetesVersion", profile.kubernetes_version))
-    )
-    show: frozenset[Outcome] = options["show"]
-    plan = make_plan(
-        profile,
-        library,
-        wanted,
-        exceptions=[
-            exception
-            for file in (*options["exception_files"], *config.get("exceptions", ()))
-            for exception in exceptions_from(FilePath(file), library.rules)
-        ],
-        pod_template_paths=_template_paths(config),
-        show=show,
-    )
+    snapshots = [path for path in paths if is_snapshot(path)]
+    if snapshots:
+        if len(paths) > 1:
+            raise UsageError(f"{snapshots[0]} is a snapshot of a cluster: it is judged by itself")
+        return _scan_snapshot(snapshots[0], options, config)
+    judged = judging(options, config)
     stdin = None
     if "-" in paths:
         stdin = sys.stdin.buffer.read(options["max_file_size"] * 2**20 + 1)
@@ -185,94 +80,22 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     discovery = discover(paths, ignore=not options["no_ignore"], max_file_size=options["max_file_size"] * 2**20)
     names = [display_name(path) for path in paths]
     target = Target("manifests", ", ".join([*names, STDIN_NAME] if stdin is not None else names))
-    result = _run(plan, discovery, target, stdin, options, _not_understood(imported))
-    _warn(plan, result, wanted)
-    colour = options["colour"]
-    if colour is None:
-        # https://no-color.org
-        colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    write_reports(
-        result,
-        options["format_name"],
-        outputs,
-        RenderOptions(
-            colour=colour,
-            width=shutil.get_terminal_size((100, 24)).columns,
-            quiet=options["quiet"],
-            show=frozenset[Outcome](("fail", "excepted")) | show,
-            sarif_category=options["sarif_category"],
-            sarif_split=options["sarif_split"],
-        ),
-    )
-    if outputs and not options["quiet"]:
-        _say_written(result, outputs)
-    return exit_code(
-        result,
-        options["fail_on"] or config.get("failOn", "high"),
-        allow_incomplete=options["allow_incomplete"] or config.get("allowIncomplete", False),
-    )
+    result = _run(judged.plan, discovery, target, stdin, options, judged.not_understood)
+    return report(judged, result, options)
 
 
-def _with_baselines(profile: Profile, library: Library, names: Sequence[str]) -> Profile:
-    chosen = []
-    for name in names:
-        if name.endswith((".yaml", ".yml")) or is_markdown(name):
-            chosen.append(next(b for b in library.baselines.values() if b.file == FilePath(name).as_posix()))
-        else:
-            chosen.append(library.baseline(name))
-    if not chosen:
-        return profile
-    known = {(control.baseline, control.id) for control in profile.controls}
-    added = [c for baseline in chosen for c in baseline.controls if (c.baseline, c.id) not in known]
-    check_control_ids((*profile.controls, *added), "--baseline")
-    return replace(
-        profile,
-        controls=(*profile.controls, *added),
-        baselines=(*profile.baselines, *(b for b in chosen if b not in profile.baselines)),
-    )
+def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, Any]) -> int:
+    # Imported here: few scans are of a snapshot.
+    from kubeassay.execution.audit import audit
 
-
-def _imported(names: Sequence[str], rule_paths: Sequence[FilePath]) -> dict[str, Imported]:
-    """What the documents among the baselines demand, by file."""
-    if not names:
-        return {}
-    # Imported here: few scans are by a document.
-    from kubeassay.execution.documents import imported
-
-    library = Library(rule_paths)
-    return {FilePath(name).as_posix(): imported(FilePath(name), library) for name in names}
-
-
-def _not_understood(documents: Mapping[str, Imported]) -> list[NotEvaluated]:
-    """What a document says and nothing judges: no pass."""
-    return [
-        NotEvaluated("not-understood", f"{file}:{note.line}: {note.subject or 'a block'}: {note.reason}", file=file)
-        for file, found in documents.items()
-        for note in found.notes
-        if note.kind == "not-understood"
-    ]
-
-
-def _with_own_rules(library: Library, profile: Profile) -> Profile:
-    """The profile with the user's rules that no control of it demands: who names a rule file wants it to run."""
-    demanded = {use.rule for control in profile.controls for use in control.rules}
-    own = tuple(
-        Control(rule.id, rule.title, "own-rules", Source(rule.file), (RuleUse(rule.id),))
-        for rule in library.own_rules
-        if rule.id not in demanded
-    )
-    return replace(profile, controls=(*profile.controls, *own))
-
-
-def _template_paths(config: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Path, ...]]:
-    paths: dict[tuple[str, str], tuple[Path, ...]] = {}
-    for entry in config.get("podTemplatePaths", ()):
-        key = (entry.get("group", ""), entry["kind"])
-        try:
-            paths[key] = (*paths.get(key, ()), parse_path(entry["path"]))
-        except ValueError as error:
-            raise PolicyError(f"podTemplatePaths: {error}") from None
-    return paths
+    snapshot = read(path)
+    try:
+        version = KubernetesVersion.parse(snapshot.version)
+    except ValueError:
+        version = None
+    judged = judging(options, config, version)
+    result = audit(judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"])
+    return report(judged, result, options)
 
 
 def _run(
@@ -298,25 +121,3 @@ def _run(
         return judge()
     with click.progressbar(length=total, label="Scanning", file=sys.stderr) as bar:
         return judge(progress=bar.update)
-
-
-def _say_written(result: Result, outputs: Sequence[tuple[str, str]]) -> None:
-    (summary,) = render("terminal", result, RenderOptions(quiet=True)).documents
-    click.echo(summary.decode("utf-8"), nl=False, err=True)
-    for name, path in outputs:
-        click.echo(f"{name}: {path}", err=True)
-
-
-def _warn(plan: Plan, result: Result, wanted: KubernetesVersion) -> None:
-    """Say what the user should know of the policy that was used: nothing of it changes the result."""
-    if wanted > NEWEST_KNOWN:
-        click.echo(
-            f"warning: Kubernetes {wanted} is newer than the newest known, {NEWEST_KNOWN}; its rules hold", err=True
-        )
-    used = {finding.exception for finding in result.findings if finding.exception is not None}
-    for exception, _ in plan.exceptions:
-        where = f"{exception.file}:{exception.line}" if exception.line else exception.file
-        if has_expired(exception):
-            click.echo(f"warning: {where}: exception {exception.id} expired on {exception.expires}", err=True)
-        elif exception.id not in used:
-            click.echo(f"warning: {where}: exception {exception.id} matches no finding", err=True)

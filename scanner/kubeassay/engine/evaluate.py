@@ -20,6 +20,7 @@ from kubeassay.analysis.kinds import unknown_kind
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS, PodTemplate, operator_pods, pod_templates
 from kubeassay.checks.check import ContainerSubject, NotApplicable, NotJudged, Passed, Violation
 from kubeassay.engine.findings import SourceText, make_finding
+from kubeassay.engine.live import gaps_of, judged_kinds, readable_only, saying
 from kubeassay.engine.plan import ActiveRule, Matcher, Plan, rules_of
 from kubeassay.model import (
     SEVERITIES,
@@ -40,6 +41,8 @@ from kubeassay.model import (
 )
 
 _MAX_NAMED_PROBLEMS = 3
+#: Reasons that are about how a cluster was read, not about an object.
+_OF_READING = frozenset({"forbidden", "not-readable"})
 
 
 @dataclass(slots=True)
@@ -158,12 +161,14 @@ class Evaluation:
             if is_json and obj.duplicate_keys:
                 self._say_ambiguous(obj)
             judged, templates, valid = self._understood(obj)
-            self._rules_on(self._local, obj, judged, templates, source, valid)
+            if self.plan.live.judges(obj):
+                self._rules_on(self._local, obj, judged, templates, source, valid)
             if self._is_needed(obj, judged, templates):
                 # Analyses of other kinds tell themselves what an API server would make of a mistyped value. Most
                 # objects have no finding, and places take more memory and time than values: they are looked up again.
                 self.partial.kept.append((judged if templates else obj).without_places())
-            if self._joined and (templates or self._joined.objects or self._joined.namespaces):
+            joined = self._joined and (templates or self._joined.objects or self._joined.namespaces)
+            if joined and self.plan.live.judges(obj):
                 self._waiting.append((judged.without_places(), valid))
         self._hash_lines(start, source)
 
@@ -245,8 +250,13 @@ class Evaluation:
         valid: bool,
     ) -> None:
         ref, value = obj.ref, obj.value
+        metadata_only = not ref.group and ref.kind in self.plan.live.metadata_only
         for active, matcher in rules.objects:
             if (not active.rule.needs or ref.kind in active.rule.needs) and matcher.object(ref, value):
+                if metadata_only and ref.kind in active.rule.needs:
+                    said = f"of objects of kind {ref.kind} only the metadata is read from a cluster"
+                    self._not_judged(active, NotJudged("metadata-only", said), None)
+                    continue
                 self._run(active, obj, obj, (), source, True)
         if ref.kind == "Namespace" and ref.group == "":
             for active, matcher in rules.namespaces:
@@ -382,6 +392,8 @@ class Evaluation:
 
     def _not_judged(self, active: ActiveRule, said: NotJudged, obj: Object | None) -> None:
         about = said.obj or obj
+        if about is not None and not self.plan.live.judges(about):
+            return
         self._not_evaluated[active.number] += 1
         self.partial.not_evaluated.append(
             NotEvaluated(
@@ -389,7 +401,8 @@ class Evaluation:
                 said.detail,
                 rule=active.rule.id,
                 namespace=about.ref.namespace if about else None,
-                file=about.file if about else None,
+                # What was not read is said once for all objects of a namespace that it is about.
+                file=about.file if about and said.reason not in _OF_READING else None,
             )
         )
 
@@ -474,6 +487,15 @@ class Evaluation:
         for active, matcher in self.plan.of_subject("inventory"):
             if areas is not None and active.rule.area not in areas:
                 continue
+            gaps = gaps_of((*active.rule.needs, *active.rule.context), self.plan.live.unread)
+            if gaps.blocking:
+                self._not_evaluated[active.number] += 1
+                self.partial.not_evaluated.append(saying(active.rule.id, gaps.blocking, "the rule did not run"))
+                continue
+            if gaps:
+                self.partial.not_evaluated.append(
+                    saying(active.rule.id, (*gaps.named, *gaps.possible), "the rule passes nothing")
+                )
             try:
                 for said in active.function(inventory, active.context):
                     if isinstance(said, NotJudged):
@@ -484,9 +506,11 @@ class Evaluation:
                     obj = said.obj
                     if obj is None:
                         raise ValueError("a violation of an inventory rule names no object")
-                    if not matcher.object(obj.ref, obj.value):
+                    if not matcher.object(obj.ref, obj.value) or not self.plan.live.judges(obj):
                         continue
-                    if isinstance(said, Passed):
+                    if gaps and (isinstance(said, Passed) or gaps.cover(obj.ref.namespace)):
+                        self._not_evaluated[active.number] += 1
+                    elif isinstance(said, Passed):
                         self._silent(active, obj, obj, (), None, True)
                     elif matcher.container(said.container):
                         found[obj.file].append((active, obj, said))
@@ -520,7 +544,11 @@ def _with_context(plan: Plan, inventory: Inventory) -> Plan:
         if not kinds:
             return active
         objects = Inventory(obj for obj in inventory if obj.ref.kind in kinds)
-        return replace(active, context=replace(active.context, inventory=objects))
+        known = replace(active, context=replace(active.context, inventory=objects))
+        gaps = gaps_of(kinds, plan.live.unread)
+        if gaps and active.rule.subject != "inventory":
+            return replace(known, function=readable_only(active.function, gaps))
+        return known
 
     return replace(
         plan,
@@ -566,6 +594,11 @@ def _order(finding: Finding) -> tuple[Any, ...]:
 def finish(plan: Plan, partial: Partial, target: Target) -> Result:
     """The result of everything that was evaluated."""
     not_evaluated = list(partial.not_evaluated)
+    for unread in plan.live.unread:
+        not_evaluated.append(saying(None, [unread], f"{unread.detail}; nothing of it was judged"))
+    for active in plan.rules:
+        if active.rule.subject != "inventory" and gaps_of(judged_kinds(active.rule), plan.live.unread).named:
+            partial.not_judged[active.number] += 1
     for skipped in partial.skipped:
         if skipped.hides_objects:
             not_evaluated.append(NotEvaluated("not-rendered", f"{skipped.file}: {skipped.detail}", file=skipped.file))

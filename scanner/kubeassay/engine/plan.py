@@ -6,11 +6,12 @@ import fnmatch
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubeassay.checks import registry
 from kubeassay.checks.check import CheckFunction, Context
+from kubeassay.engine.live import Live
 from kubeassay.model import (
     SEVERITIES,
     Control,
@@ -103,6 +104,8 @@ class Plan:
     #: Subjects that passed or were not judged get a record of their own.
     show_pass: bool = False
     show_not_evaluated: bool = False
+    #: How a cluster was read.
+    live: Live = field(default_factory=Live)
 
     def of_subject(self, subject: Subject) -> tuple[tuple[ActiveRule, Matcher], ...]:
         return self.by_subject.get(subject, ())

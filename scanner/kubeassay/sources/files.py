@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kubeassay.model import ReadError, Skipped
 from kubeassay.sources.git_index import TrackedFiles
 from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES, used_files
+from kubeassay.sources.live_objects import LiveFile
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -43,7 +44,7 @@ class SourceFile:
 class Discovery:
     """The files of a target in a fixed order, and all that was seen and is not among them."""
 
-    files: list[SourceFile] = field(default_factory=list)
+    files: list[SourceFile | LiveFile] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
 

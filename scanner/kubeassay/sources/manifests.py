@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from kubeassay.model import Object, ReadError, Skipped
 from kubeassay.sources.files import SourceFile
+from kubeassay.sources.live_objects import LiveFile, read_live
 from kubeassay.sources.objects import objects_of
 from kubeassay.sources.yaml_reader import PlainScalars, read_text
 
@@ -39,8 +40,11 @@ class ReadFile:
     skipped: list[Skipped] = field(default_factory=list)
 
 
-def read_file(file: SourceFile, remembered: PlainScalars | None = None) -> ReadFile:
+def read_file(file: SourceFile | LiveFile, remembered: PlainScalars | None = None) -> ReadFile:
     """Read one file. Never raises for what the file is or holds: problems are in ``errors``."""
+    if isinstance(file, LiveFile):
+        text, objects, errors = read_live(file)
+        return ReadFile(file.name, text, objects=objects, errors=errors)
     try:
         # Without O_NONBLOCK, opening a FIFO that took the file's place would wait for a writer.
         descriptor = os.open(file.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))

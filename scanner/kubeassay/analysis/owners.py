@@ -1,0 +1,163 @@
+"""What made a live object: pods, ReplicaSets and Jobs that a controller made are judged at their owner.
+
+An object that a controller made from a template is judged by that template, as long as it says the same. What an owner
+reference alone says is not believed: anyone who may create a pod can name an owner in it. What differs is drift: an
+admission webhook added a container, a debug container was attached, the template was changed since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kubeassay.analysis.reading import items, mapping, string
+from kubeassay.analysis.workloads import pod_templates
+from kubeassay.model import Object
+
+#: Controllers of Kubernetes itself: what they make, they make of their template.
+_MADE_BY: Mapping[tuple[str, str], frozenset[tuple[str, str]]] = {
+    ("", "Pod"): frozenset(
+        {("apps", "ReplicaSet"), ("apps", "StatefulSet"), ("apps", "DaemonSet"), ("batch", "Job")}
+        | {("", "ReplicationController")}
+    ),
+    ("apps", "ReplicaSet"): frozenset({("apps", "Deployment")}),
+    ("batch", "Job"): frozenset({("batch", "CronJob")}),
+}
+#: Fields of a pod's spec that the API server, the scheduler and controllers set, or that no rule on security reads.
+_SET_BY_OTHERS = frozenset(
+    """
+    activeDeadlineSeconds affinity dnsConfig dnsPolicy enableServiceLinks hostname imagePullSecrets nodeName
+    nodeSelector overhead preemptionPolicy priority priorityClassName readinessGates resourceClaims resources
+    restartPolicy schedulerName schedulingGates serviceAccount setHostnameAsFQDN subdomain
+    terminationGracePeriodSeconds tolerations topologySpreadConstraints
+    """.split()  # noqa: SIM905
+)
+_CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
+#: Of a container: what limit ranges, the kubelet and defaults set.
+_OF_CONTAINERS = frozenset(
+    {"resources", "resizePolicy", "terminationMessagePath", "terminationMessagePolicy", "imagePullPolicy"}
+)
+#: Annotations that stand for fields of a security context.
+_SECURITY = ("container.apparmor.security.beta.kubernetes.io/", "seccomp.security.alpha.kubernetes.io/")
+_TOKENS = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An object that is judged at its owner. ``drift``: in what its pods differ from the owner's template."""
+
+    obj: Object
+    owner: Object
+    drift: tuple[str, ...] = ()
+
+
+def made_by_others(objects: Iterable[Object]) -> list[Made]:
+    """Those of the objects that are judged at an owner that is among them, each with the top one."""
+    everything = list(objects)
+    by_uid = {uid: obj for obj in everything if (uid := _uid(obj)) is not None}
+    found = []
+    for obj in everything:
+        owner = _owner(obj, by_uid)
+        if owner is None:
+            continue
+        top = owner
+        seen = {id(obj), id(top)}
+        while (above := _owner(top, by_uid)) is not None and id(above) not in seen:
+            top = above
+            seen.add(id(top))
+        found.append(Made(obj, top, tuple(drift(obj, top))))
+    return found
+
+
+def _uid(obj: Object) -> str | None:
+    return string(mapping(obj.value.get("metadata")).get("uid")) or None
+
+
+def _owner(obj: Object, by_uid: Mapping[str, Object]) -> Object | None:
+    """The controller that made an object, where it is known to make such objects of its own template."""
+    ref = obj.ref
+    makers = _MADE_BY.get((ref.group, ref.kind))
+    if makers is None:
+        return None
+    for reference in items(mapping(obj.value.get("metadata")).get("ownerReferences")):
+        reference = mapping(reference)
+        if reference.get("controller") is not True:
+            continue
+        owner = by_uid.get(string(reference.get("uid")) or "")
+        if (
+            owner is not None
+            and (owner.ref.group, owner.ref.kind) in makers
+            and owner.ref.namespace == ref.namespace
+            and owner.ref.name == reference.get("name")
+            and pod_templates(owner)
+        ):
+            return owner
+    return None
+
+
+def drift(obj: Object, owner: Object) -> Iterator[str]:
+    """In what the pods of an object differ from the template of its owner, in words: fields that rules judge."""
+    made, wanted = pod_templates(obj), pod_templates(owner)
+    if not made or not wanted:
+        yield "it has no pod template"
+        return
+    spec, template = dict(made[0].spec), dict(wanted[0].spec)
+    for field in _CONTAINERS:
+        yield from _containers(items(spec.pop(field, None)), items(template.pop(field, None)), field)
+    claims = {
+        mapping(mapping(claim).get("metadata")).get("name")
+        for claim in items(mapping(owner.value.get("spec")).get("volumeClaimTemplates"))
+    }
+    for value in (spec, template):
+        value["serviceAccountName"] = value.get("serviceAccountName") or "default"
+        value["volumes"] = sorted(
+            (v for v in map(mapping, items(value.get("volumes"))) if not _is_given(v, claims)),
+            key=lambda volume: str(volume.get("name")),
+        )
+    for field in sorted((spec.keys() | template.keys()) - _SET_BY_OTHERS):
+        if _meant(spec.get(field)) != _meant(template.get(field)):
+            yield f"spec.{field}"
+    annotations, declared = made[0].annotations, wanted[0].annotations
+    for key in sorted(annotations.keys() | declared.keys()):
+        if key.startswith(_SECURITY) and annotations.get(key) != declared.get(key):
+            yield f"annotation {key}"
+    labels = made[0].labels
+    for key, value in sorted(wanted[0].labels.items()):
+        if labels.get(key) != value:
+            yield f"label {key}"
+
+
+def _meant(value: Any) -> Any:
+    """A value, with what is empty as what is not there."""
+    return None if value in ("", [], {}) else value
+
+
+def _is_given(volume: Mapping[str, Any], claims: set[Any]) -> bool:
+    """The volume of the token that the ServiceAccount admission plug-in mounts, and those of a StatefulSet's claims."""
+    name = volume.get("name")
+    return name in claims or (isinstance(name, str) and name.startswith("kube-api-access-") and "projected" in volume)
+
+
+def _containers(made: Iterable[Any], wanted: Iterable[Any], field: str) -> Iterator[str]:
+    word = {"initContainers": "init container", "ephemeralContainers": "ephemeral container"}.get(field, "container")
+    declared = {mapping(container).get("name"): mapping(container) for container in wanted}
+    names = set()
+    for container in map(mapping, made):
+        name = container.get("name")
+        names.add(name)
+        if name not in declared:
+            yield f"{word} {name}"
+            continue
+        template = declared[name]
+        for key in sorted(container.keys() | template.keys()):
+            if key in _OF_CONTAINERS:
+                continue
+            ours, theirs = container.get(key), template.get(key)
+            if key == "volumeMounts":
+                ours = [m for m in items(ours) if mapping(m).get("mountPath") != _TOKENS]
+                theirs = [m for m in items(theirs) if mapping(m).get("mountPath") != _TOKENS]
+            if _meant(ours) != _meant(theirs):
+                yield f"{key} of {word} {name}"
+    for name in declared.keys() - names:
+        yield f"{word} {name} is gone"

@@ -1,0 +1,198 @@
+"""``kubeassay audit`` and ``kubeassay snapshot``"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from kubeassay.analysis.selectors import parse_selector
+from kubeassay.cli.exits import COMPLIES, INCOMPLETE
+from kubeassay.cli.judging import (
+    Judging,
+    configuration,
+    judging,
+    policy_options,
+    report,
+    report_options,
+    running_options,
+    sarif_options,
+)
+from kubeassay.cli.outputs import write_file
+from kubeassay.engine.plan import make_plan
+from kubeassay.execution.audit import audit as run_audit
+from kubeassay.execution.audit import everything_wanted, wanted
+from kubeassay.model import KubernetesVersion
+from kubeassay.policy.errors import PolicyError
+from kubeassay.policy.library import Library
+from kubeassay.reporting.texts import plural, printable
+from kubeassay.sources import snapshot as snapshots
+from kubeassay.sources.cluster import Api, Wanted, connect, read_cluster, server_version
+from kubeassay.sources.files import UsageError
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _cluster_options(command: _F) -> _F:
+    """Which cluster, as whom, and what of it."""
+    for option in reversed(
+        [
+            click.option("--context", metavar="NAME", help="The kubeconfig's context.  [default: the current one]"),
+            click.option("--kubeconfig", metavar="FILE", help="The kubeconfig.  [default: as kubectl]"),
+            click.option("--namespace", "-n", "namespaces", multiple=True, help="Judge this namespace only. Repeats."),
+            click.option(
+                "--selector", "-l", default="", metavar="LABELS", help="Judge objects with these labels only."
+            ),
+            click.option("--as", "user", metavar="USER", help="Impersonate a user."),
+            click.option("--as-group", "groups", multiple=True, metavar="GROUP", help="Impersonate a group. Repeats."),
+            click.option("--cluster-name", metavar="NAME", help="The cluster in places.  [default: the kubeconfig's]"),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(context_settings=CONTEXT)
+@_cluster_options
+@policy_options
+@report_options
+@sarif_options
+@running_options
+@click.pass_context
+def audit(ctx: click.Context, /, **options: Any) -> int:
+    """Judge a running cluster by a profile.
+
+    Only lists are read, of the kinds that the profile's rules need, and of Secrets the metadata. What this user may not
+    list is not evaluated.
+
+    Exit codes: 0 complies; 1 findings at or above --fail-on; 2 wrong usage or policy, or no cluster; 3 nothing failed,
+    but something was not evaluated or not readable.
+    """
+    try:
+        config = configuration(options)
+        # What is wrong with the policy is said before a cluster is read.
+        made = judging(options, config)
+        api, name = _connected(options)
+        version = server_version(api)
+        judged: Judging = judging(options, config, _version(version)) if not _states_version(options, config) else made
+        snapshot = _read(api, name, wanted(judged.plan), version, options)
+        result = run_audit(judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"])
+        return report(judged, result, options)
+    except (PolicyError, UsageError) as error:
+        raise click.UsageError(printable(str(error)), ctx) from None
+
+
+@click.command(context_settings=CONTEXT)
+@_cluster_options
+@click.option("--output", "-o", required=True, metavar="FILE", help="The file to write; compressed if it ends in .gz.")
+@click.option(
+    "--profile", "-p", metavar="NAME|FILE", help="Read what this profile needs.  [default: what any rule needs]"
+)
+@click.option("--allow-incomplete", is_flag=True, help="Exit 0, not 3, when something was not readable.")
+@click.option("--quiet", "-q", is_flag=True, help="Print nothing.")
+@click.pass_context
+def snapshot(ctx: click.Context, /, **options: Any) -> int:
+    """Store what an audit reads, to judge it later or elsewhere (kubeassay scan FILE).
+
+    Values of Secrets are not read, and what looks like a credential is replaced.
+    """
+    try:
+        library = Library()
+        needed = everything_wanted(library.rules.values())
+        if options["profile"] is not None:
+            needed = wanted(make_plan(library.profile(options["profile"]), library, KubernetesVersion.parse("latest")))
+        api, name = _connected(options)
+        found = _read(api, name, needed, server_version(api), options)
+        write_file(Path(options["output"]), snapshots.write(found, options["output"]))
+        if not options["quiet"]:
+            click.echo(
+                f"{options['output']}: {plural(len(found.files), 'object')} of cluster {found.cluster}", err=True
+            )
+    except (PolicyError, UsageError) as error:
+        raise click.UsageError(printable(str(error)), ctx) from None
+    return INCOMPLETE if found.unread and not options["allow_incomplete"] else COMPLIES
+
+
+def _states_version(options: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+    return options["kubernetes_version"] is not None or "kubernetesVersion" in config
+
+
+def _version(text: str) -> KubernetesVersion | None:
+    try:
+        return KubernetesVersion.parse(text)
+    except ValueError:
+        return None
+
+
+def _connected(options: Mapping[str, Any]) -> tuple[Api, str]:
+    if options["selector"]:
+        try:
+            parse_selector(options["selector"])
+        except ValueError as error:
+            raise UsageError(f"--selector: {error}") from None
+    if options["groups"] and options["user"] is None:
+        raise UsageError("--as-group needs --as")
+    connection = connect(
+        kubeconfig=options["kubeconfig"],
+        context=options["context"],
+        user=options["user"],
+        groups=options["groups"],
+        name=options["cluster_name"],
+    )
+    return Api(connection), connection.name
+
+
+def _read(api: Api, name: str, needed: Wanted, version: str, options: Mapping[str, Any]) -> snapshots.Snapshot:
+    progress = None if options["quiet"] or not sys.stderr.isatty() else _Progress()
+    try:
+        found = read_cluster(
+            api,
+            needed,
+            version=version,
+            namespaces=options["namespaces"] or None,
+            selector=options["selector"],
+            progress=progress,
+        )
+    finally:
+        if progress is not None:
+            progress.end()
+    if not options["quiet"]:
+        for line in _said(found):
+            click.echo(printable(line), err=True)
+    return found
+
+
+def _said(found: snapshots.Snapshot) -> list[str]:
+    """What was and was not readable: in front of the report."""
+    objects, kinds = plural(len(found.files), "object"), plural(len(found.read), "kind")
+    lines = [f"cluster {found.cluster}, {found.version}: read {objects} of {kinds}"]
+    by_detail: dict[tuple[str, str], list[str]] = {}
+    for unread in found.unread:
+        where = unread.namespace or (f"all but {', '.join(unread.but)}" if unread.but else "")
+        by_detail.setdefault((unread.name, unread.reason), []).append(where)
+    for (kind, reason), places in by_detail.items():
+        named = [place for place in places if place]
+        where = f" in {', '.join(named[:5])}{f' and {len(named) - 5} more' if len(named) > 5 else ''}" if named else ""
+        lines.append(f"not read: {kind}{where} ({reason})")
+    return lines
+
+
+class _Progress:
+    """A line on a terminal that counts."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, kind: str, count: int) -> None:
+        with self._lock:
+            self._count += count
+            click.echo(f"\r\x1b[KReading {kind}: {self._count:,} objects", err=True, nl=False)
+
+    def end(self) -> None:
+        click.echo("\r\x1b[K", err=True, nl=False)

@@ -1,0 +1,125 @@
+"""Auditing a cluster, or a snapshot of one: its objects are judged by the same engine as manifests."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from kubeassay.analysis.facts import CUSTOM_RESOURCES
+from kubeassay.analysis.kinds import kinds_of_group
+from kubeassay.analysis.owners import Made, made_by_others
+from kubeassay.analysis.selectors import parse_selector
+from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS
+from kubeassay.engine.live import TEMPLATE_KINDS, WORKLOAD, Live, judged_kinds
+from kubeassay.engine.plan import Plan
+from kubeassay.execution.scan import Progress, scan
+from kubeassay.model import NotEvaluated, Object, Result, Rule, Target
+from kubeassay.model.unread import Unread
+from kubeassay.sources.cluster import Wanted
+from kubeassay.sources.files import Discovery
+from kubeassay.sources.live_objects import LiveFile, read_live
+from kubeassay.sources.snapshot import Snapshot
+
+_NAMED = 3
+#: Of these an object may have an owner, or be one. By the folder of their place.
+_FOLDERS = tuple(f"/{group or 'core'}.{kind}/" for group, kind in TEMPLATE_PATHS)
+
+
+def wanted(plan: Plan) -> Wanted:
+    """The kinds that the rules of a plan need, and no others."""
+    return everything_wanted(active.rule for active in plan.rules)
+
+
+def everything_wanted(rules: Iterable[Rule]) -> Wanted:
+    """The kinds that some rules need."""
+    kinds: set[str] = set()
+    joined: set[str] = set()
+    for rule in rules:
+        joined.update(rule.context)
+        if rule.subject != "inventory":
+            kinds.update(judged_kinds(rule))
+        elif rule.needs:
+            joined.update(rule.needs)
+        else:
+            joined.add(CUSTOM_RESOURCES)
+            joined.update(kind for group in BUILT_IN_GROUPS for kind in kinds_of_group(group))
+    if WORKLOAD in joined:
+        joined |= TEMPLATE_KINDS
+    if joined or not kinds.isdisjoint(TEMPLATE_KINDS):
+        # What a pod belongs to, and which namespaces there are.
+        kinds |= {"Namespace"}
+    if not (joined | kinds).isdisjoint(TEMPLATE_KINDS):
+        kinds |= TEMPLATE_KINDS
+    return Wanted(frozenset(kinds | joined), CUSTOM_RESOURCES in joined, frozenset(joined))
+
+
+def audit(
+    plan: Plan,
+    snapshot: Snapshot,
+    *,
+    not_evaluated: Iterable[NotEvaluated] = (),
+    processes: int | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Judge what was read of a cluster."""
+    live = Live(
+        (*snapshot.unread, *_not_asked(plan, snapshot)),
+        frozenset(snapshot.metadata_only),
+        None if snapshot.namespaces is None else frozenset(snapshot.namespaces),
+        parse_selector(snapshot.selector) if snapshot.selector else None,
+    )
+    made = made_by_others(_makers(snapshot.files))
+    elsewhere = {entry.obj.file for entry in made}
+    return scan(
+        replace(plan, live=live),
+        Discovery(files=[file for file in snapshot.files if file.name not in elsewhere]),
+        Target("cluster", snapshot.cluster),
+        processes=processes,
+        progress=progress,
+        not_evaluated=(*not_evaluated, *_drifted(made, live)),
+    )
+
+
+def _makers(files: Iterable[LiveFile]) -> Iterable[Object]:
+    for file in files:
+        if any(folder in file.name for folder in _FOLDERS):
+            yield from (obj.without_places() for obj in read_live(file)[1])
+
+
+def _not_asked(plan: Plan, snapshot: Snapshot) -> Iterator[Unread]:
+    """What the rules need of a snapshot that was made for others."""
+    needed = wanted(plan)
+    for kind in sorted(needed.kinds - set(snapshot.asked)):
+        yield Unread("", kind, None, "not-read", "the snapshot was made for other rules")
+    if needed.custom and CUSTOM_RESOURCES not in snapshot.asked:
+        yield Unread("*", "", None, "not-read", "the snapshot was made for other rules")
+
+
+def _drifted(made: Iterable[Made], live: Live) -> Iterable[NotEvaluated]:
+    """What differs between owners and what they made, once for each owner."""
+    by_owner: dict[str, list[Made]] = defaultdict(list)
+    for entry in made:
+        if entry.drift and live.judges(entry.owner) and not _is_over(entry.obj):
+            by_owner[entry.owner.file].append(entry)
+    for file, entries in by_owner.items():
+        owner = entries[0].owner
+        differences = sorted({difference for entry in entries for difference in entry.drift})
+        more = f" and {len(differences) - _NAMED} more" if len(differences) > _NAMED else ""
+        pods = str(entries[0].obj.ref) if len(entries) == 1 else f"{len(entries)} objects that were made from it"
+        yield NotEvaluated(
+            "drift",
+            f"{owner.ref}: {pods} differ{'s' if len(entries) == 1 else ''} from its template"
+            f" ({', '.join(differences[:_NAMED])}{more}), which was judged, and the difference was not",
+            namespace=owner.ref.namespace,
+            file=file,
+        )
+
+
+def _is_over(obj: Object) -> bool:
+    """Whether an object runs nothing any more: it was made from what the template was once."""
+    if obj.ref.kind == "ReplicaSet":
+        return bool(obj.get("spec", "replicas") == 0)
+    if obj.ref.kind == "Job":
+        return not obj.get("status", "active") and bool(obj.get("status", "conditions"))
+    return obj.get("status", "phase") in ("Succeeded", "Failed")

@@ -1,0 +1,632 @@
+"""Reading a live cluster, with the official Kubernetes client: connection, discovery, lists in pages.
+
+The client connects and authenticates. Answers are decoded here, as plain JSON: its model objects cost many times as
+much, and would lose fields that they do not know.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import quote, urlencode
+
+from kubeassay.analysis.facts import CUSTOM_RESOURCES
+from kubeassay.analysis.workloads import BUILT_IN_GROUPS
+from kubeassay.model.unread import Unread
+from kubeassay.sources.files import UsageError
+from kubeassay.sources.live_objects import LiveFile
+from kubeassay.sources.snapshot import Snapshot, cluster_name, live_file
+
+_PAGE = 500
+_WORKERS = 6
+#: Requests a second, of all threads together.
+_RATE = 50.0
+_TIMEOUT = (10.0, 60.0)
+#: Answers after which a request is made again, and how often, with growing pauses in between.
+_AGAIN = frozenset({429, 500, 502, 503, 504})
+_TRIES = 4
+_FIRST_PAUSE = 0.25
+_LONGEST_PAUSE = 30.0
+#: How often a list is begun anew that changed too much to be read in pages; then it is read in one piece.
+_RESTARTS = 3
+
+#: Groups of aggregated APIs that hold measurements, not objects.
+_MEASUREMENTS = ("metrics.k8s.io", "custom.metrics.k8s.io", "external.metrics.k8s.io")
+_METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_DISCOVERY = (
+    "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,"
+    "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json"
+)
+_TOKEN = "kubernetes.io/service-account-token"
+
+
+class ClusterError(UsageError):
+    """The cluster cannot be read at all: no connection, no credentials, no such context."""
+
+
+class RequestFailed(Exception):  # noqa: N818 - it says what happened
+    """A request was refused, or not answered."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Kind:
+    """A kind as a server serves it."""
+
+    group: str
+    version: str
+    resource: str
+    kind: str
+    namespaced: bool
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None = None) -> str:
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        where = f"/namespaces/{quote(namespace, safe='')}" if namespace is not None else ""
+        return f"{root}{where}/{self.resource}"
+
+
+@dataclass(slots=True)
+class Connection:
+    """How to reach a cluster. ``name``: what places call it."""
+
+    name: str
+    client: Any
+    #: Connects anew, with fresh credentials.
+    again: Callable[[], Any]
+    context_namespace: str | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def connect(
+    *,
+    kubeconfig: str | None = None,
+    context: str | None = None,
+    user: str | None = None,
+    groups: Sequence[str] = (),
+    name: str | None = None,
+) -> Connection:
+    """Connect by a kubeconfig, or in a pod by its service account. Raises ClusterError with what to do about it."""
+    try:
+        from kubernetes import client
+        from kubernetes import config as untyped
+        from kubernetes.config.config_exception import ConfigException
+    except ImportError:
+        raise ClusterError("reading a cluster needs the extra: pip install 'kubeassay[cluster]'") from None
+    config: Any = untyped
+    in_pod = (
+        kubeconfig is None
+        and context is None
+        and not os.environ.get("KUBECONFIG")
+        and not os.path.exists(os.path.expanduser("~/.kube/config"))
+        and "KUBERNETES_SERVICE_HOST" in os.environ
+    )
+    files = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    namespace = None
+    try:
+        if in_pod:
+            cluster = "in-cluster"
+        else:
+            if not any(os.path.exists(os.path.expanduser(file)) for file in files.split(os.pathsep)):
+                raise ClusterError(f"there is no kubeconfig {files}, and this is no pod of a cluster")
+            contexts, current = config.list_kube_config_contexts(config_file=kubeconfig)
+            names = [entry["name"] for entry in contexts]
+            chosen = next((e for e in contexts if e["name"] == context), None) if context is not None else current
+            if chosen is None:
+                known = f"; it has {', '.join(names)}" if names else ""
+                raise ClusterError(f"the kubeconfig has no context {context}{known}")
+            details = chosen.get("context") or {}
+            cluster, namespace = str(details.get("cluster") or chosen["name"]), details.get("namespace")
+
+        def make() -> Any:
+            settings = client.Configuration()
+            if in_pod:
+                config.load_incluster_config(client_configuration=settings)
+            else:
+                config.load_kube_config(
+                    config_file=kubeconfig, context=context, client_configuration=settings, persist_config=False
+                )
+            # Requests are made again here, where it is known which and how long after.
+            settings.retries = False
+            settings.connection_pool_maxsize = _WORKERS
+            made = client.ApiClient(settings)
+            if user is not None:
+                made.default_headers["Impersonate-User"] = user
+            if groups:
+                # urllib3 writes a header of several values once for each.
+                made.default_headers["Impersonate-Group"] = tuple(groups)
+            return made
+
+        return Connection(cluster_name(name or cluster), make(), make, namespace)
+    except ClusterError:
+        raise
+    except ConfigException as error:
+        raise ClusterError(f"the kubeconfig cannot be used: {_one_line(error)}") from None
+    except Exception as error:  # whatever a broken file makes of the client
+        raise ClusterError(f"the kubeconfig cannot be used: {type(error).__name__}: {_one_line(error)}") from None
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+class Api:
+    """Requests to one cluster: within a rate, and again after a while where the server asks for it."""
+
+    def __init__(
+        self, connection: Connection, *, rate: float = _RATE, pause: float = _FIRST_PAUSE, sleep: Any = time.sleep
+    ) -> None:
+        self.connection = connection
+        self._interval = 1 / rate
+        self._pause = pause
+        self._sleep = sleep
+        self._next = 0.0
+        self._lock = threading.Lock()
+
+    def get(self, path: str, query: Mapping[str, str | int] | None = None, accept: str = "application/json") -> Any:
+        """The decoded answer. Raises RequestFailed."""
+        url = path + (f"?{urlencode(query)}" if query else "")
+        pause = self._pause
+        refreshed = False
+        tried = 0
+        while True:
+            tried += 1
+            self._wait()
+            client = self.connection.client
+            try:
+                status, headers, body = self._request(client, url, accept)
+            except RequestFailed as failed:
+                if tried >= _TRIES:
+                    raise
+                if failed.status != 0:
+                    raise
+                self._sleep(pause)
+                pause *= 2
+                continue
+            if status == 401 and not refreshed:
+                refreshed = True
+                self._refresh(client)
+                continue
+            if status in _AGAIN and tried < _TRIES:
+                self._sleep(min(_seconds(headers.get("Retry-After")) or pause, _LONGEST_PAUSE))
+                pause *= 2
+                continue
+            if status != 200:
+                raise RequestFailed(status, _message(status, body))
+            try:
+                return json.loads(body)
+            except (ValueError, RecursionError):
+                raise RequestFailed(-1, "the answer is no JSON") from None
+
+    def _wait(self) -> None:
+        with self._lock:
+            now = time.monotonic()
+            at = max(self._next, now)
+            self._next = at + self._interval
+        if at > now:
+            time.sleep(at - now)
+
+    def _request(self, client: Any, url: str, accept: str) -> tuple[int, Mapping[str, str], bytes]:
+        settings = client.configuration
+        try:
+            headers = {"Accept": accept, "Accept-Encoding": "gzip", "User-Agent": "kubeassay"}
+            for setting in settings.auth_settings().values():
+                if setting.get("in") == "header" and setting.get("value"):
+                    headers[setting["key"]] = setting["value"]
+            pairs: Any = headers
+            impersonated = {k: v for k, v in client.default_headers.items() if k.startswith("Impersonate-")}
+            if impersonated:
+                from urllib3 import HTTPHeaderDict
+
+                pairs = HTTPHeaderDict(headers)
+                for key, values in impersonated.items():
+                    for value in (values,) if isinstance(values, str) else values:
+                        pairs.add(key, value)
+            from urllib3 import Timeout
+
+            response = client.rest_client.pool_manager.request(
+                "GET",
+                settings.host + url,
+                headers=pairs,
+                timeout=Timeout(connect=_TIMEOUT[0], read=_TIMEOUT[1]),
+                retries=False,
+                redirect=False,
+            )
+            return int(response.status), response.headers, response.data
+        except Exception as error:  # of urllib3, ssl, sockets, exec plug-ins
+            raise RequestFailed(0, f"no answer from {settings.host}: {_reason(error)}") from None
+
+    def _refresh(self, used: Any) -> None:
+        """Credentials are read again: a token may have expired in the middle of an audit."""
+        with self.connection.lock:
+            if self.connection.client is not used:
+                return
+            try:
+                self.connection.client = self.connection.again()
+            except Exception as error:
+                raise RequestFailed(401, f"credentials cannot be renewed: {_one_line(error)}") from None
+
+
+def _reason(error: BaseException) -> str:
+    text = _one_line(getattr(error, "reason", None) or error)
+    # "<urllib3.connection.HTTPSConnection object at 0x7f…>: …": the address differs from run to run.
+    return text.rpartition("object at 0x")[2].partition(": ")[2] if "object at 0x" in text else text
+
+
+def _seconds(text: str | None) -> float:
+    try:
+        return max(float(text or 0), 0.0)
+    except ValueError:
+        return 0.0
+
+
+def _message(status: int, body: bytes) -> str:
+    try:
+        said = json.loads(body)
+        message = said.get("message") if isinstance(said, dict) else None
+    except ValueError:
+        message = None
+    return f"{status}: {_one_line(message or 'the server gives no reason')}"
+
+
+def server_version(api: Api) -> str:
+    """What the server says of its version. The first question to a cluster: raises ClusterError where it is not
+    answered."""
+    try:
+        answer = api.get("/version")
+    except RequestFailed as failed:
+        _refused(failed)
+    version = answer.get("gitVersion") if isinstance(answer, dict) else None
+    if not isinstance(version, str):
+        raise ClusterError("the server does not say its version: is it a Kubernetes API server?")
+    return version
+
+
+def _refused(failed: RequestFailed) -> NoReturn:
+    if failed.status == 401:
+        raise ClusterError(f"the credentials are refused, perhaps expired ({failed.message})")
+    if failed.status == 403:
+        raise ClusterError(f"the server lets this user see nothing ({failed.message})")
+    raise ClusterError(failed.message)
+
+
+@dataclass(slots=True)
+class Discovered:
+    """The kinds that can be listed, each in the version that its group prefers, and what could not be discovered."""
+
+    kinds: list[Kind] = field(default_factory=list)
+    unread: list[Unread] = field(default_factory=list)
+
+
+def discover_kinds(api: Api) -> Discovered:
+    """Ask the server for its kinds. Raises ClusterError where it does not answer at all."""
+    found = Discovered()
+    try:
+        core = api.get("/api", accept=_DISCOVERY)
+        groups = api.get("/apis", accept=_DISCOVERY)
+    except RequestFailed as failed:
+        _refused(failed)
+    taken: set[tuple[str, str]] = set()
+    for answer in (core, groups):
+        if not isinstance(answer, dict):
+            raise ClusterError("the discovery of the server is not understood")
+        if answer.get("kind") == "APIGroupDiscoveryList":
+            for item in _dicts(answer.get("items")):
+                _aggregated(item, found, taken)
+        elif answer.get("kind") == "APIVersions":
+            for version in answer.get("versions") or ("v1",):
+                _legacy(api, "", str(version), found, taken)
+        elif answer.get("kind") == "APIGroupList":
+            for group in _dicts(answer.get("groups")):
+                preferred = (group.get("preferredVersion") or {}).get("version")
+                versions = [str(version.get("version")) for version in _dicts(group.get("versions"))]
+                for version in sorted(versions, key=lambda v: v != preferred):
+                    _legacy(api, str(group.get("name")), version, found, taken)
+        else:
+            raise ClusterError("the discovery of the server is not understood")
+    found.kinds.sort()
+    return found
+
+
+def _dicts(value: Any) -> Iterator[dict[str, Any]]:
+    yield from (member for member in value or () if isinstance(member, dict)) if isinstance(value, list) else ()
+
+
+def _aggregated(item: dict[str, Any], found: Discovered, taken: set[tuple[str, str]]) -> None:
+    group = str((item.get("metadata") or {}).get("name") or "")
+    if group in _MEASUREMENTS:
+        return
+    for version in _dicts(item.get("versions")):
+        if version.get("freshness") == "Stale":
+            found.unread.append(_undiscovered(group, str(version.get("version")), "its API does not answer"))
+        for resource in _dicts(version.get("resources")):
+            served = resource.get("responseKind") or {}
+            if "list" in (resource.get("verbs") or ()) and served.get("kind"):
+                _take(
+                    Kind(
+                        str(served.get("group") or group),
+                        str(served.get("version") or version.get("version")),
+                        str(resource.get("resource")),
+                        str(served["kind"]),
+                        resource.get("scope") == "Namespaced",
+                    ),
+                    found,
+                    taken,
+                )
+
+
+def _legacy(api: Api, group: str, version: str, found: Discovered, taken: set[tuple[str, str]]) -> None:
+    if group in _MEASUREMENTS:
+        return
+    try:
+        answer = api.get(f"/apis/{group}/{version}" if group else f"/api/{version}")
+    except RequestFailed as failed:
+        found.unread.append(_undiscovered(group, version, failed.message))
+        return
+    for resource in _dicts(answer.get("resources") if isinstance(answer, dict) else None):
+        name = str(resource.get("name"))
+        if "/" not in name and "list" in (resource.get("verbs") or ()):
+            _take(Kind(group, version, name, str(resource.get("kind")), bool(resource.get("namespaced"))), found, taken)
+
+
+def _undiscovered(group: str, version: str, why: str) -> Unread:
+    return Unread(group, "", None, "not-readable", f"API group {group}/{version} cannot be discovered: {why}")
+
+
+def _take(kind: Kind, found: Discovered, taken: set[tuple[str, str]]) -> None:
+    if (kind.group, kind.kind) not in taken:
+        taken.add((kind.group, kind.kind))
+        found.kinds.append(kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which kinds to read. ``custom``: all of groups that are not Kubernetes' own. ``everywhere``: those that are
+    joined with others, and so are read in all namespaces, whichever are judged."""
+
+    kinds: frozenset[str]
+    custom: bool
+    everywhere: frozenset[str] = frozenset()
+
+    def wants(self, kind: Kind) -> bool:
+        if kind.group == "events.k8s.io" or kind.kind in ("Event", "ComponentStatus"):
+            return False
+        return kind.kind in self.kinds or (self.custom and kind.group not in BUILT_IN_GROUPS)
+
+    def joins(self, kind: Kind) -> bool:
+        return kind.kind in self.everywhere or (self.custom and kind.group not in BUILT_IN_GROUPS)
+
+
+Progress = Callable[[str, int], None]
+
+
+def read_cluster(
+    api: Api,
+    wanted: Wanted,
+    *,
+    namespaces: Sequence[str] | None = None,
+    selector: str = "",
+    progress: Progress | None = None,
+    version: str | None = None,
+) -> Snapshot:
+    """Read what is wanted. ``progress`` is called with a kind and how many objects of it were read since.
+
+    What cannot be read is in ``unread``. Raises ClusterError where the cluster cannot be read at all.
+    """
+    connection = api.connection
+    snapshot = Snapshot(
+        connection.name,
+        version or server_version(api),
+        namespaces=None if namespaces is None else tuple(sorted(set(namespaces))),
+        selector=selector,
+        asked=tuple(sorted({*wanted.kinds, *((CUSTOM_RESOURCES,) if wanted.custom else ())})),
+    )
+    found = discover_kinds(api)
+    snapshot.unread += found.unread
+    kinds = [kind for kind in found.kinds if wanted.wants(kind)]
+    readers = [_Reader(api, kind, connection.name, snapshot.namespaces, wanted, progress) for kind in kinds]
+    # The names of namespaces are what other kinds are asked for by, where they cannot be listed everywhere.
+    known = _Namespaces(api, snapshot.namespaces, connection.context_namespace)
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        for reader in pool.map(lambda reader: reader.run(known), readers):
+            snapshot.files += reader.files
+            snapshot.unread += reader.unread
+            if reader.listed:
+                snapshot.read.append(
+                    f"{reader.kind.kind}.{reader.kind.group}" if reader.kind.group else reader.kind.kind
+                )
+            if reader.kind.kind == "Secret" and not reader.kind.group:
+                snapshot.metadata_only = ("Secret",)
+    snapshot.files = list({file.name: file for file in snapshot.files}.values())
+    snapshot.files.sort(key=lambda file: file.name)
+    snapshot.unread = sorted(
+        set(snapshot.unread), key=lambda u: (u.group, u.kind, u.namespace or "", u.reason, u.detail)
+    )
+    snapshot.read.sort()
+    return snapshot
+
+
+class _Namespaces:
+    """The names of all namespaces, asked for once, and only by who needs them."""
+
+    def __init__(self, api: Api, given: Sequence[str] | None, own: str | None) -> None:
+        self._api = api
+        self._given = given
+        self._own = own
+        self._lock = threading.Lock()
+        self._names: list[str] | None = None
+        #: Whether these are all namespaces of the cluster.
+        self.complete = False
+
+    def __call__(self) -> Sequence[str]:
+        with self._lock:
+            if self._names is None:
+                self._names = sorted({*self._all(), *(self._given or ())})
+            return self._names
+
+    def _all(self) -> Iterable[str]:
+        if self._given is not None:
+            return ()
+        try:
+            names = _list(self._api, "/api/v1/namespaces", lambda item: _name(item)[1])
+        except RequestFailed:
+            return (self._own,) if self._own else ()
+        self.complete = True
+        return names
+
+
+class _Reader:
+    """Reads the objects of one kind."""
+
+    def __init__(
+        self,
+        api: Api,
+        kind: Kind,
+        cluster: str,
+        namespaces: Sequence[str] | None,
+        wanted: Wanted,
+        progress: Progress | None,
+    ) -> None:
+        self.api = api
+        self.kind = kind
+        self.cluster = cluster
+        #: None: to be listed everywhere.
+        self.namespaces = namespaces if kind.namespaced and not wanted.joins(kind) else None
+        self.progress = progress
+        self.files: list[LiveFile] = []
+        self.unread: list[Unread] = []
+        #: Whether anything could be listed.
+        self.listed = False
+
+    def run(self, known: _Namespaces) -> _Reader:
+        if self.namespaces is not None:
+            self._each(self.namespaces, None, known)
+            return self
+        try:
+            self._list(None)
+        except RequestFailed as failed:
+            names = known() if failed.status == 403 and self.kind.namespaced else ()
+            if names:
+                self._each(names, failed, known)
+            else:
+                self._failed(None, failed)
+        return self
+
+    def _each(self, names: Sequence[str], everywhere: RequestFailed | None, known: _Namespaces) -> None:
+        failures: list[tuple[str, RequestFailed]] = []
+        for name in names:
+            try:
+                self._list(name)
+            except RequestFailed as error:
+                failures.append((name, error))
+        if everywhere is not None and len(failures) == len(names):
+            self._failed(None, everywhere)
+            return
+        for name, failed in failures:
+            self._failed(name, failed)
+        if everywhere is not None and not known.complete:
+            # There may be namespaces that nobody named.
+            read = {*names} - {name for name, _ in failures}
+            self._failed(None, everywhere, tuple(sorted(read)))
+
+    def _failed(self, namespace: str | None, failed: RequestFailed, but: tuple[str, ...] = ()) -> None:
+        reason = "forbidden" if failed.status == 403 else "not-readable"
+        self.unread.append(Unread(self.kind.group, self.kind.kind, namespace, reason, failed.message, but))
+
+    def _list(self, namespace: str | None) -> None:
+        path = self.kind.path(namespace)
+        if self.kind.kind == "Secret" and not self.kind.group:
+            self.files += self._secrets(path)
+        else:
+            self.files += _list(self.api, path, self._file, progress=self._page)
+        self.listed = True
+
+    def _page(self, count: int) -> None:
+        if self.progress is not None:
+            self.progress(self.kind.kind, count)
+
+    def _secrets(self, path: str) -> list[LiveFile]:
+        """Secrets without their values. Which hold a token of a service account, a second list says: the type is no
+        part of the metadata."""
+        metadata = _list(self.api, path, _metadata, accept=_METADATA_ONLY, progress=self._page)
+        tokens = _list(self.api, path, _metadata, accept=_METADATA_ONLY, query={"fieldSelector": f"type={_TOKEN}"})
+        values = {_name(item): item for item in metadata}
+        # One that was made in between is in the second list alone.
+        for item in tokens:
+            values[_name(item)] = {**item, "type": _TOKEN}
+        return [self._file(value) for value in values.values()]
+
+    def _file(self, item: dict[str, Any]) -> LiveFile:
+        # Members of a list carry no type of their own.
+        rest = {key: value for key, value in item.items() if key not in ("apiVersion", "kind")}
+        return live_file(self.cluster, {"apiVersion": self.kind.api_version, "kind": self.kind.kind, **rest})
+
+
+def _name(item: Mapping[str, Any]) -> tuple[str, str]:
+    metadata = item.get("metadata") or {}
+    return str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
+
+
+def _metadata(item: dict[str, Any]) -> dict[str, Any]:
+    return {"metadata": item.get("metadata")}
+
+
+_T = TypeVar("_T")
+
+
+def _list(
+    api: Api,
+    path: str,
+    make: Callable[[dict[str, Any]], _T],
+    *,
+    accept: str = "application/json",
+    progress: Callable[[int], None] | None = None,
+    query: Mapping[str, str] | None = None,
+) -> list[_T]:
+    """What ``make`` makes of all objects of a list, page by page. Raises RequestFailed where not all can be read."""
+    restarts = 0
+    while True:
+        items: list[_T] = []
+        token = ""
+        try:
+            while True:
+                parameters: dict[str, str | int] = dict(query or {})
+                # The last try is in one piece, which cannot expire half-way.
+                if restarts < _RESTARTS:
+                    parameters["limit"] = _PAGE
+                if token:
+                    parameters["continue"] = token
+                answer = api.get(path, parameters, accept)
+                page = answer.get("items") if isinstance(answer, dict) else None
+                if page is None and isinstance(answer, dict) and str(answer.get("kind", "")).endswith("List"):
+                    page = []
+                if not isinstance(page, list) or not all(isinstance(item, dict) for item in page):
+                    raise RequestFailed(-1, "the answer is no list of objects")
+                items += map(make, page)
+                if progress is not None:
+                    progress(len(page))
+                following = (answer.get("metadata") or {}).get("continue")
+                if not following:
+                    return items
+                if following == token:
+                    raise RequestFailed(-1, "the pages of the list do not end")
+                token = str(following)
+        except RequestFailed as failed:
+            if failed.status != 410 or restarts >= _RESTARTS:
+                raise
+            restarts += 1
+            if progress is not None:
+                progress(-len(items))

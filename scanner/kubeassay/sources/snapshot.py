@@ -1,0 +1,241 @@
+"""What was read of a cluster, in memory and as one file.
+
+A snapshot is JSON lines: a header, then one object a line, in the order of their places. Compressed where its name ends
+in ``.gz``. It holds no value of a Secret, and no text that has the form or the name of a credential: those are replaced
+while a cluster is read, by texts of the same form, so that an audit and the scan of its snapshot judge the same.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from kubeassay import __version__
+from kubeassay.analysis.sensitive import secret_arguments, secret_evidence, sensitive_paths
+from kubeassay.model import Path
+from kubeassay.model.unread import Unread
+from kubeassay.sources.files import UsageError
+from kubeassay.sources.live_objects import LiveFile
+
+_HEADER = b'{"apiVersion":"kubeassay.dev/v1","kind":"Snapshot"'
+#: In place of what has a secret's name, and of what has a secret's form: the rules that found the secret find these.
+_REDACTED = "•••"
+_REDACTED_FORM = "-----BEGIN REDACTED PRIVATE KEY-----"
+#: In place of what no rule takes for a secret, and no report may show.
+_NO_SECRET = "redacted"
+_FLAG = re.compile(r"-{1,2}[A-Za-z][A-Za-z0-9_.-]*\Z")
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+class SnapshotError(UsageError):
+    """A file that is no snapshot, or a damaged one."""
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What was read of a cluster. ``cluster`` is its name in places, ``version`` what the server says of itself."""
+
+    cluster: str
+    version: str
+    unread: list[Unread] = field(default_factory=list)
+    files: list[LiveFile] = field(default_factory=list)
+    #: Kinds that were listed, in words for people.
+    read: list[str] = field(default_factory=list)
+    #: Kinds whose objects are there, but not their values: ``Secret``.
+    metadata_only: tuple[str, ...] = ()
+    #: The kinds that were asked for, served or not; ``CustomResource`` stands for all of them.
+    asked: tuple[str, ...] = ()
+    #: What is judged: the namespaces (None: all) and the label selector that were asked for.
+    namespaces: tuple[str, ...] | None = None
+    selector: str = ""
+
+
+def cluster_name(text: str) -> str:
+    """The name of a cluster as a folder: an ARN, say, has slashes in it."""
+    return _UNSAFE.sub("-", text).strip("-.") or "cluster"
+
+
+def file_name(cluster: str, value: dict[str, Any]) -> str:
+    """The place of an object, which no restart and no rollout changes."""
+    metadata = value.get("metadata") or {}
+    group = str(value.get("apiVersion", "")).rpartition("/")[0] or "core"
+    # Names are paths for the API server too, and have no slash in them.
+    namespace = str(metadata.get("namespace") or "_cluster").replace("/", "-")
+    name = str(metadata.get("name") or "").replace("/", "-")
+    return f"clusters/{cluster}/{namespace}/{group}.{value.get('kind', '')}/{name}.yaml"
+
+
+def live_file(cluster: str, value: dict[str, Any]) -> LiveFile:
+    """An object as it is judged and stored: without what says nothing of the object itself, and without secrets."""
+    strip(value)
+    return LiveFile(file_name(cluster, value), encode(value))
+
+
+def encode(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+
+
+def strip(value: dict[str, Any]) -> None:
+    """Drop managedFields and kubectl's copy of the object, and replace what may be secret."""
+    metadata = value.get("metadata")
+    if isinstance(metadata, dict):
+        metadata.pop("managedFields", None)
+        annotations = metadata.get("annotations")
+        if isinstance(annotations, dict):
+            annotations.pop(_LAST_APPLIED, None)
+    if value.get("kind") == "Secret" and value.get("apiVersion") == "v1":
+        for name in [key for key in value if key not in ("apiVersion", "kind", "metadata", "type")]:
+            del value[name]
+    _redact(value)
+
+
+def _redact(value: dict[str, Any]) -> None:
+    for path in sensitive_paths(value):
+        *parents, last = path
+        if value.get("kind") == "Secret" and path[:1] != ("metadata",):
+            continue
+        holder: Any = value
+        for step in parents:
+            holder = holder[step]
+        text = holder[last]
+        if not isinstance(text, str) or not text:
+            continue
+        if last == "image":
+            # A user in front of the registry; the rest is what rules judge.
+            holder[last] = f"{_REDACTED}@{text.rpartition('@')[2]}"
+            continue
+        before = _evidence(holder, path)
+        for candidate in _candidates(text):
+            holder[last] = candidate
+            if _evidence(holder, path) == before:
+                break
+        else:
+            holder[last] = _REDACTED
+
+
+def _candidates(text: str) -> tuple[str, ...]:
+    """Texts of which one is a secret to the rules where ``text`` is one, for the same reason, and none where not."""
+    whole = (_REDACTED, _REDACTED_FORM, _NO_SECRET, f"{_REDACTED_FORM}\n{_NO_SECRET}")
+    flag, equals, _ = text.partition("=")
+    if equals and _FLAG.match(flag):
+        # An argument: its flag is no secret, and rules read it.
+        return (*(f"{flag}={candidate}" for candidate in whole), *whole)
+    return whole
+
+
+def _evidence(holder: Any, path: Path) -> Any:
+    """What rules say of a text: why it is a secret in the clear."""
+    last = path[-1]
+    if isinstance(holder, list):
+        field = path[-2] if len(path) > 1 else ""
+        return list(secret_arguments({field: holder})) if field in ("args", "command") else None
+    text = holder[last]
+    # A variable, a parameter of a chart, or a key with its value: a whole file has no name that tells.
+    name = holder.get("name") if last == "value" else last
+    return secret_evidence(name if isinstance(name, str) and "\n" not in text.strip() else "", text)
+
+
+def write(snapshot: Snapshot, path: str) -> bytes:
+    """The bytes of a snapshot's file, the same for the same cluster."""
+    header = {
+        "apiVersion": "kubeassay.dev/v1",
+        "kind": "Snapshot",
+        "toolVersion": __version__,
+        "cluster": snapshot.cluster,
+        "serverVersion": snapshot.version,
+        "metadataOnly": list(snapshot.metadata_only),
+        "namespaces": None if snapshot.namespaces is None else list(snapshot.namespaces),
+        "selector": snapshot.selector,
+        "asked": list(snapshot.asked),
+        "read": snapshot.read,
+        "unread": [
+            {
+                "group": unread.group,
+                "kind": unread.kind,
+                "namespace": unread.namespace,
+                "but": list(unread.but),
+                "reason": unread.reason,
+                "detail": unread.detail,
+            }
+            for unread in snapshot.unread
+        ],
+        "objects": len(snapshot.files),
+    }
+    stream = io.BytesIO()
+    if path.endswith(".gz"):
+        with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as compressed:
+            _write(compressed, header, snapshot.files)
+    else:
+        _write(stream, header, snapshot.files)
+    return stream.getvalue()
+
+
+def _write(stream: Any, header: dict[str, Any], files: Iterable[LiveFile]) -> None:
+    stream.write(encode(header) + b"\n")
+    for file in files:
+        stream.write(file.content + b"\n")
+
+
+def is_snapshot(path: str) -> bool:
+    """Whether a file is a snapshot by its first bytes. False for what cannot be read."""
+    try:
+        if not os.path.isfile(path):
+            return False
+        with open(path, "rb") as stream:
+            first = stream.read(2)
+        with gzip.open(path) if first == b"\x1f\x8b" else open(path, "rb") as stream:
+            return stream.read(len(_HEADER)) == _HEADER
+    except (OSError, EOFError, zlib.error):
+        return False
+
+
+def read(path: str) -> Snapshot:
+    """Read a snapshot. Raises SnapshotError for one that is damaged: half of a cluster is no cluster."""
+    lines = _lines(path)
+    try:
+        header = json.loads(next(lines, b""))
+        snapshot = Snapshot(
+            cluster_name(str(header["cluster"])),
+            str(header["serverVersion"]),
+            [
+                Unread(u["group"], u["kind"], u["namespace"], u["reason"], u["detail"], tuple(u["but"]))
+                for u in header["unread"]
+            ],
+            read=[str(kind) for kind in header["read"]],
+            asked=tuple(str(kind) for kind in header["asked"]),
+            metadata_only=tuple(str(kind) for kind in header["metadataOnly"]),
+            namespaces=None if header["namespaces"] is None else tuple(map(str, header["namespaces"])),
+            selector=str(header["selector"]),
+        )
+        for line in lines:
+            value = json.loads(line)
+            if not isinstance(value, dict) or not isinstance(value.get("metadata"), dict):
+                raise ValueError("a line is no object")
+            # Anyone may have written the file: what it says of secrets is not relied upon.
+            snapshot.files.append(live_file(snapshot.cluster, value))
+        count = header["objects"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise SnapshotError(f"{path} is a damaged snapshot: {error}") from None
+    if len(snapshot.files) != count:
+        raise SnapshotError(f"{path} is a damaged snapshot: {len(snapshot.files)} of {count} objects are there")
+    return snapshot
+
+
+def _lines(path: str) -> Iterator[bytes]:
+    try:
+        with open(path, "rb") as stream:
+            first = stream.read(2)
+        with gzip.open(path) if first == b"\x1f\x8b" else open(path, "rb") as stream:
+            for line in stream:
+                if line.strip():
+                    yield line
+    except (OSError, EOFError, zlib.error) as error:
+        raise SnapshotError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None

@@ -1,0 +1,129 @@
+"""Snapshots: nothing secret is in them, and rules judge what is left as they judge the whole."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit import LIBRARY, failing, objects_in, plan_of, profile_of
+from kubeassay.execution.scan import scan
+from kubeassay.model import Example, Rule, Target
+from kubeassay.model.unread import Unread
+from kubeassay.sources.files import Discovery
+from kubeassay.sources.live_objects import LiveFile
+from kubeassay.sources.snapshot import (
+    Snapshot,
+    SnapshotError,
+    encode,
+    file_name,
+    is_snapshot,
+    live_file,
+    read,
+    write,
+)
+
+EXAMPLES = [
+    pytest.param(rule, example, id=f"{rule.id}-{number}-{example.outcome}")
+    for rule in LIBRARY.rules.values()
+    for number, example in enumerate(rule.examples)
+]
+
+
+def pod(**container: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "p", "namespace": "n"},
+        "spec": {"containers": [{"name": "c", "image": "i:1", **container}]},
+    }
+
+
+def outcomes(rule: Rule, example: Example, files: list[LiveFile]) -> Any:
+    result = scan(
+        plan_of(profile_of(rule.id, **example.parameters)), Discovery(files=list(files)), Target("cluster", "c")
+    )
+    return (
+        [(f.object, f.path, f.container, f.location.start_line) for f in failing(result)],
+        result.summary.passed,
+        result.summary.not_evaluated,
+    )
+
+
+@pytest.mark.parametrize(("rule", "example"), EXAMPLES)
+def test_redaction_changes_no_verdict(rule: Rule, example: Example) -> None:
+    values = [obj.value for obj in objects_in(example.text) if obj.ref.kind != "Secret"]
+    if any("kubectl.kubernetes.io/last-applied" in json.dumps(value) for value in values):
+        return
+    whole = [LiveFile(file_name("c", value), encode(value)) for value in values]
+    redacted = [live_file("c", copy.deepcopy(value)) for value in values]
+    assert outcomes(rule, example, redacted) == outcomes(rule, example, whole)
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        {"env": [{"name": "DB_PASSWORD", "value": "hunter2hunter2"}]},
+        {"env": [{"name": "URL", "value": "postgres://u:hunter2hunter2@db/x"}]},
+        {"args": ["--password=hunter2hunter2"]},
+        {"args": ["--password", "hunter2hunter2"]},
+        {"command": ["sh", "-c", "curl -u x:hunter2hunter2 --password=hunter2hunter2 y"]},
+        {"image": "user:hunter2hunter2@registry/image:1"},
+    ],
+)
+def test_a_secret_is_not_stored(container: dict[str, Any]) -> None:
+    stored = live_file("c", pod(**container))
+    assert b"hunter2" not in stored.content
+    assert live_file("c", json.loads(stored.content)) == stored
+
+
+def test_the_values_of_a_secret_and_copies_of_an_object_are_not_stored() -> None:
+    metadata = {
+        "name": "s",
+        "namespace": "n",
+        "managedFields": [{"manager": "hunter2"}],
+        "annotations": {"kubectl.kubernetes.io/last-applied-configuration": '{"data":{"a":"hunter2"}}'},
+    }
+    value = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"a": "hunter2"}, "type": "Opaque"}
+    assert b"hunter2" not in live_file("c", value).content
+
+
+@pytest.mark.parametrize("name", ["s.jsonl", "s.jsonl.gz"])
+def test_a_snapshot_is_read_as_it_was_written(tmp_path: Path, name: str) -> None:
+    snapshot = Snapshot(
+        "c",
+        "v1.33.1",
+        [Unread("", "Secret", None, "forbidden", "says no")],
+        [live_file("c", pod())],
+        ["Pod"],
+        ("Secret",),
+        ("n",),
+        "a=b",
+    )
+    path = tmp_path / name
+    path.write_bytes(write(snapshot, name))
+    assert is_snapshot(str(path))
+    assert read(str(path)) == snapshot
+    assert write(snapshot, name) == path.read_bytes()
+
+
+def test_a_cut_snapshot_is_refused(tmp_path: Path) -> None:
+    content = write(Snapshot("c", "v1.33.1", files=[live_file("c", pod())]), "s.jsonl")
+    for cut in (content[: content.index(b"\n") + 1], content[:-20]):
+        (tmp_path / "s").write_bytes(cut)
+        with pytest.raises(SnapshotError):
+            read(str(tmp_path / "s"))
+    (tmp_path / "z").write_bytes(gzip.compress(content)[:-12])
+    with pytest.raises(SnapshotError):
+        read(str(tmp_path / "z"))
+
+
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b", b"\x1f\x8bxxxx", b"kind: Pod\n", b'{"kind":"Pod"}'])
+def test_other_files_are_no_snapshots(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "f").write_bytes(content)
+    assert not is_snapshot(str(tmp_path / "f"))
+    assert not is_snapshot(str(tmp_path))
