@@ -76,9 +76,9 @@ class Client:
         assert said.ok, f"GET {path}: {said.status} {said.message}"
         return said.body
 
-    def create(self, obj: Mapping[str, Any], *, dry_run: bool = False) -> Answer:
-        """POST an object, with the strict validation of fields as kubectl asks for it."""
-        options = "?fieldValidation=Strict" + ("&dryRun=All" if dry_run else "")
+    def create(self, obj: Mapping[str, Any], *, dry_run: bool = False, strict: bool = True) -> Answer:
+        """POST an object; ``strict``: unknown fields are refused, as kubectl asks for it."""
+        options = f"?fieldValidation={'Strict' if strict else 'Ignore'}" + ("&dryRun=All" if dry_run else "")
         return self.request("POST", collection(obj) + options, obj)
 
     def must_create(self, obj: Mapping[str, Any]) -> Any:
