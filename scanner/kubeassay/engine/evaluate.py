@@ -20,7 +20,7 @@ from kubeassay.analysis.kinds import unknown_kind
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS, PodTemplate, operator_pods, pod_templates
 from kubeassay.checks.check import ContainerSubject, NotApplicable, NotJudged, Passed, Violation
 from kubeassay.engine.findings import SourceText, make_finding
-from kubeassay.engine.live import gaps_of, judged_kinds, readable_only, saying
+from kubeassay.engine.live import gaps_of, judged_kinds, namespace_about, readable_only, saying
 from kubeassay.engine.plan import ActiveRule, Matcher, Plan, rules_of
 from kubeassay.model import (
     SEVERITIES,
@@ -508,7 +508,7 @@ class Evaluation:
                         raise ValueError("a violation of an inventory rule names no object")
                     if not matcher.object(obj.ref, obj.value) or not self.plan.live.judges(obj):
                         continue
-                    if gaps and (isinstance(said, Passed) or gaps.cover(obj.ref.namespace)):
+                    if gaps and (isinstance(said, Passed) or gaps.cover(namespace_about(obj))):
                         self._not_evaluated[active.number] += 1
                     elif isinstance(said, Passed):
                         self._silent(active, obj, obj, (), None, True)

@@ -26,6 +26,12 @@ TEMPLATE_KINDS = frozenset(kind for _, kind in TEMPLATE_PATHS)
 _NAMED = 3
 
 
+def namespace_about(obj: Object) -> str | None:
+    """The namespace that an object is in, or is."""
+    ref = obj.ref
+    return ref.name if ref.kind == "Namespace" and not ref.group else ref.namespace
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
     """What is known of how a cluster was read, and which of its objects are judged. The default is that of files:
@@ -39,11 +45,8 @@ class Live:
 
     def judges(self, obj: Object) -> bool:
         """Whether an object is judged, and not only what others are judged by."""
-        if self.namespaces is not None:
-            ref = obj.ref
-            name = ref.name if ref.kind == "Namespace" and not ref.group else ref.namespace
-            if name not in self.namespaces:
-                return False
+        if self.namespaces is not None and namespace_about(obj) not in self.namespaces:
+            return False
         if self.selector is None:
             return True
         metadata = obj.value.get("metadata")

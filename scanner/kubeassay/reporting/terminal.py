@@ -70,6 +70,10 @@ class _Page:
         self.clauses = {control.id: _clause(control) for control in result.controls}
 
     def lines(self) -> Iterator[str]:
+        live = self.result.target.kind == "cluster"
+        if live:
+            # What this user could not read is what every finding below has to be seen by.
+            yield from self._incomplete()
         findings = [finding for finding in self.result.findings if finding.outcome in self.show]
         for (file, ref), group in groupby(
             sorted(findings, key=_by_object), key=lambda finding: (finding.location.file, finding.object)
@@ -79,7 +83,8 @@ class _Page:
                 yield from self._finding(finding)
             yield ""
         yield from self._remedies(findings)
-        yield from self._incomplete()
+        if not live:
+            yield from self._incomplete()
         yield from self._skipped()
         yield from self.summary()
 

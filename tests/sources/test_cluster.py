@@ -1,0 +1,291 @@
+"""Reading a cluster that fails: nothing is lost silently, and nothing that was not read is taken for absent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit import failing, plan_of, profile_of
+from kubeassay.execution.audit import audit, wanted
+from kubeassay.model import Result
+from kubeassay.sources import cluster
+from kubeassay.sources.cluster import Api, ClusterError, Wanted, connect, read_cluster
+from kubeassay.sources.snapshot import Snapshot
+from sources.fault_server import FaultServer
+
+EVERYTHING = Wanted(
+    frozenset({"Namespace", "Pod", "Secret", "NetworkPolicy"}), custom=True, everywhere=frozenset({"Pod", "Secret"})
+)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[FaultServer]:
+    made = FaultServer(tmp_path)
+    for namespace in ("a", "b"):
+        made.add("Namespace", namespace)
+        for number in range(3):
+            made.add("Pod", f"p{number}", namespace, spec={"containers": [{"name": "c", "image": "i:1"}]})
+        made.add("ServiceAccount", "default", namespace)
+    made.add("Secret", "s", "a", type="Opaque", data={"password": "aHVudGVyMg=="})
+    made.add("Secret", "t", "a", type="kubernetes.io/service-account-token", data={"token": "aHVudGVyMg=="})
+    made.add("Thing", "one", "a", spec={})
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def api_of(server: FaultServer, **options: Any) -> Api:
+    return Api(connect(kubeconfig=str(server.kubeconfig), **options), rate=1e6, pause=0.001)
+
+
+def read(server: FaultServer, needed: Wanted = EVERYTHING, **options: Any) -> Snapshot:
+    return read_cluster(api_of(server), needed, **options)
+
+
+def names(snapshot: Snapshot) -> set[str]:
+    return {file.name.removeprefix("clusters/c-1/") for file in snapshot.files}
+
+
+def unread(snapshot: Snapshot) -> set[tuple[str, str | None, str]]:
+    return {(gap.kind, gap.namespace, gap.reason) for gap in snapshot.unread}
+
+
+def judged(server: FaultServer, *rules: str, **options: Any) -> Result:
+    plan = plan_of(profile_of(*rules))
+    return audit(plan, read(server, wanted(plan), **options))
+
+
+PODS = {f"{namespace}/core.Pod/p{number}.yaml" for namespace in "ab" for number in range(3)}
+ALL = PODS | {
+    *(
+        "_cluster/core.Namespace/a.yaml",
+        "_cluster/core.Namespace/b.yaml",
+        "a/core.Secret/s.yaml",
+        "a/core.Secret/t.yaml",
+    ),
+    "a/example.com.Thing/one.yaml",
+}
+
+
+@pytest.mark.parametrize("aggregated", [True, False])
+def test_what_is_wanted_is_read_in_pages(server: FaultServer, aggregated: bool) -> None:
+    server.aggregated = aggregated
+    found = read(server)
+    assert names(found) == ALL
+    assert found.unread == []
+    assert found.version == "v1.33.1-eks-1"
+    assert server.asked["/api/v1/pods"] == 3
+    assert server.asked["/api/v1/serviceaccounts"] == 0
+
+
+def test_of_secrets_the_metadata_alone_is_asked_for(server: FaultServer) -> None:
+    secrets = {
+        file.name.rpartition("/")[2]: json.loads(file.content) for file in read(server).files if "Secret" in file.name
+    }
+    assert "data" not in secrets["s.yaml"]
+    assert "type" not in secrets["s.yaml"]
+    assert secrets["t.yaml"]["type"] == "kubernetes.io/service-account-token"
+
+
+def test_a_server_that_ignores_what_it_is_asked_for_gives_no_secret_away(
+    server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_METADATA_ONLY", "application/json")
+    assert all(b"aHVudGVyMg" not in file.content for file in read(server).files)
+
+
+def test_an_expired_page_begins_the_list_anew(server: FaultServer) -> None:
+    def fault(path: str, query: Mapping[str, str], number: int) -> Any:
+        return (410, {"message": "expired"}) if path == "/api/v1/pods" and number == 1 else None
+
+    server.fault = fault
+    found = read(server)
+    assert names(found) == ALL
+    assert found.unread == []
+
+
+def test_a_list_whose_pages_always_expire_is_read_at_once(server: FaultServer) -> None:
+    server.fault = lambda path, query, number: (410, {"message": "expired"}) if "continue" in query else None
+    assert names(read(server)) == ALL
+
+
+@pytest.mark.parametrize("status", [429, 500, 503, 0])
+def test_a_request_that_fails_is_made_again(server: FaultServer, status: int) -> None:
+    server.fault = lambda path, query, number: (status, {"message": "later"}) if number % 2 == 0 else None
+    found = read(server)
+    assert names(found) == ALL
+    assert found.unread == []
+
+
+@pytest.mark.parametrize("status", [429, 500, 0])
+def test_a_kind_that_cannot_be_read_is_said(server: FaultServer, status: int) -> None:
+    server.fault = lambda path, query, number: (status, {"message": "broken"}) if "continue" in query else None
+    found = read(server)
+    assert names(found) == ALL - PODS
+    assert unread(found) == {("Pod", None, "not-readable")}
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'{"items": 1}', b'{"items": [1]}', b'{"kind":"PodList"}x', b"[" * 99999]
+)
+def test_an_answer_that_is_no_list_is_said(server: FaultServer, body: bytes) -> None:
+    server.fault = lambda path, query, number: (200, body) if path == "/api/v1/pods" else None
+    assert unread(read(server)) == {("Pod", None, "not-readable")}
+
+
+def test_pages_that_do_not_end_are_said(server: FaultServer) -> None:
+    answer = {"kind": "PodList", "metadata": {"continue": "same"}, "items": []}
+    server.fault = lambda path, query, number: (200, answer) if path == "/api/v1/pods" else None
+    assert unread(read(server)) == {("Pod", None, "not-readable")}
+
+
+def test_a_kind_that_is_gone_after_discovery_is_said(server: FaultServer) -> None:
+    server.fault = lambda path, query, number: (404, {}) if "things" in path else None
+    assert unread(read(server)) == {("Thing", None, "not-readable")}
+
+
+def test_a_group_that_cannot_be_discovered_is_said(server: FaultServer) -> None:
+    server.aggregated = False
+    server.fault = lambda path, query, number: (503, {}) if path == "/apis/example.com/v1" else None
+    (gap,) = read(server).unread
+    assert (gap.group, gap.kind, gap.reason) == ("example.com", "", "not-readable")
+
+
+def test_a_token_that_expires_half_way_is_renewed(server: FaultServer) -> None:
+    def fault(path: str, query: Mapping[str, str], number: int) -> Any:
+        if path == "/api/v1/pods" and number == 1:
+            server.token = "new"
+            server.configure("new")
+            return 401, {"message": "Unauthorized"}
+        return None
+
+    server.fault = fault
+    found = read(server)
+    assert names(found) == ALL
+    assert found.unread == []
+
+
+def test_a_token_that_expires_for_good_loses_nothing_silently(server: FaultServer) -> None:
+    def fault(path: str, query: Mapping[str, str], number: int) -> Any:
+        if path == "/api/v1/pods" and number == 1:
+            server.token = "new"
+            return 401, {"message": "Unauthorized"}
+        return None
+
+    server.fault = fault
+    assert ("Pod", None, "not-readable") in unread(read(server))
+
+
+def test_a_server_that_goes_away_loses_nothing_silently(server: FaultServer) -> None:
+    api = api_of(server)
+    server.fault = lambda path, query, number: (0, None) if path not in ("/version", "/api", "/apis") else None
+    found = read_cluster(api, EVERYTHING)
+    assert {gap.kind for gap in found.unread} == {"Namespace", "Pod", "Secret", "NetworkPolicy", "Thing"}
+
+
+def test_no_server_wrong_credentials_and_a_wrong_context_are_errors(server: FaultServer, tmp_path: Path) -> None:
+    server.configure("bad")
+    with pytest.raises(ClusterError, match="credentials are refused"):
+        read(server)
+    with pytest.raises(ClusterError, match="no context other; it has x"):
+        connect(kubeconfig=str(server.kubeconfig), context="other")
+    with pytest.raises(ClusterError, match="no kubeconfig"):
+        connect(kubeconfig=str(tmp_path / "none"))
+    for text in ("", "{", "- a", "clusters: 1\n", "contexts: [{name: x}]\ncurrent-context: x\n", "\x00"):
+        (tmp_path / "broken").write_text(text)
+        with pytest.raises(ClusterError):
+            connect(kubeconfig=str(tmp_path / "broken"))
+    api = api_of(server)
+    server.stop()
+    with pytest.raises(ClusterError, match="no answer from http"):
+        read_cluster(api, EVERYTHING)
+
+
+def test_impersonation(server: FaultServer) -> None:
+    read_cluster(api_of(server, user="jane", groups=["devs"]), EVERYTHING)
+    assert all(headers["impersonate-user"] == "jane" for headers in server.headers)
+    assert all(headers["impersonate-group"] == "devs" for headers in server.headers)
+
+
+def forbid(server: FaultServer, resource: str, *but: str) -> None:
+    """A user who may list a resource in some namespaces only."""
+
+    def fault(path: str, query: Mapping[str, str], number: int) -> Any:
+        if path.endswith(f"/{resource}") and not any(f"/namespaces/{name}/" in path for name in but):
+            return 403, {"message": f"u cannot list {resource}"}
+        return None
+
+    server.fault = fault
+
+
+def test_a_forbidden_kind_is_read_in_the_namespaces_that_are_left(server: FaultServer) -> None:
+    forbid(server, "pods", "a")
+    found = read(server)
+    assert names(found) == {name for name in ALL if not name.startswith("b/core.Pod")}
+    assert unread(found) == {("Pod", "b", "forbidden")}
+
+
+def test_connectivity_without_policies_is_unknown(server: FaultServer) -> None:
+    assert [finding.object.name for finding in failing(judged(server, "namespace-without-isolation"))] == ["a", "b"]
+    forbid(server, "networkpolicies")
+    result = judged(server, "namespace-without-isolation")
+    assert failing(result) == []
+    assert result.summary.passed == 0
+    assert ("forbidden", "namespace-without-isolation") in {(n.reason, n.rule) for n in result.not_evaluated}
+
+
+def test_a_forbidden_namespace_does_not_pass_and_the_others_are_judged(server: FaultServer) -> None:
+    forbid(server, "networkpolicies", "a")
+    result = judged(server, "namespace-without-isolation")
+    assert [finding.object.name for finding in failing(result)] == ["a"]
+    assert result.summary.passed == 0
+    assert {(n.namespace, n.rule) for n in result.not_evaluated} >= {("b", None)}
+
+
+def test_rules_on_pods_judge_what_was_read(server: FaultServer) -> None:
+    forbid(server, "pods", "a")
+    result = judged(server, "allow-privilege-escalation")
+    assert {finding.object.namespace for finding in failing(result)} == {"a"}
+    assert {(n.reason, n.namespace) for n in result.not_evaluated} == {("forbidden", "b")}
+    assert result.summary.not_evaluated == 1
+
+
+def test_a_pod_is_not_judged_by_a_service_account_that_is_not_readable(server: FaultServer) -> None:
+    rule = "service-account-token-automount"
+    everything = judged(server, rule)
+    forbid(server, "serviceaccounts", "a")
+    result = judged(server, rule)
+    assert {finding.object.namespace for finding in failing(everything)} == {"a", "b"}
+    assert {finding.object.namespace for finding in failing(result)} == {"a"}
+    assert ("forbidden", rule, "b") in {(n.reason, n.rule, n.namespace) for n in result.not_evaluated}
+
+
+def test_one_namespace_is_judged_by_everything(server: FaultServer) -> None:
+    result = judged(server, "allow-privilege-escalation", "namespace-without-isolation", namespaces=["a"])
+    assert {finding.object.namespace or finding.object.name for finding in failing(result)} == {"a"}
+    assert result.not_evaluated == ()
+
+
+def test_objects_with_a_label_are_judged(server: FaultServer) -> None:
+    server.objects["/api/v1/pods"][0]["metadata"]["labels"] = {"app": "web"}
+    result = judged(server, "allow-privilege-escalation", selector="app=web")
+    assert [(f.object.namespace, f.object.name) for f in failing(result)] == [("a", "p0")]
+    assert result.summary.objects == 8
+
+
+def test_rules_on_values_of_secrets_do_not_pass(server: FaultServer) -> None:
+    result = judged(server, "secret-in-manifest")
+    assert (result.summary.passed, result.summary.not_evaluated) == (0, 2)
+    assert {n.reason for n in result.not_evaluated} == {"metadata-only"}
+
+
+def test_a_snapshot_for_other_rules_is_not_enough(server: FaultServer) -> None:
+    found = read(server, wanted(plan_of(profile_of("allow-privilege-escalation"))))
+    result = audit(plan_of(profile_of("namespace-without-isolation")), found)
+    assert failing(result) == []
+    assert {n.reason for n in result.not_evaluated} == {"not-read"}
