@@ -5,6 +5,7 @@ What a server answers when nothing fails, tests/live asks a real one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections import Counter
@@ -29,8 +30,8 @@ Fault = Callable[[str, Mapping[str, str], int], "tuple[int, Any] | None"]
 
 
 class FaultServer:
-    """``objects``: by the path of their list in all namespaces. ``fault``: from the path, the query and how often it was
-    asked before, a status and a body in place of the answer; status 0 ends the connection."""
+    """``objects``: by the path of their list in all namespaces. ``fault``: from the path, the query and how often it
+    was asked before, a status and a body in place of the answer; status 0 ends the connection."""
 
     def __init__(self, folder: Path) -> None:
         self.objects: dict[str, list[dict[str, Any]]] = {}
@@ -171,9 +172,7 @@ class FaultServer:
                 pass
 
             def handle(self) -> None:
-                try:
+                with contextlib.suppress(OSError, ValueError):
                     super().handle()
-                except (OSError, ValueError):
-                    pass
 
         return Handler

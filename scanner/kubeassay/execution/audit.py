@@ -18,7 +18,7 @@ from kubeassay.model import NotEvaluated, Object, Result, Rule, Target
 from kubeassay.model.unread import Unread
 from kubeassay.sources.cluster import Wanted
 from kubeassay.sources.files import Discovery
-from kubeassay.sources.live_objects import LiveFile, read_live
+from kubeassay.sources.live_objects import LiveFile, without_places
 from kubeassay.sources.snapshot import Snapshot
 
 _NAMED = 3
@@ -84,7 +84,7 @@ def audit(
 def _makers(files: Iterable[LiveFile]) -> Iterable[Object]:
     for file in files:
         if any(folder in file.name for folder in _FOLDERS):
-            yield from (obj.without_places() for obj in read_live(file)[1])
+            yield from filter(None, (without_places(file),))
 
 
 def _not_asked(plan: Plan, snapshot: Snapshot) -> Iterator[Unread]:

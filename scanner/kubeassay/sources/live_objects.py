@@ -44,25 +44,43 @@ def read_live(file: LiveFile) -> tuple[str, list[Object], list[ReadError]]:
         text, offsets = render(value)
     except (ValueError, RecursionError) as error:
         return "", [], [ReadError(file.name, f"cannot be read: {error}")]
-    metadata = value.get("metadata")
-    metadata = metadata if isinstance(metadata, dict) else {}
-    api_version, kind = value.get("apiVersion"), value.get("kind")
-    if not isinstance(api_version, str) or not isinstance(kind, str):
+    ref = _ref(value)
+    if ref is None:
         return "", [], [ReadError(file.name, "an object without apiVersion and kind")]
-    namespace, name = metadata.get("namespace"), metadata.get("name")
     lines = array("I", (0,))
     position = text.find("\n")
     while position != -1:
         lines.append(position + 1)
         position = text.find("\n", position + 1)
     astral = array("I", (n for n, c in enumerate(text) if c > "\uffff")) if not text.isascii() else array("I")
-    ref = ObjectRef(
+    return text, [Object(ref, value, SpanTable(file.name, offsets, lines, astral), value)], []
+
+
+def without_places(file: LiveFile) -> Object | None:
+    """The object alone; None for what cannot be read."""
+    try:
+        value = json.loads(file.content)
+    except (ValueError, RecursionError):
+        return None
+    ref = _ref(value) if isinstance(value, dict) else None
+    if ref is None:
+        return None
+    return Object(ref, value, SpanTable(file.name, array("I"), array("I", (0,)), array("I")), None)
+
+
+def _ref(value: dict[str, Any]) -> ObjectRef | None:
+    metadata = value.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    api_version, kind = value.get("apiVersion"), value.get("kind")
+    namespace, name = metadata.get("namespace"), metadata.get("name")
+    if not isinstance(api_version, str) or not isinstance(kind, str):
+        return None
+    return ObjectRef(
         api_version,
         kind,
         namespace if isinstance(namespace, str) and namespace else None,
         name if isinstance(name, str) else "",
     )
-    return text, [Object(ref, value, SpanTable(file.name, offsets, lines, astral), value)], []
 
 
 def render(value: dict[str, Any]) -> tuple[str, array[int]]:

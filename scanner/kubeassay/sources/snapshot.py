@@ -32,6 +32,8 @@ _REDACTED_FORM = "-----BEGIN REDACTED PRIVATE KEY-----"
 _NO_SECRET = "redacted"
 _FLAG = re.compile(r"-{1,2}[A-Za-z][A-Za-z0-9_.-]*\Z")
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+#: What says who wrote the object last, and when: nothing of the object itself.
+_PASSING = ("managedFields", "resourceVersion", "selfLink")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -87,7 +89,8 @@ def strip(value: dict[str, Any]) -> None:
     """Drop managedFields and kubectl's copy of the object, and replace what may be secret."""
     metadata = value.get("metadata")
     if isinstance(metadata, dict):
-        metadata.pop("managedFields", None)
+        for name in _PASSING:
+            metadata.pop(name, None)
         annotations = metadata.get("annotations")
         if isinstance(annotations, dict):
             annotations.pop(_LAST_APPLIED, None)
