@@ -131,7 +131,17 @@ def test_a_kind_that_cannot_be_read_is_said(server: FaultServer, status: int) ->
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b'{"items": 1}', b'{"items": [1]}', b'{"kind":"PodList"}x', b"[" * 99999]
+    "body",
+    [
+        b'{"items": [{"metadata": 1}]}',
+        b"",
+        b"{",
+        b"[]",
+        b'{"items": 1}',
+        b'{"items": [1]}',
+        b'{"kind":"PodList"}x',
+        b"[" * 99999,
+    ],
 )
 def test_an_answer_that_is_no_list_is_said(server: FaultServer, body: bytes) -> None:
     server.fault = lambda path, query, number: (200, body) if path == "/api/v1/pods" else None
@@ -204,6 +214,47 @@ def test_no_server_wrong_credentials_and_a_wrong_context_are_errors(server: Faul
     server.stop()
     with pytest.raises(ClusterError, match="no answer from http"):
         read_cluster(api, EVERYTHING)
+
+
+@pytest.mark.parametrize("body", [{"kind": "APIGroupDiscoveryList", "items": [{"metadata": 1}]}, [], {"kind": "x"}, 5])
+def test_a_discovery_that_is_not_understood_is_an_error(server: FaultServer, body: Any) -> None:
+    server.fault = lambda path, query, number: (200, body) if path == "/apis" else None
+    with pytest.raises(ClusterError, match="not understood"):
+        read(server)
+
+
+def test_an_exec_plugin_gives_the_token_and_is_run_again(server: FaultServer, tmp_path: Path) -> None:
+    credential = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "status": {"token": "good"},
+    }
+    (tmp_path / "credential").write_text(json.dumps(credential))
+    server.configure(
+        "",
+        exec={
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": "cat",
+            "args": [str(tmp_path / "credential")],
+            "interactiveMode": "Never",
+        },
+    )
+
+    def fault(path: str, query: Mapping[str, str], number: int) -> Any:
+        if path == "/api/v1/pods" and number == 1:
+            server.token = "new"
+            (tmp_path / "credential").write_text(json.dumps({**credential, "status": {"token": "new"}}))
+            return 401, {"message": "Unauthorized"}
+        return None
+
+    server.fault = fault
+    assert names(read(server)) == ALL
+
+
+def test_an_exec_plugin_that_fails_is_an_error(server: FaultServer) -> None:
+    server.configure("", exec={"apiVersion": "client.authentication.k8s.io/v1", "command": "/no/such/program"})
+    with pytest.raises(ClusterError):
+        read(server)
 
 
 def test_impersonation(server: FaultServer) -> None:

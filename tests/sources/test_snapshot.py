@@ -16,6 +16,7 @@ from kubeassay.model import Example, Rule, Target
 from kubeassay.model.unread import Unread
 from kubeassay.sources.files import Discovery
 from kubeassay.sources.live_objects import LiveFile
+from kubeassay.sources.manifests import read_bytes
 from kubeassay.sources.snapshot import (
     Snapshot,
     SnapshotError,
@@ -120,6 +121,38 @@ def test_a_cut_snapshot_is_refused(tmp_path: Path) -> None:
     (tmp_path / "z").write_bytes(gzip.compress(content)[:-12])
     with pytest.raises(SnapshotError):
         read(str(tmp_path / "z"))
+
+
+def test_a_snapshot_among_manifests_is_not_read_as_manifests(tmp_path: Path) -> None:
+    content = write(Snapshot("c", "v1.33.1", files=[live_file("c", pod())]), "s.json")
+    found = read_bytes(content, "s.json")
+    assert found.objects == []
+    assert len(found.errors) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unread": [{"group": [], "kind": {}, "namespace": 1, "reason": None, "detail": 1, "but": 5}]},
+        {"unread": 5},
+        {"unread": [[]]},
+        {"namespaces": 7},
+        {"objects": 2},
+        {"asked": None},
+    ],
+)
+def test_a_snapshot_of_other_hands_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    header, line = write(Snapshot("c", "v1.33.1", files=[live_file("c", pod())]), "s").splitlines()
+    (tmp_path / "s").write_bytes(encode({**json.loads(header), **change}) + b"\n" + line)
+    with pytest.raises(SnapshotError):
+        read(str(tmp_path / "s"))
+
+
+def test_an_object_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    file = live_file("c", pod())
+    (tmp_path / "s").write_bytes(write(Snapshot("c", "v1.33.1", files=[file, file]), "s"))
+    with pytest.raises(SnapshotError, match="twice"):
+        read(str(tmp_path / "s"))
 
 
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b", b"\x1f\x8bxxxx", b"kind: Pod\n", b'{"kind":"Pod"}'])

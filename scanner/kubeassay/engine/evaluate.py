@@ -42,7 +42,7 @@ from kubeassay.model import (
 
 _MAX_NAMED_PROBLEMS = 3
 #: Reasons that are about how a cluster was read, not about an object.
-_OF_READING = frozenset({"forbidden", "not-readable"})
+_OF_READING = frozenset({"forbidden", "not-read", "not-readable"})
 
 
 @dataclass(slots=True)

@@ -313,12 +313,19 @@ class Discovered:
 
 def discover_kinds(api: Api) -> Discovered:
     """Ask the server for its kinds. Raises ClusterError where it does not answer at all."""
-    found = Discovered()
     try:
         core = api.get("/api", accept=_DISCOVERY)
         groups = api.get("/apis", accept=_DISCOVERY)
     except RequestFailed as failed:
         _refused(failed)
+    try:
+        return _discovered(api, core, groups)
+    except (AttributeError, TypeError):
+        raise ClusterError("the discovery of the server is not understood") from None
+
+
+def _discovered(api: Api, core: Any, groups: Any) -> Discovered:
+    found = Discovered()
     taken: set[tuple[str, str]] = set()
     for answer in (core, groups):
         if not isinstance(answer, dict):
@@ -615,7 +622,10 @@ def _list(
                     page = []
                 if not isinstance(page, list) or not all(isinstance(item, dict) for item in page):
                     raise RequestFailed(-1, "the answer is no list of objects")
-                items += map(make, page)
+                try:
+                    items += map(make, page)
+                except (AttributeError, RecursionError, TypeError, ValueError):
+                    raise RequestFailed(-1, "an object of the list is not understood") from None
                 if progress is not None:
                     progress(len(page))
                 following = (answer.get("metadata") or {}).get("continue")

@@ -19,6 +19,8 @@ from kubeassay.model import Object, ObjectRef, ReadError, SpanTable
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*\Z")
 _NOT_TEXT = frozenset({"y", "yes", "n", "no", "on", "off", "true", "false", "null"})
 _MAX_DEPTH = 200
+#: How a snapshot of a cluster begins (sources/snapshot.py).
+SNAPSHOT_HEADER = b'{"apiVersion":"kubeassay.dev/v1","kind":"Snapshot"'
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from kubeassay.model import Object, ReadError, Skipped
 from kubeassay.sources.files import SourceFile
-from kubeassay.sources.live_objects import LiveFile, read_live
+from kubeassay.sources.live_objects import SNAPSHOT_HEADER, LiveFile, read_live
 from kubeassay.sources.objects import objects_of
 from kubeassay.sources.yaml_reader import PlainScalars, read_text
 
@@ -67,6 +67,12 @@ def read_file(file: SourceFile | LiveFile, remembered: PlainScalars | None = Non
 def read_bytes(content: bytes, name: str, remembered: PlainScalars | None = None) -> ReadFile:
     """Read the bytes of one file."""
     read = ReadFile(name)
+    if content.startswith(SNAPSHOT_HEADER):
+        # What of the cluster was not readable is in its header: read as manifests, all of that would be absent.
+        read.errors.append(
+            ReadError(name, "is a snapshot of a cluster: kubeassay scan reads it where it is the only PATH")
+        )
+        return read
     mark, encoding = next((known for known in BYTE_ORDER_MARKS if content.startswith(known[0])), (b"", "utf-8"))
     content = content[len(mark) :]
     try:

@@ -22,9 +22,9 @@ from kubeassay.analysis.sensitive import secret_arguments, secret_evidence, sens
 from kubeassay.model import Path
 from kubeassay.model.unread import Unread
 from kubeassay.sources.files import UsageError
+from kubeassay.sources.live_objects import SNAPSHOT_HEADER as HEADER
 from kubeassay.sources.live_objects import LiveFile
 
-_HEADER = b'{"apiVersion":"kubeassay.dev/v1","kind":"Snapshot"'
 #: In place of what has a secret's name, and of what has a secret's form: the rules that found the secret find these.
 _REDACTED = "•••"
 _REDACTED_FORM = "-----BEGIN REDACTED PRIVATE KEY-----"
@@ -195,7 +195,7 @@ def is_snapshot(path: str) -> bool:
         with open(path, "rb") as stream:
             first = stream.read(2)
         with gzip.open(path) if first == b"\x1f\x8b" else open(path, "rb") as stream:
-            return stream.read(len(_HEADER)) == _HEADER
+            return stream.read(len(HEADER)) == HEADER
     except (OSError, EOFError, zlib.error):
         return False
 
@@ -209,8 +209,15 @@ def read(path: str) -> Snapshot:
             cluster_name(str(header["cluster"])),
             str(header["serverVersion"]),
             [
-                Unread(u["group"], u["kind"], u["namespace"], u["reason"], u["detail"], tuple(u["but"]))
-                for u in header["unread"]
+                Unread(
+                    str(gap["group"]),
+                    str(gap["kind"]),
+                    None if gap["namespace"] is None else str(gap["namespace"]),
+                    str(gap["reason"]),
+                    str(gap["detail"]),
+                    tuple(str(namespace) for namespace in gap["but"]),
+                )
+                for gap in header["unread"]
             ],
             read=[str(kind) for kind in header["read"]],
             asked=tuple(str(kind) for kind in header["asked"]),
@@ -229,6 +236,8 @@ def read(path: str) -> Snapshot:
         raise SnapshotError(f"{path} is a damaged snapshot: {error}") from None
     if len(snapshot.files) != count:
         raise SnapshotError(f"{path} is a damaged snapshot: {len(snapshot.files)} of {count} objects are there")
+    if len({file.name for file in snapshot.files}) != count:
+        raise SnapshotError(f"{path} is a damaged snapshot: an object stands in it twice")
     return snapshot
 
 
