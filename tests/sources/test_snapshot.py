@@ -102,8 +102,8 @@ def test_a_snapshot_is_read_as_it_was_written(tmp_path: Path, name: str) -> None
         [live_file("c", pod())],
         ["Pod"],
         ("Secret",),
-        ("n",),
-        "a=b",
+        namespaces=("n",),
+        selector="a=b",
     )
     path = tmp_path / name
     path.write_bytes(write(snapshot, name))
@@ -139,6 +139,7 @@ def test_a_snapshot_among_manifests_is_not_read_as_manifests(tmp_path: Path) -> 
         {"namespaces": 7},
         {"objects": 2},
         {"asked": None},
+        {"selector": "a b"},
     ],
 )
 def test_a_snapshot_of_other_hands_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:

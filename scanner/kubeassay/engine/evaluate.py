@@ -155,10 +155,9 @@ class Evaluation:
         """Evaluate the objects of one file."""
         start = len(self.partial.findings)
         self.partial.files += 1
-        is_json = source.text.lstrip()[:1] in ("{", "[")
         for obj in objects:
             self.partial.objects += 1
-            if is_json and obj.duplicate_keys:
+            if obj.duplicate_keys and source.text.lstrip()[:1] in ("{", "["):
                 self._say_ambiguous(obj)
             judged, templates, valid = self._understood(obj)
             if self.plan.live.judges(obj):

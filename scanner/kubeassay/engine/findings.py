@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -25,14 +25,20 @@ _MASK = "•••"
 
 @dataclass(slots=True)
 class SourceText:
-    """The text of one file, and what findings in it need more than once."""
+    """The text of one file, and what findings in it need more than once. ``given``: the text, or what makes it."""
 
-    text: str
+    given: str | Callable[[], str]
     had_bom: bool = False
     #: All objects of the file: a line may show several of them.
     objects: Sequence[Object] = ()
     _masks: list[tuple[int, int]] | None = None
     _hashes: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        if not isinstance(self.given, str):
+            self.given = self.given()
+        return self.given
 
     def prepare(self, lines: Iterable[int]) -> None:
         """Compute the line hashes of many lines at once: each call reads the file from its start."""

@@ -114,7 +114,7 @@ class _Texts:
                 read = read_bytes(self._stdin, name)
             else:
                 read = read_file(self._files[name])
-            found = read, SourceText(read.text, read.had_bom, read.objects)
+            found = read, SourceText(read.given, read.had_bom, read.objects)
             while len(self._read) >= _TEXTS_AT_HAND:
                 del self._read[next(iter(self._read))]
         self._read[name] = found
@@ -131,7 +131,7 @@ class _Texts:
 def _evaluate(evaluation: Evaluation, read: ReadFile) -> None:
     evaluation.partial.errors += read.errors
     evaluation.partial.skipped += read.skipped
-    evaluation.file(read.objects, SourceText(read.text, read.had_bom, read.objects))
+    evaluation.file(read.objects, SourceText(read.given, read.had_bom, read.objects))
 
 
 def _run(evaluation: Evaluation, files: Iterable[SourceFile | LiveFile], progress: Progress | None = None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from kubeassay.model import Object, ObjectRef, ReadError, SpanTable
 #: Texts that a reader of YAML takes for the same text when they stand without quotes.
 _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*\Z")
 _NOT_TEXT = frozenset({"y", "yes", "n", "no", "on", "off", "true", "false", "null"})
+_ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 _MAX_DEPTH = 200
 #: How a snapshot of a cluster begins (sources/snapshot.py).
 SNAPSHOT_HEADER = b'{"apiVersion":"kubeassay.dev/v1","kind":"Snapshot"'
@@ -37,25 +39,102 @@ class LiveFile:
         return len(self.content)
 
 
-def read_live(file: LiveFile) -> tuple[str, list[Object], list[ReadError]]:
-    """The text of an object, and the object with its places in it."""
+class _Rendered:
+    """The text of an object, written when somebody asks for it: most objects have no finding."""
+
+    __slots__ = ("_astral", "_lines", "_nodes", "_text", "_value")
+
+    def __init__(self, value: dict[str, Any]) -> None:
+        self._value = value
+        self._text: str | None = None
+        self._nodes: array[int] | None = None
+        self._lines: array[int] | None = None
+        self._astral: array[int] | None = None
+
+    def text(self) -> str:
+        if self._text is None:
+            self._text, self._nodes = render(self._value)
+        return self._text
+
+    def nodes(self) -> array[int]:
+        self.text()
+        assert self._nodes is not None
+        return self._nodes
+
+    def lines(self) -> array[int]:
+        if self._lines is None:
+            text = self.text()
+            self._lines = array("I", (0,))
+            position = text.find("\n")
+            while position != -1:
+                self._lines.append(position + 1)
+                position = text.find("\n", position + 1)
+        return self._lines
+
+    def astral(self) -> array[int]:
+        if self._astral is None:
+            text = self.text()
+            found = () if text.isascii() else (match.start() for match in _ASTRAL.finditer(text))
+            self._astral = array("I", found)
+        return self._astral
+
+
+class _Spans(SpanTable):
+    """Spans in a text that is not written yet."""
+
+    __slots__ = ("_rendered",)
+
+    def __init__(self, file: str, rendered: _Rendered) -> None:
+        super().__init__(file, _NO_NODES, _NO_NODES, _NO_NODES)
+        self._rendered = rendered
+
+    @property
+    def offsets(self) -> array[int]:
+        return self._rendered.nodes()
+
+    @property
+    def line_starts(self) -> array[int]:
+        return self._rendered.lines()
+
+    @line_starts.setter
+    def line_starts(self, _: array[int]) -> None:
+        """What the base sets is not known yet."""
+
+    @property
+    def astral(self) -> array[int]:
+        return self._rendered.astral()
+
+    @astral.setter
+    def astral(self, _: array[int]) -> None:
+        """As above."""
+
+
+_NO_NODES: array[int] = array("I")
+
+
+def read_live(file: LiveFile) -> tuple[Callable[[], str], list[Object], list[ReadError]]:
+    """What writes the text of an object, and the object with its places in it."""
     try:
         value = json.loads(file.content)
         if not isinstance(value, dict):
             raise ValueError("not an object")
-        text, offsets = render(value)
+        if _is_too_deep(value, _MAX_DEPTH):
+            raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
     except (ValueError, RecursionError) as error:
-        return "", [], [ReadError(file.name, f"cannot be read: {error}")]
+        return str, [], [ReadError(file.name, f"cannot be read: {error}")]
     ref = _ref(value)
     if ref is None:
-        return "", [], [ReadError(file.name, "an object without apiVersion and kind")]
-    lines = array("I", (0,))
-    position = text.find("\n")
-    while position != -1:
-        lines.append(position + 1)
-        position = text.find("\n", position + 1)
-    astral = array("I", (n for n, c in enumerate(text) if c > "\uffff")) if not text.isascii() else array("I")
-    return text, [Object(ref, value, SpanTable(file.name, offsets, lines, astral), value)], []
+        return str, [], [ReadError(file.name, "an object without apiVersion and kind")]
+    rendered = _Rendered(value)
+    return rendered.text, [Object(ref, value, _Spans(file.name, rendered), value)], []
+
+
+def _is_too_deep(value: Any, depth: int) -> bool:
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return False
+    return depth < 0 or any(_is_too_deep(child, depth - 1) for child in value if isinstance(child, dict | list))
 
 
 def without_places(file: LiveFile) -> Object | None:
@@ -86,8 +165,7 @@ def _ref(value: dict[str, Any]) -> ObjectRef | None:
 
 
 def render(value: dict[str, Any]) -> tuple[str, array[int]]:
-    """An object as YAML, and the offsets of its nodes as a :class:`kubeassay.model.SpanTable` has them. Raises
-    ValueError for one that is nested too deep."""
+    """An object as YAML, and the offsets of its nodes as a :class:`kubeassay.model.SpanTable` has them."""
     page = _Page()
     page.nodes.extend((0, 0, 0, 0))
     page.mapping(value, 0, 0, started=False)
@@ -110,8 +188,6 @@ class _Page:
 
     def mapping(self, value: dict[str, Any], indent: int, depth: int, *, started: bool) -> None:
         """``started``: the first key stands behind the dash of a list."""
-        if depth > _MAX_DEPTH:
-            raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
         margin = " " * indent
         for key, child in value.items():
             if not started:
@@ -144,8 +220,6 @@ class _Page:
             self.write("\n")
 
     def sequence(self, members: list[Any], indent: int, depth: int) -> None:
-        if depth > _MAX_DEPTH:
-            raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
         margin = " " * indent
         for member in members:
             self.write(f"{margin}- ")
@@ -166,8 +240,6 @@ class _Page:
 
     def all_at(self, value: Any, start: int, end: int, depth: int) -> None:
         """The members of a list that stands on one line."""
-        if depth > _MAX_DEPTH:
-            raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
         members = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
         for member in members:
             self.nodes.extend((start, end if isinstance(value, dict) else start, start, end))

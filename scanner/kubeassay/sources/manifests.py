@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kubeassay.model import Object, ReadError, Skipped
@@ -32,12 +33,16 @@ class ReadFile:
     """What one file holds."""
 
     name: str
-    #: Without its byte order mark.
-    text: str = ""
+    #: The text without its byte order mark, or what makes it.
+    given: str | Callable[[], str] = ""
     had_bom: bool = False
     objects: list[Object] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return self.given if isinstance(self.given, str) else self.given()
 
 
 def read_file(file: SourceFile | LiveFile, remembered: PlainScalars | None = None) -> ReadFile:
@@ -69,9 +74,8 @@ def read_bytes(content: bytes, name: str, remembered: PlainScalars | None = None
     read = ReadFile(name)
     if content.startswith(SNAPSHOT_HEADER):
         # What of the cluster was not readable is in its header: read as manifests, all of that would be absent.
-        read.errors.append(
-            ReadError(name, "is a snapshot of a cluster: kubeassay scan reads it where it is the only PATH")
-        )
+        said = "is a snapshot of a cluster: kubeassay scan reads it where it is the only PATH"
+        read.errors.append(ReadError(name, said, 1, 1))
         return read
     mark, encoding = next((known for known in BYTE_ORDER_MARKS if content.startswith(known[0])), (b"", "utf-8"))
     content = content[len(mark) :]
@@ -84,7 +88,7 @@ def read_bytes(content: bytes, name: str, remembered: PlainScalars | None = None
         read.errors.append(ReadError(name, f"is not {encoding.upper()} text: {error.reason}", line, column))
         return read
     read.had_bom = bool(mark)
-    read.text = text
+    read.given = text
     documents = read_text(text, name, remembered)
     is_json = name.lower().endswith(".json")
     for problem, (line, chunk) in zip(documents.errors, documents.unreadable, strict=True):

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubeassay import __version__
+from kubeassay.analysis.selectors import parse_selector
 from kubeassay.analysis.sensitive import secret_arguments, secret_evidence, sensitive_paths
 from kubeassay.model import Path
 from kubeassay.model.unread import Unread
@@ -225,6 +226,8 @@ def read(path: str) -> Snapshot:
             namespaces=None if header["namespaces"] is None else tuple(map(str, header["namespaces"])),
             selector=str(header["selector"]),
         )
+        if snapshot.selector:
+            parse_selector(snapshot.selector)
         for line in lines:
             value = json.loads(line)
             if not isinstance(value, dict) or not isinstance(value.get("metadata"), dict):
