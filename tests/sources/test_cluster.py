@@ -329,6 +329,12 @@ def test_objects_with_a_label_are_judged(server: FaultServer) -> None:
     assert result.summary.objects == 8
 
 
+@pytest.mark.parametrize("options", [{"namespaces": ["shop"]}, {"selector": "app=none"}])
+def test_a_namespace_or_label_that_is_not_there_is_said(server: FaultServer, options: dict[str, Any]) -> None:
+    result = judged(server, "allow-privilege-escalation", **options)
+    assert {n.reason for n in result.not_evaluated} == {"no-objects"}
+
+
 def test_rules_on_values_of_secrets_do_not_pass(server: FaultServer) -> None:
     result = judged(server, "secret-in-manifest")
     assert (result.summary.passed, result.summary.not_evaluated) == (0, 2)

@@ -77,8 +77,22 @@ def audit(
         Target("cluster", snapshot.cluster),
         processes=processes,
         progress=progress,
-        not_evaluated=(*not_evaluated, *_drifted(made, live)),
+        not_evaluated=(*not_evaluated, *_drifted(made, live), *_nothing(snapshot, live)),
     )
+
+
+def _nothing(snapshot: Snapshot, live: Live) -> Iterator[NotEvaluated]:
+    """What was to be judged and is not there: a mistyped name is no cluster without findings."""
+    root = f"clusters/{snapshot.cluster}"
+    for namespace in snapshot.namespaces or ():
+        place = f"{root}/_cluster/core.Namespace/{namespace}.yaml"
+        if not any(file.name == place or file.name.startswith(f"{root}/{namespace}/") for file in snapshot.files):
+            said = f"no object of namespace {namespace} was read: is there such a namespace?"
+            yield NotEvaluated("no-objects", said, namespace=namespace)
+    if live.selector is not None:
+        objects = (without_places(file) for file in snapshot.files)
+        if not any(obj is not None and live.judges(obj) for obj in objects):
+            yield NotEvaluated("no-objects", f"no object that is judged has the labels {snapshot.selector}")
 
 
 def _makers(files: Iterable[LiveFile]) -> Iterable[Object]:

@@ -82,7 +82,8 @@ class NotEvaluated:
     """Something that was not judged. ``rule`` None: every rule is concerned.
 
     ``reason`` is a word for programs: ``forbidden``, ``not-rendered``, ``invalid-object``, ``unknown-kind``,
-    ``rule-error``, ``unsupported``, ``missing-input``; ``detail`` is a sentence for people.
+    ``rule-error``, ``unsupported``, ``missing-input``; of clusters ``not-readable``, ``not-read``, ``metadata-only``,
+    ``drift``; ``detail`` is a sentence for people.
     """
 
     reason: str
