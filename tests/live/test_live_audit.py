@@ -223,3 +223,55 @@ def test_lists_that_expire_are_read_whole(
     snapshot = tmp_path / "cluster.jsonl"
     run("snapshot", "--kubeconfig", server.kubeconfig, "-o", snapshot, code=0)
     assert sum('"namespace":"shop"' in line and '"kind":"ConfigMap"' in line for line in snapshot.open()) == 20
+
+
+def test_what_the_server_cannot_answer_is_said(start_server: Callable[..., OwnServer], tmp_path: Path) -> None:
+    """A custom resource whose conversion webhook does not answer, and an aggregated API that is down."""
+    server = start_server()
+    server.admin.namespace("shop")
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    webhook = {"clientConfig": {"url": "https://127.0.0.1:1/convert"}, "conversionReviewVersions": ["v1"]}
+    server.admin.must_create(
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": "things.broken.example.com"},
+            "spec": {
+                "group": "broken.example.com",
+                "scope": "Namespaced",
+                "names": {"kind": "Thing", "plural": "things"},
+                "conversion": {"strategy": "Webhook", "webhook": webhook},
+                "versions": [
+                    {"name": "v2", "served": True, "storage": False, "schema": schema},
+                    {"name": "v1", "served": True, "storage": True, "schema": schema},
+                ],
+            },
+        }
+    )
+    thing = {"apiVersion": "broken.example.com/v1", "kind": "Thing", "metadata": {"name": "one", "namespace": "shop"}}
+    path = "/apis/broken.example.com/v1/namespaces/shop/things"
+    server._wait_for("kube-apiserver", lambda: server.admin.request("POST", path, thing).ok)
+    service = {"namespace": "shop", "name": "none"}
+    spec = {"group": "down.example.com", "version": "v1", "service": service, "insecureSkipTLSVerify": True}
+    priorities = {"groupPriorityMinimum": 1000, "versionPriority": 10}
+    said = server.admin.request(
+        "POST",
+        "/apis/apiregistration.k8s.io/v1/apiservices",
+        {
+            "apiVersion": "apiregistration.k8s.io/v1",
+            "kind": "APIService",
+            "metadata": {"name": "v1.down.example.com"},
+            "spec": {**spec, **priorities},
+        },
+    )
+    assert said.ok, said.message
+    details: list[str] = []
+
+    def is_said() -> bool:
+        # The server notices after a while that an API is down.
+        report = audited(server.kubeconfig, tmp_path)
+        details[:] = [entry["detail"] for entry in report["notEvaluated"] if entry["reason"] == "not-readable"]
+        return any("down.example.com" in detail for detail in details)
+
+    server._wait_for("kube-apiserver", is_said)
+    assert any("broken.example.com" in detail and "conversion webhook" in detail for detail in details), details
