@@ -14,6 +14,7 @@ import click
 
 from kubeassay.cli.exits import exit_code
 from kubeassay.cli.outputs import parse_outputs, write_reports
+from kubeassay.engine.comparison import Comparison, compare
 from kubeassay.engine.evaluate import has_expired
 from kubeassay.engine.plan import Plan, make_plan
 from kubeassay.model import (
@@ -33,7 +34,8 @@ from kubeassay.model import (
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import Library, check_control_ids, exceptions_from, load_valid
 from kubeassay.reporting import FORMATS, RenderOptions, render
-from kubeassay.sources.files import is_markdown
+from kubeassay.reporting.texts import printable
+from kubeassay.sources.files import UsageError, is_markdown
 
 if TYPE_CHECKING:
     from kubeassay.policy.document.importing import Imported
@@ -139,6 +141,12 @@ def report_options(command: _F) -> _F:
                 is_flag=True,
                 help="Exit 0, not 3, when something was not evaluated or not readable.",
             ),
+            click.option(
+                "--compare",
+                metavar="RESULT.json",
+                help="Say what is new, fixed and unchanged since an earlier JSON result.",
+            ),
+            click.option("--fail-on-new", is_flag=True, help="With --compare: let new findings alone fail."),
         ],
     )
 
@@ -183,6 +191,8 @@ class Judging:
     outputs: Sequence[tuple[str, str]]
     not_understood: Sequence[NotEvaluated]
     wanted: KubernetesVersion
+    #: The earlier result to compare with.
+    previous: Result | None = None
 
 
 def configuration(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -228,7 +238,36 @@ def judging(options: Mapping[str, Any], config: Mapping[str, Any], version: Kube
         pod_template_paths=_template_paths(config),
         show=options["show"],
     )
-    return Judging(plan, config, outputs, _not_understood(imported), wanted)
+    return Judging(plan, config, outputs, _not_understood(imported), wanted, _previous(options))
+
+
+def _previous(options: Mapping[str, Any]) -> Result | None:
+    file = options["compare"]
+    if file is None:
+        if options["fail_on_new"]:
+            raise UsageError("--fail-on-new needs --compare: new since when?")
+        return None
+    # Imported here: few scans are compared.
+    from kubeassay.reporting.result_json import from_json
+
+    try:
+        return from_json(FilePath(file).read_bytes())
+    except OSError as error:
+        raise UsageError(f"--compare {file}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"--compare {file}: is not a result of kubeassay: {error}") from None
+
+
+def _say_compared(comparison: Comparison, file: str) -> None:
+    counts = f"{len(comparison.new)} new, {len(comparison.fixed)} fixed, {len(comparison.unchanged)} unchanged"
+    for word, findings in (("excepted", comparison.excepted), ("not judged now", comparison.unknown)):
+        if findings:
+            counts += f", {len(findings)} {word}"
+    click.echo(printable(f"compared with {file}: {counts}"), err=True)
+    for word, findings in (("new", comparison.new), ("fixed", comparison.fixed)):
+        for finding in findings:
+            where = f" at {finding.path}" if finding.path else ""
+            click.echo(printable(f"{word}: {finding.severity} {finding.rule}: {finding.object}{where}"), err=True)
 
 
 def report(judged: Judging, result: Result, options: Mapping[str, Any]) -> int:
@@ -253,10 +292,14 @@ def report(judged: Judging, result: Result, options: Mapping[str, Any]) -> int:
     )
     if judged.outputs and not options["quiet"]:
         _say_written(result, judged.outputs)
+    comparison = compare(judged.previous, result) if judged.previous is not None else None
+    if comparison is not None and not options["quiet"]:
+        _say_compared(comparison, options["compare"])
     return exit_code(
         result,
         options["fail_on"] or judged.config.get("failOn", "high"),
         allow_incomplete=options["allow_incomplete"] or judged.config.get("allowIncomplete", False),
+        counting=comparison.new if comparison is not None and options["fail_on_new"] else None,
     )
 
 

@@ -1,0 +1,59 @@
+"""What changed between two results: findings are the same where their fingerprints are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kubeassay.model import Finding, Result
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """``fixed`` was judged again and found compliant, or is gone with its object; ``unknown`` was not judged now, or
+    not all of it; ``excepted`` is accepted now."""
+
+    new: tuple[Finding, ...]
+    unchanged: tuple[Finding, ...]
+    fixed: tuple[Finding, ...]
+    excepted: tuple[Finding, ...]
+    unknown: tuple[Finding, ...]
+
+
+def compare(previous: Result, now: Result) -> Comparison:
+    """Compare a result with an earlier one of the same target."""
+    before = {finding.fingerprint: finding for finding in previous.findings if finding.outcome == "fail"}
+    failing = {finding.fingerprint: finding for finding in now.findings if finding.outcome == "fail"}
+    accepted = {finding.fingerprint for finding in now.findings if finding.outcome == "excepted"}
+    fixed, excepted, unknown = [], [], []
+    for fingerprint, finding in before.items():
+        if fingerprint in failing:
+            continue
+        if fingerprint in accepted:
+            excepted.append(finding)
+        elif _was_judged(finding, now):
+            fixed.append(finding)
+        else:
+            unknown.append(finding)
+    return Comparison(
+        tuple(finding for fingerprint, finding in failing.items() if fingerprint not in before),
+        tuple(finding for fingerprint, finding in failing.items() if fingerprint in before),
+        tuple(fixed),
+        tuple(excepted),
+        tuple(unknown),
+    )
+
+
+def _was_judged(finding: Finding, now: Result) -> bool:
+    """Whether a finding that is gone is surely no more: its rule ran, and nothing that it is about went unjudged."""
+    if finding.rule not in now.rules:
+        return False
+    ref, file = finding.object, finding.location.file
+    namespace = ref.name if ref.kind == "Namespace" else ref.namespace
+    for gap in now.not_evaluated:
+        if (
+            gap.rule in (None, finding.rule)
+            and (gap.namespace is None or namespace is None or gap.namespace == namespace)
+            and (gap.file is None or gap.file == file)
+        ):
+            return False
+    return not any(error.file == file for error in now.errors)
