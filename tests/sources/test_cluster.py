@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -255,6 +256,12 @@ def test_an_exec_plugin_that_fails_is_an_error(server: FaultServer) -> None:
     server.configure("", exec={"apiVersion": "client.authentication.k8s.io/v1", "command": "/no/such/program"})
     with pytest.raises(ClusterError):
         read(server)
+
+
+def test_without_the_extra_it_is_said(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    with pytest.raises(ClusterError, match=r"kubeassay\[cluster\]"):
+        connect(kubeconfig=str(server.kubeconfig))
 
 
 def test_impersonation(server: FaultServer) -> None:

@@ -409,7 +409,7 @@ class Wanted:
     everywhere: frozenset[str] = frozenset()
 
     def wants(self, kind: Kind) -> bool:
-        if kind.group == "events.k8s.io" or kind.kind in ("Event", "ComponentStatus"):
+        if kind.group == "events.k8s.io" or (not kind.group and kind.kind in ("Event", "ComponentStatus")):
             return False
         return kind.kind in self.kinds or (self.custom and kind.group not in BUILT_IN_GROUPS)
 
