@@ -763,7 +763,7 @@ def test_whatever_the_types_are_nothing_is_raised_and_what_comes_is_valid(tree: 
 def test_what_nothing_is_at_least_is_demanded_as_it_stands() -> None:
     found = imported(
         "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: fast}\nprovisioner: ebs.csi.aws.com\n"
-        "parameters: {iops: many, throughput: \"125\"}\n"
+        'parameters: {iops: many, throughput: "125"}\n'
     )
     fields = fields_of(found)
     assert fields["StorageClass fast", "parameters.iops"] == ({"equals": "many"}, 6)
