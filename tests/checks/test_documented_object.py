@@ -195,11 +195,30 @@ def test_a_group_is_no_other_group(tmp_path: Path) -> None:
         {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "spec", "equal": 1}]},
         {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "spec", "atMost": [1]}]},
         {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "spec", "equals": 1, "as": "time"}]},
+        {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "spec", "atMost": "one"}]},
+        {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "spec", "atLeast": 1, "atMost": "v1.2"}]},
+        {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "spec", "atMost": "1", "as": "duration"}]},
     ],
 )
 def test_a_malformed_expectation_is_refused(tmp_path: Path, expectation: dict[str, Any]) -> None:
     with pytest.raises(PolicyError):
         _ = _baseline(tmp_path, expectation).baselines
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ({"atLeasst": "1"}, "unknown field atLeasst (did you mean atLeast?)"),
+        ({}, "needs one of equals, oneOf, superset, subset, atLeast, atMost, absent, present"),
+        ({"atMost": "one"}, "x: atMost one is not a quantity, duration or percentage that others can be compared with"),
+    ],
+)
+def test_a_mistake_in_a_field_is_told_once_and_in_words(tmp_path: Path, field: dict[str, Any], said: str) -> None:
+    expected = {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "x", **field}]}
+    with pytest.raises(PolicyError) as error:
+        _ = _baseline(tmp_path, expected).baselines
+    (line,) = str(error.value).splitlines()
+    assert line.endswith(said)
 
 
 def test_a_control_may_have_rules_too(tmp_path: Path) -> None:

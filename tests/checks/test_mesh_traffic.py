@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from checks.network_outcomes import outcomes
+from kit import failing, plan_of, profile_of, scan_text
 
 SHOP = """
 apiVersion: apps/v1
@@ -356,3 +357,30 @@ def test_objects_that_no_api_server_takes(spec: str) -> None:
     ):  # fmt: skip
         outcomes(rule_, text)
     outcomes("circuit-breaker-missing", text, services=["*"], connection_pool=True)
+
+
+@pytest.mark.parametrize(
+    ("mesh", "namespace", "fails"),
+    [
+        ("{}", "shop", False),
+        ("defaultDestinationRuleExportTo: ['.']", "shop", True),
+        ("{}", "mesh-root", True),
+        ("rootNamespace: mesh-root", "mesh-root", False),
+    ],
+)
+def test_how_the_mesh_is_set_counts_whichever_rules_run(mesh: str, namespace: str, fails: bool) -> None:
+    settings = f"""
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: istio, namespace: istio-system}}
+data: {{mesh: "{mesh}"}}
+---
+"""
+    host = "web.shop.svc.cluster.local"
+    text = (
+        SHOP
+        + settings
+        + rule(f"{{host: {host}, trafficPolicy: {{outlierDetection: {{interval: 10s}}}}}}", "d", namespace)
+    )
+    result = scan_text(plan_of(profile_of("circuit-breaker-missing", services=["shop/web"])), text)
+    assert bool(failing(result)) is fails

@@ -758,3 +758,13 @@ def test_whatever_the_types_are_nothing_is_raised_and_what_comes_is_valid(tree: 
                 assert parameter_problem(known[name].type, known[name].schema, value) is None, (use, name)
         for expected in control.get("expectations", ()):
             assert all(is_path(field["path"]) for field in expected.get("fields", ())), expected
+
+
+def test_what_nothing_is_at_least_is_demanded_as_it_stands() -> None:
+    found = imported(
+        "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: fast}\nprovisioner: ebs.csi.aws.com\n"
+        'parameters: {iops: many, throughput: "125"}\n'
+    )
+    fields = fields_of(found)
+    assert fields["StorageClass fast", "parameters.iops"] == ({"equals": "many"}, 6)
+    assert fields["StorageClass fast", "parameters.throughput"] == ({"atLeast": "125"}, 6)

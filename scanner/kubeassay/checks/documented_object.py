@@ -258,6 +258,16 @@ def is_path(text: str) -> bool:
         return False
 
 
+def bound_problem(field: Mapping[str, Any]) -> str | None:
+    """Why nothing is at least or at most what a field of an expectation states; None where something can be."""
+    reading = field.get("as")
+    for name in ("atLeast", "atMost"):
+        if name in field and compare(field[name], field[name], reading=reading) is None:
+            what = f"a {reading}" if reading else "a quantity, duration or percentage"
+            return f"{field['path']}: {name} {_shown(field[name])} is not {what} that others can be compared with"
+    return None
+
+
 @cache
 def _steps(text: str) -> tuple[_Step, ...]:
     steps: list[_Step] = []

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from kubeassay import __version__
-from kubeassay.analysis.facts import CUSTOM_RESOURCES
+from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS
 from kubeassay.analysis.fields import FieldProblem, check_pod_spec, problems_of, without
 from kubeassay.analysis.kinds import unknown_kind
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS, PodTemplate, operator_pods, pod_templates
@@ -174,7 +174,7 @@ class Evaluation:
         if CUSTOM_RESOURCES in self._needed and obj.ref.group not in BUILT_IN_GROUPS:
             return True
         # What makes pods in a way that is not known is a workload, too: rules must know what they do not know.
-        return "Workload" in self._needed and (bool(templates) or operator_pods(judged, templates) is not None)
+        return WORKLOADS in self._needed and (bool(templates) or operator_pods(judged, templates) is not None)
 
     def _hash_lines(self, start: int, source: SourceText) -> None:
         findings = self.partial.findings

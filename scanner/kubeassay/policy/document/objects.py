@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from kubeassay.analysis.sensitive import sensitive_paths
+from kubeassay.checks.documented_object import bound_problem
 from kubeassay.model import Path, format_path
 from kubeassay.model.document import Block, Node
 from kubeassay.policy.document import security
@@ -203,7 +204,10 @@ def _fields(node: Node, clauses: Clauses) -> Iterator[Use]:
         if any(is_placeholder(value) for value in _scalars(here)):
             clauses.note("not-understood", here.line, f"{title_of(node)}: {shown}", "a placeholder, not a value")
             continue
-        field = {"path": shown, _OPERATORS.get((*type_, shown), "equals"): here.plain}
+        operator = _OPERATORS.get((*type_, shown), "equals")
+        if bound_problem({"path": shown, operator: here.plain}) is not None:
+            operator = "equals"
+        field = {"path": shown, operator: here.plain}
         default = _DEFAULTS.get(type_, {}).get(shown)
         if default is not None:
             field["default"] = default
