@@ -203,7 +203,10 @@ def quota_refuses_pods(inventory: Inventory, context: Context) -> Iterator[Said]
 
 def _admitted(consumer: Consumer, refusals: Refusals, by: str) -> Said:
     if refusals.perhaps:
-        detail = f"whether {by} refuses the pods of {consumer.obj.ref} depends on what admission makes of them"
+        cause = "what admission makes of them"
+        if not all(variant.proxy_known for variant in consumer.variants):
+            cause = "the resources of the proxy that is injected, which are not among the inputs"
+        detail = f"whether {by} refuses the pods of {consumer.obj.ref} depends on {cause}"
         return NotJudged("unknown-demand", detail, consumer.obj)
     return Passed(consumer.obj)
 
