@@ -475,7 +475,8 @@ def autoscaler_maximum_exceeds_quota(inventory: Inventory, context: Context) -> 
 
 @check("storage-quota-exceeded")
 def storage_quota_exceeded(inventory: Inventory, context: Context) -> Iterator[Said]:
-    """Findings at the limit, and at each claim that it has no room for, in reading order."""
+    """Findings at the limit, and, where several want a part of it, at each claim that it has no room for, in reading
+    order."""
     for _, quotas in _lines(inventory, context, claims=True):
         for lines in quotas:
             failed, unknown = False, []
@@ -493,6 +494,8 @@ def storage_quota_exceeded(inventory: Inventory, context: Context) -> Iterator[S
 
 def _too_much(line: Line, phase: Phase) -> Iterator[Violation]:
     left = line.hard
+    if sum(1 for part in line.parts if _in_phase(part, phase).low) < 2:
+        return
     for part in line.parts:
         need = _in_phase(part, phase).low
         if need <= left:
