@@ -128,20 +128,20 @@ def documented_quota(inventory: Inventory, context: Context) -> Iterator[Said]:
         space = of.space(name)
         quotas = [one for one in space.quotas if not one.refused and not one.scopes]
         if not quotas:
-            yield from _undocumented(space, limits)
+            yield _undocumented(space)
             continue
         # A tree with an environment a folder has quotas of one name: each is judged by itself.
         for group in _together(quotas):
             yield from _against(group, limits, exact=exact)
 
 
-def _undocumented(space: Space, limits: Mapping[str, Any]) -> Iterator[Said]:
-    words = f"namespace {space.name} has no ResourceQuota, and is documented to have one ({', '.join(limits)})"
+def _undocumented(space: Space) -> Said:
+    """Without its limits: of several clauses that each ask for one, it is one finding."""
+    words = f"namespace {space.name} has no ResourceQuota, and is documented to have one"
     place = _place(space)
     if place is None:
-        yield NotJudged("missing-input", f"{words}; nothing of this namespace is among the inputs")
-    else:
-        yield Violation(place[1], words, obj=place[0])
+        return NotJudged("missing-input", f"{words}; nothing of this namespace is among the inputs")
+    return Violation(place[1], words, obj=place[0])
 
 
 def _together(quotas: Sequence[Quota]) -> Iterator[list[Quota]]:
