@@ -45,6 +45,7 @@ def pod(name: str, **metadata: Any) -> Value:
 PDB = "PodDisruptionBudget shop/web"
 WEB = "Deployment shop/web"
 BLOCKS = "disruption-budget-blocks-evictions"
+OWNED = pod("a", ownerReferences=[{"kind": "Cache", "name": "c", "controller": True}])
 
 
 @pytest.mark.parametrize(
@@ -81,8 +82,11 @@ BLOCKS = "disruption-budget-blocks-evictions"
         ((pod("a"), workload(replicas=1), pdb(minAvailable="100%")), "pass"),
         ((pod("a"), workload(replicas=1), pdb(maxUnavailable=0)), "pass"),
         ((pod("a"), workload(replicas=1), pdb(minAvailable=2)), "spec.minAvailable"),
-        ((pod("a", ownerReferences=[{"kind": "Cache", "name": "c", "controller": True}]), pdb()), "unknown-replicas"),
-        ((workload(replicas="3"), pdb()), "unknown-replicas"),
+        ((OWNED, pdb(minAvailable=1)), "unknown-replicas"),
+        ((workload(replicas="3"), pdb(minAvailable=1)), "unknown-replicas"),
+        # However many there are, one may go.
+        ((OWNED, pdb(maxUnavailable=1)), None),
+        ((workload(replicas="3"), pdb(maxUnavailable="10%")), None),
         ((workload(replicas="3"), pdb(maxUnavailable=0)), "spec.maxUnavailable"),
         ((workload(), pdb(minAvailable=1, maxUnavailable=1)), "invalid-object"),
         # Nothing is there to evict, or to be evicted.

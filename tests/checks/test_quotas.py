@@ -422,6 +422,9 @@ def test_claims_that_do_not_fit() -> None:
         " shop/reports 50Gi), ResourceQuota shop/q has 500Gi",
         "requests.storage: needs 50Gi, ResourceQuota shop/q has 0 left of 500Gi",
     }
+    # One that does not fit alone is told once.
+    alone = each_outcome("storage-quota-exceeded", text + claim("media", "501Gi"))
+    assert alone == [fail(QUOTA, 'spec.hard["requests.storage"]')]
     assert outcomes("storage-quota-exceeded", text + claim("media", "1Gi") + APPLICATION) == {unknown(QUOTA)}
     # Other resources of the same quota are other rules' business.
     assert outcomes("quota-exceeded-at-rest", text + claim("media", "501Gi")) == set()

@@ -202,7 +202,7 @@ def autoscaler_metric_without_requests(inventory: Inventory, context: Context) -
         if one.unread:
             yield NotJudged("invalid-object", f"{one} has a metric that is not understood", one.obj)
         if metrics and one.target is None:
-            yield NotJudged("no-objects", f"the target of {one} is not among the inputs", one.obj)
+            # autoscaler-target-missing says so.
             continue
         template = facts.template(one.target) if one.target is not None and metrics else None
         if metrics and template is None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kubeassay.analysis.fields import nearest_name
 from kubeassay.analysis.mesh.authorization import DRY_RUN, GATEWAY_NAME, Attached, Policies, Policy, authorization
@@ -36,6 +38,8 @@ from kubeassay.model import Inventory, Object, Path
 
 #: More sources than anybody writes by hand: above, pairs are not compared.
 _MANY = 200
+#: Texts that YAML takes for texts without quotes.
+_PLAIN = re.compile(r"(?!(?i:y|n|yes|no|on|off|true|false|null)\Z)[A-Za-z][A-Za-z0-9_./-]*")
 
 
 def _in_effect(policies: Policies) -> Iterator[Policy]:
@@ -167,7 +171,18 @@ def _only_operation(rule: Rule) -> bool:
 
 def _joined(policy: Policy, callers: Rule, operations: Rule) -> str:
     first, second = mapping(policy.obj.get(*callers.path)), mapping(policy.obj.get(*operations.path))
-    return json.dumps({"from": first.get("from"), "to": second.get("to")}, ensure_ascii=False).replace('"', "'")
+    return _flow({"from": first.get("from"), "to": second.get("to")})
+
+
+def _flow(value: Any) -> str:
+    """A value as one writes it in YAML on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_flow(key)}: {_flow(of)}" for key, of in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 @check("authorization-policy-source-covered")
@@ -487,17 +502,16 @@ def authorization_policy_unknown_identity(inventory: Inventory, context: Context
     policies = authorization(inventory)
     known = _known_identities(inventory, policies)
     for policy in _in_effect(policies):
-        clean, doubt = True, ""
+        clean, doubt = True, False
         for term in _all_terms(policy):
             for value in (*term.values, *term.not_values):
                 words, certain = known.problem(term, value.text)
                 if words and certain:
                     clean = False
                     yield Violation(value.path, f"{policy}: {words}", obj=policy.obj)
-                doubt = doubt or words
-        if clean and doubt:
-            yield NotJudged("unknown-peer", f"{policy}: {doubt} among the inputs", policy.obj)
-        elif clean:
+                doubt = doubt or bool(words)
+        # Whose namespace is not among the inputs, or is filled by an operator too, is somebody else's: no gap.
+        if clean and not doubt:
             yield Passed(policy.obj)
 
 

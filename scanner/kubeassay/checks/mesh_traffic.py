@@ -172,7 +172,8 @@ def _said(miss: Miss | None, obj: Object, what: str) -> Iterator[Said]:
     if miss is None:
         yield Passed(obj)
     elif miss.unknown:
-        yield NotJudged("unknown-peer", f"{what}: {miss.words}, and {miss.unknown}", obj)
+        if not miss.elsewhere:
+            yield NotJudged("unknown-peer", f"{what}: {miss.words}, and {miss.unknown}", obj)
     else:
         yield Violation(miss.path, f"{what}: {miss.words}", obj=obj)
 

@@ -150,7 +150,8 @@ class _Labels:
 
 def _undeclared(spaces: Sequence[str]) -> _Unknown:
     plural = "s" if len(spaces) > 1 else ""
-    return _Unknown("unknown-namespace-labels", f"the labels of namespace{plural} {shown(spaces)} are not known")
+    detail = f"the labels of namespace{plural} {shown(spaces)} are not known"
+    return _Unknown("unknown-namespace-labels", detail, told=False)
 
 
 def _own_labels(space: Namespace) -> Mapping[str, str]:

@@ -128,20 +128,20 @@ def documented_quota(inventory: Inventory, context: Context) -> Iterator[Said]:
         space = of.space(name)
         quotas = [one for one in space.quotas if not one.refused and not one.scopes]
         if not quotas:
-            yield from _undocumented(space, limits)
+            yield _undocumented(space)
             continue
         # A tree with an environment a folder has quotas of one name: each is judged by itself.
         for group in _together(quotas):
             yield from _against(group, limits, exact=exact)
 
 
-def _undocumented(space: Space, limits: Mapping[str, Any]) -> Iterator[Said]:
-    words = f"namespace {space.name} has no ResourceQuota, and is documented to have one ({', '.join(limits)})"
+def _undocumented(space: Space) -> Said:
+    """Without its limits: of several clauses that each ask for one, it is one finding."""
+    words = f"namespace {space.name} has no ResourceQuota, and is documented to have one"
     place = _place(space)
     if place is None:
-        yield NotJudged("missing-input", f"{words}; nothing of this namespace is among the inputs")
-    else:
-        yield Violation(place[1], words, obj=place[0])
+        return NotJudged("missing-input", f"{words}; nothing of this namespace is among the inputs")
+    return Violation(place[1], words, obj=place[0])
 
 
 def _together(quotas: Sequence[Quota]) -> Iterator[list[Quota]]:
@@ -203,7 +203,10 @@ def quota_refuses_pods(inventory: Inventory, context: Context) -> Iterator[Said]
 
 def _admitted(consumer: Consumer, refusals: Refusals, by: str) -> Said:
     if refusals.perhaps:
-        detail = f"whether {by} refuses the pods of {consumer.obj.ref} depends on what admission makes of them"
+        cause = "what admission makes of them"
+        if not all(variant.proxy_known for variant in consumer.variants):
+            cause = "the resources of the proxy that is injected, which are not among the inputs"
+        detail = f"whether {by} refuses the pods of {consumer.obj.ref} depends on {cause}"
         return NotJudged("unknown-demand", detail, consumer.obj)
     return Passed(consumer.obj)
 
@@ -472,7 +475,8 @@ def autoscaler_maximum_exceeds_quota(inventory: Inventory, context: Context) -> 
 
 @check("storage-quota-exceeded")
 def storage_quota_exceeded(inventory: Inventory, context: Context) -> Iterator[Said]:
-    """Findings at the limit, and at each claim that it has no room for, in reading order."""
+    """Findings at the limit, and, where several want a part of it, at each claim that it has no room for, in reading
+    order."""
     for _, quotas in _lines(inventory, context, claims=True):
         for lines in quotas:
             failed, unknown = False, []
@@ -490,6 +494,8 @@ def storage_quota_exceeded(inventory: Inventory, context: Context) -> Iterator[S
 
 def _too_much(line: Line, phase: Phase) -> Iterator[Violation]:
     left = line.hard
+    if sum(1 for part in line.parts if _in_phase(part, phase).low) < 2:
+        return
     for part in line.parts:
         need = _in_phase(part, phase).low
         if need <= left:

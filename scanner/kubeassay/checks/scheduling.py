@@ -17,6 +17,8 @@ from kubeassay.checks.images import parse_image
 from kubeassay.checks.network_common import matches_name, shown
 from kubeassay.model import Inventory, Object, Path
 
+#: How many node groups a message gives the reasons of.
+_REASONS = 3
 #: What the API server refuses together with a template's other fields is another rule's finding.
 _NO_NODES = "no node group and no Node is among the inputs, so what nodes there are is not known"
 
@@ -270,9 +272,15 @@ def pod_fits_no_node_group(inventory: Inventory, context: Context) -> Iterator[S
             each = [f"{group.name}: {verdict.words}" for group, verdict in refusals]
             yield Violation(
                 (*placed.template.spec_path, *_resources_path(placed, causes)),
-                f"{placed.workload} fits no node group ({shown(each)})",
+                f"{placed.workload} fits no node group: {_each(each)}",
                 obj=placed.workload.obj,
             )
+
+
+def _each(texts: Sequence[str]) -> str:
+    """Reasons, which may have commas in them."""
+    more = f"; and {len(texts) - _REASONS} more" if len(texts) > _REASONS else ""
+    return "; ".join(texts[:_REASONS]) + more
 
 
 def _resources_path(placed: _Placed, causes: Iterable[Any]) -> Path:

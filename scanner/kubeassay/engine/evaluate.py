@@ -38,6 +38,7 @@ from kubeassay.model import (
     Target,
     format_path,
 )
+from kubeassay.policy.library import highest
 
 _MAX_NAMED_PROBLEMS = 3
 
@@ -545,6 +546,27 @@ def _occurrences(findings: Iterable[Finding]) -> Iterator[Finding]:
         yield finding if count == 1 else replace(finding, fingerprint=f"{finding.fingerprint}:{count}")
 
 
+def _together(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """One finding of those, next to each other, that one rule makes of one place for several controls, as where one of
+    them narrows the rule to some kinds."""
+    last: Finding | None = None
+    for finding in findings:
+        if last is not None and last.outcome in ("fail", "excepted") and _alike(last) == _alike(finding):
+            controls = tuple(dict.fromkeys((*last.controls, *finding.controls)))
+            last = replace(last, controls=controls, severity=highest([last.severity, finding.severity]))
+            continue
+        if last is not None:
+            yield last
+        last = finding
+    if last is not None:
+        yield last
+
+
+def _alike(finding: Finding) -> tuple[Any, ...]:
+    of = finding
+    return (of.outcome, of.rule, of.fingerprint, of.object, of.path, of.container, of.message, of.location, of.reason)
+
+
 def _order(finding: Finding) -> tuple[Any, ...]:
     location = finding.location
     return (
@@ -558,8 +580,8 @@ def _order(finding: Finding) -> tuple[Any, ...]:
         finding.path,
         finding.container or "",
         finding.outcome,
-        finding.controls,
         finding.message,
+        finding.controls,
     )
 
 
@@ -571,7 +593,7 @@ def finish(plan: Plan, partial: Partial, target: Target) -> Result:
             not_evaluated.append(NotEvaluated("not-rendered", f"{skipped.file}: {skipped.detail}", file=skipped.file))
     if not partial.objects and not partial.errors:
         not_evaluated.append(NotEvaluated("no-objects", "no Kubernetes object was found in what was given"))
-    findings = tuple(_occurrences(sorted(partial.findings, key=_order)))
+    findings = tuple(_occurrences(_together(sorted(partial.findings, key=_order))))
     by_severity: dict[str, int] = dict.fromkeys(SEVERITIES, 0)
     counts: dict[str, dict[str, int]] = {
         control.id: dict.fromkeys(("fail", "pass", "not-evaluated", "excepted"), 0) for control in plan.profile.controls
