@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -55,6 +56,8 @@ def read_inputs(
         tuple(path for path in paths if path != "-"), ignore=not options["no_ignore"], max_file_size=limit
     )
     read = read_inventory(discovery, NEWEST_KNOWN, stdin=stdin, stdin_name=STDIN_NAME)
+    # What was read stays to the end: the collector is to walk only what comes of it.
+    gc.freeze()
     read = replace(read, invalid=tuple(invalid for invalid in read.invalid if concerns(invalid.obj)))
     if not options["quiet"]:
         for message in problems(read):

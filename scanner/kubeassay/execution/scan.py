@@ -8,7 +8,6 @@ runs in this process.
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import pickle
 import sys
@@ -19,6 +18,7 @@ from typing import Any, BinaryIO, NoReturn
 from kubeassay.engine.evaluate import Evaluation, Found, Partial, finish
 from kubeassay.engine.findings import SourceText
 from kubeassay.engine.plan import ActiveRule, Plan
+from kubeassay.execution.collector import idle_collector
 from kubeassay.model import Inventory, NotEvaluated, Object, ReadError, Result, Target
 from kubeassay.sources.files import Discovery, SourceFile, UsageError
 from kubeassay.sources.manifests import ReadFile, read_bytes, read_file
@@ -47,6 +47,7 @@ def available_processes() -> int:
         return os.cpu_count() or 1
 
 
+@idle_collector()
 def scan(
     plan: Plan,
     discovery: Discovery,
@@ -66,31 +67,24 @@ def scan(
     files = discovery.files
     total = sum(file.size for file in files)
     wanted = min(processes or available_processes(), _MAX_PROCESSES, max(1, total // (_WORTH_A_PROCESS // 2)))
-    # Millions of small values are made and none of them in cycles: the collector would only walk them in vain.
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        evaluation = Evaluation(plan)
-        texts = _Texts(files, stdin_name, stdin)
-        if stdin is not None:
-            _evaluate(evaluation, texts.read(stdin_name))
-        if not hasattr(os, "fork"):
-            wanted = 1
-        if wanted > 1:
-            partial = _forked(evaluation, files, wanted, texts, progress)
-        else:
-            _run(evaluation, files, progress)
-            evaluation.join(evaluation.context(evaluation.partial.kept), texts.again)
-            partial = evaluation.partial
-        partial.errors += discovery.errors
-        partial.not_evaluated += not_evaluated
-        partial.skipped += discovery.skipped
-        evaluation.put(partial)
-        _find(evaluation, _judge(evaluation, texts, wanted), texts, wanted)
-        return finish(plan, evaluation.partial, target)
-    finally:
-        if was_enabled:
-            gc.enable()
+    evaluation = Evaluation(plan)
+    texts = _Texts(files, stdin_name, stdin)
+    if stdin is not None:
+        _evaluate(evaluation, texts.read(stdin_name))
+    if not hasattr(os, "fork"):
+        wanted = 1
+    if wanted > 1:
+        partial = _forked(evaluation, files, wanted, texts, progress)
+    else:
+        _run(evaluation, files, progress)
+        evaluation.join(evaluation.context(evaluation.partial.kept), texts.again)
+        partial = evaluation.partial
+    partial.errors += discovery.errors
+    partial.not_evaluated += not_evaluated
+    partial.skipped += discovery.skipped
+    evaluation.put(partial)
+    _find(evaluation, _judge(evaluation, texts, wanted), texts, wanted)
+    return finish(plan, evaluation.partial, target)
 
 
 class _Texts:
