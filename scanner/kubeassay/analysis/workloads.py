@@ -162,6 +162,15 @@ def pod_templates(
     return (*found, *(template for template in _search(obj, (), obj.value) if template.spec_path not in known))
 
 
+def templates_of(obj: Object) -> tuple[PodTemplate, ...]:
+    """The pod templates of an object of an inventory, found once. They refer to the object, and it to them: of objects
+    that are read and let go of again, :func:`pod_templates` is asked."""
+    found: tuple[PodTemplate, ...] | None = obj.facts.get(PodTemplate)
+    if found is None:
+        found = obj.facts[PodTemplate] = pod_templates(obj)
+    return found
+
+
 def operator_pods(obj: Object, templates: tuple[PodTemplate, ...]) -> Path | None:
     """Where a custom resource lets an operator make pods in a way that its shape does not tell; None: nowhere.
 

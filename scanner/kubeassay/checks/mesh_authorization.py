@@ -372,9 +372,12 @@ def authorization_policy_evaded_by_plain_text(inventory: Inventory, context: Con
 
 
 def _identity_without_mtls(inventory: Inventory, *, evaded: bool) -> Iterator[Said]:
+    policies = authorization(inventory)
+    if not policies.all:
+        return
     modes: Mtls = mtls(inventory)
     selected = _workloads_by_policy(inventory)
-    for policy in _in_effect(authorization(inventory)):
+    for policy in _in_effect(policies):
         if policy.action == "AUDIT" or policy.dry_run:
             continue
         asked = [(rule, term) for rule in policy.rules for term in _identity_terms(policy, rule, evaded)]

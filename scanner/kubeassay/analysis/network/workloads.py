@@ -20,7 +20,7 @@ from kubeassay.analysis.network.endpoints import ContainerPort, Workload, namesp
 from kubeassay.analysis.network.operators import OperatorPods, known_operator_pods
 from kubeassay.analysis.reading import string
 from kubeassay.analysis.selectors import labels_of
-from kubeassay.analysis.workloads import BUILT_IN_GROUPS, PodTemplate, operator_pods, pod_templates
+from kubeassay.analysis.workloads import BUILT_IN_GROUPS, PodTemplate, operator_pods, templates_of
 from kubeassay.model import Inventory, Object, Path, format_path
 
 #: Labels that controllers add to what they make, with values of their own.
@@ -125,9 +125,9 @@ def _maker(obj: Object) -> _Maker | None:
     built_in = obj.ref.group in BUILT_IN_GROUPS
     if built_in:
         # A PodTemplate is a pattern that no controller of Kubernetes makes pods of.
-        templates = () if obj.ref.kind == "PodTemplate" else pod_templates(obj)
+        templates = () if obj.ref.kind == "PodTemplate" else templates_of(obj)
         return _Maker(obj, True, templates, None, (), None) if templates else None
-    found = pod_templates(obj)
+    found = templates_of(obj)
     known = known_operator_pods(obj)
     if known is not None:
         # Containers that the object has added to the operator's own.

@@ -23,7 +23,7 @@ from kubeassay.analysis.access.resources import resource_types
 from kubeassay.analysis.autoscaling.horizontal import scaling, whole, workload_behind
 from kubeassay.analysis.autoscaling.vertical import VerticalAutoscaler, limit_at, verticals
 from kubeassay.analysis.network.endpoints import owner_of
-from kubeassay.analysis.network.makers import Makers
+from kubeassay.analysis.network.makers import makers_of
 from kubeassay.analysis.network.workloads import unknown_workloads, workloads
 from kubeassay.analysis.platform.node_groups import clusters
 from kubeassay.analysis.platform.scheduling import placement
@@ -53,7 +53,7 @@ from kubeassay.analysis.quota.quotas import (
 from kubeassay.analysis.quota.resource_names import COUNT_ALIASES
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.analysis.selectors import labels_of
-from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS, PodTemplate, pod_templates
+from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS, PodTemplate, templates_of
 from kubeassay.model import Inventory, Object, Path
 
 ConsumerKind = Literal["pod", "claim", "object", "unknown"]
@@ -216,10 +216,6 @@ class Demand:
         self._spaces: dict[str, Space] = {}
 
     @cached_property
-    def _makers(self) -> Makers:
-        return Makers(self.inventory)
-
-    @cached_property
     def _owned(self) -> _Ownership:
         return _Ownership(self.inventory)
 
@@ -282,7 +278,7 @@ class Demand:
         for obj, path in self._opaque.get(name, ()):
             why = f"what {obj.ref} makes is its operator's to decide"
             yield Consumer("unknown", obj, path, {}, Counts(UNKNOWN, UNKNOWN, UNKNOWN, why), why=why)
-        maker = self._makers.of(name) if name else None
+        maker = makers_of(self.inventory).of(name) if name else None
         if maker is not None:
             why = f"{maker.ref} may deploy to this namespace"
             yield Consumer("unknown", maker, ("kind",), {}, Counts(UNKNOWN, UNKNOWN, NOTHING, why), why=why)
@@ -340,10 +336,10 @@ class Demand:
         if group in BUILT_IN_GROUPS:
             if kind == "PodTemplate" or self._owned.speaks_for(obj):
                 return
-            templates = pod_templates(obj)
+            templates = templates_of(obj)
         elif (group, kind) == _ROLLOUT:
             behind = workload_behind(self.inventory, obj)
-            templates = pod_templates(behind) if behind is not None else ()
+            templates = templates_of(behind) if behind is not None else ()
             templates = templates if len(templates) == 1 else ()
         else:
             return
@@ -490,7 +486,7 @@ class Demand:
         rolls = stated not in (None, 0, "0%") and update.get("type") != "OnDelete"
         why = "on how many nodes it runs is not known"
         known = clusters(self.inventory)
-        templates = pod_templates(obj)
+        templates = templates_of(obj)
         if len(known) != 1 or known[0].elsewhere or known[0].fargate or not templates:
             # A live one says on how many nodes it runs now.
             now = whole(obj.get("status", "desiredNumberScheduled"))
