@@ -17,9 +17,6 @@ from kubeassay.checks.images import parse_image
 from kubeassay.checks.network_common import matches_name, shown
 from kubeassay.model import Inventory, Object, Path
 
-#: What the API server refuses together with a template's other fields is another rule's finding.
-_NO_NODES = "no node group and no Node is among the inputs, so what nodes there are is not known"
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Placed:

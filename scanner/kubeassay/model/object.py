@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 from kubeassay.model.place import Location, Path, SpanTable
@@ -180,12 +181,10 @@ class Inventory:
         found = self._by_name.get((group, kind, namespace, name), ())
         if len(found) < 2:
             return found[0] if found else None
-        folders = file.split("/")[:-1]
-        return max(found, key=lambda obj: _shared(obj.file.split("/")[:-1], folders))
+        return max(found, key=lambda obj: shared_folders(obj.file, file))
 
 
-def _shared(first: list[str], second: list[str]) -> int:
-    return next(
-        (n for n, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]),
-        min(len(first), len(second)),
-    )
+def shared_folders(first: str, second: str) -> int:
+    """How many folders two files share."""
+    pairs = zip(first.split("/")[:-1], second.split("/")[:-1], strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, namespace_of
 from kubeassay.analysis.quantity import parse_quantity
-from kubeassay.analysis.reading import items, mapping, string
+from kubeassay.analysis.reading import items, mapping, string, whole
 from kubeassay.analysis.workloads import PodTemplate, templates_of
 from kubeassay.model import Inventory, Object, Path
 
@@ -305,11 +305,6 @@ def workload_behind(inventory: Inventory, obj: Object) -> Object | None:
         return obj
     group = string(reference.get("apiVersion")).rpartition("/")[0]
     return nearest_of(inventory, group, string(reference.get("kind")), obj, string(reference.get("name")))
-
-
-def whole(value: Any) -> int | None:
-    """A whole number; None for what is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _whole_or(value: Any, default: int) -> int | None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from kubeassay.analysis.network.endpoints import ContainerPort, Workload, namespace_of, owner_of, ports_of
+from kubeassay.analysis.network.endpoints import ContainerPort, Workload, namespace_of, owner_among, owner_of, ports_of
 from kubeassay.analysis.network.operators import OperatorPods, known_operator_pods
 from kubeassay.analysis.reading import string
 from kubeassay.analysis.selectors import labels_of
@@ -193,30 +193,13 @@ class _Owners:
         """The objects that made an object, the nearest first. References that run in a circle, or on and on, tell of
         nothing that was made."""
         chain: list[tuple[Object, _Maker | None]] = []
-        owner = self._owner(obj)
+        owner = owner_among(self._objects, obj)
         while owner is not None:
             if len(chain) == _LONGEST_CHAIN:
                 return []
             chain.append((owner, self._makers.get(id(owner))))
-            owner = self._owner(owner)
+            owner = owner_among(self._objects, owner)
         return chain
-
-    def _owner(self, obj: Object) -> Object | None:
-        owner = owner_of(obj)
-        if owner is None:
-            return None
-        found = self._named(obj, *owner)
-        if found is None and owner[0] == "ReplicaSet":
-            # The Deployment controller names its ReplicaSets after itself and the hash that their pods carry
-            # (kubernetes pkg/controller/deployment/sync.go, getNewReplicaSet).
-            hash_ = labels_of(obj.value).get("pod-template-hash")
-            if hash_ and owner[1].endswith(f"-{hash_}"):
-                found = self._named(obj, "Deployment", owner[1].removesuffix(f"-{hash_}"))
-        return found
-
-    def _named(self, obj: Object, kind: str, name: str) -> Object | None:
-        """An owner is in the namespace of what it owns, or in none."""
-        return self._objects.get((obj.ref.namespace, kind, name)) or self._objects.get((None, kind, name))
 
 
 def _speaks_for(owner: _Maker, made: _Maker) -> bool:
