@@ -57,6 +57,20 @@ def test_every_rule_has_exactly_one_implementation() -> None:
     assert by_check <= set(LIBRARY.rules), "a function marked @check with an id that no file in rules/ has"
 
 
+def test_the_module_of_a_check_is_known_without_importing_it() -> None:
+    holding: dict[str, set[str]] = {}
+    for rule_id, versions in registry.built_in().items():
+        holding[rule_id] = {function.__module__ for _, function in versions}
+    by_text = registry.modules_by_rule()
+    assert by_text is not None
+    assert {rule_id: set(modules) for rule_id, modules in by_text.items()} == holding
+
+
+def test_checks_are_found_without_the_texts_of_their_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "modules_by_rule", lambda: None)
+    assert set(registry.built_in_of(["privileged-container", "no-such-rule"])) == {"privileged-container"}
+
+
 def test_every_rule_is_demanded_by_a_bundled_baseline_or_profile() -> None:
     demanded = {use.rule for b in LIBRARY.baselines.values() for control in b.controls for use in control.rules}
     demanded |= {

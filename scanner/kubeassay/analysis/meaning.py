@@ -18,7 +18,6 @@ from kubeassay.model import Path
 
 #: How texts are read: ``None`` leaves it to the value and its path.
 Reading = Literal["quantity", "duration", "version", "percent", "string"]
-READINGS: tuple[Reading, ...] = ("quantity", "duration", "version", "percent", "string")
 
 #: Fields whose values (or the values below which) are quantities.
 _QUANTITIES = frozenset(

@@ -15,7 +15,7 @@ from kubeassay.analysis.autoscaling.vertical import VerticalAutoscaler, limit_at
 from kubeassay.analysis.fields import nearest_name
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES
-from kubeassay.analysis.network.makers import Makers
+from kubeassay.analysis.network.makers import makers_of
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.quantity import parse_quantity
 from kubeassay.analysis.quota.injection import is_injected, proxy_resources
@@ -70,7 +70,7 @@ class _Targets:
             self._workloads[workload.obj.ref.name].append(workload.obj)
             of_kind[workload.namespace, workload.obj.ref.kind].add(workload.obj.ref.name)
         self._of_kind = {key: sorted(names) for key, names in of_kind.items()}
-        self._makers = Makers(inventory)
+        self._makers = makers_of(inventory)
 
     def missing(self, one: HorizontalAutoscaler | VerticalAutoscaler, reference: Reference) -> Violation | NotJudged:
         namespace, obj = one.namespace, one.obj

@@ -387,9 +387,12 @@ def authorization_policy_evaded_by_plain_text(inventory: Inventory, context: Con
 
 
 def _identity_without_mtls(inventory: Inventory, *, evaded: bool) -> Iterator[Said]:
+    policies = authorization(inventory)
+    if not policies.all:
+        return
     modes: Mtls = mtls(inventory)
     selected = _workloads_by_policy(inventory)
-    for policy in _in_effect(authorization(inventory)):
+    for policy in _in_effect(policies):
         if policy.action == "AUDIT" or policy.dry_run:
             continue
         asked = [(rule, term) for rule in policy.rules for term in _identity_terms(policy, rule, evaded)]
@@ -535,10 +538,13 @@ def _known_identities(inventory: Inventory, policies: Policies) -> _Known:
 def authorization_policy_http_on_tcp(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Judged by the protocols that Services state for ports; a port without one is detected as HTTP when it is. Ztunnel
     sees nothing of HTTP: policies with conditions on it are for waypoints, and are attached by targetRefs."""
+    policies = authorization(inventory)
+    if not policies.all:
+        return
     selected = _workloads_by_policy(inventory)
     members = memberships(inventory)
     protocols = _protocols(inventory)
-    for policy in _in_effect(authorization(inventory)):
+    for policy in _in_effect(policies):
         if policy.action not in ("ALLOW", "DENY") or not any(is_http(term.attribute) for term in _all_terms(policy)):
             continue
         clean = True

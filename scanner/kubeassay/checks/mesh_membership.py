@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from kubeassay.analysis.mesh.capture import default_exclusions, exclusions
 from kubeassay.analysis.mesh.membership import Membership, Memberships, memberships
 from kubeassay.analysis.mesh.settings import DATAPLANE_MODE, INJECTION_LABEL, REVISION_LABEL, Place
 from kubeassay.analysis.network.endpoints import Workload
-from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES
+from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, by_namespace
 from kubeassay.analysis.network.workloads import unknown_workloads
 from kubeassay.analysis.selectors import labels_of
 from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
@@ -27,13 +26,6 @@ def wants_mesh(labels: Mapping[str, str]) -> bool:
 def is_of_mesh(found: Memberships, workload: Workload) -> bool:
     """Whether a workload is in a namespace of Kubernetes or of Istio itself."""
     return workload.namespace in SYSTEM_NAMESPACES or workload.namespace == found.settings.root_namespace
-
-
-def by_namespace(found: Memberships) -> Mapping[str, list[Workload]]:
-    spaces: dict[str, list[Workload]] = defaultdict(list)
-    for workload in found.workloads:
-        spaces[workload.namespace].append(workload)
-    return spaces
 
 
 def not_known(workload: Workload, membership: Membership) -> NotJudged:
@@ -83,7 +75,7 @@ def namespace_without_injection(inventory: Inventory, context: Context) -> Itera
     if not demanded and not found.settings.present:
         yield NotApplicable()
         return
-    members = by_namespace(found)
+    members = by_namespace(found.workloads)
     seen: set[str] = set()
     for obj in inventory.of_kind("Namespace", ""):
         name = obj.ref.name

@@ -10,11 +10,12 @@ from kubeassay.analysis.mesh.client_tls import Call, ClientRule, ClientTls, TlsS
 from kubeassay.analysis.mesh.mtls import Decision, Mtls, PeerAuthentication, WorkloadMtls, mtls
 from kubeassay.analysis.mesh.settings import LINKERD_GROUPS, Place
 from kubeassay.analysis.network.endpoints import Workload
-from kubeassay.analysis.network.makers import Makers
+from kubeassay.analysis.network.judgements import by_namespace
+from kubeassay.analysis.network.makers import makers_of
 from kubeassay.analysis.network.services import Service, ServicePort
 from kubeassay.analysis.network.workloads import CONTROLLER_LABELS, unknown_workloads
 from kubeassay.checks.check import Context, NotJudged, Passed, Said, Violation, check
-from kubeassay.checks.mesh_membership import by_namespace, is_of_mesh, not_known
+from kubeassay.checks.mesh_membership import is_of_mesh, not_known
 from kubeassay.checks.network_common import is_one_of, names, shown
 from kubeassay.model import Inventory, Object, Path
 
@@ -151,10 +152,12 @@ def peer_authentication_refused(inventory: Inventory, context: Context) -> Itera
 @check("peer-authentication-without-effect")
 def peer_authentication_without_effect(inventory: Inventory, context: Context) -> Iterator[Said]:
     found = mtls(inventory)
+    if not found.policies:
+        return
     root = found.settings.root_namespace
-    members = by_namespace(found.memberships)
+    members = by_namespace(found.memberships.workloads)
     unknown = {obj.ref.namespace or "default": obj for obj, _ in unknown_workloads(inventory)}
-    makers = Makers(inventory)
+    makers = makers_of(inventory)
     known = found.root_is_known
     weak = [
         state

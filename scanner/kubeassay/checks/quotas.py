@@ -38,6 +38,7 @@ from kubeassay.checks.check import (
     check,
 )
 from kubeassay.checks.network_common import is_one_of
+from kubeassay.checks.network_common import shown as listed
 from kubeassay.model import Inventory, Object, Path
 
 #: How many of many things a message names.
@@ -366,12 +367,9 @@ def _rest(of: Quota, unknown: Sequence[Line], phase: Phase) -> Said:
         return Passed(of.obj)
     reasons = list(dict.fromkeys(reason for line in unknown for reason in line.unknown[phase]))
     names = ", ".join(line.resource for line in unknown)
-    return NotJudged("unknown-demand", f"what is needed of {names} of {of} is not known: {_listed(reasons)}", of.obj)
-
-
-def _listed(texts: Sequence[str]) -> str:
-    more = f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
-    return "; ".join(texts[:_NAMED]) + more
+    return NotJudged(
+        "unknown-demand", f"what is needed of {names} of {of} is not known: {listed(reasons, '; ')}", of.obj
+    )
 
 
 def _excess(inventory: Inventory, line: Line, phase: Phase) -> Violation:
@@ -419,7 +417,7 @@ def _need(parts: Sequence[Part], phase: Phase, line: Line) -> str:
             return f"{number} {several} {total}"
         return f"{takers[0].ref} needs {total}"
     names = [f"{part.consumer.obj.ref} {shown(line.resource, _in_phase(part, phase).low)}" for part in parts]
-    return f"{len(takers)} objects need {total} ({_listed(names)})"
+    return f"{len(takers)} objects need {total} ({listed(names, '; ')})"
 
 
 @check("quota-exceeded-at-rest")
@@ -456,7 +454,7 @@ def autoscaler_maximum_exceeds_quota(inventory: Inventory, context: Context) -> 
                     elif line.fits("surge") is False and line.rolled is part.consumer.obj:
                         said.setdefault(id(scaler), (scaler, line, " while it is rolled out"))
                     elif line.fits("surge") is None:
-                        unknown.setdefault(id(scaler), _listed(line.unknown["surge"]))
+                        unknown.setdefault(id(scaler), listed(line.unknown["surge"], "; "))
     for number, scaler in judged.items():
         if number in said:
             _, line, when = said[number]

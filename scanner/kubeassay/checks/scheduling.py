@@ -19,8 +19,6 @@ from kubeassay.model import Inventory, Object, Path
 
 #: How many node groups a message gives the reasons of.
 _REASONS = 3
-#: What the API server refuses together with a template's other fields is another rule's finding.
-_NO_NODES = "no node group and no Node is among the inputs, so what nodes there are is not known"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

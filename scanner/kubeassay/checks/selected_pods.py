@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kubeassay.analysis.network.endpoints import namespace_of
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, unknown_pods
-from kubeassay.analysis.network.makers import Makers
+from kubeassay.analysis.network.makers import makers_of
 from kubeassay.analysis.network.services import PodIndex
 from kubeassay.analysis.network.workloads import CONTROLLER_LABELS, workloads
 from kubeassay.analysis.selectors import Selector
@@ -42,7 +42,7 @@ class Around:
             self._labels[workload.namespace].append(workload.labels)
         self._index = PodIndex(workloads(inventory))
         self._unknown: Mapping[str, Object] = unknown_pods(inventory)
-        self._makers = Makers(inventory)
+        self._makers = makers_of(inventory)
 
     def judge(self, empty: Empty) -> Said:
         """A finding where labels are mistaken; else why that is not known."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -58,6 +59,8 @@ def read_inputs(
     except UsageError as error:
         raise click.UsageError(str(error), click.get_current_context(silent=True)) from None
     read = read_inventory(discovery, NEWEST_KNOWN, stdin=stdin, stdin_name=STDIN_NAME)
+    # What was read stays to the end: the collector is to walk only what comes of it.
+    gc.freeze()
     read = replace(read, invalid=tuple(invalid for invalid in read.invalid if concerns(invalid.obj)))
     if not options["quiet"]:
         for message in problems(read):

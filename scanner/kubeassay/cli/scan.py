@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -186,6 +187,8 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     names = [display_name(path) for path in paths]
     target = Target("manifests", ", ".join([*names, STDIN_NAME] if stdin is not None else names))
     result = _run(plan, discovery, target, stdin, options, _not_understood(imported))
+    # The result stays to the end: the collector is not to walk it for every report.
+    gc.freeze()
     _warn(plan, result, wanted)
     colour = options["colour"]
     if colour is None:

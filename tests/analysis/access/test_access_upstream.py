@@ -33,7 +33,7 @@ from analysis.access.worlds import (
     rule,
     user,
 )
-from kit import go_program
+from kit import answered, go_program
 from kubeassay.analysis.access.grants import Access, grants
 from kubeassay.analysis.access.matching import uncovered
 from kubeassay.analysis.access.model import PolicyRule, Subject
@@ -74,9 +74,7 @@ def defaults(upstream: Path) -> list[dict[str, Any]]:
 
 
 def ask(program: Path, lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    text = "".join(json.dumps(line) + "\n" for line in lines)
-    run = subprocess.run([program], input=text, capture_output=True, text=True, check=True)
-    answers: list[dict[str, Any]] = [json.loads(line) for line in run.stdout.splitlines()]
+    answers = answered(program, lines)
     assert [answer["error"] for answer in answers if "error" in answer] == []
     return answers
 

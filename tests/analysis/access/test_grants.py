@@ -111,8 +111,12 @@ subjects:
     assert format_path(found.subject_path) == "subjects[1]"
     assert found.binding.locate(found.subject_path).start_line == 19
     assert found.rule.obj.locate(found.rule.path).start_line == 8
-    assert [g.rule.resources for g in access.grants_of(ALICE)] == [("secrets",), ("pods",)]
-    assert {g.subject.name for g in access.grants_applying_to(ALICE)} == {"alice", "system:authenticated"}
+    bound = access.bound_to(ALICE, groups_of(ALICE))
+    assert {one.subject.name for _, one in bound} == {"alice", "system:authenticated"}
+    assert [rule.resources for binding, _ in access.bound_to(ALICE) for rule in binding.role.rules] == [
+        ("secrets",),
+        ("pods",),
+    ]
 
 
 def test_a_rule_of_an_aggregated_role_keeps_its_place() -> None:

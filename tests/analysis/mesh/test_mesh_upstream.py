@@ -5,9 +5,8 @@ Needs Go, and Istio's module (from the module cache or a proxy); skipped without
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,47 +15,29 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kit import go_program, objects_in
+from kit import Ask, asking, go_program, objects_in
 from kubeassay.analysis.mesh.client_tls import ClientTls, Sent
 from kubeassay.analysis.mesh.membership import Memberships
 from kubeassay.analysis.mesh.mtls import Mtls
 from kubeassay.model import Inventory
 
-Ask = Callable[[dict[str, Any]], dict[str, Any]]
 SLOW = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def _program(name: str, folder: Path, **environment: str) -> Iterator[Ask]:
-    program = go_program("upstream_istio", f"./{name}", folder)
-    environment = {"PATH": "/usr/bin:/bin", **environment}
-    with subprocess.Popen(
-        [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        answers, questions = process.stdout, process.stdin
-
-        def ask(question: dict[str, Any]) -> dict[str, Any]:
-            questions.write(json.dumps(question) + "\n")
-            questions.flush()
-            while not (line := answers.readline()).startswith("{"):
-                assert line, "the program has ended"
-            answer: dict[str, Any] = json.loads(line)
-            assert "error" not in answer, answer
-            return answer
-
-        yield ask
-        questions.close()
+def _asking(name: str, folder: Path, **environment: str) -> AbstractContextManager[Ask]:
+    return asking(go_program("upstream_istio", f"./{name}", folder), {"PATH": "/usr/bin:/bin", **environment})
 
 
 @pytest.fixture(scope="module")
 def istio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
-    yield from _program("mesh", tmp_path_factory.mktemp("istio"))
+    with _asking("mesh", tmp_path_factory.mktemp("istio")) as ask:
+        yield ask
 
 
 @pytest.fixture(scope="module")
 def injector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
-    yield from _program("injection", tmp_path_factory.mktemp("injection"), ENABLE_NATIVE_SIDECARS="false")
+    with _asking("injection", tmp_path_factory.mktemp("injection"), ENABLE_NATIVE_SIDECARS="false") as ask:
+        yield ask
 
 
 def _dump(objects: list[dict[str, Any]]) -> str:

@@ -153,15 +153,6 @@ class Access:
             found += self._by_subject.get(key, ())
         return found
 
-    def grants_of(self, subject: Subject) -> tuple[Grant, ...]:
-        """What bindings grant to a subject by its own name, without the groups it is in."""
-        return tuple(grant for binding, bound in self.bound_to(subject) for grant in binding.grants(bound))
-
-    def grants_applying_to(self, subject: Subject, groups: Iterable[str] = ()) -> tuple[Grant, ...]:
-        """What a subject may do in all, with the groups that it is in, ``groups`` among them (:func:`groups_of`)."""
-        bound_by = self.bound_to(subject, groups_of(subject, groups))
-        return tuple(grant for binding, bound in bound_by for grant in binding.grants(bound))
-
 
 def grants(inventory: Inventory, minor: int = NEWEST_KNOWN.minor) -> Access:
     """Who may do what, by the RBAC objects of an inventory, on a cluster of a minor version. Computed once for each."""

@@ -471,14 +471,22 @@ def _with_aliases(principal: str, trust: TrustDomains) -> Iterable[str]:
     # What is no identity as Kubernetes' service accounts have them, and any trust domain, stay as they are.
     if len(rest) != 4 or domain == "*":
         return (principal,)
-    if domain != _LOCAL and not any(_suffix_meets(domain, name) for name in trust.names):
+    if domain != _LOCAL and not any(_meets(domain, name) for name in trust.names):
         return (principal,)
     after = "/".join(rest)
-    return (principal if _suffix_meets(domain, name, one_way=True) else f"{name}/{after}" for name in trust.names)
+    return (principal if _ends_as(name, domain) else f"{name}/{after}" for name in trust.names)
 
 
-def _suffix_meets(pattern: str, name: str, *, one_way: bool = False) -> bool:
-    """Whether a trust domain that may begin with a wildcard is meant by a name."""
-    if pattern.startswith("*"):
-        return name.endswith(pattern[1:])
-    return not one_way and pattern == name
+def _meets(first: str, second: str) -> bool:
+    """Whether one of two trust domains, either of which may have a wildcard, is meant by the other (stringMatch)."""
+    return first == second or any(
+        _ends_as(one, other) or _begins_as(one, other) for one, other in ((first, second), (second, first))
+    )
+
+
+def _ends_as(text: str, pattern: str) -> bool:
+    return pattern.startswith("*") and text.endswith(pattern[1:])
+
+
+def _begins_as(text: str, pattern: str) -> bool:
+    return pattern.endswith("*") and text.startswith(pattern[:-1])

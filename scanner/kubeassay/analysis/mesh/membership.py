@@ -44,7 +44,7 @@ from kubeassay.analysis.network.endpoints import (
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.analysis.selectors import labels_of
-from kubeassay.analysis.workloads import Container, pod_templates
+from kubeassay.analysis.workloads import Container, templates_of
 from kubeassay.model import Inventory, Object, Path
 
 Kind = Literal["sidecar", "ambient", "gateway", "proxyless", "outside", "unknown"]
@@ -453,7 +453,7 @@ def _live_pods(inventory: Inventory) -> Mapping[_Key, list[Object]]:
 
 
 def _of_live_pod(pod: Object) -> Membership:
-    (template,) = pod_templates(pod)
+    (template,) = templates_of(pod)
     container = _proxy_of(template.containers)
     if container is not None:
         kind: Kind = "gateway" if _is_router(container) else "sidecar"

@@ -21,7 +21,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import takewhile
 from typing import Any, Literal
 
 from kubeassay.analysis.mesh.capture import Bypass, inbound_bypass
@@ -31,7 +30,7 @@ from kubeassay.analysis.network.endpoints import Workload, namespace_of
 from kubeassay.analysis.network.services import Services, services
 from kubeassay.analysis.reading import mapping, string
 from kubeassay.analysis.selectors import labels_of
-from kubeassay.model import Inventory, Object, Path
+from kubeassay.model import Inventory, Object, Path, shared_folders
 
 GROUP = "security.istio.io"
 Mode = Literal["STRICT", "PERMISSIVE", "DISABLE"]
@@ -242,7 +241,7 @@ class Mtls:
         chosen: dict[tuple[str, str], PeerAuthentication] = {}
         for policy in found:
             known = chosen.get((policy.namespace, policy.name))
-            if known is None or _shared(policy.obj, near) > _shared(known.obj, near):
+            if known is None or shared_folders(policy.obj.file, near.file) > shared_folders(known.obj.file, near.file):
                 chosen[policy.namespace, policy.name] = policy
         return list(chosen.values())
 
@@ -253,12 +252,6 @@ def mtls(inventory: Inventory) -> Mtls:
     if found is None:
         found = inventory.facts[Mtls] = Mtls(inventory)
     return found
-
-
-def _shared(obj: Object, near: Object) -> int:
-    """How many folders two objects' files share."""
-    pairs = zip(obj.file.split("/")[:-1], near.file.split("/")[:-1], strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _service_targets(found: Services) -> Mapping[Workload, Sequence[int]]:

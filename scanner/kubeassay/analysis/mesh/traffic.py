@@ -25,9 +25,9 @@ from kubeassay.analysis.network.istio_gateways import (
     gateway_name,
 )
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, unknown_pods
-from kubeassay.analysis.network.services import Service, Services, port_number, services
+from kubeassay.analysis.network.services import Service, Services, services
 from kubeassay.analysis.network.workloads import workloads
-from kubeassay.analysis.reading import items, mapping, string
+from kubeassay.analysis.reading import items, mapping, port_number, string
 from kubeassay.analysis.selectors import labels_of
 from kubeassay.model import Inventory, Object, Path
 

@@ -20,10 +20,10 @@ from math import ceil
 from typing import Any, Literal, Protocol, TypeVar
 
 from kubeassay.analysis.access.resources import resource_types
-from kubeassay.analysis.autoscaling.horizontal import scaling, whole, workload_behind
+from kubeassay.analysis.autoscaling.horizontal import scaling, workload_behind
 from kubeassay.analysis.autoscaling.vertical import VerticalAutoscaler, limit_at, verticals
-from kubeassay.analysis.network.endpoints import owner_of
-from kubeassay.analysis.network.makers import Makers
+from kubeassay.analysis.network.endpoints import owner_among
+from kubeassay.analysis.network.makers import makers_of
 from kubeassay.analysis.network.workloads import unknown_workloads, workloads
 from kubeassay.analysis.platform.node_groups import clusters
 from kubeassay.analysis.platform.scheduling import placement
@@ -51,10 +51,9 @@ from kubeassay.analysis.quota.quotas import (
     usage_of_service,
 )
 from kubeassay.analysis.quota.resource_names import COUNT_ALIASES
-from kubeassay.analysis.reading import items, mapping, string
-from kubeassay.analysis.selectors import labels_of
-from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS, PodTemplate, pod_templates
-from kubeassay.model import Inventory, Object, Path
+from kubeassay.analysis.reading import items, mapping, string, whole
+from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS, PodTemplate, templates_of
+from kubeassay.model import Inventory, Object, Path, shared_folders
 
 ConsumerKind = Literal["pod", "claim", "object", "unknown"]
 
@@ -65,7 +64,6 @@ _DEVICES = "resource.k8s.io"
 ANY_DEVICES = "devices"
 _DEPLOYMENTS = frozenset({("apps", "Deployment"), ("extensions", "Deployment")})
 _DAEMON_SETS = frozenset({("apps", "DaemonSet"), ("extensions", "DaemonSet")})
-_REPLICA_SETS = frozenset({("apps", "ReplicaSet"), ("extensions", "ReplicaSet"), ("", "ReplicationController")})
 #: Kinds that count for the pods that were made of them.
 _MAKERS = (TEMPLATE_PATHS.keys() | {_ROLLOUT}) - {("", "Pod"), ("", "PodTemplate")}
 _ENDED = frozenset({"Succeeded", "Failed"})
@@ -181,19 +179,11 @@ def nearest(things: Sequence[_T], file: str) -> list[_T]:
         if ref.name:
             groups[ref.group, ref.kind, ref.name][id(thing.obj)] = thing.obj
     left_out: set[int] = set()
-    folders = file.split("/")[:-1]
     for group in groups.values():
         if len(group) > 1:
-            best = max(group.values(), key=lambda obj: _shared(obj.file.split("/")[:-1], folders))
+            best = max(group.values(), key=lambda obj: shared_folders(obj.file, file))
             left_out.update(key for key in group if key != id(best))
     return [thing for thing in things if id(thing.obj) not in left_out]
-
-
-def _shared(first: list[str], second: list[str]) -> int:
-    return next(
-        (n for n, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]),
-        min(len(first), len(second)),
-    )
 
 
 class Demand:
@@ -214,10 +204,6 @@ class Demand:
             if known is None or known.namespaced:
                 self._objects[obj.ref.namespace or ""].append(obj)
         self._spaces: dict[str, Space] = {}
-
-    @cached_property
-    def _makers(self) -> Makers:
-        return Makers(self.inventory)
 
     @cached_property
     def _owned(self) -> _Ownership:
@@ -282,7 +268,7 @@ class Demand:
         for obj, path in self._opaque.get(name, ()):
             why = f"what {obj.ref} makes is its operator's to decide"
             yield Consumer("unknown", obj, path, {}, Counts(UNKNOWN, UNKNOWN, UNKNOWN, why), why=why)
-        maker = self._makers.of(name) if name else None
+        maker = makers_of(self.inventory).of(name) if name else None
         if maker is not None:
             why = f"{maker.ref} may deploy to this namespace"
             yield Consumer("unknown", maker, ("kind",), {}, Counts(UNKNOWN, UNKNOWN, NOTHING, why), why=why)
@@ -340,10 +326,10 @@ class Demand:
         if group in BUILT_IN_GROUPS:
             if kind == "PodTemplate" or self._owned.speaks_for(obj):
                 return
-            templates = pod_templates(obj)
+            templates = templates_of(obj)
         elif (group, kind) == _ROLLOUT:
             behind = workload_behind(self.inventory, obj)
-            templates = pod_templates(behind) if behind is not None else ()
+            templates = templates_of(behind) if behind is not None else ()
             templates = templates if len(templates) == 1 else ()
         else:
             return
@@ -490,7 +476,7 @@ class Demand:
         rolls = stated not in (None, 0, "0%") and update.get("type") != "OnDelete"
         why = "on how many nodes it runs is not known"
         known = clusters(self.inventory)
-        templates = pod_templates(obj)
+        templates = templates_of(obj)
         if len(known) != 1 or known[0].elsewhere or known[0].fargate or not templates:
             # A live one says on how many nodes it runs now.
             now = whole(obj.get("status", "desiredNumberScheduled"))
@@ -782,22 +768,8 @@ class _Ownership:
 
     def _chain(self, obj: Object) -> Iterator[Object]:
         seen = {id(obj)}
-        owner = self._owner(obj)
+        owner = owner_among(self._objects, obj)
         while owner is not None and id(owner) not in seen:
             seen.add(id(owner))
             yield owner
-            owner = self._owner(owner)
-
-    def _owner(self, obj: Object) -> Object | None:
-        named = owner_of(obj)
-        if named is None:
-            return None
-        kind, name = named
-        space = obj.ref.namespace
-        found = self._objects.get((space, kind, name)) or self._objects.get((None, kind, name))
-        if found is None and kind == "ReplicaSet":
-            # A Deployment's ReplicaSet has its name and the hash that its pods carry.
-            hash_ = labels_of(obj.value).get("pod-template-hash")
-            if hash_ and name.endswith(f"-{hash_}"):
-                found = self._objects.get((space, "Deployment", name.removesuffix(f"-{hash_}")))
-        return found
+            owner = owner_among(self._objects, owner)

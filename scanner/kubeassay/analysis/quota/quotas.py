@@ -84,10 +84,6 @@ class Quota:
     def __str__(self) -> str:
         return str(self.obj.ref)
 
-    @property
-    def hard_path(self) -> Path:
-        return ("spec", "hard")
-
 
 @dataclass(frozen=True, slots=True)
 class PodFacts:
