@@ -90,7 +90,11 @@ def test_what_is_not_known_is_said_and_ends_with_3() -> None:
     done = run_command("mesh", "-", "--format", "json", stdin=text_of(*CLUSTER, *two))
     assert done.exit_code == 3
     (port,) = json.loads(done.stdout)[0]["ports"]
-    assert (port["mode"], port["perhaps"], port["ifEquallyOld"]) == (None, ["STRICT", "DISABLE"], "STRICT")
+    assert (port["mode"], port["certain"], port["perhaps"]) == ("STRICT", False, ["STRICT", "DISABLE"])
+    assert (port["level"], port["object"]) == ("namespace", "PeerAuthentication shop/a")
+    table = run_command("mesh", "-", stdin=text_of(*CLUSTER, *two))
+    assert table.exit_code == 3
+    assert "STRICT?" in table.stdout
     assert run_command("mesh", "-", "--allow-incomplete", stdin=text_of(*CLUSTER, *two)).exit_code == 0
     # A namespace that is not declared.
     done = run_command("mesh", "-", stdin=text_of(deployment(), STRICT))

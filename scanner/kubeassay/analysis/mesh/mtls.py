@@ -2,7 +2,8 @@
 
 The most specific level decides: port, workload, namespace, mesh (a policy without selector in the root namespace), and
 PERMISSIVE where none does. UNSET inherits. Of several at one level the oldest decides, of equally old ones the first by
-name. Manifests state no age: where the order of several matters, the mode is not known.
+name. Manifests state no age: where the order of several matters, the mode is not known; what Istio makes of these very
+objects, which takes absent ages for equal ones, is told beside.
 
 Policies with a selector in the root namespace apply to nothing, and ports of a policy without selector are ignored,
 whatever the API's documentation says.
@@ -81,7 +82,8 @@ class PeerAuthentication:
 class Decision:
     """A mode and what decides it. ``policy`` None: nothing, so that the default holds. ``mode`` None: not known, and
     ``unknown`` says why, as a clause, ``reason`` as :class:`kubeassay.model.NotEvaluated` has it; ``perhaps`` are the
-    modes that it may be, ``if_equally_old`` the one that it is where policies were created in the same second."""
+    modes that it may be, ``if_equally_old`` the one that it is where policies were created in the same second; then
+    ``level``, ``policy`` and ``place`` are of that one."""
 
     mode: Mode | None
     level: Level
@@ -91,6 +93,13 @@ class Decision:
     reason: str = ""
     perhaps: tuple[Mode, ...] = ()
     if_equally_old: Mode | None = None
+
+    @property
+    def possible(self) -> tuple[Mode, ...]:
+        """The modes that it may be, the likeliest first."""
+        if self.mode is not None:
+            return (self.mode,)
+        return tuple(sorted(self.perhaps, key=lambda mode: mode != self.if_equally_old))
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,17 +397,19 @@ def _compose(levels: _Levels, port: int | None, *, ambient: bool) -> Decision:
         decisions.setdefault(decision.mode, decision)
     if len(decisions) == 1:
         return next(iter(decisions.values()))
-    cause = next(candidates for candidates in (own, space, mesh) if candidates.unknown)
-    first = next(iter(decisions.values()))
+    causes = [candidates for candidates in (own, space, mesh) if candidates.unknown]
+    cause, first = causes[0], next(iter(decisions.values()))
+    only_order = all(candidates.reason == "unknown-order" for candidates in causes)
     return Decision(
         mode=None,
         level=first.level,
+        policy=first.policy if only_order else None,
         place=first.place,
         unknown=cause.unknown,
         reason=cause.reason,
         perhaps=tuple(mode for mode in MODES if mode in decisions),
         # The first of each level by name.
-        if_equally_old=first.mode if cause.reason == "unknown-order" else None,
+        if_equally_old=first.mode if only_order else None,
     )
 
 
