@@ -433,3 +433,27 @@ TOKENS = policy("{jwtRules: [{issuer: i, jwksUri: 'https://i.example/keys'}]}", 
 def test_tokens_that_nobody_requires(policies: str, fails_: bool) -> None:
     expected = fails("spec.jwtRules", about="RequestAuthentication shop/t") if fails_ else set()
     assert found("request-authentication-not-required", MESH + TOKENS + policies) == expected
+
+
+@pytest.mark.parametrize(
+    ("gateway", "account", "known"),
+    [
+        ("{metadata: {name: w, namespace: shop}, spec: {gatewayClassName: istio-waypoint}}", "w", True),
+        ("{metadata: {name: w, namespace: shop}, spec: {gatewayClassName: istio}}", "w-istio", True),
+        (
+            "{metadata: {name: w, namespace: shop, annotations: {gateway.istio.io/service-account: edge}}}",
+            "edge",
+            True,
+        ),
+        ("{metadata: {name: w, namespace: shop}, spec: {gatewayClassName: istio}}", "v-istio", False),
+    ],
+)
+def test_istio_makes_the_service_account_of_a_gateway(gateway: str, account: str, known: bool) -> None:
+    made = f"{{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, {gateway[1:]}\n---\n"
+    asks = policy(f"{{rules: [{{from: [{{source: {{principals: [cluster.local/ns/shop/sa/{account}]}}}}]}}]}}")
+    assert (found("authorization-policy-unknown-identity", MESH + made + asks) == set()) is known
+
+
+def test_a_waypoint_may_have_the_policies_that_a_workload_lacks() -> None:
+    text = MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient, istio.io/use-waypoint: w")
+    assert found("authorization-policy-missing", text) == {("not-judged", D, "unsupported")}

@@ -203,6 +203,40 @@ def test_policies_of_a_waypoint_are_not_followed() -> None:
     assert {(o.kind, o.words) for o in found} == {("not-judged", "unsupported")}
 
 
+@pytest.mark.parametrize(
+    ("text", "judged"),
+    [
+        (MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient, istio.io/use-waypoint: w"), False),
+        (
+            MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient").replace(
+                "kind: Service\nmetadata: {", "kind: Service\nmetadata: {labels: {istio.io/use-waypoint: w}, "
+            ),
+            False,
+        ),
+        # The Service, and the pods, opt out of what the namespace says.
+        (
+            MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient, istio.io/use-waypoint: w")
+            .replace("kind: Service\nmetadata: {", "kind: Service\nmetadata: {labels: {istio.io/use-waypoint: none}, ")
+            .replace("labels: {app: web}}", "labels: {app: web, istio.io/use-waypoint: none}}"),
+            True,
+        ),
+        # A namespace that is not declared may have one.
+        (
+            MESH.partition("---")[2].replace(
+                "labels: {app: web}}", "labels: {app: web, istio.io/dataplane-mode: ambient}}"
+            ),
+            False,
+        ),
+    ],
+)
+def test_who_calls_through_a_waypoint_is_not_known(text: str, judged: bool) -> None:
+    """It shows its own identity, whoever called it."""
+    root = "apiVersion: v1\nkind: Namespace\nmetadata: {name: istio-system}\n---\n"
+    allow = STRICT + policy("{rules: [{from: [{source: {namespaces: [shop]}}]}]}")
+    found = outcomes("documented-callers", root + text + "\n---\n" + allow, callers=[{**TO, "from": "shop"}])
+    assert {o.kind for o in found} == {"pass" if judged else "not-judged"}
+
+
 def test_what_is_not_judged() -> None:
     assert outcomes("documented-callers", MESH) == set()
     nowhere = outcomes("documented-callers", MESH, callers=[{"to": "shop/db", "from": "a"}])

@@ -25,6 +25,7 @@ from kubeassay.analysis.mesh.membership import memberships
 from kubeassay.analysis.mesh.mtls import Mtls, WorkloadMtls, mtls
 from kubeassay.analysis.mesh.request_authentication import request_authentications, token_required
 from kubeassay.analysis.mesh.settings import mesh_settings
+from kubeassay.analysis.mesh.waypoints import waypoints
 from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, Workload, namespace_of
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, unknown_pods
 from kubeassay.analysis.network.services import ServicePort, services
@@ -507,6 +508,11 @@ def _known_identities(inventory: Inventory, policies: Policies) -> _Known:
         accounts[namespace_of(obj)].add(obj.ref.name)
     for workload in workloads(inventory):
         accounts[workload.namespace].add(workload.service_account)
+    for obj in inventory.of_kind("Gateway", "gateway.networking.k8s.io"):
+        # Istio makes the pods of a Gateway, and their service account (gatewaycommon/deploymentcontroller.go).
+        made = string(mapping(obj.get("metadata", "annotations")).get("gateway.istio.io/service-account"))
+        named = (obj.ref.name, f"{obj.ref.name}-{string(obj.get('spec', 'gatewayClassName'))}", made)
+        accounts[namespace_of(obj)].update(filter(None, named))
     namespaces = {obj.ref.name for obj in inventory.of_kind("Namespace", "")} | accounts.keys() | SYSTEM_NAMESPACES
     # A gateway is often installed from elsewhere, beside the control plane.
     return _Known(
@@ -624,8 +630,11 @@ def authorization_policy_missing(inventory: Inventory, context: Context) -> Iter
                 yield NotJudged(membership.reason or "unknown-mesh", words, workload.obj)
             continue
         attached = policies.attached(workload)
+        through = waypoints(inventory).unknown(workload)
         if attached.denies_by_default:
             yield Passed(workload.obj)
+        elif through:
+            yield NotJudged("unsupported", through, workload.obj)
         elif attached.refused:
             yield NotJudged(
                 "invalid-object", f"{attached.refused[0]} is refused, and applies to {workload}", workload.obj

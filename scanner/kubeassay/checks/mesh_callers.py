@@ -22,6 +22,7 @@ from kubeassay.analysis.mesh.authorization_rules import (
 from kubeassay.analysis.mesh.callers import Caller, may_call
 from kubeassay.analysis.mesh.membership import Membership
 from kubeassay.analysis.mesh.mtls import Mtls, WorkloadMtls, mtls
+from kubeassay.analysis.mesh.waypoints import waypoints
 from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
@@ -150,6 +151,10 @@ def _judged(
             f"{waypoint} is enforced by a waypoint, and which of the traffic to {workload} passes it is not followed"
         )
         yield NotJudged("unsupported", words, workload.obj)
+        return
+    through = waypoints(modes.inventory).unknown(workload)
+    if through:
+        yield NotJudged("unsupported", through, workload.obj)
         return
     if attached.refused:
         words = f"{attached.refused[0]} applies to {workload}, and Istio refuses it"

@@ -14,6 +14,7 @@ from kubeassay.analysis.mesh.callers import callers
 from kubeassay.analysis.mesh.client_tls import Call, client_tls
 from kubeassay.analysis.mesh.mtls import Decision, Mode, Mtls, PortMtls, WorkloadMtls, mtls
 from kubeassay.analysis.mesh.settings import Place
+from kubeassay.analysis.mesh.waypoints import waypoints
 from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.services import Service, ServicePort, Target
 from kubeassay.analysis.network.workloads import unknown_workloads
@@ -136,7 +137,7 @@ class _Row:
 
     @property
     def unknown(self) -> bool:
-        return self.mode == _NOT_KNOWN or not self.certain
+        return self.mode == _NOT_KNOWN or not self.certain or any(one.startswith(_NOT_KNOWN) for one in self.callers)
 
     @property
     def resolved(self) -> Mode | None:
@@ -150,7 +151,7 @@ class _Row:
         """Whether the mode, or that there is none, holds whatever the inputs do not say."""
         if self.state.membership.kind in ("unknown", "proxyless"):
             return False
-        return self.decision.mode is not None or self.resolved is None and self.mode == "none"
+        return self.decision.mode is not None or self.mode == "none"
 
     @property
     def why(self) -> tuple[str, Place | None]:
@@ -184,8 +185,12 @@ def _rows(inventory: Inventory, state: WorkloadMtls) -> Iterator[_Row]:
         if attached.refused:
             who = (f"{_NOT_KNOWN}: Istio refuses {attached.refused[0]}",)
         else:
-            found = callers(attached, http=kind != "ambient")
-            who = tuple(str(one) for one in found if one.in_effect) or ("nobody",)
+            found = [one for one in callers(attached, http=kind != "ambient") if one.in_effect]
+            who = tuple(map(str, found))
+            if not any(one.effect == "allow" for one in found):
+                who = (*who, "nobody may use anything else" if who else "nobody")
+            through = waypoints(inventory).unknown(state.workload)
+            who = (*who, f"{_NOT_KNOWN}: {through}") if through else who
     for port in state.ports or (None,):
         yield _Row(state, port, _UNENFORCED if port is not None and port.bypass is not None else who)
 

@@ -51,7 +51,7 @@ DRY_RUN = "istio.io/dry-run"
 #: The label of pods that are a gateway (or a waypoint) of the Gateway API: its name.
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 #: The label of a waypoint's pods, and of what uses one.
-_MANAGED, _WAYPOINT_CONTROLLER = "gateway.istio.io/managed", "istio.io-mesh-controller"
+MANAGED, WAYPOINT_CONTROLLER = "gateway.istio.io/managed", "istio.io-mesh-controller"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Policies:
     def selecting(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Policy]:
         """The policies that are attached to pods of a namespace with these labels, refused ones included."""
         gateway = labels.get(GATEWAY_NAME)
-        waypoint = labels.get(_MANAGED) == _WAYPOINT_CONTROLLER
+        waypoint = labels.get(MANAGED) == WAYPOINT_CONTROLLER
         for space in dict.fromkeys((self.root_namespace, namespace)):
             places = [None, *labels.items()]
             candidates = [policy for place in places for policy in self._index.get((space, place), ())]

@@ -100,8 +100,8 @@ class Caller:
 def callers_of(inventory: Inventory, workload: Workload) -> tuple[Caller, ...]:
     """Who may call a workload, by the policies that apply to it: see :func:`callers`.
 
-    Whether it has a proxy at all, which enforces policies, is another question: see membership. Waypoints, which may
-    ask more than ztunnel does, are not followed.
+    Whether it has a proxy at all, which enforces policies, is another question: see membership. So is whether a
+    waypoint stands before it, which asks policies of its own: see waypoints.
     """
     policies = authorization(inventory)
     ambient = memberships(inventory).of(workload).kind == "ambient"

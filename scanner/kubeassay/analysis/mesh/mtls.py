@@ -140,7 +140,7 @@ class Mtls:
     """The PeerAuthentications of an inventory, and the modes that they give its workloads."""
 
     def __init__(self, inventory: Inventory) -> None:
-        self._inventory = inventory
+        self.inventory = inventory
         self.memberships: Memberships = memberships(inventory)
         self.settings = self.memberships.settings
         self.services: Services = services(inventory)
@@ -172,7 +172,7 @@ class Mtls:
         root = self.settings.root_namespace
         return bool(self.settings.control_plane) or any(
             obj.ref.namespace == root or (obj.ref.kind == "Namespace" and obj.ref.name == root)
-            for obj in self._inventory
+            for obj in self.inventory
         )
 
     def of(self, workload: Workload) -> WorkloadMtls:
