@@ -129,7 +129,7 @@ class _Row:
         kind = self.state.membership.kind
         if kind == "unknown" or kind == "proxyless":
             return _NOT_KNOWN
-        if not self.state.membership.captured or (self.port is not None and self.port.bypass is not None):
+        if self.unserved:
             return "none"
         if self.resolved is None:
             return _NOT_KNOWN
@@ -140,18 +140,21 @@ class _Row:
         return self.mode == _NOT_KNOWN or not self.certain or any(one.startswith(_NOT_KNOWN) for one in self.callers)
 
     @property
+    def unserved(self) -> bool:
+        """Whether no proxy stands before it."""
+        return not self.state.membership.captured or (self.port is not None and self.port.bypass is not None)
+
+    @property
     def resolved(self) -> Mode | None:
         """The mode that Istio makes of these objects; None: not known, or no proxy holds to one."""
-        if not self.state.membership.captured or (self.port is not None and self.port.bypass is not None):
-            return None
-        return self.decision.mode or self.decision.if_equally_old
+        return None if self.unserved else self.decision.mode or self.decision.if_equally_old
 
     @property
     def certain(self) -> bool:
         """Whether the mode, or that there is none, holds whatever the inputs do not say."""
         if self.state.membership.kind in ("unknown", "proxyless"):
             return False
-        return self.decision.mode is not None or self.mode == "none"
+        return self.unserved or self.decision.mode is not None
 
     @property
     def why(self) -> tuple[str, Place | None]:
