@@ -457,3 +457,34 @@ def test_istio_makes_the_service_account_of_a_gateway(gateway: str, account: str
 def test_a_waypoint_may_have_the_policies_that_a_workload_lacks() -> None:
     text = MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient, istio.io/use-waypoint: w")
     assert found("authorization-policy-missing", text) == {("not-judged", D, "unsupported")}
+
+
+@pytest.mark.parametrize(
+    ("rule", "objects"),
+    [
+        ("authorization-policy-not-enforced", policy("{selector: {matchLabels: {app: web}}, rules: [{}]}")),
+        (
+            "authorization-policy-evaded-by-plain-text",
+            policy("{action: DENY, rules: [{from: [{source: {namespaces: [a]}}]}]}"),
+        ),
+        ("authorization-policy-without-mtls", policy("{rules: [{from: [{source: {namespaces: [a]}}]}]}")),
+        (
+            "destination-rule-disables-tls",
+            "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: p, namespace: shop},"
+            " spec: {host: web, trafficPolicy: {tls: {mode: DISABLE}}}}\n",
+        ),
+        (
+            "client-tls-contradicts-mtls",
+            "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: p, namespace: shop},"
+            " spec: {host: web, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}}\n",
+        ),
+    ],
+)
+def test_what_depends_on_a_namespace_that_is_declared_elsewhere_is_told_on_demand(rule: str, objects: str) -> None:
+    undeclared = MESH.partition("---")[2] + objects
+    assert {o.kind for o in outcomes(rule, undeclared)} == {"not-judged"}
+    assert outcomes(rule, undeclared, namespaces_elsewhere=True) == set()
+    # Where it is declared nothing is left out.
+    expected = outcomes(rule, MESH + objects)
+    assert expected
+    assert outcomes(rule, MESH + objects, namespaces_elsewhere=True) == expected

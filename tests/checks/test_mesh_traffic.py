@@ -356,3 +356,12 @@ def test_objects_that_no_api_server_takes(spec: str) -> None:
     ):  # fmt: skip
         outcomes(rule_, text)
     outcomes("circuit-breaker-missing", text, services=["*"], connection_pool=True)
+
+
+def test_gateways_may_be_installed_elsewhere() -> None:
+    gateway = (
+        "{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: g, namespace: shop},"
+        " spec: {selector: {istio: ingressgateway}, servers: []}}"
+    )
+    assert {o.kind for o in outcomes("gateway-selects-nothing", gateway)} == {"not-judged"}
+    assert outcomes("gateway-selects-nothing", gateway, gateways_elsewhere=True) == set()

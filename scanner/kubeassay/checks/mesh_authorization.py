@@ -32,6 +32,7 @@ from kubeassay.analysis.network.services import ServicePort, services
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.reading import mapping, string
 from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
+from kubeassay.checks.mesh_membership import of_undeclared
 from kubeassay.checks.network_common import is_one_of, names, shown
 from kubeassay.model import Inventory, Object, Path
 
@@ -314,6 +315,8 @@ def authorization_policy_not_enforced(inventory: Inventory, context: Context) ->
             yield Violation(("spec", "selector"), words, obj=policy.obj, related=(("what decides", obj, path),))
             continue
         unknown = next(((w, m) for w, m in found if m.kind == "unknown"), None)
+        if unknown is not None and of_undeclared(unknown[1].reason, context):
+            continue
         if unknown is not None:
             workload, membership = unknown
             yield NotJudged(membership.reason or "unknown-mesh", f"{workload}: {membership.words}", policy.obj)
@@ -364,15 +367,15 @@ def _ports_of(rule: Rule) -> list[int]:
 @check("authorization-policy-without-mtls")
 def authorization_policy_without_mtls(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Only rules that fail safe: those that plain text gets around are judged by another rule."""
-    yield from _identity_without_mtls(inventory, evaded=False)
+    yield from _identity_without_mtls(inventory, context, evaded=False)
 
 
 @check("authorization-policy-evaded-by-plain-text")
 def authorization_policy_evaded_by_plain_text(inventory: Inventory, context: Context) -> Iterator[Said]:
-    yield from _identity_without_mtls(inventory, evaded=True)
+    yield from _identity_without_mtls(inventory, context, evaded=True)
 
 
-def _identity_without_mtls(inventory: Inventory, *, evaded: bool) -> Iterator[Said]:
+def _identity_without_mtls(inventory: Inventory, context: Context, *, evaded: bool) -> Iterator[Said]:
     modes: Mtls = mtls(inventory)
     selected = _workloads_by_policy(inventory)
     for policy in _in_effect(authorization(inventory)):
@@ -381,13 +384,16 @@ def _identity_without_mtls(inventory: Inventory, *, evaded: bool) -> Iterator[Sa
         asked = [(rule, term) for rule in policy.rules for term in _identity_terms(policy, rule, evaded)]
         if not asked:
             continue
-        clean, doubtful = True, ""
+        clean, doubtful, silent = True, "", False
         for rule, term in asked:
             ports = _ports_of(rule)
             open_: list[tuple[Workload, str]] = []
             for workload in selected.get(id(policy), ()):
                 # Of what has no proxy, those are judged that the policy is written for: it has no effect there.
                 if modes.of(workload).membership.kind == "outside" and (evaded or not policy.selector):
+                    continue
+                if of_undeclared(modes.of(workload).membership.reason, context):
+                    silent = True
                     continue
                 words = _not_strict(modes.of(workload), ports)
                 if words is not None and words.startswith("?"):
@@ -414,7 +420,7 @@ def _identity_without_mtls(inventory: Inventory, *, evaded: bool) -> Iterator[Sa
             )
         if clean and doubtful:
             yield NotJudged("unknown-mtls", doubtful, policy.obj)
-        elif clean and selected.get(id(policy)):
+        elif clean and not silent and selected.get(id(policy)):
             yield Passed(policy.obj)
 
 

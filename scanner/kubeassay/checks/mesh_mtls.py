@@ -14,7 +14,7 @@ from kubeassay.analysis.network.makers import Makers
 from kubeassay.analysis.network.services import Service, ServicePort
 from kubeassay.analysis.network.workloads import CONTROLLER_LABELS, unknown_workloads
 from kubeassay.checks.check import Context, NotJudged, Passed, Said, Violation, check
-from kubeassay.checks.mesh_membership import by_namespace, is_of_mesh, not_known
+from kubeassay.checks.mesh_membership import by_namespace, is_of_mesh, not_known, of_undeclared
 from kubeassay.checks.network_common import is_one_of, names, shown
 from kubeassay.model import Inventory, Object, Path
 
@@ -353,7 +353,10 @@ def destination_rule_disables_tls(inventory: Inventory, context: Context) -> Ite
             unknown = next(
                 (w for s in services for w in s.workloads if found.mtls.of(w).membership.kind == "unknown"), None
             )
-            yield Passed(obj) if unknown is None else not_known(unknown, found.mtls.of(unknown).membership)
+            if unknown is None:
+                yield Passed(obj)
+            elif not of_undeclared(found.mtls.of(unknown).membership.reason, context):
+                yield not_known(unknown, found.mtls.of(unknown).membership)
 
 
 def _ought_to_be_encrypted(found: ClientTls, service: Service, demanded: Sequence[str]) -> bool:
@@ -406,7 +409,10 @@ def client_tls_contradicts_mtls(inventory: Inventory, context: Context) -> Itera
             continue
         unsure = unknown.get(id(obj))
         # What sends as the server is served contradicts nothing, whatever that is.
-        yield unsure if unsure is not None and any(_settings(rule)) else Passed(obj)
+        if unsure is None or not any(_settings(rule)):
+            yield Passed(obj)
+        elif not of_undeclared(unsure.reason, context):
+            yield unsure
 
 
 def _calls(found: ClientTls, rule: ClientRule | None, service: Service) -> Iterator[tuple[ServicePort, Call]]:

@@ -220,6 +220,33 @@ def test_modes_are_those_of_istio(istio: Ask, stated: list[dict[str, Any]]) -> N
     assert modes == expected
 
 
+@pytest.fixture(scope="module")
+def ztunnel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+    yield from _program("ambient", tmp_path_factory.mktemp("ambient"))
+
+
+@SLOW
+@given(stated=policies())
+def test_ztunnel_denies_plain_text_where_the_mode_is_strict(ztunnel: Ask, stated: list[dict[str, Any]]) -> None:
+    asked = [
+        {"Namespace": space, "Labels": labels, "Port": port}
+        for space, _, labels in _NAMED
+        for port in (*PORTS, 7070, 1)
+    ]
+    # Of equally old ones istiod takes any, by the order in which it has them.
+    by_age = sorted(stated, key=lambda one: (one["metadata"]["creationTimestamp"] or "", one["metadata"]["name"]))
+    expected = ztunnel({"Objects": [yaml.safe_dump(one) for one in by_age], "Modes": asked})["modes"]
+    spaces = [_namespace(space, **{"istio.io/dataplane-mode": "ambient"}) for space in SPACES]
+    found = Mtls(_inventory([*spaces, *(_pod(*one) for one in _NAMED), *SERVICES, *stated]))
+    workloads = {workload.name: workload for workload in found.workloads}
+    modes = [
+        found.mode(workloads[f"{space}/pod-{number}[Pod]"], port).possible[0]
+        for space, number, _ in _NAMED
+        for port in (*PORTS, 7070, 1)
+    ]
+    assert modes == expected
+
+
 @SLOW
 @given(stated=rules(), policies=st.lists(peer_authentications("x"), max_size=1))
 def test_clients_send_what_istio_makes_them_send(
