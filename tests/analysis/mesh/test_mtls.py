@@ -281,3 +281,23 @@ for service in found.services.by_object.values():
 """,
         seconds=60,
     )
+
+
+def test_ztunnel_of_equally_old_policies_any_may_count() -> None:
+    at = "2024-01-01T00:00:00Z"
+    two = [peer_authentication("a", "shop", "STRICT", created=at), peer_authentication("b", "shop", None, created=at)]
+    assert _port(*SHOP, *two).mode == "STRICT"
+    decision = _port(ambient(), deployment(), *two).decision
+    assert (decision.mode, decision.reason, decision.perhaps) == (None, "unknown-order", ("STRICT", "PERMISSIVE"))
+
+
+def test_ztunnel_and_an_empty_selector_of_the_namespace() -> None:
+    """Istiod attaches the policy that it makes of the workload's, and makes it as if the namespace had none."""
+    space = peer_authentication("default", "shop", "STRICT")
+    own = peer_authentication("web", "shop", app="web", ports={8080: "STRICT", 9090: "PERMISSIVE"})
+    assert _port(ambient(), deployment(), space, own).mode == "STRICT"
+    space["spec"]["selector"] = {}
+    decision = _port(ambient(), deployment(), space, own).decision
+    assert (decision.mode, decision.level) == ("STRICT", "port")
+    own["spec"]["portLevelMtls"]["8080"] = {}
+    assert _port(ambient(), deployment(), space, own).mode == "PERMISSIVE"

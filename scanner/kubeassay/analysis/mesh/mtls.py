@@ -361,9 +361,11 @@ class _Candidates:
     policies: Sequence[PeerAuthentication | None]
     unknown: str = ""
     reason: str = ""
+    #: All policies of the level.
+    all: Sequence[PeerAuthentication] = ()
 
 
-def _candidates(policies: Sequence[PeerAuthentication]) -> _Candidates:
+def _candidates(policies: Sequence[PeerAuthentication], *, ambient: bool) -> _Candidates:
     if not policies:
         return _Candidates((None,))
     refused = next((policy for policy in policies if _hides(policy)), None)
@@ -371,17 +373,22 @@ def _candidates(policies: Sequence[PeerAuthentication]) -> _Candidates:
         words = f"an API server refuses {refused}: {refused.refused[0]}"
         # Whoever wrote it meant something, and perhaps an older state of it is there.
         meant = [replace(refused, mode=mode, ports=dict.fromkeys(refused.ports, mode)) for mode in (None, *MODES)]
-        return _Candidates((*policies, *meant, None), words, "invalid-object")
+        return _Candidates((*policies, *meant, None), words, "invalid-object", policies)
     revised = next((policy for policy in policies if policy.revision), None)
     if revised is not None:
         words = f"{revised} is for revision {revised.revision} alone"
-        return _Candidates((*policies, None), words, "unsupported")
+        return _Candidates((*policies, None), words, "unsupported", policies)
     first = sorted(policies, key=lambda policy: (policy.created, policy.name, policy.namespace))
     if len(policies) == 1 or all(policy.created for policy in policies):
-        return _Candidates(first[:1])
+        equal = [policy for policy in first if policy.created == first[0].created]
+        if not ambient or len(equal) == 1:
+            return _Candidates(first[:1], all=first)
+        # For ztunnel, istiod takes the first in whatever order it has them (getOldestPeerAuthn).
+        words = f"{equal[0]} and {equal[1].name} are equally old, and istiod takes any of them for ztunnel"
+        return _Candidates(equal, words, "unknown-order", first)
     others = ", ".join(policy.name for policy in first[1:3])
     words = f"of {first[0]} and {others} the oldest decides, and manifests do not say which that is"
-    return _Candidates(first, words, "unknown-order")
+    return _Candidates(first, words, "unknown-order", first)
 
 
 def _hides(policy: PeerAuthentication) -> bool:
@@ -390,7 +397,9 @@ def _hides(policy: PeerAuthentication) -> bool:
 
 
 def _compose(levels: _Levels, port: int | None, *, ambient: bool) -> Decision:
-    mesh, space, own = _candidates(levels.mesh), _candidates(levels.namespace), _candidates(levels.workload)
+    mesh, space, own = (
+        _candidates(level, ambient=ambient) for level in (levels.mesh, levels.namespace, levels.workload)
+    )
     decisions: dict[Mode, Decision] = {}
     for decision in _all_decisions(own, space, mesh, port, ambient=ambient):
         assert decision.mode is not None
@@ -417,11 +426,22 @@ def _all_decisions(
     own: _Candidates, space: _Candidates, mesh: _Candidates, port: int | None, *, ambient: bool
 ) -> Iterator[Decision]:
     """The decisions of each order that there may be. Of a level, policies that say the same are tried once."""
-    resolve = _ambient_decision if ambient else _sidecar_decision
     for of_mesh in _distinct(mesh, None):
         for of_space in _distinct(space, None):
             for of_workload in _distinct(own, port):
-                yield resolve(of_workload, of_space, of_mesh, port)
+                if not ambient:
+                    yield _sidecar_decision(of_workload, of_space, of_mesh, port)
+                    continue
+                for seen in _seen_for_ztunnel(of_space, space):
+                    yield _ambient_decision(of_workload, of_space, of_mesh, port, seen)
+
+
+def _seen_for_ztunnel(space: PeerAuthentication | None, candidates: _Candidates) -> Iterable[PeerAuthentication | None]:
+    """The namespace's policy from which istiod makes one for ports: it has no selector, not even an empty one."""
+    if space is None or not space.has_selector:
+        return (space,)
+    without = [policy for policy in candidates.all if policy is not None and not policy.has_selector]
+    return _distinct(_candidates(without, ambient=True), None)
 
 
 def _distinct(candidates: _Candidates, port: int | None) -> Iterable[PeerAuthentication | None]:
@@ -430,7 +450,8 @@ def _distinct(candidates: _Candidates, port: int | None) -> Iterable[PeerAuthent
         key: Any = None
         if policy is not None:
             ports = frozenset(policy.ports.values())
-            key = (policy.mode, policy.ports.get(port, "none") if port is not None else None, ports)
+            of_port = policy.ports.get(port, "none") if port is not None else None
+            key = (policy.mode, of_port, ports, policy.has_selector)
         seen.setdefault(key, policy)
     return seen.values()
 
@@ -462,7 +483,11 @@ def _sidecar_decision(
 
 
 def _ambient_decision(
-    own: PeerAuthentication | None, space: PeerAuthentication | None, mesh: PeerAuthentication | None, port: int | None
+    own: PeerAuthentication | None,
+    space: PeerAuthentication | None,
+    mesh: PeerAuthentication | None,
+    port: int | None,
+    seen: PeerAuthentication | None,
 ) -> Decision:
     """Ztunnel denies what has no identity where STRICT holds, and knows nothing else: DISABLE is PERMISSIVE.
 
@@ -482,15 +507,18 @@ def _ambient_decision(
         return _as_ztunnel(decision)
     of_port = own.ports.get(port) if port is not None else None
     at = own.port_place(port) if port is not None else None
-    # Istiod makes its policy from the namespace's only where that has no selector, not even an empty one.
-    seen = space if space is not None and not space.has_selector else None
+    # Ports whose STRICT is inherited are left out; those that the mesh's covers also where the workload's own mode is
+    # another, which is a slip of istiod.
+    inherited = (own.mode is None and _is_strict(seen)) or (_is_strict(mesh) and (seen is None or seen.mode is None))
     if not strict:
-        if of_port != "STRICT" or (_is_strict(mesh) and (seen is None or seen.mode is None)):
-            # The second is a slip of istiod: it leaves the port out as one that the mesh's STRICT covers.
+        if of_port != "STRICT" or inherited:
             return _as_ztunnel(decision)
         return Decision("STRICT", "port", own, at)
     if own.mode is None and not _is_strict(seen if seen is not None else mesh):
-        # Another: it takes what is inherited for not strict, makes no policy, and attaches not even "strict".
+        # Another slip: it takes what is inherited for not strict, so that its policy is of strict ports alone, and
+        # attaches not even "strict".
+        if of_port == "STRICT" and not inherited:
+            return Decision("STRICT", "port", own, at)
         place = decision.place if seen is None else seen.place
         return Decision("PERMISSIVE", decision.level, seen or decision.policy, place)
     if of_port in ("PERMISSIVE", "DISABLE"):
