@@ -329,9 +329,16 @@ def destination_rule_disables_tls(inventory: Inventory, context: Context) -> Ite
     found = client_tls(inventory)
     demanded = context.parameters["namespaces"]
     seen: dict[int, list[Service]] = defaultdict(list)
+    counting: set[tuple[int, Path]] = set()
+    unsure: set[int] = set()
     for service in found.services.by_object.values():
-        for of_rule in {id(obj) for _, rule in found.governing(service) for obj in rule.objects}:
+        governing = list(dict.fromkeys(rule for _, rule in found.governing(service)))
+        for of_rule in {id(obj) for rule in governing for obj in rule.objects}:
             seen[of_rule].append(service)
+        for rule in governing:
+            # Of rules of one host, the policy of the oldest counts.
+            counting.update((id(setting.place[0]), setting.place[1]) for setting in _settings(rule))
+            unsure.update(id(obj) for obj in rule.objects if rule.unsure)
     for rule in found.rules:
         settings = [setting for setting in _settings(rule) if setting.mode == "DISABLE"]
         obj = rule.objects[0]
@@ -340,8 +347,13 @@ def destination_rule_disables_tls(inventory: Inventory, context: Context) -> Ite
             continue
         services = seen.get(id(obj), [])
         concerned = [service for service in services if _ought_to_be_encrypted(found, service, demanded)]
-        if concerned:
+        if concerned and id(obj) in unsure:
+            words = f"of {rule} and others for {rule.host} the oldest counts, and manifests do not say which that is"
+            yield NotJudged("unknown-order", words, obj)
+        elif concerned:
             for setting in settings:
+                if (id(setting.place[0]), setting.place[1]) not in counting:
+                    continue
                 words = f"clients send plain text to {shown([str(service) for service in concerned])} by {rule}"
                 yield Violation(setting.place[1], words, obj=obj)
         elif rule.host == f"kubernetes.default.svc.{found.settings.cluster_domain}":

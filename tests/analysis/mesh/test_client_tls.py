@@ -256,3 +256,16 @@ def test_what_is_no_rule_fails_nothing(policy: Any, subsets: Any) -> None:
         "web", "shop", HOST, None, trafficPolicy=policy, subsets=subsets, exportTo={}, workloadSelector=[]
     )
     _call(*SERVERS["sidecar"], rule)
+
+
+def test_more_rules_of_one_host_than_are_tried_in_every_order_are_not_known() -> None:
+    for exported in (lambda number: ["*"], lambda number: [f"n{number}", "bank"]):
+        rules = [
+            destination_rule(
+                f"r{number:04}", "shop", HOST, ("DISABLE", "ISTIO_MUTUAL")[number % 2], exportTo=exported(number)
+            )
+            for number in range(1000)
+        ]
+        call = _call(*SERVERS["sidecar"], *rules)
+        assert (call.result, call.reason) == ("unknown", "unknown-order")
+        assert call.if_equally_old is not None

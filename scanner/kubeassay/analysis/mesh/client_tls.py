@@ -37,6 +37,9 @@ TLS_MODE_LABEL = "security.istio.io/tlsMode"
 TlsMode = Literal["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"]
 _TLS_MODES: tuple[TlsMode, ...] = ("DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL")
 
+#: More rules of one host than anybody writes by hand.
+_MANY = 16
+
 #: encrypted: by the mesh. plain text: by nobody. own TLS: by the client's proxy with certificates of its own, which the
 #: server itself must serve. fails: what is sent is not accepted. unknown: not known.
 Result = Literal["encrypted", "plain text", "own TLS", "fails", "unknown"]
@@ -117,9 +120,14 @@ class ClientRule:
     def __str__(self) -> str:
         return f"DestinationRule {self.namespace}/{self.objects[0].ref.name}"
 
+    @property
+    def crowded(self) -> bool:
+        """Whether it is made of more than are tried in every order."""
+        return self.unsure and max(len(self.parts), len(self.rivals)) > _MANY
+
     def orders(self, subset: str) -> tuple[ClientRule, ...]:
         """The rules that it may be for a subset, by the order of what it is made of; the one of equal ages first."""
-        if not self.unsure:
+        if not self.unsure or self.crowded:
             return (self,)
         parts = self.parts or (self,)
         found: dict[str, ClientRule] = {}
@@ -324,6 +332,8 @@ class ClientTls:
         for one in orders:
             for assumed in self._assumptions(service, target, doubt):
                 calls.append(self._by_rule(one, service, port, target, subset, assumed))
+        if rule is not None and rule.crowded:
+            return replace(doubt[0], if_equally_old=calls[0])
         return _summed_up(calls, doubt)
 
     def _assumptions(self, service: Service, target: Target, doubt: list[Call]) -> Sequence[_Assumed]:
@@ -615,7 +625,7 @@ def _with_rivals(rules: list[ClientRule]) -> list[ClientRule]:
         distinct.setdefault(_all_said(rule), rule)
     if len(distinct) == 1:
         return rules
-    rivals = tuple(distinct.values())
+    rivals = tuple(distinct.values())[: _MANY + 1]
     return [replace(rule, unsure=True, rivals=rivals) if rule.selector is None else rule for rule in rules]
 
 
