@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubeassay.analysis.mesh.authorization import Attached, Policies, authorization
@@ -144,7 +144,7 @@ def _judged(
         obj, path = membership.place
         yield Violation(("metadata", "name"), words, obj=workload.obj, related=(("what decides", obj, path),))
         return
-    attached = policies.attached(workload)
+    attached = policies.attached(workload, ztunnel=membership.kind == "ambient")
     waypoint = next((p for p in policies.all if p.target_refs and p.namespace == workload.namespace), None)
     if membership.kind == "ambient" and waypoint is not None:
         words = (
@@ -331,7 +331,7 @@ class _Asker:
         return found
 
     def _ask(self, identity: _Identity | None, known: Mapping[str, Any]) -> tuple[Caller, ...]:
-        trust = self.policies.trust
+        trust = replace(self.policies.trust, literal=self.ambient)
         attributes = {PRINCIPAL: identity.principal(trust.own) if identity is not None else None}
         if "method" in known:
             attributes[METHOD] = known["method"]

@@ -184,7 +184,7 @@ def _rows(inventory: Inventory, state: WorkloadMtls) -> Iterator[_Row]:
     if kind == "outside":
         who = _UNENFORCED
     elif kind in ("sidecar", "ambient", "gateway"):
-        attached = authorization(inventory).attached(state.workload)
+        attached = authorization(inventory).attached(state.workload, ztunnel=kind == "ambient")
         if attached.refused:
             who = (f"{_NOT_KNOWN}: Istio refuses {attached.refused[0]}",)
         else:

@@ -105,7 +105,7 @@ def callers_of(inventory: Inventory, workload: Workload) -> tuple[Caller, ...]:
     """
     policies = authorization(inventory)
     ambient = memberships(inventory).of(workload).kind == "ambient"
-    return callers(policies.attached(workload), http=not ambient)
+    return callers(policies.attached(workload, ztunnel=ambient), http=not ambient)
 
 
 def callers(attached: Attached, *, http: bool = True) -> tuple[Caller, ...]:
