@@ -488,3 +488,40 @@ def test_what_depends_on_a_namespace_that_is_declared_elsewhere_is_told_on_deman
     expected = outcomes(rule, MESH + objects)
     assert expected
     assert outcomes(rule, MESH + objects, namespaces_elsewhere=True) == expected
+
+
+AMBIENT = MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient")
+
+
+@pytest.mark.parametrize(
+    ("rule", "words", "path"),
+    [
+        (
+            "{from: [{source: {namespaces: [a], remoteIpBlocks: [10.0.0.0/8]}}]}",
+            "knows nothing of it: the rule allows nothing",
+            "spec.rules[0].from[0].source.remoteIpBlocks",
+        ),
+        (
+            "{from: [{source: {trustDomains: [a.example]}}]}",
+            "knows nothing of it: the rule does not ask for it",
+            "spec.rules[0].from[0].source.trustDomains",
+        ),
+        (
+            "{to: [{operation: {methods: [GET]}}]}",
+            "sees no HTTP: the rule allows nothing",
+            "spec.rules[0].to[0].operation.methods",
+        ),
+    ],
+)
+def test_what_ztunnel_does_not_know(rule: str, words: str, path: str) -> None:
+    text = AMBIENT + policy(f"{{rules: [{rule}]}}")
+    assert found("authorization-policy-http-on-tcp", text) == fails(path)
+    assert words in message("authorization-policy-http-on-tcp", text)
+    sidecar = MESH + policy(f"{{rules: [{rule}]}}")
+    assert found("authorization-policy-http-on-tcp", sidecar) == set()
+
+
+def test_ztunnel_takes_no_custom_policy() -> None:
+    custom = policy("{action: CUSTOM, provider: {name: ext}, rules: [{}]}")
+    assert found("authorization-policy-not-enforced", AMBIENT + custom) == fails("spec.action")
+    assert found("authorization-policy-not-enforced", MESH + custom) == set()

@@ -18,6 +18,7 @@ from kubeassay.analysis.mesh.authorization_rules import (
     Term,
     TrustDomains,
     is_http,
+    unknown_to_ztunnel,
 )
 from kubeassay.analysis.mesh.callers import needs_identity, said
 from kubeassay.analysis.mesh.covering import covers
@@ -302,6 +303,12 @@ def authorization_policy_not_enforced(inventory: Inventory, context: Context) ->
     members = memberships(inventory)
     selected = _workloads_by_policy(inventory)
     for policy in _in_effect(authorization(inventory)):
+        if policy.action == "CUSTOM" and not policy.target_refs:
+            served = [w for w in selected.get(id(policy), ()) if members.of(w).kind == "ambient"]
+            if served:
+                words = f"{policy} is not enforced at {shown(names(served))}: ztunnel asks no external authorizer"
+                yield Violation(("spec", "action"), words, obj=policy.obj)
+                continue
         # A policy of a whole namespace, or of the mesh, means what is in the mesh.
         if not policy.selector or policy.namespace == mesh_settings(inventory).root_namespace:
             continue
@@ -537,28 +544,37 @@ def authorization_policy_http_on_tcp(inventory: Inventory, context: Context) -> 
     members = memberships(inventory)
     protocols = _protocols(inventory)
     for policy in _in_effect(authorization(inventory)):
-        if policy.action not in ("ALLOW", "DENY") or not any(is_http(term.attribute) for term in _all_terms(policy)):
+        if policy.action not in ("ALLOW", "DENY"):
             continue
-        clean = True
+        judged, clean = False, True
         for rule in policy.rules:
-            term = next(
-                (t for terms in (*rule.sources, *rule.operations) for t in terms.terms if is_http(t.attribute)), None
-            )
-            if term is None:
+            terms = [term for part in (*rule.sources, *rule.operations) for term in part.terms]
+            of_http = next((term for term in terms if is_http(term.attribute)), None)
+            lost = max(terms, key=lambda term: _LOST.index(unknown_to_ztunnel(rule, term)), default=None)
+            lost_how = unknown_to_ztunnel(rule, lost) if lost is not None else ""
+            judged = judged or of_http is not None
+            if of_http is None and not lost_how:
                 continue
             ports = _ports_of(rule)
             for workload in selected.get(id(policy), ()):
                 # A gateway's protocols are those of its servers; without a proxy nothing is enforced.
                 if members.of(workload).kind in ("gateway", "outside", "proxyless"):
                     continue
-                if members.of(workload).kind == "ambient":
+                if members.of(workload).kind == "ambient" and not policy.target_refs:
+                    if lost is None or not lost_how:
+                        continue
                     clean = False
-                    effect = (
-                        "the rule allows nothing" if policy.action == "ALLOW" else "the rule denies more than it says"
-                    )
-                    words = f"{policy} asks for {said([term], '')}, and ztunnel, which enforces it at {workload},"
-                    yield Violation(term.path, f"{words} sees no HTTP: {effect} there", obj=policy.obj)
+                    words = f"{policy} asks for {said([lost], '')}, and ztunnel, which enforces it at {workload},"
+                    sees = "sees no HTTP" if is_http(lost.attribute) else "knows nothing of it"
+                    if policy.action == "DENY":
+                        effect = "the rule denies more than it says"
+                    else:
+                        effect = "the rule allows nothing" if lost_how == "all" else "the rule does not ask for it"
+                    yield Violation(lost.path, f"{words} {sees}: {effect} there", obj=policy.obj)
                     break
+                term = of_http
+                if term is None:
+                    continue
                 served = {
                     number: port
                     for number, port in protocols.get(id(workload), {}).items()
@@ -578,8 +594,12 @@ def authorization_policy_http_on_tcp(inventory: Inventory, context: Context) -> 
                     related=(("the protocol of the port", obj, port.path),),
                 )
                 break
-        if clean:
+        if clean and judged:
             yield Passed(policy.obj)
+
+
+#: What ztunnel does with a term, the worst last.
+_LOST = ("", "term", "all")
 
 
 def _protocols(inventory: Inventory) -> dict[int, dict[int, tuple[Object, ServicePort]]]:

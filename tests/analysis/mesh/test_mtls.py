@@ -76,6 +76,11 @@ def test_the_order_of_policies_without_a_date_is_not_known() -> None:
         peer_authentication("b", "shop", "DISABLE", created="2024-01-01T00:00:00Z"),
     ]
     assert _port(*SHOP, *dated).mode == "DISABLE"
+    # Times compare as such, however they are written; what is none is not known.
+    dated[0]["metadata"]["creationTimestamp"] = "2024-01-01T00:30:00+01:00"
+    assert _port(*SHOP, *dated).mode == "STRICT"
+    dated[0]["metadata"]["creationTimestamp"] = "yesterday"
+    assert _port(*SHOP, *dated).mode is None
     # What decides is unknown only where it matters.
     own = peer_authentication("web", "shop", "PERMISSIVE", app="web")
     assert _port(*SHOP, first, second, own).mode == "PERMISSIVE"

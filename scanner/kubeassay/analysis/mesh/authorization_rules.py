@@ -134,21 +134,23 @@ def as_ztunnel(rule: Rule, *, allow: bool) -> Rule:
     """A rule as istiod gives it to ztunnel (istio/istio @eed52eb, pilot/pkg/serviceregistry/ambient/authorization.go,
     handleRule). It says nothing of trust domains of sources, so that they restrict nothing; with what else ztunnel does
     not know, a rule of an ALLOW policy goes as a whole, and another one loses it."""
-    lost = ""
 
     def kept(terms: Terms) -> Terms:
-        nonlocal lost
-        found = []
-        for term in terms.terms:
-            condition = term.path[len(rule.path) : len(rule.path) + 1] == ("when",)
-            if term.attribute in _OF_ZTUNNEL or (term.attribute == SERVICE_ACCOUNT and not condition):
-                found.append(term)
-            elif term.attribute != TRUST_DOMAIN or condition:
-                lost = lost or term.attribute
-        return replace(terms, terms=tuple(found))
+        return replace(terms, terms=tuple(term for term in terms.terms if not unknown_to_ztunnel(rule, term)))
 
+    terms = [term for part in (*rule.sources, *rule.operations) for term in part.terms]
+    lost = next((term.attribute for term in terms if unknown_to_ztunnel(rule, term) == "all"), "") if allow else ""
     sources, operations = tuple(map(kept, rule.sources)), tuple(map(kept, rule.operations))
-    return replace(rule, sources=sources, operations=operations, unknown=rule.unknown or (lost if allow else ""))
+    return replace(rule, sources=sources, operations=operations, unknown=rule.unknown or lost)
+
+
+def unknown_to_ztunnel(rule: Rule, term: Term) -> str:
+    """Whether ztunnel does not know a term of a rule: "all" where an ALLOW rule goes with it, "term" where only the
+    term goes; empty where it knows it."""
+    condition = term.path[len(rule.path) : len(rule.path) + 1] == ("when",)
+    if term.attribute in _OF_ZTUNNEL or (term.attribute == SERVICE_ACCOUNT and not condition):
+        return ""
+    return "term" if term.attribute == TRUST_DOMAIN and not condition else "all"
 
 
 def rule_of(value: Any, path: Path, namespace: str) -> Rule:

@@ -26,7 +26,7 @@ from typing import Any, Literal
 from kubeassay.analysis.mesh.capture import Bypass, inbound_bypass, outbound_bypass
 from kubeassay.analysis.mesh.membership import Membership
 from kubeassay.analysis.mesh.mtls import Decision, Mode, Mtls, mtls
-from kubeassay.analysis.mesh.settings import MeshSettings, Place
+from kubeassay.analysis.mesh.settings import MeshSettings, Place, created
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
 from kubeassay.analysis.network.services import Service, ServicePort, Target, services
 from kubeassay.analysis.reading import items, mapping, string
@@ -493,8 +493,7 @@ class ClientTls:
             path: Path = ("spec", "subsets", number, "trafficPolicy")
             subsets.setdefault(name, _policy(obj, path, mapping(subset).get("trafficPolicy")))
         policy = _policy(obj, ("spec", "trafficPolicy"), spec.get("trafficPolicy"))
-        created = string(obj.get("metadata", "creationTimestamp"))
-        return ClientRule(host, namespace, exported, labels, policy, subsets, (obj,), created)
+        return ClientRule(host, namespace, exported, labels, policy, subsets, (obj,), created(obj))
 
     def _add(self, rule: ClientRule) -> None:
         exported = rule.export_to

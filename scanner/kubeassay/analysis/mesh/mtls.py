@@ -27,10 +27,10 @@ from typing import Any, Literal
 
 from kubeassay.analysis.mesh.capture import Bypass, inbound_bypass
 from kubeassay.analysis.mesh.membership import Membership, Memberships, memberships
-from kubeassay.analysis.mesh.settings import REVISION_LABEL, Place
+from kubeassay.analysis.mesh.settings import REVISION_LABEL, Place, created
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
 from kubeassay.analysis.network.services import Services, services
-from kubeassay.analysis.reading import mapping, string
+from kubeassay.analysis.reading import mapping
 from kubeassay.analysis.selectors import labels_of
 from kubeassay.model import Inventory, Object, Path
 
@@ -43,7 +43,7 @@ Level = Literal["port", "workload", "namespace", "mesh", "default"]
 @dataclass(frozen=True, slots=True, eq=False)
 class PeerAuthentication:
     """One PeerAuthentication. ``mode`` None: UNSET. ``ports``: number → mode; the numbers as the object has them are
-    its ``keys``. ``created``: its creationTimestamp (RFC 3339, in UTC: texts compare as times); empty: not known.
+    its ``keys``. ``created``: when it was created (texts compare as times); empty: not known.
     ``refused``: why an API server does not take it, and where. ``has_selector``: a selector is there, perhaps empty.
     """
 
@@ -336,7 +336,7 @@ def _read(obj: Object) -> PeerAuthentication:
         mode=mode,
         ports=ports,
         keys=keys,
-        created=string(obj.get("metadata", "creationTimestamp")),
+        created=created(obj),
         revision=labels_of(obj.value).get(REVISION_LABEL),
         refused=refused,
     )
