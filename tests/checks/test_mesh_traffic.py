@@ -385,3 +385,12 @@ data: {{mesh: "{mesh}"}}
     )
     result = scan_text(plan_of(profile_of("circuit-breaker-missing", services=["shop/web"])), text)
     assert bool(failing(result)) is fails
+
+
+def test_gateways_may_be_installed_elsewhere() -> None:
+    gateway = (
+        "{apiVersion: networking.istio.io/v1, kind: Gateway, metadata: {name: g, namespace: shop},"
+        " spec: {selector: {istio: ingressgateway}, servers: []}}"
+    )
+    assert {o.kind for o in outcomes("gateway-selects-nothing", gateway)} == {"not-judged"}
+    assert outcomes("gateway-selects-nothing", gateway, gateways_elsewhere=True) == set()

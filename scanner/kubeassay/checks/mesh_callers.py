@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubeassay.analysis.mesh.authorization import Attached, Policies, authorization
@@ -22,6 +22,7 @@ from kubeassay.analysis.mesh.authorization_rules import (
 from kubeassay.analysis.mesh.callers import Caller, may_call
 from kubeassay.analysis.mesh.membership import Membership
 from kubeassay.analysis.mesh.mtls import Mtls, WorkloadMtls, mtls
+from kubeassay.analysis.mesh.waypoints import waypoints
 from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
@@ -143,13 +144,17 @@ def _judged(
         obj, path = membership.place
         yield Violation(("metadata", "name"), words, obj=workload.obj, related=(("what decides", obj, path),))
         return
-    attached = policies.attached(workload)
+    attached = policies.attached(workload, ztunnel=membership.kind == "ambient")
     waypoint = next((p for p in policies.all if p.target_refs and p.namespace == workload.namespace), None)
     if membership.kind == "ambient" and waypoint is not None:
         words = (
             f"{waypoint} is enforced by a waypoint, and which of the traffic to {workload} passes it is not followed"
         )
         yield NotJudged("unsupported", words, workload.obj)
+        return
+    through = waypoints(modes.inventory).unknown(workload)
+    if through:
+        yield NotJudged("unsupported", through, workload.obj)
         return
     if attached.refused:
         words = f"{attached.refused[0]} applies to {workload}, and Istio refuses it"
@@ -326,7 +331,7 @@ class _Asker:
         return found
 
     def _ask(self, identity: _Identity | None, known: Mapping[str, Any]) -> tuple[Caller, ...]:
-        trust = self.policies.trust
+        trust = replace(self.policies.trust, literal=self.ambient)
         attributes = {PRINCIPAL: identity.principal(trust.own) if identity is not None else None}
         if "method" in known:
             attributes[METHOD] = known["method"]

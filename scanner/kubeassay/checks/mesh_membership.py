@@ -33,6 +33,11 @@ def not_known(workload: Workload, membership: Membership) -> NotJudged:
     return NotJudged(membership.reason or "unsupported", f"{workload}: {membership.words}", workload.obj)
 
 
+def of_undeclared(reason: str, context: Context) -> bool:
+    """Whether something is not known for the labels of a namespace that is declared elsewhere, and is not told."""
+    return reason == "unknown-namespace-labels" and context.parameters["namespaces_elsewhere"] is True
+
+
 def _decided_by_namespace(workload: Workload, place: Place) -> bool:
     return place[0].ref.kind == "Namespace" and place[0] is not workload.obj
 

@@ -165,7 +165,10 @@ def gateway_certificate_missing(inventory: Inventory, context: Context) -> Itera
 def gateway_selects_nothing(inventory: Inventory, context: Context) -> Iterator[Said]:
     traffic = traffic_of(inventory)
     for obj in inventory.of_kind("Gateway", GROUP):
-        yield from _said(traffic.gateway_selects_nothing(obj), obj, f"Gateway {namespace_of(obj)}/{obj.ref.name}")
+        miss = traffic.gateway_selects_nothing(obj)
+        if miss is not None and miss.unknown and context.parameters["gateways_elsewhere"]:
+            continue
+        yield from _said(miss, obj, f"Gateway {namespace_of(obj)}/{obj.ref.name}")
 
 
 def _said(miss: Miss | None, obj: Object, what: str) -> Iterator[Said]:

@@ -318,7 +318,7 @@ def annotation(workload: Workload, name: str) -> tuple[str, Place] | None:
 
 def waypoint(labels: Mapping[str, str], space: Namespace) -> str | None:
     """The waypoint that an object with these labels uses, as ``namespace/name``; None: none, or the labels of its
-    namespace are not known (ambient/waypoints.go, getUseWaypoint)."""
+    namespace are not known (ambient/waypoints.go, GetUseWaypoint)."""
     for said in (labels, space.labels):
         name = said.get(USE_WAYPOINT)
         if name:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from kubeassay.analysis.network.endpoints import METADATA_NAME, namespace_of
@@ -127,6 +128,15 @@ class MeshSettings:
     @property
     def present(self) -> bool:
         return self.sign is not None
+
+
+def created(obj: Object) -> str:
+    """When an object was created, so that texts compare as times; empty: not known."""
+    try:
+        at = datetime.fromisoformat(string(obj.get("metadata", "creationTimestamp")))
+        return at.astimezone(UTC).isoformat(timespec="seconds") if at.tzinfo is not None else ""
+    except (ValueError, OverflowError):
+        return ""
 
 
 def mesh_settings(inventory: Inventory) -> MeshSettings:
