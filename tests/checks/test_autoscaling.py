@@ -220,7 +220,8 @@ def test_each_metric_is_told_with_its_containers() -> None:
 
 def test_what_is_not_known_is_not_judged() -> None:
     rule = "autoscaler-metric-without-requests"
-    assert said(rule, hpa()) == {("not-judged", HPA, "no-objects")}
+    # That there is no target is what autoscaler-target-missing says.
+    assert said(rule, hpa()) == set()
     assert said(rule, workload(), hpa(metrics=[resource(container="istio-proxy")])) == {
         ("not-judged", HPA, "unsupported")
     }

@@ -43,7 +43,7 @@ _SCALING = ("Workload", CUSTOM_RESOURCES, "HorizontalPodAutoscaler", "ScaledObje
 FACTS: Mapping[str, tuple[str, ...]] = {
     # Clusters and their node groups, and what else makes nodes.
     "Clusters": _CLUSTERS,
-    "Scheduling": (*_CLUSTERS, "RuntimeClass", "Workload"),
+    "Scheduling": (*_CLUSTERS, "LimitRange", "RuntimeClass", "Workload"),
     "Connectivity": (
         "Workload",
         # Of which any may stand for pods (analysis/network/makers.py).
@@ -79,9 +79,12 @@ FACTS: Mapping[str, tuple[str, ...]] = {
         "LimitRange",
         "RuntimeClass",
         "PriorityClass",
+        "StorageClass",
         "Node",
         "ClusterConfig",
         "CustomResourceDefinition",
+        # Of what the mesh analysis is made of: whether it adds a container to pods.
+        "MutatingWebhookConfiguration",
         *_COUNTED,
     ),
     # The mesh: custom resources are Istio's own, and what installs it.

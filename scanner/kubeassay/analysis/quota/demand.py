@@ -28,7 +28,7 @@ from kubeassay.analysis.network.workloads import unknown_workloads, workloads
 from kubeassay.analysis.platform.node_groups import clusters
 from kubeassay.analysis.platform.scheduling import placement
 from kubeassay.analysis.quota.amounts import NOTHING, UNKNOWN, Amount, exactly
-from kubeassay.analysis.quota.injection import is_injected, proxy_resources, with_proxy
+from kubeassay.analysis.quota.injection import injection, proxy_resources, with_proxy
 from kubeassay.analysis.quota.limit_ranges import LimitRange, limit_range
 from kubeassay.analysis.quota.pod_resources import (
     ContainerResources,
@@ -49,10 +49,12 @@ from kubeassay.analysis.quota.quotas import (
     usage_of_pod,
     usage_of_resource_claim,
     usage_of_service,
+    wants_default_class,
 )
-from kubeassay.analysis.quota.resource_names import COUNT_ALIASES
+from kubeassay.analysis.quota.resource_names import COUNT_ALIASES, OF_CLAIMS, OF_STORAGE_CLASS
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.analysis.selectors import labels_of
+from kubeassay.analysis.storage.classes import storage_classes
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS, PodTemplate, pod_templates
 from kubeassay.model import Inventory, Object, Path
 
@@ -63,6 +65,8 @@ _ROLLOUT = ("argoproj.io", "Rollout")
 _DEVICES = "resource.k8s.io"
 #: In a usage: devices of any class.
 ANY_DEVICES = "devices"
+#: In a usage: what a claim counts for in any StorageClass that the usage does not name.
+ANY_CLASS = f"*{OF_STORAGE_CLASS}"
 _DEPLOYMENTS = frozenset({("apps", "Deployment"), ("extensions", "Deployment")})
 _DAEMON_SETS = frozenset({("apps", "DaemonSet"), ("extensions", "DaemonSet")})
 _REPLICA_SETS = frozenset({("apps", "ReplicaSet"), ("extensions", "ReplicaSet"), ("", "ReplicationController")})
@@ -273,7 +277,7 @@ class Demand:
             yield from self._of_object(obj)
             group, kind = obj.ref.group, obj.ref.kind
             if (group, kind) == ("", "PersistentVolumeClaim"):
-                yield _claim(obj, ("spec", "resources", "requests", "storage"), obj.value, Counts(_ONE, _ONE))
+                yield self._claim(obj, _STORAGE, obj.value, Counts(_ONE, _ONE))
             elif (group, kind) == ("", "Service"):
                 usage = _exactly(usage_of_service(obj.value))
                 yield Consumer("object", obj, ("spec", "type"), usage, Counts(_ONE, _ONE))
@@ -405,12 +409,15 @@ class Demand:
         why = ""
         specs: list[tuple[Mapping[str, Any], Path | None]] = [(spec, None)]
         proxy: Mapping[str, Any] | None = {}
-        space = self.inventory.nearest("", "Namespace", None, template.obj.ref.namespace or "", template.obj.file)
-        if is_injected(template, space, template.obj.ref.namespace or ""):
+        injected = injection(template, self.inventory)
+        if injected.added is not False:
             proxy = proxy_resources(template, self.inventory)
-            if proxy is None:
+            if injected.added is None:
+                why = injected.words
+            elif proxy is None:
                 why = "what the injected proxy needs is not among the inputs"
-            specs = [(with_proxy(spec, proxy or {}, sidecar=False), ("containers", 0))]
+            without = [] if injected.added else specs
+            specs = [*without, (with_proxy(spec, proxy or {}, sidecar=False), ("containers", 0))]
             if items(spec.get("initContainers")):
                 specs.append((with_proxy(spec, proxy or {}, sidecar=True), ("initContainers", 0)))
         overhead: Resources | None = None
@@ -439,7 +446,7 @@ class Demand:
             if isinstance(stated, dict):
                 path = (*template.spec_path, "volumes", number, "ephemeral", "volumeClaimTemplate")
                 named = self._claims.of_pod(obj, string(mapping(volume).get("name")))
-                yield _claim(obj, (*path, *_STORAGE), stated, _less(counts, named), number_path)
+                yield self._claim(obj, (*path, *_STORAGE), stated, _less(counts, named), number_path)
         for number, stated in enumerate(items(template.spec.get("resourceClaims"))):
             name = string(mapping(stated).get("resourceClaimTemplateName"))
             if name:
@@ -459,7 +466,34 @@ class Demand:
             path = ("spec", "volumeClaimTemplates", number)
             name = f"{string(mapping(stated.get('metadata')).get('name'))}-{obj.ref.name}"
             present = self._claims.ordinals(obj, name)
-            yield _claim(obj, (*path, *_STORAGE), stated, _without(counts, present, start), number_path)
+            yield self._claim(obj, (*path, *_STORAGE), stated, _without(counts, present, start), number_path)
+
+    def _claim(
+        self, obj: Object, path: Path, claim: Mapping[str, Any], counts: Counts, number_path: Path = ()
+    ) -> Consumer:
+        requests = resource_list(mapping(mapping(claim.get("spec")).get("resources")).get("requests"))
+        usage = _exactly(usage_of_claim(claim))
+        why = ""
+        if wants_default_class(claim):
+            usage, why = self._of_default_class(usage)
+        facts = claim_facts(claim)
+        return Consumer("claim", obj, path, usage, counts, number_path, why, claim=facts, requests=requests)
+
+    def _of_default_class(self, usage: Mapping[str, Amount]) -> tuple[dict[str, Amount], str]:
+        """What a claim counts for that names no class: an admission plug-in gives it the default one before quotas see
+        it (plugin/pkg/admission/storage/storageclass/setdefault), of several the newest."""
+        classes = storage_classes(self.inventory)
+        defaults = [name for name, found in classes.items() if any(one.default_path is not None for one in found)]
+        of_class = {name: usage[name] for name in OF_CLAIMS if name in usage}
+        added = dict(usage)
+        if not defaults:
+            added.update((f"{ANY_CLASS}{name}", _perhaps(amount)) for name, amount in of_class.items())
+            added.update((f"{name}{OF_STORAGE_CLASS}{of}", NOTHING) for name in classes for of in of_class)
+            return added, "it names no StorageClass, and which is the default is not among the inputs"
+        for name in defaults:
+            for of, amount in of_class.items():
+                added[f"{name}{OF_STORAGE_CLASS}{of}"] = amount if len(defaults) == 1 else _perhaps(amount)
+        return added, "" if len(defaults) == 1 else "it names no StorageClass, and several are the default"
 
     # --- how many ---
 
@@ -564,10 +598,8 @@ def _is_applied(obj: Object) -> bool:
     return not obj.ref.group.endswith(("kustomize.config.k8s.io", "kubeassay.dev"))
 
 
-def _claim(obj: Object, path: Path, claim: Mapping[str, Any], counts: Counts, number_path: Path = ()) -> Consumer:
-    requests = resource_list(mapping(mapping(claim.get("spec")).get("resources")).get("requests"))
-    usage = _exactly(usage_of_claim(claim))
-    return Consumer("claim", obj, path, usage, counts, number_path, claim=claim_facts(claim), requests=requests)
+def _perhaps(amount: Amount) -> Amount:
+    return Amount(Fraction(0), amount.high)
 
 
 def _exactly(usage: Mapping[str, Fraction]) -> dict[str, Amount]:

@@ -25,7 +25,8 @@ from kubeassay.analysis.quota.resource_names import is_overcommitted, wrong_limi
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.model import Object, Path
 
-Constraint = Literal["min", "max", "maxLimitRequestRatio"]
+#: ``default``: the API server refuses a request above the limit, and the limit is the LimitRange's default.
+Constraint = Literal["min", "max", "maxLimitRequestRatio", "default"]
 _TYPES = ("Container", "Pod", "PersistentVolumeClaim")
 _LISTS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
 
@@ -193,6 +194,34 @@ def pod_breaches(ranges: Sequence[LimitRange], pod: PodResources) -> Iterator[Br
                     requests.update((n, v) for n, v in pod.level.requests.items() if n in ("cpu", "memory"))
                     most.update((n, v) for n, v in pod.level.limits.items() if n in ("cpu", "memory"))
                 yield from _breaches(limits, limit, requests, most, None)
+
+
+def defaulted_breaches(ranges: Sequence[LimitRange], pod: PodResources) -> Iterator[Breach]:
+    """Why an API server refuses a pod for what LimitRanges made of it (ValidateResourceRequirements): a container that
+    states a request and no limit is given one that does not go with it."""
+    containers = [limit for limits in ranges for limit in limits.limits if limit.type == "Container"]
+    for container in pod.containers:
+        for resource in sorted(container.defaulted & container.requests.keys()):
+            request, most = container.requests[resource], container.limits[resource]
+            if request == most or (request < most and is_overcommitted(resource)):
+                continue
+            if any(resource in limit.max and request > limit.max[resource] for limit in containers):
+                # It is above a bound that is stated, too.
+                continue
+            for limits in ranges:
+                given = [limit for limit in limits.limits if limit.type == "Container" and resource in limit.default]
+                if given and given[-1].default[resource] == most:
+                    yield _defaulted_breach(limits, given[-1], container, resource)
+                    break
+
+
+def _defaulted_breach(limits: LimitRange, limit: Limit, container: ContainerResources, resource: str) -> Breach:
+    request, most = container.requests[resource], container.limits[resource]
+    field = "default" if resource in mapping(limits.obj.get(*limit.path, "default")) else "max"
+    compared = "above" if request > most else "not as much as"
+    words = f"requests {shown(resource, request)} of {resource}, {compared} the limit of {shown(resource, most)}"
+    path = (*limit.path, field, resource)
+    return Breach(limits, path, "default", resource, container, "request", f"{words} that it is given")
 
 
 def claim_breaches(ranges: Sequence[LimitRange], requests: Resources) -> Iterator[Breach]:

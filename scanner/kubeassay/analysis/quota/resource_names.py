@@ -79,15 +79,16 @@ def is_of_pods(name: str, minor: int) -> bool:
     )
 
 
-_OF_CLAIMS = ("persistentvolumeclaims", "requests.storage")
+#: Names that claims are counted by, in all and of one StorageClass.
+OF_CLAIMS = ("persistentvolumeclaims", "requests.storage")
 #: What a quota's resource for claims of one StorageClass has after the name of the class.
 OF_STORAGE_CLASS = ".storageclass.storage.k8s.io/"
-_ENDS_OF_CLAIMS = tuple(OF_STORAGE_CLASS + name for name in _OF_CLAIMS)
+_ENDS_OF_CLAIMS = tuple(OF_STORAGE_CLASS + name for name in OF_CLAIMS)
 
 
 def is_of_claims(name: str) -> bool:
     """Whether a quota's resource is counted on PersistentVolumeClaims (pvcEvaluator.MatchingResources)."""
-    return name in _OF_CLAIMS or name == "count/persistentvolumeclaims" or name.endswith(_ENDS_OF_CLAIMS)
+    return name in OF_CLAIMS or name == "count/persistentvolumeclaims" or name.endswith(_ENDS_OF_CLAIMS)
 
 
 def is_of_services(name: str) -> bool:
