@@ -218,6 +218,8 @@ class Demand:
             if known is None or known.namespaced:
                 self._objects[obj.ref.namespace or ""].append(obj)
         self._spaces: dict[str, Space] = {}
+        #: Of LimitRanges, by their ids.
+        self._orders: dict[tuple[int, ...], tuple[Defaults, ...]] = {}
 
     @cached_property
     def _makers(self) -> Makers:
@@ -429,9 +431,12 @@ class Demand:
             elif not mapping(spec.get("overhead")):
                 why = why or f"RuntimeClass {runtime} is not among the inputs, so the overhead of the pod is not known"
         found: list[Variant] = []
-        for defaults in _orders([one.defaults for one in ranges]):
+        key = tuple(map(id, ranges))
+        if key not in self._orders:
+            self._orders[key] = _orders(ranges)
+        for defaults in self._orders[key]:
             for one, at in specs:
-                resources = pod_resources(one, minor=self.minor, defaults=defaults, overhead=overhead)
+                resources = pod_resources(one, minor=self.minor, defaults=(defaults,), overhead=overhead)
                 facts = pod_facts(one, resources, self._priority, self.minor)
                 variant = Variant(resources, facts, at, proxy is not None)
                 if variant not in found:
@@ -615,18 +620,38 @@ def _joined(usages: Sequence[Mapping[str, Fraction]]) -> dict[str, Amount]:
     return found
 
 
-def _orders(defaults: Sequence[Defaults]) -> list[tuple[Defaults, ...]]:
-    """The orders in which LimitRanges may be applied, as far as they matter: the first to state a default wins, and
-    which comes first is not defined (LimitRanger lists them from an index)."""
-    agreed: dict[tuple[str, str], Fraction] = {}
-    conflict = False
-    for one in defaults:
-        for of, resources in (("requests", one.requests), ("limits", one.limits)):
+#: Ways in which LimitRanges may be applied that are looked into.
+_MOST_ORDERS = 32
+
+
+def _orders(ranges: Sequence[LimitRange]) -> tuple[Defaults, ...]:
+    """What LimitRanges give containers, in each order in which they may be applied, as far as that matters: the first
+    to state a default wins, and which comes first is not defined (LimitRanger lists them from an index). Of very many
+    ways those that give least and most of a resource are enough."""
+    defaults = [one.defaults for one in ranges]
+    values: dict[tuple[str, str], dict[Fraction, int]] = defaultdict(dict)
+    merged_requests: dict[str, Fraction] = {}
+    merged_limits: dict[str, Fraction] = {}
+    for number, one in enumerate(defaults):
+        for of, resources, merged in (
+            ("requests", one.requests, merged_requests),
+            ("limits", one.limits, merged_limits),
+        ):
             for name, value in resources.items():
-                conflict = conflict or agreed.setdefault((of, name), value) != value
-    if not conflict:
-        return [tuple(defaults)]
-    return [(one, *(other for other in defaults if other is not one)) for one in defaults]
+                merged.setdefault(name, value)
+                values[of, name].setdefault(value, number)
+    first: dict[int, None] = {}
+    for found in values.values():
+        if len(found) > 1:
+            first.update({found[min(found)]: None, found[max(found)]: None})
+    if len(defaults) <= _MOST_ORDERS and first:
+        first = dict.fromkeys(range(len(defaults)))
+    if not first:
+        return (Defaults(merged_requests, merged_limits),)
+    return tuple(
+        Defaults({**merged_requests, **defaults[number].requests}, {**merged_limits, **defaults[number].limits})
+        for number in list(first)[:_MOST_ORDERS]
+    )
 
 
 def _default_priority_class(inventory: Inventory) -> str:

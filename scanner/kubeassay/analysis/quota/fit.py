@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
@@ -80,6 +80,7 @@ class Fits:
         self.demand: Demand = demand(inventory, minor)
         self._elsewhere = any(name and name in self.demand.stated for name in self.demand.names)
         self._fits: dict[str, Fit] = {}
+        self._alike: dict[tuple[str, tuple[Scope, ...], str, str], Line] = {}
         self._unplaced: dict[tuple[str, tuple[Scope, ...]], tuple[tuple[Amount, Amount, Amount], str]] = {}
 
     def of(self, name: str) -> Fit:
@@ -99,8 +100,14 @@ class Fits:
 
     def _lines(self, space: Space, quota: Quota) -> Iterator[Line]:
         consumers = nearest(space.consumers, quota.obj.file)
+        # What is needed of quotas that count the same is the same.
+        file = quota.obj.file if len(consumers) < len(space.consumers) else ""
         for resource, hard in sorted(quota.hard.items()):
-            yield self._line(space, quota, resource, hard, consumers)
+            key = (space.name, quota.scopes, resource, file)
+            known = self._alike.get(key)
+            if known is None:
+                known = self._alike[key] = self._line(space, quota, resource, hard, consumers)
+            yield replace(known, quota=quota, hard=hard)
 
     def _line(self, space: Space, quota: Quota, resource: str, hard: Fraction, consumers: Sequence[Consumer]) -> Line:
         minor = self.demand.minor
