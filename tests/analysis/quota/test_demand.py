@@ -639,3 +639,45 @@ def test_values_of_any_type_do_no_harm(value: str) -> None:
                 + f', "{field}": {value}}}}}'
             )
             list(Fits(Inventory(objects_in(quota() + "---\n" + text)), NEWEST))
+
+
+CONTROL_PLANE = """
+---
+apiVersion: install.istio.io/v1alpha1
+kind: IstioOperator
+metadata: {name: mesh, namespace: istio-system}
+"""
+
+
+def test_where_it_is_not_known_whether_a_proxy_is_added_the_demand_is_not_known() -> None:
+    hard = quota('requests.cpu: "1"') + workload("Deployment", "")
+    assert needs(hard, "requests.cpu")[0] == "1/10"
+    unknown = line(hard + CONTROL_PLANE, "requests.cpu")
+    assert shown(unknown.rest) == "1/10-"
+    assert unknown.unknown["rest"] == (
+        "Deployment shop/web: whether a mesh adds its proxy to it is not known (the labels of namespace shop are not"
+        " known)",
+    )
+    space = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop, %s}\n"
+    assert needs(hard + CONTROL_PLANE + space % "labels: {}", "requests.cpu")[0] == "1/10"
+    linkerd = space % "annotations: {linkerd.io/inject: enabled}"
+    assert needs(hard + linkerd, "requests.cpu")[0] == "1/10-"
+
+
+def test_a_proxy_that_the_template_has_itself_is_not_added_again() -> None:
+    containers = "containers: [{name: istio-proxy, image: %s, resources: {requests: {cpu: 100m}}}]"
+    text = quota('requests.cpu: "1"') + INJECTED
+    there = workload("Deployment", f"template: {{spec: {{{containers % 'istio/proxyv2:1.27.0'}}}}}")
+    assert needs(text + there, "requests.cpu")[0] == "1/10"
+    completed = workload("Deployment", f"template: {{spec: {{{containers % 'auto'}}}}}")
+    assert needs(text + completed, "requests.cpu")[0] == "1/10-"
+
+
+def test_of_very_many_limit_ranges_the_least_and_the_most_default_count() -> None:
+    text = quota('limits.cpu: "1"') + workload("Deployment", "")
+    text += "".join(
+        f"---\napiVersion: v1\nkind: LimitRange\nmetadata: {{name: l{n}, namespace: shop}}\n"
+        f"spec: {{limits: [{{type: Container, default: {{cpu: {(n * 37) % 101 + 1}}}}}]}}\n"
+        for n in range(101)
+    )
+    assert needs(text, "limits.cpu")[0] == "1-101"
