@@ -416,6 +416,16 @@ def test_of_environments_in_folders_the_nearest_counts() -> None:
     assert rows == {"production/all.yaml": "5", "staging/all.yaml": "1"}
 
 
+def test_objects_whose_names_are_completed_are_as_many_as_are_applied() -> None:
+    job = workload("Job", "parallelism: 2", "a", version="batch/v1").replace("name: a,", "generateName: a-,", 1)
+    assert needs(quota() + job + job)[0] == "4"
+    assert needs(quota('count/jobs.batch: "1"') + job + job, "count/jobs.batch")[0] == "2"
+    objects = read_bytes((quota() + job).encode(), "production/all.yaml").objects
+    objects += read_bytes(job.encode(), "staging/all.yaml").objects
+    (found,) = [one for fit in Fits(Inventory(objects), NEWEST) for one in fit.lines]
+    assert shown(found.rest) == "2"
+
+
 def test_an_application_may_deploy_more() -> None:
     application = """
 ---

@@ -187,9 +187,14 @@ def nearest(things: Sequence[_T], file: str) -> list[_T]:
     left_out: set[int] = set()
     folders = file.split("/")[:-1]
     for group in groups.values():
-        if len(group) > 1:
-            best = max(group.values(), key=lambda obj: _shared(obj.file.split("/")[:-1], folders))
-            left_out.update(key for key in group if key != id(best))
+        if len(group) < 2:
+            continue
+        shared = {key: _shared(obj.file.split("/")[:-1], folders) for key, obj in group.items()}
+        most = max(shared.values())
+        best = next(key for key, number in shared.items() if number == most)
+        # Of a name that an API server completes (generateName) there are as many as are applied.
+        generated = group[best].ref.name.endswith("*")
+        left_out.update(key for key in group if key != best and not (generated and shared[key] == most))
     return [thing for thing in things if id(thing.obj) not in left_out]
 
 
