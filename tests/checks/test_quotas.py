@@ -503,6 +503,12 @@ def test_a_request_above_the_limit_that_a_container_is_given(entry: str, resourc
         assert all(one.related == (f"LimitRange shop/limits spec.limits[0].{_entry(entry)}",) for one in found if path)
 
 
+def test_a_default_limit_above_that_of_the_pod() -> None:
+    text = limits("{type: Container, default: {cpu: 2}}") + deployment("{}", pod="resources: {limits: {cpu: 1}}")
+    assert outcomes("limit-range-violated", text) == {fail(WEB, f"{APP}.limits.cpu")}
+    assert outcomes("limit-range-violated", text.replace("{cpu: 1}", "{cpu: 2}")) == {passed(WEB)}
+
+
 def _entry(entry: str) -> str:
     resource = entry.partition("{")[2].partition(":")[0]
     return f'default["{resource}"]' if "/" in resource else f"default.{resource}"

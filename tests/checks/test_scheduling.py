@@ -260,3 +260,9 @@ def test_an_init_container_that_is_too_large_is_shown() -> None:
         FITS, NODES, workload(init).replace("image: registry.example/app:1", "resources: {requests: {cpu: 1}}")
     )
     assert found == {("fail", "Deployment shop/web", "spec.template.spec.initContainers[0].resources")}
+
+
+def test_a_group_of_no_nodes_takes_no_pods() -> None:
+    config = CONFIG.replace("instanceTypes: [m5.large]", "instanceTypes: [m5.large], maxSize: 0")
+    web = ("fail", "Deployment shop/web", "spec.template.spec.nodeSelector.workload")
+    assert said(SELECTOR, config, workload("nodeSelector: {workload: general}")) == {web}

@@ -51,7 +51,7 @@ def _placements(inventory: Inventory, context: Context) -> tuple[_Placed, ...]:
 
 
 def _place(inventory: Inventory, context: Context) -> Iterator[_Placed]:
-    known = [cluster for cluster in clusters(inventory) if cluster.groups]
+    known = [(cluster, _with_nodes(cluster)) for cluster in clusters(inventory) if cluster.groups]
     runtime_classes = {obj.ref.name: obj for obj in inventory.of_kind("RuntimeClass", "node.k8s.io")}
     ranges: dict[str, list[LimitRange]] = defaultdict(list)
     for one in map(limit_range, inventory.of_kind("LimitRange", "")):
@@ -73,10 +73,16 @@ def _place(inventory: Inventory, context: Context) -> Iterator[_Placed]:
         )
         key = own.key
         if key not in judged:
-            judged[key] = tuple(tuple((group, _best(own, group)) for group in cluster.groups) for cluster in known)
-        answer, reason = _answer(workload, own, zip(known, judged[key], strict=True), autoscaler)
+            judged[key] = tuple(tuple((group, _best(own, group)) for group in groups) for _, groups in known)
+        by_cluster = ((cluster, verdicts) for (cluster, _), verdicts in zip(known, judged[key], strict=True))
+        answer, reason = _answer(workload, own, by_cluster, autoscaler)
         verdicts = tuple(pair for of_cluster in judged[key] for pair in of_cluster)
         yield _Placed(workload, template, own, verdicts, answer, reason)
+
+
+def _with_nodes(cluster: Cluster) -> Sequence[NodeGroup]:
+    """The groups of a cluster that may have nodes; all where none may, which says that somebody else sets how many."""
+    return [group for group in cluster.groups if group.live or group.maximum != 0] or cluster.groups
 
 
 def _best(own: Placement, group: NodeGroup) -> Verdict:

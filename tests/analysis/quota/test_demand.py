@@ -691,3 +691,25 @@ def test_of_very_many_limit_ranges_the_least_and_the_most_default_count() -> Non
         for n in range(101)
     )
     assert needs(text, "limits.cpu")[0] == "1-101"
+
+
+def test_secrets_that_others_make() -> None:
+    text = quota('secrets: "1", pods: "1"')
+    assert needs(text + workload("Deployment", ""), "secrets")[0] == "0"
+    for version, kind in (
+        ("external-secrets.io/v1", "ExternalSecret"),
+        ("cert-manager.io/v1", "Certificate"),
+        ("bitnami.com/v1alpha1", "SealedSecret"),
+    ):
+        made = f"---\napiVersion: {version}\nkind: {kind}\nmetadata: {{name: a, namespace: shop}}\n"
+        assert needs(text + made, "secrets")[0] == "0-"
+        assert needs(text + made, "pods")[0] == "0"
+
+
+def test_a_rollout_of_a_deployment_makes_no_pods_that_are_not_known() -> None:
+    rollout = workload(
+        "Rollout", "template: null, workloadRef: {apiVersion: apps/v1, kind: Deployment, name: web}, replicas: 2", "ro",
+        version="argoproj.io/v1alpha1",
+    ).replace("template: null, ", "")  # fmt: skip
+    assert needs(quota() + workload("Deployment", "replicas: 0") + rollout)[0] == "2"
+    assert needs(quota() + rollout)[0].endswith("-")

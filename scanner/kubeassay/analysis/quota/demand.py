@@ -72,6 +72,8 @@ _DAEMON_SETS = frozenset({("apps", "DaemonSet"), ("extensions", "DaemonSet")})
 _REPLICA_SETS = frozenset({("apps", "ReplicaSet"), ("extensions", "ReplicaSet"), ("", "ReplicationController")})
 #: Kinds that count for the pods that were made of them.
 _MAKERS = (TEMPLATE_PATHS.keys() | {_ROLLOUT}) - {("", "Pod"), ("", "PodTemplate")}
+#: Groups whose kinds make Secrets, and no pods.
+_SECRET_MAKERS = frozenset({"acme.cert-manager.io", "cert-manager.io", "external-secrets.io", "secrets.hashicorp.com"})
 _ENDED = frozenset({"Succeeded", "Failed"})
 
 
@@ -343,6 +345,11 @@ class Demand:
                 if (obj.ref.group, obj.ref.kind) == (group, kind) and _is_applied(obj):
                     why = f"how many {resource.partition('/')[2]} {obj.ref} has at a time is not known"
                     yield Consumer("object", obj, ("kind",), {resource: of_each}, Counts(_ONE, _ONE), why=why)
+        for obj in objects:
+            if obj.ref.kind == "SealedSecret" or obj.ref.group in _SECRET_MAKERS:
+                usage = {"count/secrets": UNKNOWN, "secrets": UNKNOWN}
+                why = f"{obj.ref} may make Secrets"
+                yield Consumer("object", obj, ("kind",), usage, Counts(_ONE, _ONE), why=why)
 
     # --- pods ---
 

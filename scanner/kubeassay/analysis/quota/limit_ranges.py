@@ -197,8 +197,10 @@ def pod_breaches(ranges: Sequence[LimitRange], pod: PodResources) -> Iterator[Br
 
 
 def defaulted_breaches(ranges: Sequence[LimitRange], pod: PodResources) -> Iterator[Breach]:
-    """Why an API server refuses a pod for what LimitRanges made of it (ValidateResourceRequirements): a container that
-    states a request and no limit is given one that does not go with it."""
+    """Why an API server refuses a pod for what LimitRanges made of it: a container that states a request and no limit
+    is given one that does not go with it (ValidateResourceRequirements), or with what the pod may use as a whole
+    (validatePodResourceConsistency)."""
+    whole: Resources = pod.level.limits if pod.level is not None else {}
     containers = [limit for limits in ranges for limit in limits.limits if limit.type == "Container"]
     for container in pod.containers:
         for resource in sorted(container.defaulted & container.requests.keys()):
@@ -208,20 +210,29 @@ def defaulted_breaches(ranges: Sequence[LimitRange], pod: PodResources) -> Itera
             if any(resource in limit.max and request > limit.max[resource] for limit in containers):
                 # It is above a bound that is stated, too.
                 continue
-            for limits in ranges:
-                given = [limit for limit in limits.limits if limit.type == "Container" and resource in limit.default]
-                if given and given[-1].default[resource] == most:
-                    yield _defaulted_breach(limits, given[-1], container, resource)
-                    break
+            given = _giver(ranges, resource, most)
+            if given is not None:
+                compared = "above" if request > most else "not as much as"
+                words = f"requests {shown(resource, request)} of {resource}, {compared} the limit of"
+                words = f"{words} {shown(resource, most)} that it is given"
+                yield Breach(*given, "default", resource, container, "request", words)
+        for resource in () if container.init else sorted(container.defaulted & whole.keys()):
+            most = container.limits[resource]
+            given = _giver(ranges, resource, most) if most > whole[resource] else None
+            if given is not None:
+                words = f"is given a {resource} limit of {shown(resource, most)}, above that of its pod,"
+                words = f"{words} {shown(resource, whole[resource])},"
+                yield Breach(*given, "default", resource, container, "limit", words)
 
 
-def _defaulted_breach(limits: LimitRange, limit: Limit, container: ContainerResources, resource: str) -> Breach:
-    request, most = container.requests[resource], container.limits[resource]
-    field = "default" if resource in mapping(limits.obj.get(*limit.path, "default")) else "max"
-    compared = "above" if request > most else "not as much as"
-    words = f"requests {shown(resource, request)} of {resource}, {compared} the limit of {shown(resource, most)}"
-    path = (*limit.path, field, resource)
-    return Breach(limits, path, "default", resource, container, "request", f"{words} that it is given")
+def _giver(ranges: Sequence[LimitRange], resource: str, value: Fraction) -> tuple[LimitRange, Path] | None:
+    """The LimitRange that gives containers a limit of a resource, and where it says so."""
+    for limits in ranges:
+        given = [limit for limit in limits.limits if limit.type == "Container" and resource in limit.default]
+        if given and given[-1].default[resource] == value:
+            stated = mapping(limits.obj.get(*given[-1].path, "default"))
+            return limits, (*given[-1].path, "default" if resource in stated else "max", resource)
+    return None
 
 
 def claim_breaches(ranges: Sequence[LimitRange], requests: Resources) -> Iterator[Breach]:
