@@ -577,14 +577,17 @@ class _Sized:
     template: PodTemplate
 
 
-def _sized(inventory: Inventory) -> Iterator[_Sized | NotJudged]:
-    """The vertical autoscalers that set something."""
+def _sized(inventory: Inventory) -> Iterator[_Sized | NotJudged | NotApplicable]:
+    """The vertical autoscalers that set something. That one has no target is the finding of autoscaler-target-missing,
+    or what it could not judge."""
     facts = scaling(inventory)
     for one in verticals(inventory).all:
         if one.mode == "Off":
             continue
         template = facts.template(one.target) if one.target is not None else None
-        if template is None:
+        if one.target is None:
+            yield NotApplicable()
+        elif template is None:
             yield NotJudged("no-objects", f"the containers that {one} is for are not known", one.obj)
         else:
             yield _Sized(one, template)
@@ -597,7 +600,7 @@ def vpa_maximum_above_limit(inventory: Inventory, context: Context) -> Iterator[
     requests = _Requests(inventory, context.kubernetes_version.minor)
     planned = {name: parse_quantity(text) for name, text in context.parameters["limits"].items()}
     for found in _sized(inventory):
-        if isinstance(found, NotJudged):
+        if not isinstance(found, _Sized):
             yield found
             continue
         one, clean = found.autoscaler, True
@@ -637,7 +640,7 @@ def _milli(value: Fraction) -> Fraction:
 @check("vpa-maximum-missing")
 def vpa_maximum_missing(inventory: Inventory, context: Context) -> Iterator[Said]:
     for found in _sized(inventory):
-        if isinstance(found, NotJudged):
+        if not isinstance(found, _Sized):
             yield found
             continue
         one, without = found.autoscaler, []
@@ -659,7 +662,7 @@ def vpa_maximum_missing(inventory: Inventory, context: Context) -> Iterator[Said
 @check("vpa-policy-names-no-container")
 def vpa_policy_names_no_container(inventory: Inventory, context: Context) -> Iterator[Said]:
     for found in _sized(inventory):
-        if isinstance(found, NotJudged):
+        if not isinstance(found, _Sized):
             yield found
             continue
         one, clean = found.autoscaler, True
@@ -685,6 +688,9 @@ def vpa_evicts_without_budget(inventory: Inventory, context: Context) -> Iterato
     by_object: Mapping[int, Workload] = {id(workload.obj): workload for workload in workloads(inventory)}
     for one in verticals(inventory).all:
         if not one.evicts or (one.target is not None and one.target.ref.kind in ("DaemonSet", "Job", "CronJob")):
+            continue
+        if one.target is None:
+            yield NotApplicable()
             continue
         workload = by_object.get(id(one.target))
         if workload is None:
