@@ -713,3 +713,18 @@ def test_a_rollout_of_a_deployment_makes_no_pods_that_are_not_known() -> None:
     ).replace("template: null, ", "")  # fmt: skip
     assert needs(quota() + workload("Deployment", "replicas: 0") + rollout)[0] == "2"
     assert needs(quota() + rollout)[0].endswith("-")
+
+
+def test_quantities_below_nothing_leave_no_more_to_others() -> None:
+    below = workload(
+        "Deployment", "template: {spec: {containers: [{name: a, resources: {requests: {cpu: -5}}}]}}", "below"
+    )
+    text = quota('requests.cpu: "1"') + workload("Deployment", "replicas: 20") + below
+    assert line(text, "requests.cpu").fits("rest") is False
+    assert needs(text, "requests.cpu")[0] == "2-"
+    claims = "".join(
+        f"---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: c{size}, namespace: shop}}\n"
+        f"spec: {{resources: {{requests: {{storage: {size}}}}}}}\n"
+        for size in ("2Gi", "-2Gi")
+    )
+    assert line(quota("requests.storage: 1Gi") + claims, "requests.storage").fits("rest") is False

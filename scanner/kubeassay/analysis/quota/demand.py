@@ -455,6 +455,8 @@ class Demand:
                     found.append(variant)
         if any(variant.resources.invalid for variant in found):
             why = why or "a quantity of the pod is none"
+        if any(_below_nothing(variant.resources) for variant in found):
+            why = why or "a quantity of the pod is below 0, for which an API server refuses it"
         return tuple(found), why
 
     def _claims_of(self, obj: Object, template: PodTemplate, counts: Counts, number_path: Path) -> Iterator[Consumer]:
@@ -620,14 +622,21 @@ def _perhaps(amount: Amount) -> Amount:
 
 
 def _exactly(usage: Mapping[str, Fraction]) -> dict[str, Amount]:
-    return {name: exactly(value) for name, value in usage.items()}
+    return {name: exactly(max(value, Fraction(0))) for name, value in usage.items()}
+
+
+def _below_nothing(pod: PodResources) -> bool:
+    lists = [one for container in pod.containers for one in (container.requests, container.limits)]
+    lists += [pod.level.requests, pod.level.limits] if pod.level is not None else []
+    return any(value < 0 for one in (*lists, pod.overhead) for value in one.values())
 
 
 def _joined(usages: Sequence[Mapping[str, Fraction]]) -> dict[str, Amount]:
     """What is one of several usages."""
     found: dict[str, Amount] = {}
     for name in sorted({name for usage in usages for name in usage}):
-        values = [usage.get(name, Fraction(0)) for usage in usages]
+        # What is refused for being below 0 leaves no more to others.
+        values = [max(usage.get(name, Fraction(0)), Fraction(0)) for usage in usages]
         found[name] = Amount(min(values), max(values))
     return found
 
