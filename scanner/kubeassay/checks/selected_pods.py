@@ -18,6 +18,8 @@ from kubeassay.model import Inventory, Object, Path
 
 #: More workloads of a namespace than one looks through for what was meant.
 _MANY = 500
+#: The same of names and values of labels.
+_MANY_NAMES = 2000
 #: Shorter names are parts of others by chance.
 _SHORT = 3
 
@@ -43,10 +45,11 @@ class Around:
 
     def __init__(self, inventory: Inventory) -> None:
         self._labels: dict[str, list[Mapping[str, str]]] = defaultdict(list)
-        self._names: dict[str, list[str]] = defaultdict(list)
+        #: Names of workloads, and the values of their labels.
+        self._names: dict[str, set[str]] = defaultdict(set)
         for workload in workloads(inventory):
             self._labels[workload.namespace].append(workload.labels)
-            self._names[workload.namespace].append(workload.obj.ref.name)
+            self._names[workload.namespace].update((workload.obj.ref.name, *workload.labels.values()))
         self._index = PodIndex(workloads(inventory))
         self._unknown: Mapping[str, Object] = unknown_pods(inventory)
         self._makers = Makers(inventory)
@@ -100,7 +103,9 @@ class Around:
         if len(requirements) > 1 and any(one.holds(of) for one in requirements for of in labels):
             return True
         own = {empty.obj.ref.name, *(value for one in requirements for value in one.values)}
-        others = {*self._names.get(namespace_of(empty.obj), ()), *(value for of in labels for value in of.values())}
+        others = self._names.get(namespace_of(empty.obj), set())
+        if len(others) > _MANY_NAMES:
+            return True
         return any(_alike(first, second) for first in own for second in others) or empty.meant()
 
     def _elsewhere(self, empty: Empty) -> bool:
