@@ -728,3 +728,12 @@ def test_quantities_below_nothing_leave_no_more_to_others() -> None:
         for size in ("2Gi", "-2Gi")
     )
     assert line(quota("requests.storage: 1Gi") + claims, "requests.storage").fits("rest") is False
+
+
+def test_what_controllers_made_counts_once() -> None:
+    name = "count/replicasets.apps"
+    text = quota(f'{name}: "1"') + workload("Deployment", "")
+    assert needs(text, name)[0] == "1-"
+    owner = "namespace: shop, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: web, controller: true}]"
+    assert needs(text + workload("ReplicaSet", "", "web-1", owner), name)[0] == "1-"
+    assert needs(text + workload("ReplicaSet", "", "other"), name)[0] == "2-"

@@ -333,6 +333,8 @@ class Demand:
                 why = f"the cluster adds {kind} {made}"
                 yield Consumer("object", first, ("metadata", "namespace"), usage, Counts(_ONE, _ONE), why=why)
         at_least_one = Amount(Fraction(1), None)
+        # What was made already counts by itself.
+        present = {owner for obj in objects if obj.ref.group == "apps" and (owner := owner_of(obj)) is not None}
         for group, kind, resource, of_each in (
             ("apps", "Deployment", "count/replicasets.apps", at_least_one),
             ("apps", "StatefulSet", "count/controllerrevisions.apps", at_least_one),
@@ -344,7 +346,8 @@ class Demand:
             for obj in objects:
                 if (obj.ref.group, obj.ref.kind) == (group, kind) and _is_applied(obj):
                     why = f"how many {resource.partition('/')[2]} {obj.ref} has at a time is not known"
-                    yield Consumer("object", obj, ("kind",), {resource: of_each}, Counts(_ONE, _ONE), why=why)
+                    number = UNKNOWN if (kind, obj.ref.name) in present else of_each
+                    yield Consumer("object", obj, ("kind",), {resource: number}, Counts(_ONE, _ONE), why=why)
         for obj in objects:
             if obj.ref.kind == "SealedSecret" or obj.ref.group in _SECRET_MAKERS:
                 usage = {"count/secrets": UNKNOWN, "secrets": UNKNOWN}
