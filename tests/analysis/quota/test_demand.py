@@ -737,3 +737,10 @@ def test_what_controllers_made_counts_once() -> None:
     owner = "namespace: shop, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: web, controller: true}]"
     assert needs(text + workload("ReplicaSet", "", "web-1", owner), name)[0] == "1-"
     assert needs(text + workload("ReplicaSet", "", "other"), name)[0] == "2-"
+
+
+def test_an_autoscaler_that_states_no_namespace_may_scale_what_does() -> None:
+    text = quota() + workload("Deployment", "replicas: 2")
+    assert needs(text + autoscaler(1, 9).replace(", namespace: shop", "")) == ("1-2", "1-", "1-")
+    assert needs(text + autoscaler(1, 9).replace("namespace: shop", "namespace: other")) == ("2", "2", "3")
+    assert needs(text + autoscaler(1, 9)) == ("1", "9", "12")

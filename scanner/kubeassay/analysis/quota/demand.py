@@ -20,7 +20,7 @@ from math import ceil
 from typing import Any, Literal, Protocol, TypeVar
 
 from kubeassay.analysis.access.resources import resource_types
-from kubeassay.analysis.autoscaling.horizontal import scaling, whole, workload_behind
+from kubeassay.analysis.autoscaling.horizontal import HorizontalAutoscaler, scaling, whole, workload_behind
 from kubeassay.analysis.autoscaling.vertical import VerticalAutoscaler, limit_at, verticals
 from kubeassay.analysis.network.endpoints import owner_of
 from kubeassay.analysis.network.makers import Makers
@@ -246,6 +246,12 @@ class Demand:
     @cached_property
     def _priority(self) -> str:
         return _default_priority_class(self.inventory)
+
+    @cached_property
+    def _loose(self) -> Mapping[tuple[str, str], HorizontalAutoscaler]:
+        """By kind and name of their targets, the autoscalers whose targets are not among the inputs."""
+        found = (one for one in scaling(self.inventory).all if one.active and one.made_by is None)
+        return {(one.reference.kind, one.reference.name): one for one in found if one.target is None}
 
     @cached_property
     def _claims(self) -> _Claims:
@@ -535,6 +541,11 @@ class Demand:
         most = None if replicas.maximum is None else max(replicas.maximum, replicas.minimum, 0)
         maximum = Amount(rest.low, None) if most is None else exactly(most)
         why = "" if most is not None else f"{replicas.by} states no maximum"
+        loose = None if replicas.by is not None else self._loose.get((kind, obj.ref.name))
+        if loose is not None and (loose.obj.ref.namespace is None or obj.ref.namespace is None):
+            rest = rest | exactly(max(loose.minimum or 0, 0))
+            maximum, most = Amount(rest.low, None), None
+            why = f"whether {loose} scales it is not known: they do not both state their namespace"
         surge = _surge(obj, spec, most) if (group, kind) in _DEPLOYMENTS or (group, kind) == _ROLLOUT else NOTHING
         return Counts(rest, maximum, surge, why), replicas.path if replicas.obj is obj else ("spec",)
 
