@@ -80,6 +80,7 @@ FACTS: Mapping[str, tuple[str, ...]] = {
         "RuntimeClass",
         "PriorityClass",
         "StorageClass",
+        "DeviceClass",
         "Node",
         "ClusterConfig",
         "CustomResourceDefinition",

@@ -744,3 +744,26 @@ def test_an_autoscaler_that_states_no_namespace_may_scale_what_does() -> None:
     assert needs(text + autoscaler(1, 9).replace(", namespace: shop", "")) == ("1-2", "1-", "1-")
     assert needs(text + autoscaler(1, 9).replace("namespace: shop", "namespace: other")) == ("2", "2", "3")
     assert needs(text + autoscaler(1, 9)) == ("1", "9", "12")
+
+
+@pytest.mark.parametrize(("extended", "minor", "expected"), [(True, 37, "3"), (False, 37, "0-3"), (True, 35, "0")])
+def test_claims_of_devices_count_as_extended_resources(extended: bool, minor: int, expected: str) -> None:
+    claims = """
+---
+apiVersion: resource.k8s.io/v1
+kind: ResourceClaim
+metadata: {name: a, namespace: shop}
+spec: {devices: {requests: [{name: a, exactly: {deviceClassName: gpu, count: 3, allocationMode: ExactCount}}]}}
+"""
+    stated = "spec: {extendedResourceName: example.com/gpu}" if extended else "spec: {}"
+    class_ = f"---\napiVersion: resource.k8s.io/v1\nkind: DeviceClass\nmetadata: {{name: gpu}}\n{stated}\n"
+    implicit, named = "requests.deviceclass.resource.kubernetes.io/gpu", "requests.example.com/gpu"
+    text = quota(f"{implicit}: 2, {named}: 2") + claims + class_
+    assert needs(text, implicit, minor)[0] == expected
+    assert needs(text, named, minor)[0] == ("3" if extended and minor > 35 else "0")
+    assert (
+        needs(quota("gpu.deviceclass.resource.k8s.io/devices: 2") + claims, "gpu.deviceclass.resource.k8s.io/devices")[
+            0
+        ]
+        == "3"
+    )

@@ -39,6 +39,7 @@ from kubeassay.analysis.quota.pod_resources import (
     resource_list,
 )
 from kubeassay.analysis.quota.quotas import (
+    OF_DEVICE_CLASS,
     ClaimFacts,
     PodFacts,
     Quota,
@@ -51,7 +52,13 @@ from kubeassay.analysis.quota.quotas import (
     usage_of_service,
     wants_default_class,
 )
-from kubeassay.analysis.quota.resource_names import COUNT_ALIASES, OF_CLAIMS, OF_STORAGE_CLASS
+from kubeassay.analysis.quota.resource_names import (
+    CLAIMS_AS_EXTENDED_SINCE,
+    COUNT_ALIASES,
+    DEVICE_CLASS,
+    OF_CLAIMS,
+    OF_STORAGE_CLASS,
+)
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.analysis.selectors import labels_of
 from kubeassay.analysis.storage.classes import storage_classes
@@ -319,7 +326,7 @@ class Demand:
         if not group and plural in COUNT_ALIASES:
             usage[COUNT_ALIASES[plural]] = _ONE
         if (group, kind) == (_DEVICES, "ResourceClaim"):
-            usage.update(_exactly(usage_of_resource_claim(mapping(obj.get("spec")))))
+            usage.update(self._of_devices(mapping(obj.get("spec"))))
         yield Consumer("object", obj, ("kind",), usage, Counts(_ONE, _ONE))
 
     def _made_by_controllers(self, name: str) -> Iterator[Consumer]:
@@ -484,7 +491,7 @@ class Demand:
                     why = f"ResourceClaimTemplate {name} is not among the inputs"
                     usage = {"count/resourceclaims.resource.k8s.io": _ONE, ANY_DEVICES: UNKNOWN}
                 else:
-                    why, usage = "", _exactly(usage_of_resource_claim(mapping(made.get("spec", "spec"))))
+                    why, usage = "", self._of_devices(mapping(made.get("spec", "spec")))
                 yield Consumer("object", obj, path, usage, counts, number_path, why)
         if (obj.ref.group, obj.ref.kind) != ("apps", "StatefulSet"):
             return
@@ -522,6 +529,23 @@ class Demand:
             for of, amount in of_class.items():
                 added[f"{name}{OF_STORAGE_CLASS}{of}"] = amount if len(defaults) == 1 else _perhaps(amount)
         return added, "" if len(defaults) == 1 else "it names no StorageClass, and several are the default"
+
+    def _of_devices(self, spec: Mapping[str, Any]) -> dict[str, Amount]:
+        """What a ResourceClaim counts for: its devices also as the extended resources that stand for their classes, on
+        condition that the class states one (claimEvaluator.addExtendedResourceQuota and MatchingResources)."""
+        usage = _exactly(usage_of_resource_claim(spec))
+        if self.minor < CLAIMS_AS_EXTENDED_SINCE:
+            return usage
+        for resource, amount in list(usage.items()):
+            name = resource.removesuffix(OF_DEVICE_CLASS)
+            if name == resource:
+                continue
+            class_ = self.inventory.nearest(_DEVICES, "DeviceClass", None, name, "")
+            stated = "" if class_ is None else string(class_.get("spec", "extendedResourceName"))
+            usage[f"requests.{DEVICE_CLASS}{name}"] = amount if stated else _perhaps(amount)
+            if stated:
+                usage[f"requests.{stated}"] = amount
+        return usage
 
     # --- how many ---
 

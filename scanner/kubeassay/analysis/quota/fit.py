@@ -11,7 +11,7 @@ from typing import Literal
 from kubeassay.analysis.quota.amounts import NOTHING, UNKNOWN, Amount, largest
 from kubeassay.analysis.quota.demand import ANY_CLASS, ANY_DEVICES, Consumer, Demand, Space, demand, nearest
 from kubeassay.analysis.quota.quotas import OF_DEVICE_CLASS, Quota, Scope, counts_claim, counts_pod
-from kubeassay.analysis.quota.resource_names import OF_STORAGE_CLASS, is_of_claims, is_of_pods
+from kubeassay.analysis.quota.resource_names import CLAIMS_AS_EXTENDED_SINCE, OF_STORAGE_CLASS, is_of_claims, is_of_pods
 from kubeassay.model import Inventory, Object
 
 Phase = Literal["rest", "maximum", "surge"]
@@ -200,7 +200,8 @@ def _each(quota: Quota, consumer: Consumer, resource: str, minor: int) -> Amount
     amount = consumer.usage.get(resource, NOTHING)
     if OF_STORAGE_CLASS in resource and resource not in consumer.usage:
         amount = consumer.usage.get(f"{ANY_CLASS}{resource.rpartition('/')[2]}", NOTHING)
-    if resource.endswith(OF_DEVICE_CLASS):
+    of_device = minor >= CLAIMS_AS_EXTENDED_SINCE and resource.startswith("requests.") and "/" in resource
+    if of_device or resource.endswith(OF_DEVICE_CLASS):
         amount = consumer.usage.get(ANY_DEVICES, amount)
     if amount.high == 0:
         return NOTHING
