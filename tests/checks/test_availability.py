@@ -273,3 +273,30 @@ for rule in (BLOCKS, SELECTS, "several-disruption-budgets", "disruption-budget-m
 """,
         seconds=60,
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "spec", "minimum", "expected"),
+    [
+        ("Prometheus", "prometheus", {"replicas": 2}, 1, "pass"),
+        ("Prometheus", "prometheus", {}, 1, "fail"),
+        ("Prometheus", "prometheus", {"replicas": 2, "shards": 2}, 3, "pass"),
+        ("Prometheus", "prometheus", {"replicas": 2, "shards": 2}, 4, "fail"),
+        ("Prometheus", "prometheus", {"replicas": -1, "shards": 0}, 1, "fail"),
+        ("Alertmanager", "alertmanager", {"replicas": 3}, 2, "pass"),
+        ("Alertmanager", "alertmanager", {"replicas": 3, "shards": 2}, 3, "fail"),
+        ("ThanosRuler", "thanos-ruler", {"replicas": 2}, 2, "fail"),
+        ("Prometheus", "prometheus", {"replicas": "2"}, 1, "not-judged"),
+    ],
+)
+def test_budgets_on_pods_of_an_operator(kind: str, name: str, spec: Value, minimum: int, expected: str) -> None:
+    metadata = {"name": "main", "namespace": "shop"}
+    one = {"apiVersion": "monitoring.coreos.com/v1", "kind": kind, "metadata": metadata, "spec": spec}
+    budget = pdb(app={"matchLabels": {"app.kubernetes.io/name": name}}, minAvailable=minimum)
+    assert {found for found, _, _ in said(BLOCKS, one, budget)} == {expected}
+
+
+def test_a_budget_for_what_comes_from_elsewhere() -> None:
+    elsewhere = pdb("exporter", {"matchLabels": {"app.kubernetes.io/name": "exporter"}})
+    about = "PodDisruptionBudget shop/exporter"
+    assert said(SELECTS, workload(), elsewhere) == {("not-judged", about, "no-objects")}

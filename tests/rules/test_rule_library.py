@@ -108,7 +108,7 @@ ASKED: dict[str, str | tuple[str, ...]] = {
     "network.connectivity": "Connectivity",
     "Openings": "Connectivity",
     "Policies": "Authorization",
-    **dict.fromkeys(("ClientTls", "Memberships", "MeshSettings", "Mtls"), "Mesh"),
+    **dict.fromkeys(("ClientTls", "Memberships", "MeshSettings", "Mtls", "Waypoints"), "Mesh"),
     "_Clusters": "Clusters",
     "_Placements": "Scheduling",
     **dict.fromkeys(("Demand", "Fits"), "Quotas"),

@@ -55,7 +55,7 @@ _MESH = (
 FACTS: Mapping[str, tuple[str, ...]] = {
     # Clusters and their node groups, and what else makes nodes.
     "Clusters": _CLUSTERS,
-    "Scheduling": (*_CLUSTERS, "RuntimeClass", WORKLOADS),
+    "Scheduling": (*_CLUSTERS, "LimitRange", "RuntimeClass", WORKLOADS),
     "Connectivity": (
         WORKLOADS,
         # Of which any may stand for pods (analysis/network/makers.py).
@@ -89,9 +89,13 @@ FACTS: Mapping[str, tuple[str, ...]] = {
         "LimitRange",
         "RuntimeClass",
         "PriorityClass",
+        "StorageClass",
+        "DeviceClass",
         "Node",
         "ClusterConfig",
         "CustomResourceDefinition",
+        # Of what the mesh analysis is made of: whether it adds a container to pods.
+        "MutatingWebhookConfiguration",
         *_COUNTED,
     ),
     "Authorization": (*_MESH, "ServiceAccount"),

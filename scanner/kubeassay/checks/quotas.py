@@ -558,6 +558,9 @@ def limit_to_request_ratio(subject: ContainerSubject, context: Context) -> Itera
         limit, request = limits.get(resource), requests.get(resource)
         if bound is None or limit is None or request is None or limit <= request * bound:
             continue
+        if limit <= 0 or request < 0:
+            # An API server refuses what is below 0.
+            continue
         ratio = "of any size" if not request else f"{_ratio(limit / request)} times"
         words = f"container {container.name} has a {resource} limit of {shown(resource, limit)}, {ratio} its request"
         words = f"{words} of {shown(resource, request)}; at most {_ratio(bound)} times is allowed"

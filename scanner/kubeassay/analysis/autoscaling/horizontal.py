@@ -16,6 +16,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, namespace_of
+from kubeassay.analysis.network.operators import operator_replicas
 from kubeassay.analysis.quantity import parse_quantity
 from kubeassay.analysis.reading import items, mapping, string, whole
 from kubeassay.analysis.workloads import PodTemplate, templates_of
@@ -182,6 +183,11 @@ class Scaling:
         Of several autoscalers on one workload the last to act decides, so the widest bounds hold.
         """
         scalers = [one for one in self.of(obj) if one.active and not one.reference.wrong]
+        made = operator_replicas(obj)
+        if made is not None:
+            # What is scaled of a Prometheus are its shards.
+            pods = made[0] * made[1]
+            return None if scalers else Replicas(pods, pods, obj, ("spec", "replicas"))
         # Its replicas at 0 switch an HPA off (pkg/controller/podautoscaler/horizontal.go, ScalingDisabled).
         off = obj.get("spec", "replicas") == 0 and all(one.minimum != 0 for one in scalers)
         if scalers and not (off and all(one.obj.ref.kind == "HorizontalPodAutoscaler" for one in scalers)):

@@ -86,7 +86,7 @@ class Makers:
         for obj in inventory:
             where = _DEPLOYS.get((obj.ref.group, obj.ref.kind))
             if where is None:
-                if _may_make_pods(obj):
+                if _may_make_pods(obj) and not _refers(inventory, obj):
                     self._by_namespace.setdefault(namespace_of(obj), obj)
                 continue
             if _is_here(obj, folders):
@@ -118,6 +118,15 @@ def _may_make_pods(obj: Object) -> bool:
         return False
     # Where the pods, or their templates, can be read from the object, it is a workload like others.
     return known_operator_pods(obj) is None and not templates_of(obj)
+
+
+def _refers(inventory: Inventory, obj: Object) -> bool:
+    """Whether it is an Argo Rollout whose pods are those of a workload that is among the inputs."""
+    if (obj.ref.group, obj.ref.kind) != ("argoproj.io", "Rollout"):
+        return False
+    named = mapping(obj.get("spec", "workloadRef"))
+    group, kind = string(named.get("apiVersion")).rpartition("/")[0], string(named.get("kind"))
+    return inventory.nearest(group, kind, obj.ref.namespace, string(named.get("name")), obj.file) is not None
 
 
 def _is_here(obj: Object, folders: set[str]) -> bool:
