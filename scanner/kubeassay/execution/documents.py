@@ -54,6 +54,10 @@ _ABOUT_OTHERS = frozenset(
 )
 
 
+#: Rules that miss ports and requests of workloads: those that the document names alone have none but what it describes.
+_ABOUT_WHAT_IS_NOT_SAID = frozenset({"autoscaler-metric-without-requests", "policy-named-port-unresolved"})
+
+
 def imported(path: Path, library: Library) -> Imported:
     """What a document demands. Raises UsageError where it cannot be read, PolicyError where it demands nothing."""
     document = read_document(path, display_name(str(path)))
@@ -83,6 +87,8 @@ def _broken(document: Document, found: Imported, library: Library) -> list[Broke
         if not nodes[number].has(steps):
             continue
         by_itself = (finding.rule, number, finding.path) in alone
+        if finding.rule in _ABOUT_WHAT_IS_NOT_SAID and not by_itself:
+            continue
         severity = library.rule(finding.rule).severity
         broken.append(Broken(finding.rule, severity, finding.message, nodes[number], steps, by_itself))
     return broken
