@@ -860,6 +860,12 @@ def test_a_profile_of_the_node_by_name_is_told() -> None:
     assert notes_of(found, "not-understood") == {(5, "seccompProfile")}
 
 
+def test_no_capability_to_add_is_a_list_too() -> None:
+    found = imported("securityContext:\n  runAsNonRoot: true\n  capabilities: {drop: [ALL], add: []}\n")
+    assert rules_of(found)["allowed-added-capabilities", 4] == {"allowed": []}
+    assert ("capabilities-restricted", 4) in rules_of(found)
+
+
 def test_registries() -> None:
     found = imported("security:\n  privileged: false\n  Allowed registries: [a.example, b.example/team]\n")
     assert rules_of(found)["image-registry", 4] == {"allowed_registries": ["a.example", "b.example/team"]}
@@ -880,7 +886,7 @@ WEB_ONLY = "{podSelector: {matchLabels: {app: web}}"
         # One that opens everything closes nothing.
         (f"{WEB_ONLY}, ingress: [{{}}]}}", set()),
         (f"{WEB_ONLY}, ingress: [{{from: [{{namespaceSelector: {{}}}}]}}]}}", set()),
-        (f"{WEB_ONLY}, policyTypes: [Egress], egress: [{{to: [{{ipBlock: {{cidr: 0.0.0.0/0}}}}]}}]}}", set()),
+        (f"{WEB_ONLY}, policyTypes: [Egress], egress: [{{to: [{{ipBlock: {{cidr: 0.0.0.0/0}}}}]}}]}}", {"egress"}),
     ],
 )
 def test_policies_close_what_they_do_not_open(spec: str, isolated: set[str]) -> None:

@@ -384,8 +384,7 @@ def _opens_everything(node: Node, direction: str) -> bool:
 
 
 def _is_anybody(peer: Node) -> bool:
-    if "ipBlock" in peer.entries:
-        return text_at(peer, "ipBlock", "cidr") in ("0.0.0.0/0", "::/0")
+    # A block of addresses is meant for what is outside: it opens no pod to another.
     spaces, pods = peer.entries.get("namespaceSelector"), peer.entries.get("podSelector")
     return spaces is not None and not spaces.plain and (pods is None or not pods.plain)
 

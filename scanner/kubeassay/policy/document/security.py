@@ -127,7 +127,7 @@ def _dropped(setting: _Setting) -> list[Use] | None:
 
 
 def _added(setting: _Setting) -> list[Use] | None:
-    names = [] if setting.says is False else setting.texts()
+    names = [] if setting.says is False or setting.node.value == () else setting.texts()
     if names is None:
         return None
     added = sorted({name.upper().removeprefix("CAP_") for name in names})
