@@ -255,3 +255,16 @@ def test_an_object_without_a_namespace_may_be_the_one_that_is_meant(tmp_path: Pa
     result = _scan(tmp_path, text, _compute(*fields, **more))
     assert [said.reason for said in result.not_evaluated] == ["no-namespace"]
     assert result.summary.passed == 0
+
+
+def test_what_is_to_be_absent_is_not_to_be_something_besides(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match="equals"):
+        _scan(tmp_path, QUOTA, _compute({"path": "spec.hard", "absent": True, "equals": {}}))
+
+
+@pytest.mark.parametrize("hostile", ["1" * 5000, "0." + "0" * 5000 + "1", "9" * 5000 + "Gi", "1e999999999"])
+def test_quantities_of_any_length_are_compared(tmp_path: Path, hostile: str) -> None:
+    text = QUOTA.replace('"3"', f'"{hostile}"')
+    result = _scan(tmp_path, text, _compute({"path": 'spec.hard["requests.cpu"]', "equals": 2}))
+    assert len(failing(result)) == 1
+    assert list(result.not_evaluated) == []

@@ -22,6 +22,8 @@ _SUFFIXES: Mapping[str, Fraction] = {
 _NANO = 10**9
 #: Exponents beyond this are as good as zero or infinity to Kubernetes, and would cost memory to write out.
 _MAX_EXPONENT = 64
+#: Digits beyond this say no more: Kubernetes caps what is greater than 2⁶³, and rounds what is finer than 10⁻⁹.
+_MAX_DIGITS = 512
 
 
 def parse_quantity(value: Any) -> Fraction | None:
@@ -36,10 +38,12 @@ def parse_quantity(value: Any) -> Fraction | None:
 
 @lru_cache(maxsize=4096, typed=True)
 def _parsed(value: str | int | float) -> Fraction | None:
+    if isinstance(value, int) and value.bit_length() > _MAX_DIGITS:
+        value = 10**_MAX_DIGITS if value > 0 else -(10**_MAX_DIGITS)
     match = _FORM.match(str(value))
     if match is None:
         return None
-    number = Fraction(match["number"].rstrip(".") or "0")
+    number = Fraction(_shortened(match["number"]).rstrip(".") or "0")
     if match["suffix"]:
         number *= _SUFFIXES[match["suffix"]]
     elif match["exponent"]:
@@ -47,3 +51,16 @@ def _parsed(value: str | int | float) -> Fraction | None:
         number *= Fraction(10) ** exponent
     number = Fraction(ceil(number * _NANO), _NANO)
     return -number if match["sign"] == "-" else number
+
+
+def _shortened(number: str) -> str:
+    """Digits that Python takes: at most so many before the point and behind it."""
+    if len(number) <= _MAX_DIGITS:
+        return number
+    whole, point, part = number.partition(".")
+    whole = whole.lstrip("0")
+    if len(whole) > _MAX_DIGITS:
+        whole = "9" * _MAX_DIGITS
+    # What is left out is rounded up.
+    more = "1" if part[_MAX_DIGITS:].strip("0") else ""
+    return f"{whole or '0'}{point}{part[:_MAX_DIGITS]}{more}"
