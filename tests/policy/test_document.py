@@ -866,6 +866,32 @@ def test_no_capability_to_add_is_a_list_too() -> None:
     assert ("capabilities-restricted", 4) in rules_of(found)
 
 
+@pytest.mark.parametrize("keys", ["ads", "Ads Namespace", "ads namespace quotas"])
+def test_a_namespace_may_end_in_s(keys: str) -> None:
+    found = imported(f"Resource quotas:\n  {keys}:\n    pods: 5\n")
+    assert rules_of(found)["documented-quota", 4]["quotas"] == {"ads": {"pods": 5}}
+
+
+def test_a_node_group_may_end_in_s() -> None:
+    found = imported("Apps Node Group:\n  min: 1\n  max: 2\n")
+    assert list(rules_of(found)["documented-node-groups", 2]["groups"]) == ["apps"]
+
+
+def test_items_of_a_list_stand_below_their_names() -> None:
+    found = imported(
+        "Namespaces: [shop, data]\nQuotas:\n- namespace: shop\n  pods: 5\n- namespace: data\n  pods: 6\n"
+        "Containers:\n- workload: shop\n  requests: {cpu: 1}\n- name: data\n  requests: {cpu: 2}\n"
+        "- name: other\n  requests: {cpu: 3}\n"
+    )
+    demanded = rules_of(found)
+    assert demanded["documented-quota", 5]["quotas"] == {"shop": {"pods": 5}}
+    assert demanded["documented-quota", 7]["quotas"] == {"data": {"pods": 6}}
+    assert demanded["container-resources", 10] == {"requests_cpu": 1, "match": {"namespaces": ["shop"]}}
+    assert demanded["container-resources", 12] == {"requests_cpu": 2, "match": {"namespaces": ["data"]}}
+    assert notes_of(found, "not-understood") == {(13, "Containers / other")}
+    assert notes_of(found, "contradiction") == set()
+
+
 def test_registries() -> None:
     found = imported("security:\n  privileged: false\n  Allowed registries: [a.example, b.example/team]\n")
     assert rules_of(found)["image-registry", 4] == {"allowed_registries": ["a.example", "b.example/team"]}

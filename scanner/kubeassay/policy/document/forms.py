@@ -18,6 +18,7 @@ from kubeassay.policy.document.words import (
     is_name,
     is_placeholder,
     not_meant,
+    singular,
     slug,
     squashed,
     truth,
@@ -188,6 +189,11 @@ def _descendants(node: Node) -> Iterator[Node]:
         stack.extend(child for _, child in here.children())
 
 
+def _core(key: str, generic: frozenset[str] = _GENERIC) -> str:
+    """A key as a name, without the words that say what kind of thing it is. A namespace may well be called ads."""
+    return "-".join(part for part in slug(key).split("-") if singular(part) not in generic)
+
+
 def namespace_of_key(key: str, clauses: Clauses) -> str | None:
     """The namespace that a key names: ``Frontend Namespace``, or the name of a documented one."""
     if key in clauses.facts.namespaces:
@@ -195,7 +201,7 @@ def namespace_of_key(key: str, clauses: Clauses) -> str | None:
     said = words(key)
     if "namespace" not in said:
         return None
-    rest = slug(word for word in said if word not in _GENERIC)
+    rest = _core(key)
     name = slug(re.sub(r"(?i)namespaces?", " ", key))
     for candidate in (name, rest):
         called = clauses.facts.namespace_called(candidate) if candidate else None
@@ -252,7 +258,7 @@ def _quota(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
     named = [(number, name) for number, key in enumerate(keys) if (name := namespace_of_key(key, clauses)) is not None]
     # The key below the one that says quota names the namespace, where no key does so by itself.
     if not named and len(keys) == at + 2 and any(_resources(node, "")):
-        name = slug(word for word in words(keys[-1]) if word not in _GENERIC)
+        name = _core(keys[-1])
         named = [(len(keys) - 1, name)] if is_name(name) else []
     if not named or len(keys) - 1 != max(at, named[-1][0]):
         return False
@@ -409,8 +415,9 @@ def _tier(keys: Keys, clauses: Clauses) -> dict[str, list[str]] | None:
         clauses.note("assumed", line, keys[-1], reason)
         return {"namespaces": described}
     for space, workloads in facts.workloads.items():
-        if name in workloads:
-            return {"namespaces": [space] if space else [], "names": [name]}
+        for workload in (name, _core(keys[-1])):
+            if workload in workloads:
+                return {"namespaces": [space] if space else [], "names": [workload]}
     return None
 
 
@@ -594,7 +601,7 @@ def _node_group(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
     known = [word for word in by_word if word in _GROUP_FIELDS]
     if not about_nodes or len(known) < 2:
         return False
-    name = slug(word for word in words(keys[-1]) if word not in _GROUP_WORDS)
+    name = _core(keys[-1], _GROUP_WORDS)
     if not is_name(name):
         return False
     base = f"managedNodeGroups[name={name}]"
@@ -931,7 +938,27 @@ def walk(keys: Keys, node: Node, block: Block, clauses: Clauses) -> None:
     if read(keys, node, block, clauses):
         return
     for step, child in node.children():
-        walk((*keys, step) if isinstance(step, str) else keys, child, block, clauses)
+        if isinstance(step, str):
+            walk((*keys, step), child, block, clauses)
+            continue
+        naming, name = _name_of_item(child)
+        walk((*keys, name) if name else keys, child, block, clauses)
+        if name and any(value in clauses.accounted for value in _descendants(child)):
+            clauses.account(child.entries[naming])
+
+
+#: Keys of an item of a list that say what it is about.
+_NAMING = frozenset(
+    {"name", "namespace", "workload", "service", "component", "tier", "app", "application", "container", "deployment"}
+)
+
+
+def _name_of_item(node: Node) -> tuple[str, str]:
+    """(key, name) of an item of a list that names what it is about: read as if it stood below that name."""
+    for key, child in node.entries.items():
+        if squashed(key) in _NAMING and isinstance(child.value, str) and len(node.entries) > 1:
+            return key, f"{child.value} namespace" if squashed(key) == "namespace" else child.value
+    return "", ""
 
 
 __all__ = ["cluster_name_in", "kubernetes_version_in", "namespaces_in", "read", "truth", "walk"]
