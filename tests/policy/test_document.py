@@ -892,6 +892,19 @@ def test_items_of_a_list_stand_below_their_names() -> None:
     assert notes_of(found, "contradiction") == set()
 
 
+def test_a_sentence_among_settings_is_a_setting() -> None:
+    found = imported("Pods:\n  privileged: false\n  Service account token: not mounted anywhere\n")
+    assert notes_of(found, "not-understood") == {(4, "Pods / Service account token")}
+
+
+def test_of_two_quotas_the_lesser_is_demanded() -> None:
+    for first, second in ((4, 5), (5, 4)):
+        found = imported(f"quota:\n  shop:\n    cpu: {first}\n    requests: {{cpu: {second}}}\n")
+        (stated,) = rules_of(found).values()
+        assert stated["quotas"] == {"shop": {"requests.cpu": 4}}
+        assert notes_of(found, "contradiction") == {(5, "requests.cpu of shop")}
+
+
 def test_registries() -> None:
     found = imported("security:\n  privileged: false\n  Allowed registries: [a.example, b.example/team]\n")
     assert rules_of(found)["image-registry", 4] == {"allowed_registries": ["a.example", "b.example/team"]}

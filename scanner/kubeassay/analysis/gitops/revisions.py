@@ -2,7 +2,7 @@
 
 Argo CD takes a revision for a commit, a version, a range of versions or the name of a branch or tag, in this order
 (argo-cd v3.5, util/git/client.go, lsRemote; util/versions, MaxVersion). Whether a name is a branch or a tag only the
-repository knows: names without a digit are taken for branches, names that end in a version for tags.
+repository knows: names without a digit are taken for branches, names that end in a version of three numbers for tags.
 """
 
 from __future__ import annotations

@@ -272,8 +272,11 @@ def _quota(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
         clauses.account(value)
         if resource in hard:
             clauses.note(
-                "contradiction", value.line, f"{resource} of {namespace}", f"line {lines[resource]} says it, too"
-            )
+                "contradiction", value.line, f"{resource} of {namespace}",
+                f"line {lines[resource]} says it, too: the lesser is demanded",
+            )  # fmt: skip
+            if (parse_quantity(value.value) or 0) >= (parse_quantity(hard[resource]) or 0):
+                continue
         hard[resource], lines[resource] = (
             value.value if isinstance(value.value, int | float) else value.text,
             value.line,
@@ -443,6 +446,10 @@ def _security(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
         )  # fmt: skip
     for key, child in rest:
         walk((*keys, key), child, block, clauses)
+        if child.is_scalar and child not in clauses.accounted:
+            # Among settings a sentence is a setting, too: "Service account token: not mounted".
+            clauses.account(child)
+            clauses.note("not-understood", child.line, " / ".join((*keys[-1:], key)), "no form of it is known")
     return True
 
 
