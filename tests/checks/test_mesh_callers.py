@@ -16,7 +16,7 @@ from checks.test_mesh_authorization import MESH, OUTSIDE, STRICT, policy
 from kit import objects_in
 from kubeassay.analysis.mesh.authorization import authorization, decide
 from kubeassay.analysis.mesh.authorization_rules import Request
-from kubeassay.analysis.mesh.callers import callers_of
+from kubeassay.analysis.mesh.callers import callers
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.model import Inventory
 
@@ -345,4 +345,6 @@ def test_ztunnel_asks_no_external_authorizer() -> None:
     custom = policy("{action: CUSTOM, provider: {name: ext}, rules: [{}]}")
     inventory = Inventory(objects_in(ambient + custom))
     web = next(one for one in workloads(inventory) if one.namespace == "shop")
-    assert [caller.effect for caller in callers_of(inventory, web)] == ["allow"]
+    assert [caller.effect for caller in callers(authorization(inventory).attached(web, ztunnel=True), http=False)] == [
+        "allow"
+    ]

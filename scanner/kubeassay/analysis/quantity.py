@@ -38,6 +38,8 @@ def parse_quantity(value: Any) -> Fraction | None:
 
 @lru_cache(maxsize=4096, typed=True)
 def _parsed(value: str | int | float) -> Fraction | None:
+    if isinstance(value, int) and value.bit_length() > _MAX_DIGITS:
+        value = 10**_MAX_DIGITS if value > 0 else -(10**_MAX_DIGITS)
     match = _FORM.match(str(value))
     if match is None:
         return None

@@ -166,9 +166,11 @@ def gateway_selects_nothing(inventory: Inventory, context: Context) -> Iterator[
     traffic = traffic_of(inventory)
     for obj in inventory.of_kind("Gateway", GROUP):
         miss = traffic.gateway_selects_nothing(obj)
-        if miss is not None and miss.unknown and context.parameters["gateways_elsewhere"]:
-            continue
-        yield from _said(miss, obj, f"Gateway {namespace_of(obj)}/{obj.ref.name}")
+        what = f"Gateway {namespace_of(obj)}/{obj.ref.name}"
+        if miss is None or not miss.unknown:
+            yield from _said(miss, obj, what)
+        elif not context.parameters["gateways_elsewhere"]:
+            yield NotJudged("unknown-peer", f"{what}: {miss.words}, and {miss.unknown}", obj)
 
 
 def _said(miss: Miss | None, obj: Object, what: str) -> Iterator[Said]:

@@ -240,10 +240,9 @@ def _imported(names: Sequence[str], rule_paths: Sequence[FilePath]) -> dict[str,
     if not names:
         return {}
     # Imported here: few scans are by a document.
-    from kubeassay.execution.documents import imported
+    from kubeassay.execution.documents import all_imported
 
-    library = Library(rule_paths)
-    return {FilePath(name).as_posix(): imported(FilePath(name), library) for name in names}
+    return all_imported([FilePath(name) for name in names], Library(rule_paths))
 
 
 def _not_understood(documents: Mapping[str, Imported]) -> list[NotEvaluated]:

@@ -220,7 +220,17 @@ def _autoscaled(inventory: Inventory) -> Mapping[tuple[str, str, str], int]:
         if isinstance(most, int):
             key = (namespace_of(obj), string(target.get("kind")), string(target.get("name")))
             found[key] = max(most, found.get(key, 0))
+    for obj in inventory.of_kind("ScaledObject", "keda.sh"):
+        # KEDA makes an autoscaler of it: of a Deployment, and up to a hundred, unless it says otherwise.
+        target, stated = mapping(obj.get("spec", "scaleTargetRef")), obj.get("spec", "maxReplicaCount")
+        key = (namespace_of(obj), string(target.get("kind")) or "Deployment", string(target.get("name")))
+        most = stated if isinstance(stated, int) else _KEDA_MAXIMUM
+        found[key] = max(most, found.get(key, 0))
     return found
+
+
+#: kedacore/keda apis/keda/v1alpha1, defaultHPAMaxReplicas.
+_KEDA_MAXIMUM = 100
 
 
 def _pods(template: PodTemplate, most: Mapping[tuple[str, str, str], int]) -> int | None:
