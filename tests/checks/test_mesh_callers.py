@@ -340,6 +340,15 @@ def test_ztunnel_loses_conditions_of_what_it_denies() -> None:
     assert {o.kind for o in found} == {"fail"}
 
 
+def test_a_trust_domain_that_any_policy_names_is_tried() -> None:
+    everybody = policy("{rules: [{}]}", "everybody")
+    trusted = policy("{rules: [{from: [{source: {trustDomains: [td.example]}}]}]}", "elsewhere", "other")
+    caller = {**TO, "from": ["?*"]}
+    assert {o.kind for o in outcomes("documented-callers", MESH + STRICT + everybody, callers=[caller])} == {"pass"}
+    found = outcomes("documented-callers", MESH + STRICT + everybody + trusted, callers=[caller])
+    assert {o.kind for o in found} == {"fail"}
+
+
 def test_ztunnel_asks_no_external_authorizer() -> None:
     ambient = MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient")
     custom = policy("{action: CUSTOM, provider: {name: ext}, rules: [{}]}")

@@ -102,7 +102,15 @@ def documented_callers(inventory: Inventory, context: Context) -> Iterator[Said]
         return
     policies, modes = authorization(inventory), mtls(inventory)
     known = frozenset(_Identity(workload.namespace, workload.service_account) for workload in workloads(inventory))
-    asked = _Asked(known)
+    # Whoever names a trust domain trusts it, whatever the policy is about.
+    terms = (
+        term
+        for policy in policies.all
+        for rule in policy.rules
+        for source in rule.sources
+        for term in source.of(*OF_IDENTITY)
+    )
+    asked = _Asked(known, frozenset(domain for term in terms for domain, _, _ in _of_term(term) if domain))
     for workload in workloads(inventory):
         documented = [_documented(entry) for entry in stated if _is_meant(entry, workload)]
         if documented:
@@ -243,10 +251,12 @@ def _takes_plain_text(state: WorkloadMtls) -> tuple[bool | None, str]:
 class _Asked:
     """What is asked of all workloads together: answers of the same policies are the same, and there is an end to it.
 
-    ``known``: the identities that there are. ``left``: how many rules may still be tried.
+    ``known``: the identities that there are. ``domains``: trust domains that policies name. ``left``: how many rules
+    may still be tried.
     """
 
     known: frozenset[_Identity]
+    domains: frozenset[str]
     left: int = 3_000_000
     answers: dict[tuple[Any, ...], tuple[Caller, ...]] = field(default_factory=dict)
 
@@ -267,7 +277,7 @@ def _tried(
         for pattern in entry.callers:
             namespace, _, account = pattern.partition("/")
             named.add(("", namespace.replace("*", _OTHER), account.replace("*", _OTHER)))
-    domains = sorted({domain for domain, _, _ in named if domain not in own} | {""})
+    domains = sorted({domain for domain in asked.domains | {d for d, _, _ in named} if domain not in own} | {""})
     namespaces = sorted({namespace for _, namespace, _ in named if namespace} | {_OTHER})
     accounts = sorted({account for _, _, account in named if account} | {_OTHER})
     count = len(domains) * len(namespaces) * len(accounts)
