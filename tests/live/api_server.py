@@ -243,6 +243,7 @@ class OwnServer(ApiServer):
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             "--endpoint-reconciler-type=none",
+            "--allow-privileged=true",
             *self._api_arguments,
         )
         ready = f"https://127.0.0.1:{self.port}/readyz"

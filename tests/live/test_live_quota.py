@@ -272,7 +272,7 @@ def test_what_is_refused_and_what_is_used(controllers: ApiServer, namespaces: Ca
     client, minor = controllers.admin, controllers.minor
     with_classes(client)
     rng = random.Random(6)
-    scenarios = [scenario(rng, namespaces(f"kubeassay-quota-{number}")) for number in range(SCENARIOS)]
+    scenarios = [scenario(rng, namespaces(f"quota-{number}")) for number in range(SCENARIOS)]
     wrong: list[str] = []
     seen: dict[str, int] = defaultdict(int)
     for one in scenarios:
@@ -496,7 +496,7 @@ def test_what_workloads_use(controllers: ApiServer, namespaces: Callable[..., st
     """Of the pods and claims that controllers make, too."""
     client, minor = controllers.admin, controllers.minor
     with_classes(client)
-    namespace = namespaces("kubeassay-workloads")
+    namespace = namespaces("workloads")
     objects = [obj.value for obj in objects_in(WORKLOADS.replace("NAMESPACE", namespace))]
     for obj in objects[:5]:
         client.must_create(obj)
