@@ -25,7 +25,7 @@ from kubeassay.analysis.quota.resource_names import is_overcommitted, wrong_limi
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.model import Object, Path
 
-Constraint = Literal["min", "max", "maxLimitRequestRatio"]
+Constraint = Literal["min", "max", "maxLimitRequestRatio", "default"]
 _TYPES = ("Container", "Pod", "PersistentVolumeClaim")
 _LISTS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
 
@@ -193,6 +193,32 @@ def pod_breaches(ranges: Sequence[LimitRange], pod: PodResources) -> Iterator[Br
                     requests.update((n, v) for n, v in pod.level.requests.items() if n in ("cpu", "memory"))
                     most.update((n, v) for n, v in pod.level.limits.items() if n in ("cpu", "memory"))
                 yield from _breaches(limits, limit, requests, most, None)
+
+
+def default_breaches(ranges: Sequence[LimitRange], pod: PodResources) -> Iterator[Breach]:
+    """Where the limit that LimitRanges give a container is not one that its request may have: the API server gives the
+    limit, then refuses the pod for it (ValidateResourceRequirements)."""
+    for container in pod.containers:
+        for resource in sorted(container.defaulted & container.requests.keys()):
+            request, limit = container.requests[resource], container.limits[resource]
+            if request == limit or (request < limit and is_overcommitted(resource)):
+                continue
+            for of in ranges:
+                path = _default_path(of, resource, limit)
+                if path is not None:
+                    words = f"requests {shown(resource, request)} of {resource}, and is given a limit of"
+                    words = f"{words} {shown(resource, limit)}"
+                    yield Breach(of, path, "default", resource, container, "request", words)
+                    break
+
+
+def _default_path(of: LimitRange, resource: str, value: Fraction) -> Path | None:
+    """Where a LimitRange states this limit for containers that state none."""
+    for limit in of.limits:
+        if limit.type == "Container" and limit.default.get(resource) == value:
+            stated = mapping(of.obj.get(*limit.path, "default"))
+            return (*limit.path, "default" if resource in stated else "max", resource)
+    return None
 
 
 def claim_breaches(ranges: Sequence[LimitRange], requests: Resources) -> Iterator[Breach]:
