@@ -5,11 +5,13 @@ BIN    := $(VENV)/bin
 
 DEMO   := fixtures/merajutasa/violating/production
 
-.PHONY: help demo test lint format generate generated-check smoke bench clean
+.PHONY: help demo test test-live lint format generate generated-check smoke bench clean
 
 help:
 	@echo "make demo     create .venv, install, scan the bundled example, write SARIF and HTML"
 	@echo "make test     install what the tests need, and run them"
+	@echo "make test-live  build a real API server, once (needs Go, takes minutes), and run the tests that ask it;"
+	@echo "              with KUBECONFIG=FILE those that fit any cluster, on that one: they make and remove objects"
 	@echo "make lint     lint, format, types and layers"
 	@echo "make generate write the generated files again (docs, tables of fields)"
 	@echo "make smoke    build the wheel, install it alone, scan with it"
@@ -45,7 +47,16 @@ demo: $(VENV)/.installed
 	@echo "  demo/result.json   for programs; $(BIN)/kubeassay report demo/result.json renders it again"
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PYTEST)
+
+# A kubeconfig counts only where it is named on the command line, not one that the environment happens to name.
+test-live: $(VENV)/.installed-dev
+ifeq ($(origin KUBECONFIG),command line)
+	KUBEASSAY_LIVE_KUBECONFIG="$(KUBECONFIG)" $(BIN)/python -m pytest -m live tests/live
+else
+	$(BIN)/python tests/live/build.py
+	KUBEASSAY_LIVE_KUBECONFIG= $(BIN)/python -m pytest -m live tests/live
+endif
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

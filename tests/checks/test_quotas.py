@@ -248,6 +248,32 @@ def test_a_pod_that_is_refused_by_one_of_two_defaults_is_no_pass() -> None:
     }
 
 
+_CPU = "spec.template.spec.containers[0].resources.requests.cpu"
+
+
+@pytest.mark.parametrize(
+    ("entries", "resources", "path"),
+    [
+        # The API server gives the container the limit, and then refuses a request above it.
+        ("{type: Container, default: {cpu: 500m}}", "{requests: {cpu: 1}}", _CPU),
+        ("{type: Container, default: {cpu: 500m}}", "{requests: {cpu: 500m}}", None),
+        ("{type: Container, default: {cpu: 500m}}", "{requests: {cpu: 1}, limits: {cpu: 2}}", None),
+        ("{type: Container, default: {cpu: 500m}}", "{requests: {memory: 1Gi}}", None),
+        ("{type: Container, max: {cpu: 500m}}", "{requests: {cpu: 1}}", _CPU),
+        ("{type: Container, defaultRequest: {cpu: 2}}", "{limits: {cpu: 1}}", None),
+        ("{type: Pod, max: {cpu: 500m}}", "{requests: {cpu: 100m}, limits: {cpu: 200m}}", None),
+        (
+            "{type: Container, default: {hugepages-2Mi: 4Mi}}",
+            "{requests: {hugepages-2Mi: 2Mi}}",
+            "spec.template.spec.containers[0].resources.requests.hugepages-2Mi",
+        ),
+    ],
+)
+def test_a_default_limit_below_the_request_refuses_pods(entries: str, resources: str, path: str | None) -> None:
+    found = outcomes("limit-range-violated", limits(entries) + deployment(resources))
+    assert found == {passed(WEB) if path is None else fail(WEB, path)}
+
+
 def test_claims_that_a_limit_range_refuses() -> None:
     text = limits("{type: PersistentVolumeClaim, min: {storage: 1Gi}, max: {storage: 10Gi}}")
     text += claim("small", "1Mi") + claim("right", "10Gi") + claim("large", "11Gi")

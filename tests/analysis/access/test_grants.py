@@ -119,6 +119,28 @@ subjects:
     ]
 
 
+@pytest.mark.parametrize(
+    ("members", "granted"),
+    [
+        ([], {("delete",)}),
+        ([role("empty", labels={"a": "1"})], {("delete",)}),
+        ([aggregated("none", {"matchLabels": {"b": "1"}}, labels={"a": "1"})], {("delete",)}),
+        (
+            [aggregated("kept", {"matchLabels": {"b": "1"}}, labels={"a": "1"}, rules=[rule("watch", "", "pods")])],
+            {("watch",)},
+        ),
+        ([role("part", rule("get", "", "pods"), labels={"a": "1"})], {("get",)}),
+    ],
+)
+def test_what_an_aggregated_role_states_stays_where_its_members_have_no_rules(
+    members: list[Any], granted: set[tuple[str, ...]]
+) -> None:
+    # The controller applies no rules then, and so takes none away.
+    whole = aggregated("whole", {"matchLabels": {"a": "1"}}, rules=[rule("delete", "", "secrets")])
+    found = next(r for r in grants(inventory(whole, *members)).roles if r.name == "whole")
+    assert {one.verbs for one in found.rules} == granted
+
+
 def test_a_rule_of_an_aggregated_role_keeps_its_place() -> None:
     access = grants(
         inventory(

@@ -767,3 +767,10 @@ spec: {devices: {requests: [{name: a, exactly: {deviceClassName: gpu, count: 3, 
         ]
         == "3"
     )
+
+
+def test_why_the_pods_of_a_job_are_not_counted_exactly_is_said() -> None:
+    job = workload("Job", "template: {spec: {restartPolicy: Never, containers: [{name: a}]}}", version="batch/v1")
+    found = line(quota('count/pods: "5"') + job, "count/pods")
+    assert shown(found.rest) == "1-"
+    assert found.unknown["rest"] == ("Job shop/web: its pods that have ended stay until their Job goes",)

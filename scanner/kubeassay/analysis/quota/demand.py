@@ -393,6 +393,7 @@ class Demand:
         if obj.ref.kind in ("Job", "CronJob"):
             # Pods that have ended stay until their Job goes.
             usage["count/pods"] = Amount(Fraction(1), None)
+            why = why or "its pods that have ended stay until their Job goes"
         return Consumer("pod", obj, template.spec_path, usage, counts, number_path, why, variants, template=template)
 
     def _resized(
