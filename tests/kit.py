@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +99,41 @@ def go_program(module: str, package: str, folder: Path) -> Path:
     if build.returncode:
         pytest.skip(f"tests/{module} cannot be built: {build.stderr.strip()[-500:]}")
     return program
+
+
+Ask = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@contextmanager
+def asking(program: Path, environment: Mapping[str, str] | None = None) -> Iterator[Ask]:
+    """A program that answers one question after the other, a line each. What it logs between them is passed over."""
+    with subprocess.Popen(
+        [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8", env=environment
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        answers, questions = process.stdout, process.stdin
+
+        def ask(question: dict[str, Any]) -> dict[str, Any]:
+            questions.write(json.dumps(question) + "\n")
+            questions.flush()
+            while not (line := answers.readline()).startswith("{"):
+                assert line, "the program has ended"
+            answer: dict[str, Any] = json.loads(line)
+            assert not answer.get("error"), answer
+            return answer
+
+        yield ask
+        questions.close()
+
+
+def answered(program: Path, questions: Iterable[Any], *arguments: str) -> list[Any]:
+    """The answers of a program to questions that it gets all at once."""
+    lines = "".join(json.dumps(question) + "\n" for question in questions)
+    done = subprocess.run([program, *arguments], input=lines, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr[max(done.stderr.find("panic"), 0) :][:2000]
+    # Not splitlines: strings of JSON may hold other ends of lines.
+    return [json.loads(line) for line in done.stdout.split("\n") if line]
 
 
 def run_command(*arguments: str, stdin: str | bytes | None = None) -> CommandResult:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kit import run_within_seconds
 from kubeassay.analysis.meaning import compare, covers, parse_duration, parse_percent, parse_version, same
 
 
@@ -156,3 +157,24 @@ def test_a_shuffled_list_is_the_same(values: list[Any], random: Any) -> None:
     shuffled = list(values)
     random.shuffle(shuffled)
     assert same(values, shuffled)
+
+
+def test_long_lists_are_compared_by_what_they_mean() -> None:
+    assert same(["1000m"] * 300, ["1"] * 300, quantity=True)
+    numbers = [str(number) for number in range(300)]
+    assert same(numbers, [f"{number}.0" for number in numbers[::-1]], quantity=True)
+    assert not same(numbers, [f"{number}.5" for number in numbers], quantity=True)
+    assert covers(numbers * 3, numbers)
+
+
+def test_lists_of_lists_that_differ_take_no_long_time() -> None:
+    run_within_seconds(
+        """
+from kubeassay.analysis.meaning import covers, same
+one, other = ([[f"{kind}{n}" for n in range(256)] for _ in range(256)] for kind in "ab")
+assert not same(one, other) and not covers(one, other) and not covers(other, one)
+deep, other = ([[[f"{kind}{n}" for n in range(40)] for _ in range(40)] for _ in range(40)] for kind in "ab")
+assert not same(deep, other) and not covers(deep, other)
+""",
+        seconds=60,
+    )

@@ -220,7 +220,8 @@ def test_each_metric_is_told_with_its_containers() -> None:
 
 def test_what_is_not_known_is_not_judged() -> None:
     rule = "autoscaler-metric-without-requests"
-    assert said(rule, hpa()) == {("not-judged", HPA, "no-objects")}
+    # That there is no target is what autoscaler-target-missing says.
+    assert said(rule, hpa()) == set()
     assert said(rule, workload(), hpa(metrics=[resource(container="istio-proxy")])) == {
         ("not-judged", HPA, "unsupported")
     }
@@ -406,7 +407,8 @@ MAXIMUM = "spec.resourcePolicy.containerPolicies[0].maxAllowed.cpu"
             {},
             {("pass", VPA, "")},
         ),
-        (vpa("web", "Auto", target="gone"), {}, {("not-judged", VPA, "no-objects")}),
+        # That it has no target is what autoscaler-target-missing says.
+        (vpa("web", "Auto", target="gone"), {}, set()),
     ],
 )
 def test_maximum_above_limit(vertical: Value, parameters: Value, expected: set[tuple[str, str, str]]) -> None:
@@ -452,7 +454,7 @@ def test_evictions_without_a_budget() -> None:
     assert said(rule, workload(), vpa(), {**budget, "metadata": {"name": "web", "namespace": "other"}}) == fails
     for mode in ("Initial", "Off"):
         assert said(rule, workload(), vpa(mode=mode)) == set()
-    assert said(rule, vpa()) == {("not-judged", VPA, "no-objects")}
+    assert said(rule, vpa()) == set()
 
 
 def test_environments_side_by_side_are_not_two_on_one() -> None:
@@ -482,3 +484,75 @@ for rule in ("autoscaler-target-missing", "several-autoscalers", "autoscalers-on
 """,
         seconds=60,
     )
+
+
+# --- what an API server refuses besides bounds ---
+
+
+RPS: Value = {"metric": {"name": "rps"}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        ({"metrics": [resource(type="Utilization", averageUtilization=0)]}, "resource.target.averageUtilization"),
+        ({"metrics": [resource(type="AverageValue", averageValue="-1")]}, "resource.target.averageValue"),
+        ({"metrics": [resource(type="Value", value=1)]}, "resource.target"),
+        ({"metrics": [{"type": "Resource", "resource": {"name": "cpu"}}]}, "resource.target"),
+        (
+            {"metrics": [resource(type="Utilization", averageUtilization=5, averageValue=1)]},
+            "resource.target.averageValue",
+        ),
+        ({"metrics": [resource(averageUtilization=5)]}, "resource.target.type"),
+        ({"metrics": [{"type": "Pods", "pods": {**RPS, "target": {"type": "Value", "value": 5}}}]}, "pods.target"),
+        ({"metrics": [{"type": "External", "external": {**RPS, "target": {"type": "Value", "value": 5}}}]}, ""),
+        ({"metrics": [resource(type="AverageValue", averageUtilization=5)]}, ""),
+        ({"behavior": {"scaleDown": {"stabilizationWindowSeconds": 3601}}}, "scaleDown.stabilizationWindowSeconds"),
+        ({"behavior": {"scaleUp": {"policies": []}}}, "scaleUp.policies"),
+        ({"behavior": {"scaleUp": {"policies": [{"type": "Pods", "value": 0}]}}}, "scaleUp.policies[0].value"),
+        (
+            {"behavior": {"scaleUp": {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 1801}]}}},
+            "scaleUp.policies[0].periodSeconds",
+        ),
+        (
+            {
+                "behavior": {
+                    "scaleDown": {"selectPolicy": "Disabled", "stabilizationWindowSeconds": 0},
+                    "scaleUp": {"policies": [{"type": "Percent", "value": 900, "periodSeconds": 1800}]},
+                }
+            },
+            "",
+        ),
+    ],
+)
+def test_metrics_and_behavior_that_are_refused(spec: Value, path: str) -> None:
+    at = "spec.metrics[0]" if "metrics" in spec else "spec.behavior"
+    expected = {("fail", HPA, f"{at}.{path}")} if path else PASS
+    assert said("autoscaler-bounds", workload(), hpa(**spec)) == expected
+
+
+def test_of_requests_of_nothing_no_part_can_be_told() -> None:
+    rule, nothing = "autoscaler-metric-without-requests", {"requests": {"cpu": "0"}}
+    assert said(rule, workload(resources=nothing), hpa()) == {("fail", HPA, "spec.metrics")}
+    two = [{"name": "app", "resources": REQUESTS}, {"name": "side", "resources": nothing}]
+    assert said(rule, workload(containers=two), hpa()) == PASS
+    assert said(rule, workload(containers=two), hpa(metrics=[resource(container="side")])) == {
+        ("fail", HPA, "spec.metrics[0]")
+    }
+    whole_pod = {"resources": {"requests": {"cpu": "0"}}}
+    assert said(rule, workload(pod=whole_pod), hpa()) == {("fail", HPA, "spec.metrics")}
+
+
+def test_a_proxy_that_may_be_added() -> None:
+    """Istio's has requests unless annotations leave them out; Linkerd's has none of its own."""
+    rule, one = "autoscaler-metric-without-requests", workload(resources=REQUESTS)
+    mesh = {"apiVersion": "install.istio.io/v1alpha1", "kind": "IstioOperator", "metadata": {"name": "mesh"}}
+    assert said(rule, mesh, one, hpa()) == PASS
+    lacking = workload(resources=REQUESTS)
+    lacking["spec"]["template"]["metadata"]["annotations"] = {"sidecar.istio.io/proxyMemory": "64Mi"}
+    assert said(rule, lacking, hpa()) == PASS
+    assert said(rule, mesh, lacking, hpa()) == {("not-judged", HPA, "unsupported")}
+    annotations = {"linkerd.io/inject": "enabled"}
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "annotations": annotations}}
+    assert said(rule, space, one, hpa()) == {("not-judged", HPA, "unsupported")}
+    assert said(rule, space, one, hpa(metrics=[resource(container="app")])) == PASS

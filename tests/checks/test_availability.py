@@ -45,6 +45,7 @@ def pod(name: str, **metadata: Any) -> Value:
 PDB = "PodDisruptionBudget shop/web"
 WEB = "Deployment shop/web"
 BLOCKS = "disruption-budget-blocks-evictions"
+OWNED = pod("a", ownerReferences=[{"kind": "Cache", "name": "c", "controller": True}])
 
 
 @pytest.mark.parametrize(
@@ -81,8 +82,11 @@ BLOCKS = "disruption-budget-blocks-evictions"
         ((pod("a"), workload(replicas=1), pdb(minAvailable="100%")), "pass"),
         ((pod("a"), workload(replicas=1), pdb(maxUnavailable=0)), "pass"),
         ((pod("a"), workload(replicas=1), pdb(minAvailable=2)), "spec.minAvailable"),
-        ((pod("a", ownerReferences=[{"kind": "Cache", "name": "c", "controller": True}]), pdb()), "unknown-replicas"),
-        ((workload(replicas="3"), pdb()), "unknown-replicas"),
+        ((OWNED, pdb(minAvailable=1)), "unknown-replicas"),
+        ((workload(replicas="3"), pdb(minAvailable=1)), "unknown-replicas"),
+        # However many there are, one may go.
+        ((OWNED, pdb(maxUnavailable=1)), None),
+        ((workload(replicas="3"), pdb(maxUnavailable="10%")), None),
         ((workload(replicas="3"), pdb(maxUnavailable=0)), "spec.maxUnavailable"),
         ((workload(), pdb(minAvailable=1, maxUnavailable=1)), "invalid-object"),
         # Nothing is there to evict, or to be evicted.
@@ -269,3 +273,30 @@ for rule in (BLOCKS, SELECTS, "several-disruption-budgets", "disruption-budget-m
 """,
         seconds=60,
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "spec", "minimum", "expected"),
+    [
+        ("Prometheus", "prometheus", {"replicas": 2}, 1, "pass"),
+        ("Prometheus", "prometheus", {}, 1, "fail"),
+        ("Prometheus", "prometheus", {"replicas": 2, "shards": 2}, 3, "pass"),
+        ("Prometheus", "prometheus", {"replicas": 2, "shards": 2}, 4, "fail"),
+        ("Prometheus", "prometheus", {"replicas": -1, "shards": 0}, 1, "fail"),
+        ("Alertmanager", "alertmanager", {"replicas": 3}, 2, "pass"),
+        ("Alertmanager", "alertmanager", {"replicas": 3, "shards": 2}, 3, "fail"),
+        ("ThanosRuler", "thanos-ruler", {"replicas": 2}, 2, "fail"),
+        ("Prometheus", "prometheus", {"replicas": "2"}, 1, "not-judged"),
+    ],
+)
+def test_budgets_on_pods_of_an_operator(kind: str, name: str, spec: Value, minimum: int, expected: str) -> None:
+    metadata = {"name": "main", "namespace": "shop"}
+    one = {"apiVersion": "monitoring.coreos.com/v1", "kind": kind, "metadata": metadata, "spec": spec}
+    budget = pdb(app={"matchLabels": {"app.kubernetes.io/name": name}}, minAvailable=minimum)
+    assert {found for found, _, _ in said(BLOCKS, one, budget)} == {expected}
+
+
+def test_a_budget_for_what_comes_from_elsewhere() -> None:
+    elsewhere = pdb("exporter", {"matchLabels": {"app.kubernetes.io/name": "exporter"}})
+    about = "PodDisruptionBudget shop/exporter"
+    assert said(SELECTS, workload(), elsewhere) == {("not-judged", about, "no-objects")}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from network_outcomes import outcomes
 
-from kit import objects_in
+from kit import objects_in, run_within_seconds
 from kubeassay.analysis.platform.cluster_autoscaler import comparable, flags
 from kubeassay.analysis.workloads import pod_templates
 
@@ -135,3 +135,9 @@ def test_versions() -> None:
     assert failed(rule, autoscaler(["ca"]) + node) == {f"{PLACE}.image"}
     for text in (autoscaler(["ca"]), autoscaler(["ca"], image="k8s.example/cluster-autoscaler:latest") + config()):
         assert {o.kind for o in outcomes(rule, text)} == {"not-judged"}
+
+
+def test_values_that_would_be_endless_are_texts() -> None:
+    code = "from kubeassay.analysis.platform.cluster_autoscaler import comparable; comparable('1e999999999')"
+    run_within_seconds(code)
+    assert comparable("9" * 5000 + "s") != comparable("9s")

@@ -195,6 +195,9 @@ def test_a_group_is_no_other_group(tmp_path: Path) -> None:
         {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "spec", "equal": 1}]},
         {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "spec", "atMost": [1]}]},
         {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "spec", "equals": 1, "as": "time"}]},
+        {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "spec", "atMost": "one"}]},
+        {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "spec", "atLeast": 1, "atMost": "v1.2"}]},
+        {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "spec", "atMost": "1", "as": "duration"}]},
     ],
 )
 def test_a_malformed_expectation_is_refused(tmp_path: Path, expectation: dict[str, Any]) -> None:
@@ -202,7 +205,85 @@ def test_a_malformed_expectation_is_refused(tmp_path: Path, expectation: dict[st
         _ = _baseline(tmp_path, expectation).baselines
 
 
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ({"atLeasst": "1"}, "unknown field atLeasst (did you mean atLeast?)"),
+        ({}, "needs one of equals, oneOf, superset, subset, atLeast, atMost, absent, present"),
+        ({"atMost": "one"}, "x: atMost one is not a quantity, duration or percentage that others can be compared with"),
+    ],
+)
+def test_a_mistake_in_a_field_is_told_once_and_in_words(tmp_path: Path, field: dict[str, Any], said: str) -> None:
+    expected = {"object": {"apiVersion": "v1", "kind": "Pod"}, "fields": [{"path": "x", **field}]}
+    with pytest.raises(PolicyError) as error:
+        _ = _baseline(tmp_path, expected).baselines
+    (line,) = str(error.value).splitlines()
+    assert line.endswith(said)
+
+
 def test_a_control_may_have_rules_too(tmp_path: Path) -> None:
     library = _baseline(tmp_path, _compute(), rules=[{"id": "privileged-container"}])
     (control,) = library.baseline("handbook").controls
     assert [use.rule for use in control.rules] == ["privileged-container", "documented-object"]
+
+
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop}
+spec:
+  containers:
+    - name: app
+      image: registry.example/web:1.0
+      env:
+        - {name: MODE, value: safe}
+        - {name: MODE, value: "off"}
+    - {name: log, image: registry.example/log:1.0, ports: [], env: [{name: MODE, value: safe}]}
+"""
+WEB = {"apiVersion": "v1", "kind": "Pod", "namespace": "shop", "name": "web"}
+
+
+@pytest.mark.parametrize(
+    ("field", "found"),
+    [
+        # Of two variables of one name the last one counts.
+        ({"path": "spec.containers[name=app].env[name=MODE].value", "equals": "safe"}, {"…containers[0].env[1].value"}),
+        # One empty list is as good as all of them.
+        ({"path": "spec.containers[name=log].ports[*].protocol", "equals": "TCP"}, {"…containers[1].ports"}),
+        ({"path": "spec.containers[*].env[*].name", "present": True}, set()),
+        (
+            {"path": "spec.containers[*].ports[*].hostPort", "present": True},
+            {"…containers[0].ports", "…containers[1].ports"},
+        ),
+        ({"path": "spec.containers[*].ports[*].hostPort", "absent": True}, set()),
+        ({"path": "spec.containers[*].ports[*].protocol", "equals": "TCP", "default": "TCP"}, set()),
+        # What has no name is not called None.
+        ({"path": "spec.containers[image=None].name", "absent": True}, set()),
+    ],
+)
+def test_every_item_that_a_path_means_counts(tmp_path: Path, field: dict[str, Any], found: set[str]) -> None:
+    result = _scan(tmp_path, POD, {"object": WEB, "fields": [field]})
+    assert {finding.path.replace("spec.", "…", 1) for finding in failing(result)} == found
+
+
+@pytest.mark.parametrize("how", ["required", "absent"])
+def test_an_object_without_a_namespace_may_be_the_one_that_is_meant(tmp_path: Path, how: str) -> None:
+    text = QUOTA.replace(", namespace: shop", "")
+    more = {"required": False} if how == "required" else {"absent": True}
+    fields = [{"path": 'spec.hard["requests.cpu"]', "equals": 2}] if how == "required" else []
+    result = _scan(tmp_path, text, _compute(*fields, **more))
+    assert [said.reason for said in result.not_evaluated] == ["no-namespace"]
+    assert result.summary.passed == 0
+
+
+def test_what_is_to_be_absent_is_not_to_be_something_besides(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match="equals"):
+        _scan(tmp_path, QUOTA, _compute({"path": "spec.hard", "absent": True, "equals": {}}))
+
+
+@pytest.mark.parametrize("hostile", ["1" * 5000, "0." + "0" * 5000 + "1", "9" * 5000 + "Gi", "1e999999999"])
+def test_quantities_of_any_length_are_compared(tmp_path: Path, hostile: str) -> None:
+    text = QUOTA.replace('"3"', f'"{hostile}"')
+    result = _scan(tmp_path, text, _compute({"path": 'spec.hard["requests.cpu"]', "equals": 2}))
+    assert len(failing(result)) == 1
+    assert list(result.not_evaluated) == []

@@ -143,6 +143,22 @@ def test_templates_of_application_sets_are_judged_where_they_are_literal() -> No
 
 
 @pytest.mark.parametrize(
+    "patch",
+    [
+        "  templatePatch: 'spec: {source: {targetRevision: HEAD}}'\n",
+        "  generators: [{git: {template: {spec: {source: {targetRevision: HEAD}}}}}]\n",
+        "  generators: [{matrix: {generators: [{list: {template: {spec: {project: default}}}}]}}]\n",
+    ],
+)
+def test_what_a_patch_makes_of_a_template_is_not_known(patch: str) -> None:
+    text = application_set()
+    patched = text.replace("  generators: []\n", patch if "generators" in patch else f"  generators: []\n{patch}")
+    for rule in (MUTABLE, "application-default-project", "application-destination-privileged"):
+        assert passed(rule, text)[1] == 0
+        assert passed(rule, patched) == (0, 1), rule
+
+
+@pytest.mark.parametrize(
     ("kind", "spec", "path"),
     [
         ("GitRepository", "{ref: {branch: main}}", "spec.ref.branch"),
@@ -295,7 +311,8 @@ def test_destinations_of_the_system(namespace: str) -> None:
     [
         (project(), set()),
         (project(repos='["*"]'), {"spec.sourceRepos[0]"}),
-        (project(repos='["*", "!https://git.example/secret"]'), set()),
+        (project(repos='["!https://git.example/secret", "*"]'), {"spec.sourceRepos[1]"}),
+        (project(destinations="[{server: '**', namespace: '**'}]"), {"spec.destinations[0].namespace"}),
         (project(destinations="[{server: '*', namespace: '*'}]"), {"spec.destinations[0].namespace"}),
         (project(destinations=f'[{{server: "{SERVER}", namespace: "*"}}]'), {"spec.destinations[0].namespace"}),
         (project(destinations="[{server: '*', namespace: '*'}, {server: '*', namespace: '!kube-*'}]"), set()),

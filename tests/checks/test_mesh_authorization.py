@@ -315,12 +315,12 @@ def test_what_a_policy_selects(spec: str, namespace: str, expected: set[tuple[st
         ("{principals: ['spiffe://cluster.local/ns/shop/sa/web']}", "fail"),
         ("{principals: [cluster.local/shop/web]}", "fail"),
         ("{principals: [cluster.locl/ns/shop/sa/web]}", "fail"),
-        ("{principals: [other.example/ns/shop/sa/web]}", "not-judged"),
+        ("{principals: [other.example/ns/shop/sa/web]}", None),
         ("{principals: ['*/ns/shop/sa/wbe']}", None),
         ("{principals: [cluster.local/ns/istio-system/sa/ingress]}", None),
-        ("{principals: [cluster.local/ns/elsewhere/sa/x]}", "not-judged"),
+        ("{principals: [cluster.local/ns/elsewhere/sa/x]}", None),
         ("{namespaces: [shopp]}", "fail"),
-        ("{namespaces: [elsewhere]}", "not-judged"),
+        ("{namespaces: [elsewhere]}", None),
         ("{namespaces: [default, kube-system, 'shop*']}", None),
         ("{serviceAccounts: [web, shop/web]}", None),
         ("{serviceAccounts: [wbe]}", "fail"),
@@ -433,3 +433,95 @@ TOKENS = policy("{jwtRules: [{issuer: i, jwksUri: 'https://i.example/keys'}]}", 
 def test_tokens_that_nobody_requires(policies: str, fails_: bool) -> None:
     expected = fails("spec.jwtRules", about="RequestAuthentication shop/t") if fails_ else set()
     assert found("request-authentication-not-required", MESH + TOKENS + policies) == expected
+
+
+@pytest.mark.parametrize(
+    ("gateway", "account", "known"),
+    [
+        ("{metadata: {name: w, namespace: shop}, spec: {gatewayClassName: istio-waypoint}}", "w", True),
+        ("{metadata: {name: w, namespace: shop}, spec: {gatewayClassName: istio}}", "w-istio", True),
+        (
+            "{metadata: {name: w, namespace: shop, annotations: {gateway.istio.io/service-account: edge}}}",
+            "edge",
+            True,
+        ),
+        ("{metadata: {name: w, namespace: shop}, spec: {gatewayClassName: istio}}", "v-istio", False),
+    ],
+)
+def test_istio_makes_the_service_account_of_a_gateway(gateway: str, account: str, known: bool) -> None:
+    made = f"{{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, {gateway[1:]}\n---\n"
+    asks = policy(f"{{rules: [{{from: [{{source: {{principals: [cluster.local/ns/shop/sa/{account}]}}}}]}}]}}")
+    assert (found("authorization-policy-unknown-identity", MESH + made + asks) == set()) is known
+
+
+def test_a_waypoint_may_have_the_policies_that_a_workload_lacks() -> None:
+    text = MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient, istio.io/use-waypoint: w")
+    assert found("authorization-policy-missing", text) == {("not-judged", D, "unsupported")}
+
+
+@pytest.mark.parametrize(
+    ("rule", "objects"),
+    [
+        ("authorization-policy-not-enforced", policy("{selector: {matchLabels: {app: web}}, rules: [{}]}")),
+        (
+            "authorization-policy-evaded-by-plain-text",
+            policy("{action: DENY, rules: [{from: [{source: {namespaces: [a]}}]}]}"),
+        ),
+        ("authorization-policy-without-mtls", policy("{rules: [{from: [{source: {namespaces: [a]}}]}]}")),
+        (
+            "destination-rule-disables-tls",
+            "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: p, namespace: shop},"
+            " spec: {host: web, trafficPolicy: {tls: {mode: DISABLE}}}}\n",
+        ),
+        (
+            "client-tls-contradicts-mtls",
+            "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: p, namespace: shop},"
+            " spec: {host: web, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}}\n",
+        ),
+    ],
+)
+def test_what_depends_on_a_namespace_that_is_declared_elsewhere_is_told_on_demand(rule: str, objects: str) -> None:
+    undeclared = MESH.partition("---")[2] + objects
+    assert {o.kind for o in outcomes(rule, undeclared)} == {"not-judged"}
+    assert outcomes(rule, undeclared, namespaces_elsewhere=True) == set()
+    # Where it is declared nothing is left out.
+    expected = outcomes(rule, MESH + objects)
+    assert expected
+    assert outcomes(rule, MESH + objects, namespaces_elsewhere=True) == expected
+
+
+AMBIENT = MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient")
+
+
+@pytest.mark.parametrize(
+    ("rule", "words", "path"),
+    [
+        (
+            "{from: [{source: {namespaces: [a], remoteIpBlocks: [10.0.0.0/8]}}]}",
+            "knows nothing of it: the rule allows nothing",
+            "spec.rules[0].from[0].source.remoteIpBlocks",
+        ),
+        (
+            "{from: [{source: {trustDomains: [a.example]}}]}",
+            "knows nothing of it: the rule does not ask for it",
+            "spec.rules[0].from[0].source.trustDomains",
+        ),
+        (
+            "{to: [{operation: {methods: [GET]}}]}",
+            "sees no HTTP: the rule allows nothing",
+            "spec.rules[0].to[0].operation.methods",
+        ),
+    ],
+)
+def test_what_ztunnel_does_not_know(rule: str, words: str, path: str) -> None:
+    text = AMBIENT + policy(f"{{rules: [{rule}]}}")
+    assert found("authorization-policy-http-on-tcp", text) == fails(path)
+    assert words in message("authorization-policy-http-on-tcp", text)
+    sidecar = MESH + policy(f"{{rules: [{rule}]}}")
+    assert found("authorization-policy-http-on-tcp", sidecar) == set()
+
+
+def test_ztunnel_takes_no_custom_policy() -> None:
+    custom = policy("{action: CUSTOM, provider: {name: ext}, rules: [{}]}")
+    assert found("authorization-policy-not-enforced", AMBIENT + custom) == fails("spec.action")
+    assert found("authorization-policy-not-enforced", MESH + custom) == set()

@@ -16,6 +16,7 @@ from checks.test_mesh_authorization import MESH, OUTSIDE, STRICT, policy
 from kit import objects_in
 from kubeassay.analysis.mesh.authorization import authorization, decide
 from kubeassay.analysis.mesh.authorization_rules import Request
+from kubeassay.analysis.mesh.callers import callers
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.model import Inventory
 
@@ -203,6 +204,40 @@ def test_policies_of_a_waypoint_are_not_followed() -> None:
     assert {(o.kind, o.words) for o in found} == {("not-judged", "unsupported")}
 
 
+@pytest.mark.parametrize(
+    ("text", "judged"),
+    [
+        (MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient, istio.io/use-waypoint: w"), False),
+        (
+            MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient").replace(
+                "kind: Service\nmetadata: {", "kind: Service\nmetadata: {labels: {istio.io/use-waypoint: w}, "
+            ),
+            False,
+        ),
+        # The Service, and the pods, opt out of what the namespace says.
+        (
+            MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient, istio.io/use-waypoint: w")
+            .replace("kind: Service\nmetadata: {", "kind: Service\nmetadata: {labels: {istio.io/use-waypoint: none}, ")
+            .replace("labels: {app: web}}", "labels: {app: web, istio.io/use-waypoint: none}}"),
+            True,
+        ),
+        # A namespace that is not declared may have one.
+        (
+            MESH.partition("---")[2].replace(
+                "labels: {app: web}}", "labels: {app: web, istio.io/dataplane-mode: ambient}}"
+            ),
+            False,
+        ),
+    ],
+)
+def test_who_calls_through_a_waypoint_is_not_known(text: str, judged: bool) -> None:
+    """It shows its own identity, whoever called it."""
+    root = "apiVersion: v1\nkind: Namespace\nmetadata: {name: istio-system}\n---\n"
+    allow = STRICT + policy("{rules: [{from: [{source: {namespaces: [shop]}}]}]}")
+    found = outcomes("documented-callers", root + text + "\n---\n" + allow, callers=[{**TO, "from": "shop"}])
+    assert {o.kind for o in found} == {"pass" if judged else "not-judged"}
+
+
 def test_what_is_not_judged() -> None:
     assert outcomes("documented-callers", MESH) == set()
     nowhere = outcomes("documented-callers", MESH, callers=[{"to": "shop/db", "from": "a"}])
@@ -267,3 +302,58 @@ def _is_documented(principal: str | None, documented: list[str]) -> bool:
         fnmatch.fnmatchcase(f"{namespace}/{account}", pattern if "/" in pattern else f"{pattern}/*")
         for pattern in documented
     )
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("{from: [{source: {namespaces: [front]}}]}", "pass"),
+        # Trust domains are not handed over, and without them the source is anybody.
+        ("{from: [{source: {trustDomains: [cluster.local]}}]}", "fail"),
+        # With what ztunnel does not know, the rule is not there, and nobody gets through.
+        ("{from: [{source: {namespaces: [front], remoteIpBlocks: [10.0.0.0/8]}}]}", "fail"),
+        (
+            "{from: [{source: {namespaces: [front]}}], when: [{key: source.trustDomain, values: [cluster.local]}]}",
+            "fail",
+        ),
+        ("{from: [{source: {namespaces: [front]}}], when: [{key: connection.sni, values: [a]}]}", "fail"),
+        ("{when: [{key: source.namespace, values: [front]}]}", "pass"),
+    ],
+)
+def test_what_ztunnel_makes_of_a_rule(rule: str, expected: str) -> None:
+    ambient = MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient")
+    found = outcomes(
+        "documented-callers",
+        ambient + FRONT + STRICT + policy(f"{{rules: [{rule}]}}"),
+        callers=[{**TO, "from": ["front"]}],
+    )
+    assert {o.kind for o in found} == {expected}
+
+
+def test_ztunnel_loses_conditions_of_what_it_denies() -> None:
+    ambient = MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient")
+    allow = policy("{rules: [{from: [{source: {namespaces: [front]}}]}]}", "a")
+    deny = "{action: DENY, rules: [{from: [{source: {namespaces: [front], notRemoteIpBlocks: [10.0.0.0/8]}}]}]}"
+    found = outcomes(
+        "documented-callers", ambient + FRONT + STRICT + allow + policy(deny), callers=[{**TO, **FRONT_ONLY}]
+    )
+    assert {o.kind for o in found} == {"fail"}
+
+
+def test_a_trust_domain_that_any_policy_names_is_tried() -> None:
+    everybody = policy("{rules: [{}]}", "everybody")
+    trusted = policy("{rules: [{from: [{source: {trustDomains: [td.example]}}]}]}", "elsewhere", "other")
+    caller = {**TO, "from": ["?*"]}
+    assert {o.kind for o in outcomes("documented-callers", MESH + STRICT + everybody, callers=[caller])} == {"pass"}
+    found = outcomes("documented-callers", MESH + STRICT + everybody + trusted, callers=[caller])
+    assert {o.kind for o in found} == {"fail"}
+
+
+def test_ztunnel_asks_no_external_authorizer() -> None:
+    ambient = MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient")
+    custom = policy("{action: CUSTOM, provider: {name: ext}, rules: [{}]}")
+    inventory = Inventory(objects_in(ambient + custom))
+    web = next(one for one in workloads(inventory) if one.namespace == "shop")
+    assert [caller.effect for caller in callers(authorization(inventory).attached(web, ztunnel=True), http=False)] == [
+        "allow"
+    ]

@@ -422,3 +422,18 @@ def test_nothing_that_is_written_fails_a_rule(
     text = "\n---\n".join(map(json.dumps, [*objects, web, service(), space, injected("bank"), config]))
     for rule in RULES:
         outcomes(rule, text)
+
+
+def test_a_rule_that_an_older_one_comes_before_sends_nothing() -> None:
+    rules = [destination_rule("a", "shop", "web", "DISABLE"), destination_rule("b", "shop", "web", "ISTIO_MUTUAL")]
+    cluster = [injected(), deployment(), service()]
+    told = {(o.kind, o.about, o.words) for o in outcomes("destination-rule-disables-tls", text_of(*cluster, *rules))}
+    assert ("not-judged", "DestinationRule shop/a", "unknown-order") in told
+    assert not any(kind == "fail" for kind, _, _ in told)
+    for rule, created in zip(rules, ("2024-02-01T00:00:00Z", "2024-01-01T00:00:00Z"), strict=True):
+        rule["metadata"]["creationTimestamp"] = created
+    found = outcomes("destination-rule-disables-tls", text_of(*cluster, *rules))
+    assert {(o.kind, o.about) for o in found} == {("pass", "DestinationRule shop/b")}
+    rules[0]["metadata"]["creationTimestamp"] = "2023-01-01T00:00:00Z"
+    found = outcomes("destination-rule-disables-tls", text_of(*cluster, *rules))
+    assert ("fail", "DestinationRule shop/a") in {(o.kind, o.about) for o in found}

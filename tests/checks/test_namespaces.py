@@ -109,6 +109,15 @@ def test_refused_workloads(
         assert violation.related[0][2] == ("metadata", "labels", f"{PREFIX}enforce")
 
 
+def test_pods_are_refused_once_for_all_reasons() -> None:
+    web = pod({"hostPID": True}, securityContext={"runAsUser": 0})
+    (violation,) = run("namespace-workloads-refused", namespace(enforce="restricted"), web)
+    assert violation.message.endswith("and 5 more reasons")
+    reasons = {message for message, obj, _ in violation.related[1:] if obj is not None}
+    assert len(reasons) == 5
+    assert "container app runs as user 0 (root)" in reasons | {violation.message}
+
+
 def test_only_the_workloads_own_namespace_counts() -> None:
     other = namespace("other", enforce="restricted")
     assert run("namespace-workloads-refused", other, pod()) == []

@@ -49,3 +49,13 @@ def test_what_is_documented_and_declared_passes() -> None:
     plan = plan_of(profile_of("documented-namespaces", namespaces=["shop", "bank"]))
     result = scan_text(plan, "---\n".join(NAMESPACE.format(name) for name in ("shop", "bank", "kube-system")))
     assert (result.summary.passed, result.summary.fail) == (3, 0)
+
+
+def test_pods_of_operators_are_workloads_whichever_rules_run() -> None:
+    alertmanager = (
+        "apiVersion: monitoring.coreos.com/v1\nkind: Alertmanager\n"
+        "metadata: {name: main, namespace: elsewhere}\nspec: {replicas: 2}\n"
+    )
+    assert found(NAMESPACE.format("shop"), alertmanager, namespaces=["shop"]) == {
+        (7, "namespace elsewhere of elsewhere/main[Alertmanager] is not among the documented ones")
+    }

@@ -32,7 +32,7 @@ from checks.pod_security_cases import (
     rule_spec,
     violations,
 )
-from kit import go_program
+from kit import answered, go_program
 from kubeassay.model import KubernetesVersion
 
 _MODULE = Path(__file__).parent.parent / "upstream"
@@ -86,11 +86,8 @@ def ours(pod: dict[str, Any]) -> Verdicts:
 
 
 def theirs(program: Path, pods: Iterable[dict[str, Any]]) -> list[Verdicts]:
-    lines = "".join(json.dumps({"pod": pod}) + "\n" for pod in pods)
-    run = subprocess.run([program], input=lines, capture_output=True, text=True, check=True)
     answers: list[Verdicts] = []
-    for line in run.stdout.splitlines():
-        response = json.loads(line)
+    for response in answered(program, ({"pod": pod} for pod in pods)):
         assert "error" not in response, response["error"]
         verdicts: Verdicts = {}
         for result in response["results"]:

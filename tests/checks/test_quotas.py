@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from checks.network_outcomes import Outcome, each_outcome, outcomes
-from kit import failing, plan_of, profile_of, scan_text
+from kit import failing, plan_of, profile_of, run_within_seconds, scan_text
 
 QUOTA = "ResourceQuota shop/q"
 WEB = "Deployment shop/web"
@@ -248,6 +248,32 @@ def test_a_pod_that_is_refused_by_one_of_two_defaults_is_no_pass() -> None:
     }
 
 
+_CPU = "spec.template.spec.containers[0].resources.requests.cpu"
+
+
+@pytest.mark.parametrize(
+    ("entries", "resources", "path"),
+    [
+        # The API server gives the container the limit, and then refuses a request above it.
+        ("{type: Container, default: {cpu: 500m}}", "{requests: {cpu: 1}}", _CPU),
+        ("{type: Container, default: {cpu: 500m}}", "{requests: {cpu: 500m}}", None),
+        ("{type: Container, default: {cpu: 500m}}", "{requests: {cpu: 1}, limits: {cpu: 2}}", None),
+        ("{type: Container, default: {cpu: 500m}}", "{requests: {memory: 1Gi}}", None),
+        ("{type: Container, max: {cpu: 500m}}", "{requests: {cpu: 1}}", _CPU),
+        ("{type: Container, defaultRequest: {cpu: 2}}", "{limits: {cpu: 1}}", None),
+        ("{type: Pod, max: {cpu: 500m}}", "{requests: {cpu: 100m}, limits: {cpu: 200m}}", None),
+        (
+            "{type: Container, default: {hugepages-2Mi: 4Mi}}",
+            "{requests: {hugepages-2Mi: 2Mi}}",
+            "spec.template.spec.containers[0].resources.requests.hugepages-2Mi",
+        ),
+    ],
+)
+def test_a_default_limit_below_the_request_refuses_pods(entries: str, resources: str, path: str | None) -> None:
+    found = outcomes("limit-range-violated", limits(entries) + deployment(resources))
+    assert found == {passed(WEB) if path is None else fail(WEB, path)}
+
+
 def test_claims_that_a_limit_range_refuses() -> None:
     text = limits("{type: PersistentVolumeClaim, min: {storage: 1Gi}, max: {storage: 10Gi}}")
     text += claim("small", "1Mi") + claim("right", "10Gi") + claim("large", "11Gi")
@@ -422,6 +448,9 @@ def test_claims_that_do_not_fit() -> None:
         " shop/reports 50Gi), ResourceQuota shop/q has 500Gi",
         "requests.storage: needs 50Gi, ResourceQuota shop/q has 0 left of 500Gi",
     }
+    # One that does not fit alone is told once.
+    alone = each_outcome("storage-quota-exceeded", text + claim("media", "501Gi"))
+    assert alone == [fail(QUOTA, 'spec.hard["requests.storage"]')]
     assert outcomes("storage-quota-exceeded", text + claim("media", "1Gi") + APPLICATION) == {unknown(QUOTA)}
     # Other resources of the same quota are other rules' business.
     assert outcomes("quota-exceeded-at-rest", text + claim("media", "501Gi")) == set()
@@ -481,3 +510,75 @@ spec:
     (finding,) = failing(scan_text(plan_of(profile_of("quota-exceeded-at-rest")), text))
     assert (finding.location.start_line, finding.location.start_column) == (7, 17)
     assert [related.location.start_line for related in finding.related] == [17]
+
+
+@pytest.mark.parametrize(
+    ("entry", "resources", "path"),
+    [
+        ("default: {cpu: 500m}", "{requests: {cpu: 2}}", f"{APP}.requests.cpu"),
+        ("default: {cpu: 500m}", "{requests: {cpu: 500m}}", None),
+        # With a limit of its own it is given none; that this one is below the request is another rule's finding.
+        ("default: {cpu: 500m}", "{requests: {cpu: 2}, limits: {cpu: 1}}", None),
+        ("default: {cpu: 500m}", "{limits: {cpu: 2}}", None),
+        ("default: {example.com/gpu: 2}", "{requests: {example.com/gpu: 1}}", f'{APP}.requests["example.com/gpu"]'),
+        # One finding, at the bound.
+        ("max: {cpu: 500m}", "{requests: {cpu: 2}}", f"{APP}.requests.cpu"),
+    ],
+)
+def test_a_request_above_the_limit_that_a_container_is_given(entry: str, resources: str, path: str | None) -> None:
+    found = each_outcome("limit-range-violated", limits(f"{{type: Container, {entry}}}") + deployment(resources))
+    assert found == [passed(WEB) if path is None else fail(WEB, path)]
+    if entry.startswith("default"):
+        assert all(one.related == (f"LimitRange shop/limits spec.limits[0].{_entry(entry)}",) for one in found if path)
+
+
+def test_a_default_limit_above_that_of_the_pod() -> None:
+    text = limits("{type: Container, default: {cpu: 2}}") + deployment("{}", pod="resources: {limits: {cpu: 1}}")
+    assert outcomes("limit-range-violated", text) == {fail(WEB, f"{APP}.limits.cpu")}
+    assert outcomes("limit-range-violated", text.replace("{cpu: 1}", "{cpu: 2}")) == {passed(WEB)}
+
+
+def _entry(entry: str) -> str:
+    resource = entry.partition("{")[2].partition(":")[0]
+    return f'default["{resource}"]' if "/" in resource else f"default.{resource}"
+
+
+CLASSED = "gold.storageclass.storage.k8s.io/persistentvolumeclaims"
+
+
+def test_a_claim_without_a_class_counts_for_the_default_one() -> None:
+    rule = "storage-quota-exceeded"
+    text = quota(f"{CLASSED}: 0") + claim("data", "1Gi")
+    gold = "---\napiVersion: storage.k8s.io/v1\nkind: StorageClass\nprovisioner: a\nmetadata: {name: gold%s}\n"
+    default = gold % ", annotations: {storageclass.kubernetes.io/is-default-class: 'true'}"
+    assert outcomes(rule, text + default) == {fail(QUOTA, f'spec.hard["{CLASSED}"]')}
+    # Which class is the default is not known, but that this one is not.
+    assert outcomes(rule, text) == {unknown(QUOTA)}
+    assert outcomes(rule, text + gold % "") == {passed(QUOTA)}
+    assert outcomes(rule, text.replace("resources:", "storageClassName: '', resources:")) == {passed(QUOTA)}
+    assert outcomes(rule, text.replace("resources:", "storageClassName: tin, resources:") + default) == {passed(QUOTA)}
+    two = default + default.replace("name: gold", "name: tin")
+    assert outcomes(rule, text + two) == {unknown(QUOTA)}
+
+
+def test_numbers_of_thousands_of_digits_are_numbers() -> None:
+    many = "9" * 5000
+    assert outcomes(
+        "quota-exceeded-at-rest", quota(f"requests.cpu: '{many}'") + deployment("{requests: {cpu: 1}}")
+    ) == {passed(QUOTA)}
+    text = quota("requests.cpu: 5") + deployment(f"{{requests: {{cpu: '{many}'}}}}")
+    assert outcomes("quota-exceeded-at-rest", text) == {fail(QUOTA, 'spec.hard["requests.cpu"]')}
+
+
+def test_hundreds_of_limit_ranges_and_quotas_are_quick() -> None:
+    text = "".join(deployment("{requests: {cpu: 1}}", name=f"d{number}") for number in range(400))
+    text += "".join(
+        limits(f"{{type: Container, default: {{cpu: {number + 2}}}}}", f"l{number}") for number in range(400)
+    )
+    text += "".join(quota("pods: 1000, requests.cpu: 1000, limits.cpu: 1", name=f"q{number}") for number in range(100))
+    code = """
+import sys
+from checks.network_outcomes import outcomes
+assert len(outcomes("quota-exceeded-at-rest", sys.stdin.read())) == 100
+"""
+    run_within_seconds(code, text)

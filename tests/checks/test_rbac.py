@@ -607,6 +607,23 @@ def test_documented_rules(stated: list[str], expected: set[str]) -> None:
     assert {finding.path for finding in found} == expected
 
 
+def test_a_documented_role_of_one_namespace_says_nothing_of_another() -> None:
+    rule = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
+    documented = {"shop/ops": [rule], "data/ops": [{**rule, "verbs": ["get", "list"]}]}
+    shop, data = role("ops", "core | pods | get", namespace="shop"), role("ops", "core | pods | get", namespace="data")
+    found = findings("documented-roles", shop, data, roles=documented)
+    assert [(str(finding.object), finding.path) for finding in found] == [("Role data/ops", "rules")]
+
+
+def test_a_documented_role_that_is_not_there_is_not_passed_over() -> None:
+    documented = {"ops": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]}
+    result = scanned("documented-roles", DEVELOPER, roles=documented)
+    assert [said.reason for said in result.not_evaluated] == ["missing-input"]
+    # One of Kubernetes' own need not be declared.
+    result = scanned("documented-roles", DEVELOPER, roles={"view": documented["ops"]})
+    assert list(result.not_evaluated) == []
+
+
 def test_nothing_documented_demands_nothing() -> None:
     result = scanned("documented-roles", DEVELOPER, bind("developer", "Group devs"))
     assert (failing(result), result.summary.passed) == ([], 0)

@@ -239,3 +239,30 @@ text = "---\\n".join([node % (n, n) for n in range(2000)] + [pod % n for n in ra
 result = scan_text(plan_of(profile_of("node-selector-without-group", "pod-fits-no-node-group")), text)
 assert result.summary.fail == 2000
 """)
+
+
+def test_what_a_limit_range_gives_containers_must_fit_too() -> None:
+    limits = """---
+apiVersion: v1
+kind: LimitRange
+metadata: {name: limits, namespace: %s}
+spec: {limits: [{type: Container, default: {cpu: 20}}]}
+"""
+    web = ("fail", "Deployment shop/web", "spec.template.spec.containers")
+    assert said(FITS, NODES, workload("")) == {("pass", "Deployment shop/web", "")}
+    assert said(FITS, NODES, workload(""), limits % "other") == {("pass", "Deployment shop/web", "")}
+    assert said(FITS, NODES, workload(""), limits % "shop") == {web}
+
+
+def test_an_init_container_that_is_too_large_is_shown() -> None:
+    init = "initContainers: [{name: load, resources: {requests: {memory: 99Gi}}}]"
+    found = said(
+        FITS, NODES, workload(init).replace("image: registry.example/app:1", "resources: {requests: {cpu: 1}}")
+    )
+    assert found == {("fail", "Deployment shop/web", "spec.template.spec.initContainers[0].resources")}
+
+
+def test_a_group_of_no_nodes_takes_no_pods() -> None:
+    config = CONFIG.replace("instanceTypes: [m5.large]", "instanceTypes: [m5.large], maxSize: 0")
+    web = ("fail", "Deployment shop/web", "spec.template.spec.nodeSelector.workload")
+    assert said(SELECTOR, config, workload("nodeSelector: {workload: general}")) == {web}

@@ -127,3 +127,25 @@ def test_a_rollout_of_an_autoscaled_workload_counts_its_minimum() -> None:
     recreated = serving(strategy={"type": "Recreate"})
     assert said("rollout-takes-all-down", recreated, hpa()) == {("fail", WEB, "spec.strategy.type")}
     assert said("rollout-takes-all-down", recreated, hpa(minReplicas=1)) == set()
+
+
+def test_a_service_for_what_comes_from_elsewhere_is_not_judged() -> None:
+    """A namespace with some workloads is not complete: a chart, an operator or the cloud may make the others."""
+    rule, other = "service-selects-nothing", ("not-judged", "Service shop/exporter", "no-objects")
+
+    def exporter(selector: Any = "exporter", target: int = 9400, **metadata: Any) -> Value:
+        one = service(selector, target)
+        return {**one, "metadata": {"name": "exporter", "namespace": "shop", **metadata}}
+
+    assert said(rule, serving(), service(), exporter()) == {("pass", SERVICE, ""), other}
+    wrong = ("fail", "Service shop/exporter", "spec.selector.app")
+    # It is for something that is here: part of its labels, a name, a port that nothing else leads to.
+    tiers = {"app": "exporter", "tier": "back"}
+    labelled = serving(name="api")
+    labelled["spec"]["template"]["metadata"]["labels"] = {"app": "api", "tier": "back"}
+    assert wrong in said(rule, labelled, exporter(tiers))
+    assert wrong in said(rule, workload("gpu-exporter"), exporter())
+    assert wrong in said(rule, serving(), exporter(target=8080))
+    assert wrong not in said(rule, serving(), service(), exporter(target=8080))
+    # All of a cluster is read.
+    assert wrong in said(rule, serving(), exporter(uid="1"))

@@ -208,6 +208,11 @@ def test_volumes_whose_speed_their_class_does_not_say(parameters: str) -> None:
             "spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}, maxReplicas: 4}\n",
             {("fail", C, MOUNT)},
         ),
+        (
+            workload() + "---\napiVersion: keda.sh/v1alpha1\nkind: ScaledObject\n"
+            "metadata: {name: web, namespace: shop}\nspec: {scaleTargetRef: {name: web}, triggers: []}\n",
+            {("fail", C, MOUNT)},
+        ),
     ],
 )
 def test_pods_that_share_a_volume_of_one_node(mounts: str, expected: set[Any]) -> None:

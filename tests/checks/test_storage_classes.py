@@ -104,6 +104,17 @@ def test_volumes_that_are_encrypted(parameters: str) -> None:
     assert passed("storage-class-unencrypted", storage_class(parameters=parameters)) == (1, 0)
 
 
+def test_a_parameter_in_two_spellings_is_not_the_better_of_them() -> None:
+    rule = "storage-class-unencrypted"
+    for parameters in ('{encrypted: "true", Encrypted: "false"}', '{Encrypted: "false", encrypted: "true"}'):
+        assert len(failures(rule, storage_class(parameters=parameters))) == 1
+    assert passed(rule, storage_class(parameters='{encrypted: "true", Encrypted: "true"}')) == (1, 0)
+
+
+def test_a_key_that_is_filled_in_elsewhere_may_be_empty() -> None:
+    assert passed("storage-class-unencrypted", storage_class(parameters='{kmsKeyId: "${KEY}"}')) == (0, 1)
+
+
 def test_encryption_that_is_not_said_by_the_class() -> None:
     rule = "storage-class-unencrypted"
     assert passed(rule, storage_class(parameters='{encrypted: "${ENCRYPTED}"}')) == (0, 1)

@@ -136,3 +136,33 @@ def test_a_document_in_a_configuration(folder: Path) -> None:
     )
     done = run_command("scan", "--config", "config.yaml", "-f", "json")
     assert "priority-class/shop" in [control for r in json.loads(done.stdout)["results"] for control in r["controls"]]
+
+
+def test_a_document_that_is_called_as_a_bundled_baseline(folder: Path) -> None:
+    (folder / "storage.md").write_text(DOCUMENT.replace("# House rules", "# Storage"), "utf-8")
+    done = run_command("scan", "priority.yaml", "--baseline", "storage.md", "--format", "json")
+    (finding,) = [one for one in json.loads(done.stdout)["results"] if one["rule"] == "documented-object"]
+    assert finding["controls"] == ["priority-class/shop"]
+    done = run_command("baseline", "import", "storage.md", "-o", "out")
+    assert done.stderr == "baseline: out/storage-document.yaml\n"
+
+
+def test_two_documents_may_say_the_same(folder: Path) -> None:
+    (folder / "more.md").write_text(DOCUMENT.replace("value: 10", "value: 11"), "utf-8")
+    done = run_command(
+        "scan",
+        "priority.yaml",
+        "--baseline",
+        "rules.md",
+        "--baseline",
+        "more.md",
+        "--baseline",
+        "rules.md",
+        "-f",
+        "json",
+    )
+    found = [one for one in json.loads(done.stdout)["results"] if one["rule"] == "documented-object"]
+    assert {(tuple(one["controls"]), one["message"].partition("; ")[2]) for one in found} == {
+        (("priority-class/shop",), "rules.md line 18 demands 10"),
+        (("house-rules-document/priority-class/shop",), "more.md line 18 demands 11"),
+    }

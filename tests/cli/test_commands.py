@@ -279,6 +279,11 @@ def test_baselines_and_profiles_are_listed_with_their_controls() -> None:
     assert "PS-01" in run_command("baselines", "pod-security").stdout
 
 
+def test_a_control_of_a_document_names_its_line() -> None:
+    text = run_command("baselines", "merajutasa/production").stdout
+    assert "Workload Organization / Namespace Resource Quotas (architecture.md:311)\n" in text
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_there_is_a_completion_script(shell: str) -> None:
     assert "_KUBEASSAY_COMPLETE" in run_command("completion", shell).stdout

@@ -42,3 +42,22 @@ def test_what_is_used_is_imported(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("b\n")
     report = tmp_path / "report.html"
     assert imported("scan", str(tmp_path), "-o", f"html={report}") == "CODE 0 IMPORTED jinja2 pathspec"
+
+
+CHECKS = """
+import sys
+from kubeassay.cli.main import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    pass
+families = ("kubeassay.checks.pod_security", "kubeassay.checks.mesh")
+print(*sorted(name for name in sys.modules if name.startswith(families)))
+"""
+
+
+def test_a_scan_imports_only_the_checks_of_its_profile(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")
+    command = [sys.executable, "-c", CHECKS, "scan", str(tmp_path), "-o", f"json={tmp_path / 'report'}"]
+    done = subprocess.run([*command, "-p", "pss-baseline"], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["kubeassay.checks.pod_security_baseline", "kubeassay.checks.pod_security_common"]

@@ -12,6 +12,7 @@ from analysis.mesh.mesh_kit import (
     deployment,
     destination_rule,
     injected,
+    namespace,
     operator,
     peer_authentication,
     service,
@@ -90,11 +91,43 @@ def test_what_is_not_known_is_said_and_ends_with_3() -> None:
     done = run_command("mesh", "-", "--format", "json", stdin=text_of(*CLUSTER, *two))
     assert done.exit_code == 3
     (port,) = json.loads(done.stdout)[0]["ports"]
-    assert (port["mode"], port["perhaps"], port["ifEquallyOld"]) == (None, ["STRICT", "DISABLE"], "STRICT")
+    assert (port["mode"], port["certain"], port["perhaps"]) == ("STRICT", False, ["STRICT", "DISABLE"])
+    assert (port["level"], port["object"]) == ("namespace", "PeerAuthentication shop/a")
+    table = run_command("mesh", "-", stdin=text_of(*CLUSTER, *two))
+    assert table.exit_code == 3
+    assert "STRICT?" in table.stdout
     assert run_command("mesh", "-", "--allow-incomplete", stdin=text_of(*CLUSTER, *two)).exit_code == 0
     # A namespace that is not declared.
     done = run_command("mesh", "-", stdin=text_of(deployment(), STRICT))
     assert (done.exit_code, _rows(done.stdout)[1][3]) == (3, "not known")
+
+
+def test_callers_through_a_waypoint_are_not_known() -> None:
+    space = namespace("shop", **{"istio.io/dataplane-mode": "ambient", "istio.io/use-waypoint": "w"})
+    done = run_command("mesh", "-", stdin=text_of(space, deployment(), STRICT))
+    assert done.exit_code == 3
+    assert "not known: shop/web[Deployment] is called through waypoint shop/w" in done.stdout
+
+
+def test_what_is_denied_is_not_all_that_is_told() -> None:
+    """Where an ALLOW policy without rules lets nobody through."""
+    metadata = {"namespace": "shop"}
+    base = {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy"}
+    rule = {"from": [{"source": {"namespaces": ["bank"]}}]}
+    deny = {**base, "metadata": {**metadata, "name": "deny"}, "spec": {"action": "DENY", "rules": [rule]}}
+    nothing = {**base, "metadata": {**metadata, "name": "nothing"}, "spec": {}}
+    stdout = run_command("mesh", "-", stdin=text_of(injected(), deployment(), STRICT, deny, nothing)).stdout
+    assert "namespace bank may not use everything; nobody may use anything else" in stdout
+
+
+def test_calls_whose_rule_depends_on_an_age() -> None:
+    two = [destination_rule("a", "shop", "web", "DISABLE"), destination_rule("b", "shop", "web", "ISTIO_MUTUAL")]
+    done = run_command("mesh", "-", "--calls-from", "api", "-f", "json", stdin=text_of(*CLUSTER, *two))
+    (entry,) = json.loads(done.stdout)
+    assert (done.exit_code, entry["result"], entry["certain"]) == (3, "fails", False)
+    assert (entry["perhaps"], entry["clientDecidedBy"]["object"]) == (["fails", "encrypted"], "DestinationRule shop/a")
+    done = run_command("mesh", "-", "--calls-from", "api", stdin=text_of(*CLUSTER, *two))
+    assert (done.exit_code, _rows(done.stdout)[1][4]) == (3, "fails?")
 
 
 def test_the_lack_of_the_root_namespace_is_said() -> None:

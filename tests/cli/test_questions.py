@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import pytest
 
 from kit import run_command
+from kubeassay.cli.main import cli
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
 #: Command → a question about examples/shop, and the exit code of its answer.
@@ -16,12 +18,22 @@ QUESTIONS = {
     "can": (("sa:shop/deployer", "create", "deployments", "-n", "shop"), 0),
     "who-can": (("update", "deployments", "-n", "shop"), 0),
     "escalations": ((), 1),
+    "mesh": ((), 3),
+    "quota": ((), 0),
 }
 
 
 @pytest.fixture(autouse=True)
 def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+def test_every_command_that_reads_inputs_is_asked_here() -> None:
+    context = click.Context(cli)
+    commands = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
+    asking = {name for name, of in commands.items() if of and any(p.name == "allow_incomplete" for p in of.params)}
+    # scan has tests of its own, and suggest a log to read besides.
+    assert asking - {"scan", "suggest"} == set(QUESTIONS), "a command that asks a question has its line in QUESTIONS"
 
 
 @pytest.mark.parametrize("command", QUESTIONS)

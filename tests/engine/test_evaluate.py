@@ -220,6 +220,23 @@ def test_a_rule_may_be_used_with_different_parameters_for_different_subjects() -
     }
 
 
+def test_a_control_that_narrows_a_rule_and_one_that_does_not_count_one_finding() -> None:
+    narrow = RuleUse("privileged-container", "high", match=SubjectMatch(kinds=("Deployment",)))
+    result = scan_text(plan_of(_profile(RuleUse("privileged-container", "medium"), narrow)), TWO_CONTAINERS)
+    (found,) = failing(result)
+    assert (set(found.controls), found.severity) == ({"T-0", "T-1"}, "high")
+    assert (result.summary.fail, result.summary.by_severity["high"]) == (1, 1)
+    assert {result.summary.by_control[control].fail for control in ("T-0", "T-1")} == {1}
+
+
+def test_a_quota_that_several_clauses_ask_for_is_missing_once() -> None:
+    uses = [
+        RuleUse("documented-quota", parameters={"quotas": {"frontend": {name: "4"}}}) for name in ("pods", "services")
+    ]
+    (found,) = failing(scan_text(plan_of(_profile(*uses)), TWO_CONTAINERS))
+    assert (found.controls, found.path) == (("T-0", "T-1"), "metadata.namespace")
+
+
 def test_the_same_control_twice_counts_one_finding_with_both_controls() -> None:
     profile = _profile(RuleUse("privileged-container"), RuleUse("privileged-container"))
     found = failing(scan_text(plan_of(profile), TWO_CONTAINERS))

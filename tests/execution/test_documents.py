@@ -95,7 +95,7 @@ Scaling:
 ```
 """
     found = document(tmp_path, text)
-    assert (11, "autoscaler-maximum-exceeds-quota") in contradictions(found)
+    assert (3, "quota-exceeded-at-maximum") in contradictions(found)
     (autoscaler,) = (clause for clause in found.clauses if clause.id.startswith("horizontal"))
     assert "spec.maxReplicas" in {field["path"] for field in autoscaler.expectations[0]["fields"]}
 

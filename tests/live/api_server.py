@@ -104,9 +104,9 @@ class Client:
         self._pool.clear()
 
 
-_PLURAL = {"NetworkPolicy": "networkpolicies", "StorageClass": "storageclasses", "IngressClass": "ingressclasses"}
 _OF_THE_CLUSTER = {
-    *("Namespace", "ClusterRole", "ClusterRoleBinding", "StorageClass", "IngressClass", "PriorityClass"),
+    *("Namespace", "ClusterRole", "ClusterRoleBinding"),
+    *("StorageClass", "IngressClass", "PriorityClass", "RuntimeClass"),
     *("CustomResourceDefinition", "PersistentVolume", "Node"),
 }
 
@@ -114,7 +114,8 @@ _OF_THE_CLUSTER = {
 def collection(obj: Mapping[str, Any]) -> str:
     """The path of the objects of a kind: /apis/apps/v1/namespaces/shop/deployments."""
     version, kind = str(obj["apiVersion"]), str(obj["kind"])
-    plural = _PLURAL.get(kind) or (kind.lower()[:-1] + "ies" if kind.endswith("y") else kind.lower() + "s")
+    name = kind.lower()
+    plural = name[:-1] + "ies" if name.endswith("cy") else name + ("es" if name.endswith("ss") else "s")
     start = f"/apis/{version}" if "/" in version else f"/api/{version}"
     namespace = obj["metadata"].get("namespace")
     if kind in _OF_THE_CLUSTER or not namespace:
@@ -243,6 +244,7 @@ class OwnServer(ApiServer):
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             "--endpoint-reconciler-type=none",
+            "--allow-privileged=true",
             *self._api_arguments,
         )
         ready = f"https://127.0.0.1:{self.port}/readyz"

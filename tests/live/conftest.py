@@ -8,6 +8,7 @@ the cluster that KUBECONFIG happens to name.
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -93,10 +94,14 @@ def controllers(api_server: ApiServer) -> ApiServer:
 
 @pytest.fixture
 def namespaces(api_server: ApiServer) -> Iterator[Callable[..., str]]:
-    """Makes namespaces (``namespaces("shop", {label: value})``), and removes them after the test."""
+    """Makes namespaces (``namespaces("shop", {label: value})`` gives the name), and removes them after the test.
+
+    Each has a name of its own: one that is removed stays for a while, and without a controller manager for good.
+    """
     made: list[str] = []
 
     def make(name: str, labels: dict[str, str] | None = None) -> str:
+        name = f"kubeassay-{name}-{secrets.token_hex(4)}"
         api_server.admin.namespace(name, labels)
         made.append(name)
         return name

@@ -59,10 +59,9 @@ def owned_by(owner: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def shop(request: pytest.FixtureRequest, api_server: ApiServer, namespaces: Callable[..., str]) -> str:
+def shop(api_server: ApiServer, namespaces: Callable[..., str]) -> str:
     """A Deployment with its pods, as controllers make them, and a pod of its own."""
-    # A namespace goes slowly, so each test has its own.
-    name = namespaces(request.node.name.replace("_", "-")[:60].rstrip("-"))
+    name = namespaces("audit")
     create = api_server.admin.must_create
     labels = {"app": "web"}
     template = {"metadata": {"labels": labels}, "spec": pod_spec()}
@@ -164,7 +163,7 @@ def test_what_a_user_may_not_list_does_not_pass(own_server: OwnServer, shop: str
 
 
 def test_a_list_of_many_pages(own_server: OwnServer, namespaces: Callable[..., str], tmp_path: Path) -> None:
-    name = namespaces("kubeassay-pages")
+    name = namespaces("pages")
     for number in range(1_050):
         own_server.admin.must_create(
             {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"c{number}", "namespace": name}}

@@ -18,7 +18,7 @@ def pod(name: str, namespace: str, **container: Any) -> dict[str, Any]:
 
 
 def test_admission_and_validation_judge(api_server: ApiServer, namespaces: Callable[..., str]) -> None:
-    shop = namespaces("kubeassay-server", {"pod-security.kubernetes.io/enforce": "baseline"})
+    shop = namespaces("server", {"pod-security.kubernetes.io/enforce": "baseline"})
     api_server.admin.must_create(pod("web", shop))
     said = api_server.admin.create(pod("other", shop, securityContext={"privileged": True}), dry_run=True)
     assert said.status == 403

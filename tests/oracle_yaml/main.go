@@ -5,14 +5,12 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 
 	"sigs.k8s.io/yaml"
+
+	lines "kubeassay.dev/oracle_lines"
 )
 
 type request struct {
@@ -25,28 +23,7 @@ type response struct {
 }
 
 func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-func run() error {
-	out := bufio.NewWriter(os.Stdout)
-	defer out.Flush()
-	encoder := json.NewEncoder(out)
-	decoder := json.NewDecoder(bufio.NewReader(os.Stdin))
-	for {
-		var asked request
-		if err := decoder.Decode(&asked); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if err := encoder.Encode(answer(asked.Text)); err != nil {
-			return err
-		}
-	}
+	lines.Answer(func(asked request) (any, error) { return answer(asked.Text), nil })
 }
 
 // answer converts one text. The parser panics on some malformed texts; that is an error as any other.

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from kit import LIBRARY
+from kit import LIBRARY, run_within_seconds
 from kubeassay.checks.documented_object import is_path
 from kubeassay.policy.document.importing import Imported, as_yaml, import_document
 from kubeassay.policy.document.words import singular, slug, squashed, truth
@@ -405,8 +405,11 @@ def _policy(spec: str, namespace: str = "shop") -> str:
     ],
 )
 def test_policies_demand_their_paths(spec: str, path: dict[str, Any]) -> None:
-    found = imported(_policy(spec))
-    assert rules_of(found) == {("allowed-path-closed", 2): {"allowed_paths": [path]}}
+    demanded = rules_of(imported(_policy(spec)))
+    assert demanded.pop(("allowed-path-closed", 2)) == {"allowed_paths": [path]}
+    # And that nothing else gets through.
+    (isolation,) = {rule for rule, _ in demanded}
+    assert isolation in ("documented-isolation", "default-deny-ingress-missing", "default-deny-egress-missing")
 
 
 @pytest.mark.parametrize(
@@ -419,7 +422,7 @@ def test_policies_demand_their_paths(spec: str, path: dict[str, Any]) -> None:
 )
 def test_paths_between_what_is_not_named_are_not_understood(spec: str) -> None:
     found = imported(_policy(spec) + "---\nprivileged: false\n")
-    assert set(rules_of(found)) == {("privileged-container", 7)}
+    assert set(rules_of(found)) - {("default-deny-ingress-missing", 2)} == {("privileged-container", 7)}
     assert len(notes_of(found, "not-understood")) == 1
 
 
@@ -572,6 +575,7 @@ BANK = {
     ("read-only-root-filesystem", 63), ("capabilities-restricted", 64), ("capabilities-baseline", 64),
     ("allowed-added-capabilities", 65), ("host-namespaces", 66), ("host-namespaces", 67),
     ("seccomp-profile-restricted", 68), ("seccomp-profile-baseline", 68), ("allowed-path-closed", 75),
+    ("documented-isolation", 75),
     *(("documented-quota", line) for line in (39, 40, 41, 42, 43, 47, 48, 49, 50)),
 }  # fmt: skip
 HOSPITAL = {
@@ -591,7 +595,12 @@ STARTUP = {
     ("name", "rules", "objects", "missed"),
     [
         ("bank", BANK, set(), {12, 69, 89}),
-        ("hospital", HOSPITAL, {"StorageClass patient-data", "PersistentVolumeClaim imaging/scans"}, {15, 50, 74}),
+        (
+            "hospital",
+            HOSPITAL,
+            {"StorageClass patient-data", "PersistentVolumeClaim imaging/scans", "ClusterRoleBinding viewers"},
+            {15, 50, 74},
+        ),
         ("startup", STARTUP, {"HorizontalPodAutoscaler shop/web"}, {34}),
     ],
 )
@@ -758,3 +767,256 @@ def test_whatever_the_types_are_nothing_is_raised_and_what_comes_is_valid(tree: 
                 assert parameter_problem(known[name].type, known[name].schema, value) is None, (use, name)
         for expected in control.get("expectations", ()):
             assert all(is_path(field["path"]) for field in expected.get("fields", ())), expected
+
+
+def test_what_nothing_is_at_least_is_demanded_as_it_stands() -> None:
+    found = imported(
+        "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: fast}\nprovisioner: ebs.csi.aws.com\n"
+        'parameters: {iops: many, throughput: "125"}\n'
+    )
+    fields = fields_of(found)
+    assert fields["StorageClass fast", "parameters.iops"] == ({"equals": "many"}, 6)
+    assert fields["StorageClass fast", "parameters.throughput"] == ({"atLeast": "125"}, 6)
+
+
+# --- what is easily dropped, or demanded of too many ---
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Namespace Labels: {istio-injection: enabled, team: retail}\n",
+        "Namespace naming convention:\n  - team-env\n",
+        "Namespace policies: [quota-required]\n",
+    ],
+)
+def test_what_is_said_of_namespaces_is_no_list_of_them(text: str) -> None:
+    found = imported(f"{text}Namespaces: [shop]\n")
+    assert rules_of(found)["documented-namespaces", text.count("\n") + 2]["namespaces"] == ["shop"]
+    assert {line for line, _ in notes_of(found, "not-understood")} == {2}
+
+
+def test_labels_in_a_list_of_namespaces_are_demanded() -> None:
+    found = imported(
+        "namespaces:\n  - name: shop\n    purpose: the shop\n    labels: {tier: web}\n    backup: daily\n  - data\n"
+    )
+    assert fields_of(found) == {("Namespace shop", 'metadata.labels["tier"]'): ({"equals": "web"}, 5)}
+    assert notes_of(found, "not-understood") == {(6, "namespaces / backup")}
+
+
+def test_two_taints_of_one_key_are_not_one() -> None:
+    taints = "[{key: a, value: b, effect: NoSchedule}, {key: a, value: b, effect: NoExecute}]"
+    found = imported(f"Batch nodes:\n  min: 1\n  max: 2\n  taints: {taints}\n")
+    assert "taints" not in rules_of(found)["documented-node-groups", 2]["groups"]["batch"]
+    assert notes_of(found, "not-understood") == {(5, "Batch nodes / taints")}
+
+
+@pytest.mark.parametrize(
+    ("stated", "types"),
+    [("m5.large, m5.xlarge", ["m5.large", "m5.xlarge"]), ("r7 or r8 (large)", ["r7", "r8"]), ("large ones", None)],
+)
+def test_instance_types_in_one_text(stated: str, types: list[str] | None) -> None:
+    found = imported(f"Web nodes:\n  min: 1\n  max: 2\n  instance types: {stated}\n")
+    assert rules_of(found)["documented-node-groups", 2]["groups"]["web"].get("instance_types") == types
+    assert bool(notes_of(found, "not-understood")) == (types is None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Limit Ranges:\n  shop:\n    default request: {cpu: 100m}\n",
+        "shop containers:\n  max limit: {cpu: 2}\n",
+        "shop containers:\n  Maximum CPU limit: 2\n",
+        "default containers:\n  requests: {cpu: 50m}\n",
+        "shop total:\n  requests: {cpu: 2}\n",
+    ],
+)
+def test_bounds_and_defaults_are_not_what_each_container_has(text: str) -> None:
+    found = imported(f"{text}Namespaces: [shop]\n")
+    assert "container-resources" not in {rule for rule, _ in rules_of(found)}
+    assert len(notes_of(found, "not-understood")) == 1
+
+
+@pytest.mark.parametrize(
+    "said", ["CPU limit: 6 cores in total", "Disk size: one hundred gigabytes", "Runs as root: where it must be"]
+)
+def test_a_sentence_at_a_key_that_is_known_is_not_understood(said: str) -> None:
+    found = imported(f"quota:\n  shop namespace:\n    pods: 5\n    {said.replace('Runs', 'Run')}\n")
+    assert {line for line, _ in notes_of(found, "not-understood")} == {5}
+
+
+def test_an_empty_list_is_no_sentence() -> None:
+    found = imported("containers:\n  privileged: false\n  sysctls: []\n")
+    assert notes_of(found, "not-understood") == {(4, "containers / sysctls")}
+
+
+def test_settings_below_the_heading_of_a_namespace_hold_there() -> None:
+    text = "".join(
+        f"## {name}\n\n```yaml\nsecurityContext:\n  runAsUser: {user}\n```\n\n"
+        for name, user in (("Shop namespace", 1500), ("data", 1600), ("Namespace Defaults", 1700))
+    )
+    listed = "```yaml\nNamespaces: [shop, data]\n```\n"
+    found = import_document(document_in((text + listed).encode(), "doc.md"), SEVERITIES)
+    matches = {
+        rules["run_as_user"]: rules["match"]["namespaces"]
+        for (rule, _), rules in rules_of(found).items()
+        if rule == "run-as-ids"
+    }
+    assert matches == {1500: ["shop"], 1600: ["data"], 1700: ["shop", "data"]}
+
+
+def test_a_profile_of_the_node_by_name_is_told() -> None:
+    found = imported("securityContext:\n  seccompProfile:\n    type: Localhost\n    localhostProfile: p.json\n")
+    assert notes_of(found, "not-understood") == {(5, "seccompProfile")}
+
+
+def test_no_capability_to_add_is_a_list_too() -> None:
+    found = imported("securityContext:\n  runAsNonRoot: true\n  capabilities: {drop: [ALL], add: []}\n")
+    assert rules_of(found)["allowed-added-capabilities", 4] == {"allowed": []}
+    assert ("capabilities-restricted", 4) in rules_of(found)
+
+
+@pytest.mark.parametrize("keys", ["ads", "Ads Namespace", "ads namespace quotas"])
+def test_a_namespace_may_end_in_s(keys: str) -> None:
+    found = imported(f"Resource quotas:\n  {keys}:\n    pods: 5\n")
+    assert rules_of(found)["documented-quota", 4]["quotas"] == {"ads": {"pods": 5}}
+
+
+def test_a_node_group_may_end_in_s() -> None:
+    found = imported("Apps Node Group:\n  min: 1\n  max: 2\n")
+    assert list(rules_of(found)["documented-node-groups", 2]["groups"]) == ["apps"]
+
+
+def test_items_of_a_list_stand_below_their_names() -> None:
+    found = imported(
+        "Namespaces: [shop, data]\nQuotas:\n- namespace: shop\n  pods: 5\n- namespace: data\n  pods: 6\n"
+        "Containers:\n- workload: shop\n  requests: {cpu: 1}\n- name: data\n  requests: {cpu: 2}\n"
+        "- name: other\n  requests: {cpu: 3}\n"
+    )
+    demanded = rules_of(found)
+    assert demanded["documented-quota", 5]["quotas"] == {"shop": {"pods": 5}}
+    assert demanded["documented-quota", 7]["quotas"] == {"data": {"pods": 6}}
+    assert demanded["container-resources", 10] == {"requests_cpu": 1, "match": {"namespaces": ["shop"]}}
+    assert demanded["container-resources", 12] == {"requests_cpu": 2, "match": {"namespaces": ["data"]}}
+    assert notes_of(found, "not-understood") == {(13, "Containers / other")}
+    assert notes_of(found, "contradiction") == set()
+
+
+def test_a_sentence_among_settings_is_a_setting() -> None:
+    found = imported("Pods:\n  privileged: false\n  Service account token: not mounted anywhere\n")
+    assert notes_of(found, "not-understood") == {(4, "Pods / Service account token")}
+
+
+def test_of_two_quotas_the_lesser_is_demanded() -> None:
+    for first, second in ((4, 5), (5, 4)):
+        found = imported(f"quota:\n  shop:\n    cpu: {first}\n    requests: {{cpu: {second}}}\n")
+        (stated,) = rules_of(found).values()
+        assert stated["quotas"] == {"shop": {"requests.cpu": 4}}
+        assert notes_of(found, "contradiction") == {(5, "requests.cpu of shop")}
+
+
+def test_registries() -> None:
+    found = imported("security:\n  privileged: false\n  Allowed registries: [a.example, b.example/team]\n")
+    assert rules_of(found)["image-registry", 4] == {"allowed_registries": ["a.example", "b.example/team"]}
+    found = imported("security:\n  privileged: false\n  Allowed registries: our own only\n")
+    assert notes_of(found, "not-understood") == {(4, "security / Allowed registries")}
+
+
+WEB_ONLY = "{podSelector: {matchLabels: {app: web}}"
+
+
+@pytest.mark.parametrize(
+    ("spec", "isolated"),
+    [
+        # A policy that opens nothing closes its pods, one that opens something closes them to all else.
+        (f"{WEB_ONLY}, policyTypes: [Ingress, Egress]}}", {"ingress", "egress"}),
+        (f"{WEB_ONLY}, ingress: [{{from: [{{podSelector: {{matchLabels: {{app: a}}}}}}]}}]}}", {"ingress"}),
+        (f"{WEB_ONLY}, ingress: [{{ports: [{{port: 80}}]}}]}}", {"ingress"}),
+        # One that opens everything closes nothing.
+        (f"{WEB_ONLY}, ingress: [{{}}]}}", set()),
+        (f"{WEB_ONLY}, ingress: [{{from: [{{namespaceSelector: {{}}}}]}}]}}", set()),
+        (f"{WEB_ONLY}, policyTypes: [Egress], egress: [{{to: [{{ipBlock: {{cidr: 0.0.0.0/0}}}}]}}]}}", {"egress"}),
+    ],
+)
+def test_policies_close_what_they_do_not_open(spec: str, isolated: set[str]) -> None:
+    found = imported(_policy(spec) + "---\nprivileged: false\n")
+    uses = [use for clause in found.clauses for use in clause.rules if use["id"] == "documented-isolation"]
+    closed = {key: value for use in uses for key, value in use["parameters"].items()}
+    assert closed == {direction: ["shop/web"] for direction in isolated}
+
+
+def test_a_default_deny_closes_what_other_policies_select() -> None:
+    deny = _policy("{podSelector: {}, policyTypes: [Ingress]}")
+    found = imported(f"{_policy(f'{WEB_ONLY}}}')}---\n{deny}")
+    assert {rule for rule, _ in rules_of(found)} == {"default-deny-ingress-missing"}
+
+
+def test_a_policy_of_the_mesh_that_allows_nothing_has_no_rules() -> None:
+    found = imported(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: shop}\nspec: {}\n"
+    )
+    assert fields_of(found) == {
+        ("AuthorizationPolicy shop/p", "spec.rules"): ({"equals": []}, 5),
+        ("AuthorizationPolicy shop/p", "spec.action"): ({"equals": "ALLOW"}, 5),
+    }
+
+
+def test_an_empty_selector_is_not_another_one() -> None:
+    found = imported(
+        "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: p, namespace: shop}\n"
+        "spec: {minAvailable: 1, selector: {}}\n"
+    )
+    assert fields_of(found)["PodDisruptionBudget shop/p", "spec.selector"] == ({"equals": {}}, 5)
+
+
+def test_roles_of_one_name_in_two_namespaces() -> None:
+    role = "kind: Role\napiVersion: rbac.authorization.k8s.io/v1\nmetadata: {{name: ops, namespace: {}}}\nrules: [{}]\n"
+    rules = {
+        name: f"{{apiGroups: [''], resources: [pods], verbs: [{verb}]}}" for name, verb in (("a", "get"), ("b", "list"))
+    }
+    found = imported("---\n".join(role.format(*pair) for pair in rules.items()))
+    assert [key for stated in rules_of(found).values() for key in stated["roles"]] == ["a/ops", "b/ops"]
+    assert notes_of(found, "contradiction") == set()
+
+
+@pytest.mark.parametrize("kind", ["User", "Group"])
+def test_who_is_bound_besides_is_not_documented(kind: str) -> None:
+    found = imported(
+        "kind: RoleBinding\napiVersion: rbac.authorization.k8s.io/v1\nmetadata: {name: b, namespace: shop}\n"
+        f"roleRef: {{kind: Role, name: r}}\nsubjects: [{{kind: {kind}, name: kari}}]\n"
+    )
+    fields = fields_of(found)
+    assert fields["RoleBinding shop/b", "subjects[*].name"] == ({"oneOf": ["kari"]}, 6)
+    assert fields["RoleBinding shop/b", "roleRef.name"] == ({"equals": "r"}, 5)
+
+
+def test_a_volume_that_says_nothing_more_is_to_be_there() -> None:
+    found = imported(
+        "kind: Deployment\napiVersion: apps/v1\nmetadata: {name: d, namespace: shop}\n"
+        "spec: {template: {spec: {volumes: [{name: tmp, emptyDir: {}}]}}}\n"
+    )
+    assert fields_of(found) == {
+        ("Deployment shop/d", "spec.template.spec.volumes[name=tmp].name"): ({"present": True}, 5)
+    }
+
+
+def test_a_quota_as_an_object_is_a_quota() -> None:
+    found = imported(
+        "Namespaces: [shop, data]\nquota:\n  data: {pods: 5}\n---\n"
+        "{apiVersion: v1, kind: ResourceQuota, metadata: {name: q, namespace: shop}, spec: {hard: {pods: 3}}}\n"
+    )
+    assert notes_of(found, "contradiction") == set()
+
+
+def test_many_lists_of_namespaces_take_no_long_time() -> None:
+    run_within_seconds(
+        """
+from kit import LIBRARY
+from kubeassay.policy.document.importing import import_document
+from kubeassay.sources.markdown import document_in
+text = "".join(f"namespaces of {n}:\\n  - n{n}\\n" for n in range(3000))
+document = document_in(f"```yaml\\n{text}```\\n".encode(), "d.md")
+import_document(document, {rule.id: rule.severity for rule in LIBRARY.rules.values()})
+""",
+        seconds=60,
+    )

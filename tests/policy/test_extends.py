@@ -65,3 +65,15 @@ def test_an_id_that_there_is_not_and_one_that_is_there_twice(tmp_path: Path) -> 
     unknown = profile(tmp_path, "  extends: [{profile: PARENT, without: [A-1]}]\n")
     with pytest.raises(PolicyError):
         LIBRARY.profile(str(unknown))
+
+
+def test_what_is_not_stated_of_the_target_is_the_first_parents(tmp_path: Path) -> None:
+    """Its clauses are meant for that version: judged by a newer one, some would pass that fail."""
+    child = profile(tmp_path, "  extends: [merajutasa/production, recommended]\n")
+    found = LIBRARY.profile(str(child))
+    assert (found.kubernetes_version, found.environment) == ("1.28", "production")
+    child = profile(tmp_path, '  kubernetesVersion: "1.31"\n  environment: test\n  extends: [merajutasa/production]\n')
+    found = LIBRARY.profile(str(child))
+    assert (found.kubernetes_version, found.environment) == ("1.31", "test")
+    child = profile(tmp_path, "  controls: [{id: A-1, title: x, rules: [{id: node-name-set}]}]\n")
+    assert LIBRARY.profile(str(child)).kubernetes_version == "latest"

@@ -20,6 +20,7 @@ def golden() -> Callable[[str, bytes], None]:
         if os.environ.get("KUBEASSAY_UPDATE_GOLDEN"):
             file.write_bytes(written)
         assert file.is_file(), f"{name} is new: KUBEASSAY_UPDATE_GOLDEN=1 pytest tests/reporting writes it"
-        assert written.decode("utf-8") == file.read_bytes().decode("utf-8")
+        agreed = file.read_bytes().decode("utf-8")
+        assert written.decode("utf-8") == agreed, "KUBEASSAY_UPDATE_GOLDEN=1 writes it anew: read its change"
 
     return check

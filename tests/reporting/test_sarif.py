@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -194,3 +196,12 @@ def test_the_clause_of_a_document_is_a_related_place() -> None:
         for place in result.get("relatedLocations", [])
     }
     assert ("docs/architecture.md", 120) in uris
+
+
+def test_the_words_for_reasons_are_explained() -> None:
+    """Those that the program has, as literals beside what carries them."""
+    code = "".join(path.read_text("utf-8") for path in (Path(__file__).parents[2] / "scanner").rglob("*.py"))
+    words = set(re.findall(r"""\bNot(?:Judged|Evaluated)\(\s*"([a-z-]+)\"""", code))
+    assert {"missing-input", "no-objects", "unknown-peer"} <= words
+    unexplained = {word for word in words if not word.startswith("unknown-")} - set(sarif._REASONS)
+    assert not unexplained, "take a word that there is, or say in _REASONS of reporting/sarif.py what it means"

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from kit import failing, plan_of, profile_of
+from kubeassay.execution.scan import scan
+from kubeassay.model import Target
 from kubeassay.sources.files import Discovery, SourceFile, UsageError, discover, display_name
 from kubeassay.sources.manifests import read_file
 
@@ -512,3 +515,18 @@ def test_reading_leaves_no_descriptors_open() -> None:
         for _ in range(5):
             read_file(SourceFile(path, path, 0))
     assert {path.name for path in descriptors.iterdir()} == before
+
+
+def test_texts_that_are_no_files_are_scanned_under_their_names() -> None:
+    """What an API server gave, say: places are those of the text, under the name that it was given."""
+    name, other = "api/v1/namespaces/shop/pods/web", "api/v1/namespaces/shop/configmaps/a"
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: web, namespace: shop}\nspec: {hostPID: true, containers: []}\n"
+    files = [SourceFile("", at, len(text), content=text.encode()) for at, text in ((name, pod), (other, OBJECT))]
+    # One rule reads the text once, the other finds its object again.
+    plan = plan_of(profile_of("host-namespaces", "namespace-without-isolation"))
+    result = scan(plan, Discovery(files), Target("cluster", "test"))
+    assert {(f.rule, f.location.file, f.location.start_line) for f in failing(result)} == {
+        ("host-namespaces", name, 4),
+        ("namespace-without-isolation", name, 3),
+    }
+    assert result.summary.objects == 2

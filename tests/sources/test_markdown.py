@@ -74,6 +74,21 @@ def test_an_object_in_a_block_without_a_language_is_read() -> None:
     assert kinds == [["Namespace"], ["Secret"], []]
 
 
+def test_tables_are_told() -> None:
+    document = read("# T\n\n| Namespace | CPU |\n| --- | --- |\n| shop | 10 |\n")
+    assert [(block.language, block.line) for block in document.blocks] == [("table", 3)]
+
+
+def test_keys_beside_the_first_of_an_item_may_be_indented_by_more() -> None:
+    document = read(
+        "```yaml\nrules:\n- verbs: [get]\n    resources: [pods]\n- verbs: [list]\n    resources: [jobs]\n```\n"
+    )
+    (node,) = document.blocks[0].nodes
+    assert node.plain == {
+        "rules": [{"verbs": ["get"], "resources": ["pods"]}, {"verbs": ["list"], "resources": ["jobs"]}]
+    }
+
+
 def test_sections_are_the_headings_above() -> None:
     text = """Title
 =====
@@ -244,6 +259,7 @@ def test_valid_yaml_is_what_yaml_says_wherever_the_block_stands(
         "'```yaml\\na: 1\\n```\\n' * 30000",
         "'```yaml\\n' + 'a: b: c\\n' * 3000",
         "'# h\\n' * 50000",
+        "'# ' + '[a](' * 200000 + '\\n# ' + '[' * 200000 + '\\n'",
         "'```yaml\\n' + 'a' * 1000000 + ': b: c\\n'",
         "'```yaml\\n' + 'a b ' * 200000 + '\\nc: d: e\\n'",
     ],

@@ -7,14 +7,13 @@ with its reason. Needs Go and the module (from the module cache or a proxy); ski
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kit import go_program
+from kit import answered, go_program
 from kubeassay.sources.yaml_reader import Documents, read_text
 from sources.test_yaml_values import DOCUMENTS, FALSE, NULL, NUMBERS, STRINGS, TRUE
 from sources.yaml_texts import TAGS, WORDS, Texts
@@ -33,9 +32,7 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> Oracle:
     program = go_program("oracle_yaml", ".", tmp_path_factory.mktemp("oracle"))
 
     def ask(texts: Iterable[str]) -> list[Answer]:
-        asked = "".join(json.dumps({"text": text}) + "\n" for text in texts)
-        answered = subprocess.run([program], input=asked.encode(), capture_output=True, check=True).stdout
-        return [json.loads(line) for line in answered.split(b"\n") if line]
+        return answered(program, ({"text": text} for text in texts))
 
     return ask
 

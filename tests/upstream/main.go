@@ -12,7 +12,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -23,6 +22,8 @@ import (
 	kjson "k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/policy"
+
+	lines "kubeassay.dev/oracle_lines"
 )
 
 // newestMinor is the newest minor version that is judged. It may exceed the newest one that a check names.
@@ -52,42 +53,26 @@ type checkVersion struct {
 }
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-func run(arguments []string) error {
-	out := bufio.NewWriter(os.Stdout)
-	defer out.Flush()
-	encoder := json.NewEncoder(out)
 	checks := policy.DefaultChecks()
-	if slices.Equal(arguments, []string{"checks"}) {
-		for _, check := range checks {
-			for _, version := range check.Versions {
-				overrides := append([]policy.CheckID{}, version.OverrideCheckIDs...)
-				line := checkVersion{check.ID, check.Level, version.MinimumVersion.String(), overrides}
-				if err := encoder.Encode(line); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
+	if slices.Equal(os.Args[1:], []string{"checks"}) {
+		list(checks)
+		return
 	}
 	evaluator, err := policy.NewEvaluator(checks, nil)
-	if err != nil {
-		return err
-	}
+	lines.Must(err)
 	planned := plans(checks)
-	in := bufio.NewScanner(os.Stdin)
-	in.Buffer(nil, 64<<20)
-	for in.Scan() {
-		if err := encoder.Encode(judge(planned, evaluator, in.Bytes())); err != nil {
-			return err
+	lines.AnswerRaw(func(line []byte) (any, error) { return judge(planned, evaluator, line), nil })
+}
+
+// list writes what versions checks have, one a line.
+func list(checks []policy.Check) {
+	encoder := json.NewEncoder(os.Stdout)
+	for _, check := range checks {
+		for _, version := range check.Versions {
+			overrides := append([]policy.CheckID{}, version.OverrideCheckIDs...)
+			lines.Must(encoder.Encode(checkVersion{check.ID, check.Level, version.MinimumVersion.String(), overrides}))
 		}
 	}
-	return in.Err()
 }
 
 // active is one check as it holds at one level and version.

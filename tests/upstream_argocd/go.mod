@@ -198,3 +198,7 @@ replace (
 	k8s.io/sample-cli-plugin => k8s.io/sample-cli-plugin v0.34.0
 	k8s.io/sample-controller => k8s.io/sample-controller v0.34.0
 )
+
+require kubeassay.dev/oracle_lines v0.0.0
+
+replace kubeassay.dev/oracle_lines => ../oracle_lines

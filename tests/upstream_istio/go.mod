@@ -144,3 +144,7 @@ require (
 	sigs.k8s.io/randfill v1.0.0 // indirect
 	sigs.k8s.io/structured-merge-diff/v6 v6.4.0 // indirect
 )
+
+require kubeassay.dev/oracle_lines v0.0.0
+
+replace kubeassay.dev/oracle_lines => ../oracle_lines

@@ -116,3 +116,7 @@ replace (
 	k8s.io/sample-controller => k8s.io/sample-controller v0.37.1
 	k8s.io/streaming => k8s.io/streaming v0.37.1
 )
+
+require kubeassay.dev/oracle_lines v0.0.0
+
+replace kubeassay.dev/oracle_lines => ../oracle_lines

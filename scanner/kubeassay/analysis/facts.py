@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-#: Kinds whose pods an operator makes in a way that is known (analysis/network/operators.py).
+#: In ``needs``, what stands for every object that has pod templates.
+WORKLOADS = "Workload"
+#: Kinds whose pods an operator makes in a way that is known (analysis/network/operators.py): workloads, too.
 _OPERATORS = ("Alertmanager", "Prometheus", "PrometheusAgent", "ThanosRuler")
 _CLUSTERS = ("ClusterConfig", "Node", "NodePool", "Provisioner", "MachineDeployment", "MachinePool", "MachineSet")
 _GRANTS = ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")
@@ -37,18 +39,27 @@ _COUNTED = (
 #: In ``needs``, what stands for all kinds of groups that are not Kubernetes' own.
 CUSTOM_RESOURCES = "CustomResource"
 
-_SCALING = ("Workload", CUSTOM_RESOURCES, "HorizontalPodAutoscaler", "ScaledObject")
+_SCALING = (WORKLOADS, CUSTOM_RESOURCES, "HorizontalPodAutoscaler", "ScaledObject")
 
-#: Analysis → kinds. Each is asked by the function of its name, in small letters (Mesh: by those of analysis/mesh).
+#: Istio's own kinds and what installs it are custom resources, besides these: how a mesh is set is asked of them.
+_MESH = (
+    WORKLOADS,
+    CUSTOM_RESOURCES,
+    "Namespace",
+    "Service",
+    "ConfigMap",
+    "MutatingWebhookConfiguration",
+)
+
+#: Analysis → kinds. docs/contributing.md says which function asks each.
 FACTS: Mapping[str, tuple[str, ...]] = {
     # Clusters and their node groups, and what else makes nodes.
     "Clusters": _CLUSTERS,
-    "Scheduling": (*_CLUSTERS, "RuntimeClass", "Workload"),
+    "Scheduling": (*_CLUSTERS, "LimitRange", "RuntimeClass", WORKLOADS),
     "Connectivity": (
-        "Workload",
+        WORKLOADS,
         # Of which any may stand for pods (analysis/network/makers.py).
         CUSTOM_RESOURCES,
-        *_OPERATORS,
         "Namespace",
         "NetworkPolicy",
         "AdminNetworkPolicy",
@@ -67,57 +78,34 @@ FACTS: Mapping[str, tuple[str, ...]] = {
     ),
     # What is scaled may be of any kind that has the scale subresource.
     "Scaling": _SCALING,
-    "Verticals": ("Workload", CUSTOM_RESOURCES, "VerticalPodAutoscaler"),
-    "Disruptions": (*_SCALING, *_OPERATORS, "PodDisruptionBudget"),
+    "Verticals": (WORKLOADS, CUSTOM_RESOURCES, "VerticalPodAutoscaler"),
+    "Disruptions": (*_SCALING, "PodDisruptionBudget"),
     # What counts against quotas, and what says for how much: custom resources may stand for anything.
     "Quotas": (
         *_SCALING,
-        *_OPERATORS,
         "VerticalPodAutoscaler",
         "Namespace",
         "ResourceQuota",
         "LimitRange",
         "RuntimeClass",
         "PriorityClass",
+        "StorageClass",
+        "DeviceClass",
         "Node",
         "ClusterConfig",
         "CustomResourceDefinition",
+        # Of what the mesh analysis is made of: whether it adds a container to pods.
+        "MutatingWebhookConfiguration",
         *_COUNTED,
     ),
-    # The mesh: custom resources are Istio's own, and what installs it.
-    "Authorization": (
-        "Workload",
-        CUSTOM_RESOURCES,
-        *_OPERATORS,
-        "Namespace",
-        "Service",
-        "ServiceAccount",
-        "ConfigMap",
-        "MutatingWebhookConfiguration",
-    ),
-    "Traffic": (
-        "Workload",
-        CUSTOM_RESOURCES,
-        *_OPERATORS,
-        "Namespace",
-        "Service",
-        "Ingress",
-    ),
+    "Authorization": (*_MESH, "ServiceAccount"),
+    "Traffic": (*_MESH, "Ingress"),
     "Grants": _GRANTS,
-    "Escalations": (*_GRANTS, "ServiceAccount", "Secret", "Namespace", "Workload", *_OPERATORS),
-    "Mesh": (
-        "Workload",
-        # Of all kinds of Istio and Linkerd, since any shows that there is a mesh; of what installs them, too.
-        CUSTOM_RESOURCES,
-        *_OPERATORS,
-        "Namespace",
-        "Service",
-        "ConfigMap",
-        "MutatingWebhookConfiguration",
-    ),
+    "Escalations": (*_GRANTS, "ServiceAccount", "Secret", "Namespace", WORKLOADS),
+    # Any kind of Istio or Linkerd shows that there is a mesh.
+    "Mesh": _MESH,
     "Exposures": (
-        "Workload",
-        *_OPERATORS,
+        WORKLOADS,
         "Namespace",
         "Service",
         "Ingress",
@@ -133,7 +121,7 @@ FACTS: Mapping[str, tuple[str, ...]] = {
         "Route",
     ),
     "Storage": (
-        "Workload",
+        WORKLOADS,
         # Of which any may make claims (analysis/network/makers.py).
         CUSTOM_RESOURCES,
         "HorizontalPodAutoscaler",
@@ -160,6 +148,8 @@ def kinds_of(needs: Iterable[str]) -> tuple[str, ...]:
 
     def kinds() -> Iterator[str]:
         for name in needs:
-            yield from FACTS.get(name, (name,))
+            for kind in FACTS.get(name, (name,)):
+                yield kind
+                yield from _OPERATORS if kind == WORKLOADS else ()
 
     return tuple(dict.fromkeys(kinds()))

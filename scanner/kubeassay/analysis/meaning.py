@@ -9,6 +9,7 @@ two texts, those where the API has quantities (``requests``, ``hard``, ``capacit
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Literal
@@ -18,7 +19,6 @@ from kubeassay.model import Path
 
 #: How texts are read: ``None`` leaves it to the value and its path.
 Reading = Literal["quantity", "duration", "version", "percent", "string"]
-READINGS: tuple[Reading, ...] = ("quantity", "duration", "version", "percent", "string")
 
 #: Fields whose values (or the values below which) are quantities.
 _QUANTITIES = frozenset(
@@ -96,16 +96,39 @@ def holds_quantity(path: Path) -> bool:
     return any(step in _QUANTITIES for step in path)
 
 
+class _Work:
+    """How many pairs may still be compared: lists in lists cost the product of their lengths, squared."""
+
+    __slots__ = ("left",)
+
+    def __init__(self) -> None:
+        self.left = _MAX_PAIRS
+
+    def done(self, pairs: int) -> bool:
+        """Whether there is no more work to be done than this."""
+        self.left -= pairs
+        return self.left < 0
+
+
+#: What lists of lists may cost. Beyond, they are compared as they are written, which may find a difference where only
+#: the spelling differs, and never none where there is one.
+_MAX_PAIRS = 2**19
+
+
 def same(
     expected: Any, found: Any, *, reading: Reading | None = None, quantity: bool = False, ordered: bool = False
 ) -> bool:
     """Whether two values mean the same. ``quantity``: texts are quantities where they can be. ``ordered``: the order of
     lists counts."""
+    return _same(expected, found, reading, quantity, ordered, _Work())
+
+
+def _same(expected: Any, found: Any, reading: Reading | None, quantity: bool, ordered: bool, work: _Work) -> bool:
     if isinstance(expected, dict):
         if not isinstance(found, dict) or expected.keys() != found.keys():
             return False
         return all(
-            same(value, found[key], reading=reading, quantity=quantity or key in _QUANTITIES, ordered=ordered)
+            _same(value, found[key], reading, quantity or key in _QUANTITIES, ordered, work)
             for key, value in expected.items()
         )
     if isinstance(expected, list):
@@ -113,23 +136,23 @@ def same(
             return False
         if ordered:
             return all(
-                same(one, other, reading=reading, quantity=quantity, ordered=True)
-                for one, other in zip(expected, found, strict=True)
+                _same(one, other, reading, quantity, True, work) for one, other in zip(expected, found, strict=True)
             )
-        return _same_members(expected, found, reading, quantity)
+        return _same_members(expected, found, reading, quantity, work)
     return _same_scalar(expected, found, reading, quantity)
 
 
-def _same_members(expected: list[Any], found: list[Any], reading: Reading | None, quantity: bool) -> bool:
+def _same_members(expected: list[Any], found: list[Any], reading: Reading | None, quantity: bool, work: _Work) -> bool:
     """Whether two lists of one length have the same members, in any order."""
-    if _canonical(expected) == _canonical(found):
-        return True
-    if len(expected) > _MAX_PAIRED:
-        return False
-    left = list(found)
-    for one in expected:
+    # Those that are written alike are pairs.
+    rest, left = _unlike(expected, found), _unlike(found, expected)
+    if work.done(len(expected)):
+        return not rest
+    for one in rest:
         for number, other in enumerate(left):
-            if same(one, other, reading=reading, quantity=quantity):
+            if work.done(1):
+                return False
+            if _same(one, other, reading, quantity, False, work):
                 del left[number]
                 break
         else:
@@ -137,8 +160,17 @@ def _same_members(expected: list[Any], found: list[Any], reading: Reading | None
     return True
 
 
-#: Lists longer than this are compared by their written values alone: pairing them costs the square of it.
-_MAX_PAIRED = 256
+def _unlike(some: list[Any], others: list[Any]) -> list[Any]:
+    """What of some has nothing among others that is written alike."""
+    written = Counter(map(_canonical, others))
+    left: list[Any] = []
+    for one in some:
+        text = _canonical(one)
+        if written[text]:
+            written[text] -= 1
+        else:
+            left.append(one)
+    return left
 
 
 def _canonical(value: Any) -> str:
@@ -206,13 +238,23 @@ def compare(expected: Any, found: Any, *, reading: Reading | None = None) -> int
 
 def covers(whole: Any, part: Any, *, reading: Reading | None = None, quantity: bool = False) -> bool:
     """Whether ``whole`` has what ``part`` says: each key of a mapping, each item of a list; scalars are the same."""
+    return _covers(whole, part, reading, quantity, _Work())
+
+
+def _covers(whole: Any, part: Any, reading: Reading | None, quantity: bool, work: _Work) -> bool:
     if isinstance(part, dict):
         return isinstance(whole, dict) and all(
-            key in whole and covers(whole[key], value, reading=reading, quantity=quantity or key in _QUANTITIES)
+            key in whole and _covers(whole[key], value, reading, quantity or key in _QUANTITIES, work)
             for key, value in part.items()
         )
     if isinstance(part, list):
-        if not isinstance(whole, list) or len(whole) * len(part) > _MAX_PAIRED**2:
+        if not isinstance(whole, list):
             return False
-        return all(any(covers(item, one, reading=reading, quantity=quantity) for item in whole) for one in part)
+        written = set(map(_canonical, whole)) if len(part) > 1 else set()
+        for one in part:
+            if _canonical(one) in written:
+                continue
+            if not any(not work.done(1) and _covers(item, one, reading, quantity, work) for item in whole):
+                return False
+        return True
     return _same_scalar(part, whole, reading, quantity)

@@ -22,6 +22,8 @@ _SUFFIXES: Mapping[str, Fraction] = {
 _NANO = 10**9
 #: Exponents beyond this are as good as zero or infinity to Kubernetes, and would cost memory to write out.
 _MAX_EXPONENT = 64
+#: The same of digits: more than these change nothing but whether a number is rounded up.
+_MAX_DIGITS = 128
 
 
 def parse_quantity(value: Any) -> Fraction | None:
@@ -36,10 +38,12 @@ def parse_quantity(value: Any) -> Fraction | None:
 
 @lru_cache(maxsize=4096, typed=True)
 def _parsed(value: str | int | float) -> Fraction | None:
+    if isinstance(value, int) and value.bit_length() > _MAX_DIGITS:
+        value = 10**_MAX_DIGITS if value > 0 else -(10**_MAX_DIGITS)
     match = _FORM.match(str(value))
     if match is None:
         return None
-    number = Fraction(match["number"].rstrip(".") or "0")
+    number = _number(match["number"])
     if match["suffix"]:
         number *= _SUFFIXES[match["suffix"]]
     elif match["exponent"]:
@@ -47,3 +51,14 @@ def _parsed(value: str | int | float) -> Fraction | None:
         number *= Fraction(10) ** exponent
     number = Fraction(ceil(number * _NANO), _NANO)
     return -number if match["sign"] == "-" else number
+
+
+def _number(text: str) -> Fraction:
+    """The number that digits with or without a point mean, however many they are: Python reads few thousands."""
+    whole, _, part = text.partition(".")
+    whole = whole.lstrip("0")
+    if len(whole) > _MAX_DIGITS:
+        return Fraction(10) ** _MAX_DIGITS
+    if len(part) > _MAX_DIGITS:
+        part = part[:_MAX_DIGITS] + ("1" if part[_MAX_DIGITS:].strip("0") else "")
+    return Fraction(f"{whole or '0'}.{part or '0'}")

@@ -27,6 +27,16 @@ def string(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
+def whole(value: Any) -> int | None:
+    """A whole number; None for what is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def port_number(value: Any) -> int | None:
+    """A port number; None for what is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536 else None
+
+
 def quoted(value: str) -> str:
     """A value as a message shows it: an empty one must be seen."""
     return value or '""'

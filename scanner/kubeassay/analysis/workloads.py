@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from kubeassay.analysis.reading import mapping
 from kubeassay.model import Object, Path
 
 ContainerType = Literal["container", "init", "sidecar", "ephemeral"]
@@ -109,7 +110,7 @@ class PodTemplate:
     def windows(self) -> bool:
         """spec.os.name is windows: the restricted level exempts such pods from Linux-only fields since 1.25. What an
         operator makes of the field in a custom resource is not known, so it exempts from nothing there."""
-        return self.built_in and _mapping(self.spec.get("os")).get("name") == "windows"
+        return self.built_in and mapping(self.spec.get("os")).get("name") == "windows"
 
     @property
     def user_namespace(self) -> bool:
@@ -118,18 +119,11 @@ class PodTemplate:
 
     @property
     def annotations(self) -> Mapping[str, Any]:
-        return _mapping(self.metadata.get("annotations"))
+        return mapping(self.metadata.get("annotations"))
 
     @property
     def labels(self) -> Mapping[str, Any]:
-        return _mapping(self.metadata.get("labels"))
-
-
-_EMPTY: Mapping[str, Any] = {}
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else _EMPTY
+        return mapping(self.metadata.get("labels"))
 
 
 def pod_templates(
@@ -146,7 +140,7 @@ def pod_templates(
     if path is not None:
         value: Any = obj.value
         for step in path:
-            value = _mapping(value).get(str(step))
+            value = mapping(value).get(str(step))
         if not isinstance(value, dict):
             return ()
         return (_template(obj, path, value, built_in=True),)
@@ -160,6 +154,15 @@ def pod_templates(
         return tuple(found)
     known = {template.spec_path for template in found}
     return (*found, *(template for template in _search(obj, (), obj.value) if template.spec_path not in known))
+
+
+def templates_of(obj: Object) -> tuple[PodTemplate, ...]:
+    """The pod templates of an object of an inventory, found once. They refer to the object, and it to them: of objects
+    that are read and let go of again, :func:`pod_templates` is asked."""
+    found: tuple[PodTemplate, ...] | None = obj.facts.get(PodTemplate)
+    if found is None:
+        found = obj.facts[PodTemplate] = pod_templates(obj)
+    return found
 
 
 def operator_pods(obj: Object, templates: tuple[PodTemplate, ...]) -> Path | None:
@@ -240,16 +243,16 @@ def _template(obj: Object, path: Path, value: dict[str, Any], *, built_in: bool)
     spec = value.get("spec")
     if not built_in and (not isinstance(spec, dict) or (not _is_pod_spec(spec) and _is_pod_spec(value))):
         # A PodSpec by itself: found by its shape, or at a configured path (where it may lack containers).
-        spec, spec_path, metadata = value, path, _EMPTY
+        spec, spec_path, metadata = value, path, mapping(None)
     else:
-        spec, spec_path, metadata = _mapping(spec), (*path, "spec"), _mapping(value.get("metadata"))
+        spec, spec_path, metadata = mapping(spec), (*path, "spec"), mapping(value.get("metadata"))
     containers: list[Container] = []
     for field, container_type in _CONTAINER_LISTS:
         members = spec.get(field)
         if not isinstance(members, list):
             continue
         for number, member in enumerate(members):
-            member = _mapping(member)
+            member = mapping(member)
             actual: ContainerType = container_type
             if container_type == "init" and member.get("restartPolicy") == "Always":
                 actual = "sidecar"
@@ -260,7 +263,7 @@ def _template(obj: Object, path: Path, value: dict[str, Any], *, built_in: bool)
                     name=name if isinstance(name, str) and name else f"{field}[{number}]",
                     path=(*spec_path, field, number),
                     spec=member,
-                    security_context=_mapping(member.get("securityContext")),
+                    security_context=mapping(member.get("securityContext")),
                 )
             )
     return PodTemplate(
@@ -269,7 +272,7 @@ def _template(obj: Object, path: Path, value: dict[str, Any], *, built_in: bool)
         spec_path=spec_path,
         metadata=metadata,
         spec=spec,
-        security_context=_mapping(spec.get("securityContext")),
+        security_context=mapping(spec.get("securityContext")),
         containers=tuple(containers),
         built_in=built_in,
     )

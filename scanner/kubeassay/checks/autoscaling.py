@@ -15,13 +15,13 @@ from kubeassay.analysis.autoscaling.vertical import VerticalAutoscaler, limit_at
 from kubeassay.analysis.fields import nearest_name
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES
-from kubeassay.analysis.network.makers import Makers
+from kubeassay.analysis.network.makers import makers_of
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.quantity import parse_quantity
-from kubeassay.analysis.quota.injection import is_injected, proxy_resources
+from kubeassay.analysis.quota.injection import injection, proxy_resources
 from kubeassay.analysis.quota.limit_ranges import limit_range, shown
 from kubeassay.analysis.quota.pod_resources import POD_LEVEL_SINCE, Defaults, PodResources, pod_resources
-from kubeassay.analysis.reading import mapping, quoted
+from kubeassay.analysis.reading import items, mapping, quoted, string, whole
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, PodTemplate
 from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
 from kubeassay.checks.network_common import shown as listed
@@ -70,7 +70,7 @@ class _Targets:
             self._workloads[workload.obj.ref.name].append(workload.obj)
             of_kind[workload.namespace, workload.obj.ref.kind].add(workload.obj.ref.name)
         self._of_kind = {key: sorted(names) for key, names in of_kind.items()}
-        self._makers = Makers(inventory)
+        self._makers = makers_of(inventory)
 
     def missing(self, one: HorizontalAutoscaler | VerticalAutoscaler, reference: Reference) -> Violation | NotJudged:
         namespace, obj = one.namespace, one.obj
@@ -160,8 +160,8 @@ class _Requests:
         that the metric is about is not there (replica_calculator.go, calculateRequests)."""
         pod = self.of(template)
         at: Path = ("resources", "requests", metric.name)
-        if not metric.container and self._minor >= POD_LEVEL_SINCE and pod.level is not None and pod.level.requests:
-            return [] if metric.name in pod.requests else [("", (*template.spec_path, *at))]
+        if not metric.container and self._of_all(pod):
+            return [] if pod.requests.get(metric.name) else [("", (*template.spec_path, *at))]
         running = [container for container in pod.containers if not container.init or container.sidecar]
         if metric.container:
             running = [container for container in running if container.name == metric.container]
@@ -172,17 +172,33 @@ class _Requests:
             for container in running
             if metric.name not in container.requests
         ]
+        if not found and not any(container.requests[metric.name] for container in running):
+            # Of nothing at all no part can be told (metrics/utilization.go, GetResourceUtilizationRatio).
+            found = [(container.name, (*template.spec_path, *container.path, *at)) for container in running]
         if not metric.container and self._proxy_lacks(template, metric.name):
             found.append((PROXY, (*template.path, "metadata", "annotations")))
         return found
 
+    def unknown(self, template: PodTemplate, metric: Metric) -> str:
+        """Why it is not known whether more containers than the template's own run in its pods; empty where it is."""
+        if metric.container or self._of_all(self.of(template)):
+            return ""
+        injected = injection(template, self._inventory)
+        if injected.added is not None or (injected.usual and not self._lacks(template, metric.name)):
+            return ""
+        return injected.words
+
+    def _of_all(self, pod: PodResources) -> bool:
+        """Whether the pod as a whole says what it requests, so that containers do not count."""
+        return self._minor >= POD_LEVEL_SINCE and pod.level is not None and bool(pod.level.requests)
+
     def _proxy_lacks(self, template: PodTemplate, resource: str) -> bool:
-        """Whether the proxy that Istio adds has no request: as soon as annotations state some of its resources, the
-        mesh's defaults do not count."""
-        namespace = namespace_of(template.obj)
-        space = self._inventory.nearest("", "Namespace", None, namespace, template.obj.file)
-        if not is_injected(template, space, namespace):
-            return False
+        """Whether a proxy that Istio adds has no request."""
+        return bool(injection(template, self._inventory).added) and self._lacks(template, resource)
+
+    def _lacks(self, template: PodTemplate, resource: str) -> bool:
+        """Whether Istio's proxy would have no request: as soon as annotations state some of its resources, the mesh's
+        defaults, which have some of both, do not count."""
         resources = proxy_resources(template, self._inventory)
         if resources is None:
             return False
@@ -202,7 +218,8 @@ def autoscaler_metric_without_requests(inventory: Inventory, context: Context) -
         if one.unread:
             yield NotJudged("invalid-object", f"{one} has a metric that is not understood", one.obj)
         if metrics and one.target is None:
-            yield NotJudged("no-objects", f"the target of {one} is not among the inputs", one.obj)
+            # That is the finding of autoscaler-target-missing, or what it could not judge.
+            yield NotApplicable()
             continue
         template = facts.template(one.target) if one.target is not None and metrics else None
         if metrics and template is None:
@@ -211,9 +228,14 @@ def autoscaler_metric_without_requests(inventory: Inventory, context: Context) -
         for metric in metrics:
             assert template is not None
             found = requests.missing(template, metric)
-            if found == []:
+            unknown = requests.unknown(template, metric) if found == [] else ""
+            if found == [] and not unknown:
                 continue
             clean = False
+            if unknown:
+                detail = f"{one} measures all containers of {one.reference}, and {unknown}"
+                yield NotJudged("unsupported", detail, one.obj)
+                continue
             path = (*metric.path, "containerResource", "container") if metric.container else metric.path
             if found is None and metric.container in INJECTED:
                 detail = f"container {metric.container}, which {one} measures, is added to pods when they are made"
@@ -333,7 +355,7 @@ def autoscaler_bounds(inventory: Inventory, context: Context) -> Iterator[Said]:
     for one in scaling(inventory).all:
         if one.made_by is not None:
             continue
-        wrong = _wrong_bounds(one, scale_to_zero=zero)
+        wrong = _wrong_bounds(one, scale_to_zero=zero) or _wrong_metric(one) or _wrong_behavior(one)
         if wrong is None:
             yield Passed(one.obj)
         else:
@@ -369,6 +391,68 @@ def _wrong_bounds(one: HorizontalAutoscaler, *, scale_to_zero: bool) -> tuple[Pa
             return one.minimum_path, f"{low} is 0, which the feature HPAScaleToZero allows, and it is off by default"
         if not one.unread and not any(metric.type in ("Object", "External") for metric in one.metrics):
             return one.minimum_path, f"{low} is 0, and no metric is there without pods (Object or External)"
+    return None
+
+
+#: Type of a metric → its field, which numbers its target may have, and whether it takes one alone.
+_TARGETS: Mapping[str, tuple[str, tuple[str, ...], bool]] = {
+    "Resource": ("resource", ("averageUtilization", "averageValue"), True),
+    "ContainerResource": ("containerResource", ("averageUtilization", "averageValue"), True),
+    "Pods": ("pods", ("averageValue",), False),
+    "Object": ("object", ("value", "averageValue"), False),
+    "External": ("external", ("value", "averageValue"), True),
+}
+
+
+def _wrong_metric(one: HorizontalAutoscaler) -> tuple[Path, str] | None:
+    """Why an API server refuses a metric of autoscaling/v2 or v2beta2 (validateMetricSpec)."""
+    if not one.obj.ref.api_version.endswith(("/v2", "/v2beta2")):
+        return None
+    for number, entry in enumerate(items(one.obj.get("spec", "metrics"))):
+        path: Path = ("spec", "metrics", number)
+        known = _TARGETS.get(string(mapping(entry).get("type")))
+        if known is None or path in one.unread:
+            continue
+        field, names, alone = known
+        target = mapping(mapping(mapping(entry).get(field)).get("target"))
+        at = (*path, field, "target")
+        for name in ("averageUtilization", "averageValue", "value"):
+            value = target.get(name)
+            stated = parse_quantity(value)
+            if stated is not None and stated <= 0:
+                return (*at, name), f"{name} {value} is not above 0"
+        stated_names = [name for name in names if target.get(name) is not None]
+        if not stated_names:
+            return at, f"a metric of type {mapping(entry)['type']} needs {' or '.join(names)} as its target"
+        if alone and len(stated_names) > 1:
+            return (*at, stated_names[1]), f"{' and '.join(stated_names)} are both set"
+        if target.get("type") not in ("Utilization", "Value", "AverageValue"):
+            return (*at, "type"), "the type of a target is Utilization, Value or AverageValue"
+    return None
+
+
+#: Seconds that a behavior may look back, and that the period of a policy may last (pkg/apis/autoscaling/validation).
+_LONGEST_WINDOW, _LONGEST_PERIOD = 3600, 1800
+
+
+def _wrong_behavior(one: HorizontalAutoscaler) -> tuple[Path, str] | None:
+    """Why an API server refuses how fast an autoscaler acts (validateScalingRules)."""
+    if not one.obj.ref.api_version.endswith(("/v2", "/v2beta2")):
+        return None
+    for way in ("scaleUp", "scaleDown"):
+        rules, path = mapping(one.obj.get("spec", "behavior", way)), ("spec", "behavior", way)
+        window = whole(rules.get("stabilizationWindowSeconds"))
+        if window is not None and not 0 <= window <= _LONGEST_WINDOW:
+            return (*path, "stabilizationWindowSeconds"), f"a window of {window} seconds is not 0 to {_LONGEST_WINDOW}"
+        if rules.get("policies") == []:
+            return (*path, "policies"), f"{way} has no policy; selectPolicy Disabled switches it off"
+        for number, policy in enumerate(map(mapping, items(rules.get("policies")))):
+            at: Path = (*path, "policies", number)
+            value, period = whole(policy.get("value")), whole(policy.get("periodSeconds"))
+            if value is not None and value < 1:
+                return (*at, "value"), f"value {value} of a policy is not above 0"
+            if period is not None and not 0 < period <= _LONGEST_PERIOD:
+                return (*at, "periodSeconds"), f"a period of {period} seconds is not 1 to {_LONGEST_PERIOD}"
     return None
 
 
@@ -493,14 +577,17 @@ class _Sized:
     template: PodTemplate
 
 
-def _sized(inventory: Inventory) -> Iterator[_Sized | NotJudged]:
-    """The vertical autoscalers that set something."""
+def _sized(inventory: Inventory) -> Iterator[_Sized | NotJudged | NotApplicable]:
+    """The vertical autoscalers that set something. That one has no target is the finding of autoscaler-target-missing,
+    or what it could not judge."""
     facts = scaling(inventory)
     for one in verticals(inventory).all:
         if one.mode == "Off":
             continue
         template = facts.template(one.target) if one.target is not None else None
-        if template is None:
+        if one.target is None:
+            yield NotApplicable()
+        elif template is None:
             yield NotJudged("no-objects", f"the containers that {one} is for are not known", one.obj)
         else:
             yield _Sized(one, template)
@@ -513,7 +600,7 @@ def vpa_maximum_above_limit(inventory: Inventory, context: Context) -> Iterator[
     requests = _Requests(inventory, context.kubernetes_version.minor)
     planned = {name: parse_quantity(text) for name, text in context.parameters["limits"].items()}
     for found in _sized(inventory):
-        if isinstance(found, NotJudged):
+        if not isinstance(found, _Sized):
             yield found
             continue
         one, clean = found.autoscaler, True
@@ -553,7 +640,7 @@ def _milli(value: Fraction) -> Fraction:
 @check("vpa-maximum-missing")
 def vpa_maximum_missing(inventory: Inventory, context: Context) -> Iterator[Said]:
     for found in _sized(inventory):
-        if isinstance(found, NotJudged):
+        if not isinstance(found, _Sized):
             yield found
             continue
         one, without = found.autoscaler, []
@@ -575,7 +662,7 @@ def vpa_maximum_missing(inventory: Inventory, context: Context) -> Iterator[Said
 @check("vpa-policy-names-no-container")
 def vpa_policy_names_no_container(inventory: Inventory, context: Context) -> Iterator[Said]:
     for found in _sized(inventory):
-        if isinstance(found, NotJudged):
+        if not isinstance(found, _Sized):
             yield found
             continue
         one, clean = found.autoscaler, True
@@ -601,6 +688,9 @@ def vpa_evicts_without_budget(inventory: Inventory, context: Context) -> Iterato
     by_object: Mapping[int, Workload] = {id(workload.obj): workload for workload in workloads(inventory)}
     for one in verticals(inventory).all:
         if not one.evicts or (one.target is not None and one.target.ref.kind in ("DaemonSet", "Job", "CronJob")):
+            continue
+        if one.target is None:
+            yield NotApplicable()
             continue
         workload = by_object.get(id(one.target))
         if workload is None:

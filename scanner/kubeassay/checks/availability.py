@@ -80,6 +80,9 @@ def _blocks(budget: Budget, pods: Pods) -> str | NotJudged | None:
     if not budget.workloads and not budget.perhaps:
         return ""
     if budget.perhaps or pods.unknown or pods.uncountable:
+        if budget.maximum is not None and not budget.all_must_stay:
+            # However many there are, some may go.
+            return ""
         ends = shown(names((*budget.perhaps, *pods.unknown, *pods.uncountable)))
         return NotJudged("unknown-replicas", f"how many pods of {ends} {budget} selects is not known", budget.obj)
     if not pods.replicas and budget.counts_scale:

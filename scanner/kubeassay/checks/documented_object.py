@@ -53,10 +53,14 @@ def documented_object(inventory: Inventory, context: Context) -> Iterator[Said]:
                 obj=obj,
                 clauses=_clauses(document, None, f"no {wanted}"),
             )
+        if not found:
+            yield from _nowhere(inventory, wanted, document)
         return
     if not found:
         if parameters["required"]:
             yield _missing(inventory, wanted, document)
+        else:
+            yield from _nowhere(inventory, wanted, document)
         return
     for obj in found:
         broken = list(_judged(obj, parameters["fields"], document))
@@ -92,21 +96,23 @@ def _pattern(text: str) -> Callable[[str], re.Match[str] | None]:
     return re.compile(fnmatch.translate(text)).match
 
 
+def _nowhere(inventory: Inventory, wanted: Wanted, document: Mapping[str, Any]) -> Iterator[NotJudged]:
+    """An object that may be the one that is meant: it states no namespace."""
+    for obj in inventory.of_kind(wanted.kind, wanted.group):
+        if wanted.namespace and not obj.ref.namespace and _pattern(wanted.name)(obj.ref.name):
+            yield NotJudged(
+                "no-namespace",
+                f"{_says(document, None)} {wanted}; {obj.ref} states no namespace, so whether it is that is not known",
+                obj,
+            )
+            return
+
+
 def _missing(inventory: Inventory, wanted: Wanted, document: Mapping[str, Any]) -> Said:
     """Where a documented object would stand: its namespace, something in it, or another of its kind. Where nothing of
     these is among the inputs, the object may be declared elsewhere."""
-    nowhere = [
-        obj
-        for obj in inventory.of_kind(wanted.kind, wanted.group)
-        if wanted.namespace and not obj.ref.namespace and _pattern(wanted.name)(obj.ref.name)
-    ]
-    if nowhere:
-        return NotJudged(
-            "no-namespace",
-            f"{_says(document, None)} {wanted}; {nowhere[0].ref} states no namespace, so whether it is that is not"
-            " known",
-            nowhere[0],
-        )
+    for nowhere in _nowhere(inventory, wanted, document):
+        return nowhere
     place = _nearest(inventory, wanted)
     if place is None:
         where = f"of namespace {wanted.namespace}" if wanted.namespace else f"of kind {wanted.kind}"
@@ -142,11 +148,8 @@ def _judged(obj: Object, fields: Sequence[Any], document: Mapping[str, Any]) -> 
     for field in fields:
         steps = _steps(field["path"])
         demand = _demand(field)
-        reached = list(_reach(obj.value, (), steps))
         absent = field.get("absent", False)
-        if not reached and not absent:
-            yield _broken(obj, field, document, demand, tuple(s for s in steps if isinstance(s, str | int)), "is empty")
-        for path, there, value in reached:
+        for path, there, value in _reach(obj.value, (), steps):
             if not there or value is None:
                 if absent:
                     continue
@@ -258,6 +261,16 @@ def is_path(text: str) -> bool:
         return False
 
 
+def bound_problem(field: Mapping[str, Any]) -> str | None:
+    """Why nothing is at least or at most what a field of an expectation states; None where something can be."""
+    reading = field.get("as")
+    for name in ("atLeast", "atMost"):
+        if name in field and compare(field[name], field[name], reading=reading) is None:
+            what = f"a {reading}" if reading else "a quantity, duration or percentage"
+            return f"{field['path']}: {name} {_shown(field[name])} is not {what} that others can be compared with"
+    return None
+
+
 @cache
 def _steps(text: str) -> tuple[_Step, ...]:
     steps: list[_Step] = []
@@ -280,24 +293,32 @@ def _steps(text: str) -> tuple[_Step, ...]:
     return tuple(steps)
 
 
+def _written(value: Any) -> str | None:
+    """A scalar as a path writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int | float) else None
+
+
 def _reach(value: Any, path: Path, steps: Sequence[_Step]) -> Iterator[tuple[Path, bool, Any]]:
     """(path, whether it is there, value) of what steps lead to; of a missing one, the path as far as it can be said.
-    Nothing for the items of an empty list."""
+    The items of an empty list are missing."""
     if not steps:
         yield path, True, value
         return
     step, rest = steps[0], steps[1:]
     if isinstance(step, _Every):
-        if not isinstance(value, list):
+        if not isinstance(value, list) or not value:
             yield path, False, None
         for number, item in enumerate(items(value)):
             yield from _reach(item, (*path, number), rest)
     elif isinstance(step, _Having):
-        for number, item in enumerate(items(value)):
-            if str(mapping(item).get(step.key)) == step.value:
-                yield from _reach(item, (*path, number), rest)
-                return
-        yield path, False, None
+        # Of two items with one name either may be the one that takes effect: of variables it is the last.
+        having = [n for n, item in enumerate(items(value)) if _written(mapping(item).get(step.key)) == step.value]
+        for number in having:
+            yield from _reach(value[number], (*path, number), rest)
+        if not having:
+            yield path, False, None
     elif isinstance(step, int):
         if step < len(items(value)):
             yield from _reach(items(value)[step], (*path, step), rest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 
 from kubeassay.analysis.gitops.applications import (
@@ -23,6 +23,10 @@ from kubeassay.model import Inventory, Object
 _MAX_SHOWN = 100
 
 
+def _patched(app: Application) -> str:
+    return f"{app}: its template is patched, or a generator has its own"
+
+
 @check("application-default-project")
 def application_default_project(obj: Object, context: Context) -> Iterator[Said]:
     app = application(obj)
@@ -33,6 +37,8 @@ def application_default_project(obj: Object, context: Context) -> Iterator[Said]
             (*app.path, "project"),
             f"{app} is in the project default, which permits every source and destination until somebody limits it",
         )
+    elif app.patched:
+        yield NotJudged("not-rendered", _patched(app), obj)
 
 
 @check("application-project-missing")
@@ -86,7 +92,9 @@ def application_source_not_permitted(inventory: Inventory, context: Context) -> 
                 obj=app.obj,
                 related=((f"{project} permits these", project.obj, ("spec", "sourceRepos")),),
             )
-        if clean and app.sources:
+        if app.patched:
+            yield NotJudged("not-rendered", _patched(app), app.obj)
+        elif clean and app.sources:
             yield Passed(app.obj)
 
 
@@ -97,6 +105,9 @@ def application_destination_not_permitted(inventory: Inventory, context: Context
         project = _project_of(inventory, known, app)
         to = app.destination
         if project is None or not (to.server or to.name):
+            continue
+        if app.patched:
+            yield NotJudged("not-rendered", _patched(app), app.obj)
             continue
         if any(map(is_filled_in, (to.server, to.name, to.namespace))):
             yield NotJudged("not-rendered", f"{app}: its destination is filled in by its generator", app.obj)
@@ -137,6 +148,8 @@ def application_destination_privileged(obj: Object, context: Context) -> Iterato
             (*app.path, "destination", "namespace"),
             f"{app} deploys to namespace {namespace}, where Argo CD's own applications and projects are",
         )
+    elif app.patched:
+        yield NotJudged("not-rendered", _patched(app), obj)
 
 
 @check("app-project-permits-everything")
@@ -146,21 +159,26 @@ def app_project_permits_everything(obj: Object, context: Context) -> Iterator[Sa
         return
     name = f"AppProject {obj.ref.name}"
     repositories = [string(pattern) for pattern in items(obj.get("spec", "sourceRepos"))]
-    denied = any(pattern.startswith("!") for pattern in repositories)
+    # An AppProject that denies some permits all others: anybody can make one.
+    but = " but those that it denies" if any(pattern.startswith("!") for pattern in repositories) else ""
     for number, pattern in enumerate(repositories):
-        if pattern in ("*", "**") and not denied:
-            yield Violation(("spec", "sourceRepos", number), f"{name} permits every repository")
+        if pattern in ("*", "**"):
+            yield Violation(("spec", "sourceRepos", number), f"{name} permits every repository{but}")
     destinations = [mapping(value) for value in items(obj.get("spec", "destinations"))]
     limited = any(
         string(to.get(field)).startswith("!") for to in destinations for field in ("server", "name", "namespace")
     )
     for number, to in enumerate(destinations):
-        anywhere = to.get("server") == "*" or to.get("name") == "*"
-        if to.get("namespace") == "*" and not limited:
+        anywhere = {to.get("server"), to.get("name")} & {"*", "**"} if _are_texts(to) else set()
+        if to.get("namespace") in ("*", "**") and not limited:
             where = (
                 "every namespace of every cluster" if anywhere else "every namespace of a cluster, kube-system included"
             )
             yield Violation(("spec", "destinations", number, "namespace"), f"{name} permits {where}")
+
+
+def _are_texts(to: Mapping[str, object]) -> bool:
+    return all(isinstance(to.get(field) or "", str) for field in ("server", "name"))
 
 
 @check("app-project-cluster-resources")

@@ -63,6 +63,8 @@ def _of_application(app: Application, parameters: Mapping[str, Any]) -> Iterator
     if not any(fnmatchcase(to, pattern) for pattern in parameters["clusters"]):
         yield NotApplicable()
         return
+    if app.patched:
+        yield NotJudged("not-rendered", f"{app}: its template is patched, or a generator has its own", app.obj)
     for source in app.sources:
         if is_filled_in(source.stated_revision):
             yield NotJudged("not-rendered", f"{app}: a revision is filled in by its generator", app.obj)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kubeassay.analysis.fields import nearest_name
 from kubeassay.analysis.mesh.authorization import DRY_RUN, GATEWAY_NAME, Attached, Policies, Policy, authorization
@@ -18,6 +20,7 @@ from kubeassay.analysis.mesh.authorization_rules import (
     Term,
     TrustDomains,
     is_http,
+    unknown_to_ztunnel,
 )
 from kubeassay.analysis.mesh.callers import needs_identity, said
 from kubeassay.analysis.mesh.covering import covers
@@ -25,17 +28,21 @@ from kubeassay.analysis.mesh.membership import memberships
 from kubeassay.analysis.mesh.mtls import Mtls, WorkloadMtls, mtls
 from kubeassay.analysis.mesh.request_authentication import request_authentications, token_required
 from kubeassay.analysis.mesh.settings import mesh_settings
+from kubeassay.analysis.mesh.waypoints import waypoints
 from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, Workload, namespace_of
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, unknown_pods
 from kubeassay.analysis.network.services import ServicePort, services
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.reading import mapping, string
 from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
+from kubeassay.checks.mesh_membership import of_undeclared
 from kubeassay.checks.network_common import is_one_of, names, shown
 from kubeassay.model import Inventory, Object, Path
 
 #: More sources than anybody writes by hand: above, pairs are not compared.
 _MANY = 200
+#: Texts that YAML takes for texts without quotes.
+_PLAIN = re.compile(r"(?!(?i:y|n|yes|no|on|off|true|false|null)\Z)[A-Za-z][A-Za-z0-9_./-]*")
 
 
 def _in_effect(policies: Policies) -> Iterator[Policy]:
@@ -167,7 +174,18 @@ def _only_operation(rule: Rule) -> bool:
 
 def _joined(policy: Policy, callers: Rule, operations: Rule) -> str:
     first, second = mapping(policy.obj.get(*callers.path)), mapping(policy.obj.get(*operations.path))
-    return json.dumps({"from": first.get("from"), "to": second.get("to")}, ensure_ascii=False).replace('"', "'")
+    return _flow({"from": first.get("from"), "to": second.get("to")})
+
+
+def _flow(value: Any) -> str:
+    """A value as one writes it in YAML on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_flow(key)}: {_flow(of)}" for key, of in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 @check("authorization-policy-source-covered")
@@ -300,6 +318,12 @@ def authorization_policy_not_enforced(inventory: Inventory, context: Context) ->
     members = memberships(inventory)
     selected = _workloads_by_policy(inventory)
     for policy in _in_effect(authorization(inventory)):
+        if policy.action == "CUSTOM" and not policy.target_refs:
+            served = [w for w in selected.get(id(policy), ()) if members.of(w).kind == "ambient"]
+            if served:
+                words = f"{policy} is not enforced at {shown(names(served))}: ztunnel asks no external authorizer"
+                yield Violation(("spec", "action"), words, obj=policy.obj)
+                continue
         # A policy of a whole namespace, or of the mesh, means what is in the mesh.
         if not policy.selector or policy.namespace == mesh_settings(inventory).root_namespace:
             continue
@@ -313,6 +337,8 @@ def authorization_policy_not_enforced(inventory: Inventory, context: Context) ->
             yield Violation(("spec", "selector"), words, obj=policy.obj, related=(("what decides", obj, path),))
             continue
         unknown = next(((w, m) for w, m in found if m.kind == "unknown"), None)
+        if unknown is not None and of_undeclared(unknown[1].reason, context):
+            continue
         if unknown is not None:
             workload, membership = unknown
             yield NotJudged(membership.reason or "unknown-mesh", f"{workload}: {membership.words}", policy.obj)
@@ -363,30 +389,36 @@ def _ports_of(rule: Rule) -> list[int]:
 @check("authorization-policy-without-mtls")
 def authorization_policy_without_mtls(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Only rules that fail safe: those that plain text gets around are judged by another rule."""
-    yield from _identity_without_mtls(inventory, evaded=False)
+    yield from _identity_without_mtls(inventory, context, evaded=False)
 
 
 @check("authorization-policy-evaded-by-plain-text")
 def authorization_policy_evaded_by_plain_text(inventory: Inventory, context: Context) -> Iterator[Said]:
-    yield from _identity_without_mtls(inventory, evaded=True)
+    yield from _identity_without_mtls(inventory, context, evaded=True)
 
 
-def _identity_without_mtls(inventory: Inventory, *, evaded: bool) -> Iterator[Said]:
+def _identity_without_mtls(inventory: Inventory, context: Context, *, evaded: bool) -> Iterator[Said]:
+    policies = authorization(inventory)
+    if not policies.all:
+        return
     modes: Mtls = mtls(inventory)
     selected = _workloads_by_policy(inventory)
-    for policy in _in_effect(authorization(inventory)):
+    for policy in _in_effect(policies):
         if policy.action == "AUDIT" or policy.dry_run:
             continue
         asked = [(rule, term) for rule in policy.rules for term in _identity_terms(policy, rule, evaded)]
         if not asked:
             continue
-        clean, doubtful = True, ""
+        clean, doubtful, silent = True, "", False
         for rule, term in asked:
             ports = _ports_of(rule)
             open_: list[tuple[Workload, str]] = []
             for workload in selected.get(id(policy), ()):
                 # Of what has no proxy, those are judged that the policy is written for: it has no effect there.
                 if modes.of(workload).membership.kind == "outside" and (evaded or not policy.selector):
+                    continue
+                if of_undeclared(modes.of(workload).membership.reason, context):
+                    silent = True
                     continue
                 words = _not_strict(modes.of(workload), ports)
                 if words is not None and words.startswith("?"):
@@ -413,7 +445,7 @@ def _identity_without_mtls(inventory: Inventory, *, evaded: bool) -> Iterator[Sa
             )
         if clean and doubtful:
             yield NotJudged("unknown-mtls", doubtful, policy.obj)
-        elif clean and selected.get(id(policy)):
+        elif clean and not silent and selected.get(id(policy)):
             yield Passed(policy.obj)
 
 
@@ -487,17 +519,16 @@ def authorization_policy_unknown_identity(inventory: Inventory, context: Context
     policies = authorization(inventory)
     known = _known_identities(inventory, policies)
     for policy in _in_effect(policies):
-        clean, doubt = True, ""
+        clean, doubt = True, False
         for term in _all_terms(policy):
             for value in (*term.values, *term.not_values):
                 words, certain = known.problem(term, value.text)
                 if words and certain:
                     clean = False
                     yield Violation(value.path, f"{policy}: {words}", obj=policy.obj)
-                doubt = doubt or words
-        if clean and doubt:
-            yield NotJudged("unknown-peer", f"{policy}: {doubt} among the inputs", policy.obj)
-        elif clean:
+                doubt = doubt or bool(words)
+        # Whose namespace is not among the inputs, or is filled by an operator too, is somebody else's: no gap.
+        if clean and not doubt:
             yield Passed(policy.obj)
 
 
@@ -507,6 +538,11 @@ def _known_identities(inventory: Inventory, policies: Policies) -> _Known:
         accounts[namespace_of(obj)].add(obj.ref.name)
     for workload in workloads(inventory):
         accounts[workload.namespace].add(workload.service_account)
+    for obj in inventory.of_kind("Gateway", "gateway.networking.k8s.io"):
+        # Istio makes the pods of a Gateway, and their service account (gatewaycommon/deploymentcontroller.go).
+        made = string(mapping(obj.get("metadata", "annotations")).get("gateway.istio.io/service-account"))
+        named = (obj.ref.name, f"{obj.ref.name}-{string(obj.get('spec', 'gatewayClassName'))}", made)
+        accounts[namespace_of(obj)].update(filter(None, named))
     namespaces = {obj.ref.name for obj in inventory.of_kind("Namespace", "")} | accounts.keys() | SYSTEM_NAMESPACES
     # A gateway is often installed from elsewhere, beside the control plane.
     return _Known(
@@ -521,32 +557,44 @@ def _known_identities(inventory: Inventory, policies: Policies) -> _Known:
 def authorization_policy_http_on_tcp(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Judged by the protocols that Services state for ports; a port without one is detected as HTTP when it is. Ztunnel
     sees nothing of HTTP: policies with conditions on it are for waypoints, and are attached by targetRefs."""
+    policies = authorization(inventory)
+    if not policies.all:
+        return
     selected = _workloads_by_policy(inventory)
     members = memberships(inventory)
     protocols = _protocols(inventory)
-    for policy in _in_effect(authorization(inventory)):
-        if policy.action not in ("ALLOW", "DENY") or not any(is_http(term.attribute) for term in _all_terms(policy)):
+    for policy in _in_effect(policies):
+        if policy.action not in ("ALLOW", "DENY"):
             continue
-        clean = True
+        judged, clean = False, True
         for rule in policy.rules:
-            term = next(
-                (t for terms in (*rule.sources, *rule.operations) for t in terms.terms if is_http(t.attribute)), None
-            )
-            if term is None:
+            terms = [term for part in (*rule.sources, *rule.operations) for term in part.terms]
+            of_http = next((term for term in terms if is_http(term.attribute)), None)
+            lost = max(terms, key=lambda term: _LOST.index(unknown_to_ztunnel(rule, term)), default=None)
+            lost_how = unknown_to_ztunnel(rule, lost) if lost is not None else ""
+            judged = judged or of_http is not None
+            if of_http is None and not lost_how:
                 continue
             ports = _ports_of(rule)
             for workload in selected.get(id(policy), ()):
                 # A gateway's protocols are those of its servers; without a proxy nothing is enforced.
                 if members.of(workload).kind in ("gateway", "outside", "proxyless"):
                     continue
-                if members.of(workload).kind == "ambient":
+                if members.of(workload).kind == "ambient" and not policy.target_refs:
+                    if lost is None or not lost_how:
+                        continue
                     clean = False
-                    effect = (
-                        "the rule allows nothing" if policy.action == "ALLOW" else "the rule denies more than it says"
-                    )
-                    words = f"{policy} asks for {said([term], '')}, and ztunnel, which enforces it at {workload},"
-                    yield Violation(term.path, f"{words} sees no HTTP: {effect} there", obj=policy.obj)
+                    words = f"{policy} asks for {said([lost], '')}, and ztunnel, which enforces it at {workload},"
+                    sees = "sees no HTTP" if is_http(lost.attribute) else "knows nothing of it"
+                    if policy.action == "DENY":
+                        effect = "the rule denies more than it says"
+                    else:
+                        effect = "the rule allows nothing" if lost_how == "all" else "the rule does not ask for it"
+                    yield Violation(lost.path, f"{words} {sees}: {effect} there", obj=policy.obj)
                     break
+                term = of_http
+                if term is None:
+                    continue
                 served = {
                     number: port
                     for number, port in protocols.get(id(workload), {}).items()
@@ -566,8 +614,12 @@ def authorization_policy_http_on_tcp(inventory: Inventory, context: Context) -> 
                     related=(("the protocol of the port", obj, port.path),),
                 )
                 break
-        if clean:
+        if clean and judged:
             yield Passed(policy.obj)
+
+
+#: What ztunnel does with a term, the worst last.
+_LOST = ("", "term", "all")
 
 
 def _protocols(inventory: Inventory) -> dict[int, dict[int, tuple[Object, ServicePort]]]:
@@ -624,8 +676,11 @@ def authorization_policy_missing(inventory: Inventory, context: Context) -> Iter
                 yield NotJudged(membership.reason or "unknown-mesh", words, workload.obj)
             continue
         attached = policies.attached(workload)
+        through = waypoints(inventory).unknown(workload)
         if attached.denies_by_default:
             yield Passed(workload.obj)
+        elif through:
+            yield NotJudged("unsupported", through, workload.obj)
         elif attached.refused:
             yield NotJudged(
                 "invalid-object", f"{attached.refused[0]} is refused, and applies to {workload}", workload.obj

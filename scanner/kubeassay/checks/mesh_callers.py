@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubeassay.analysis.mesh.authorization import Attached, Policies, authorization
@@ -22,6 +22,7 @@ from kubeassay.analysis.mesh.authorization_rules import (
 from kubeassay.analysis.mesh.callers import Caller, may_call
 from kubeassay.analysis.mesh.membership import Membership
 from kubeassay.analysis.mesh.mtls import Mtls, WorkloadMtls, mtls
+from kubeassay.analysis.mesh.waypoints import waypoints
 from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
@@ -101,7 +102,15 @@ def documented_callers(inventory: Inventory, context: Context) -> Iterator[Said]
         return
     policies, modes = authorization(inventory), mtls(inventory)
     known = frozenset(_Identity(workload.namespace, workload.service_account) for workload in workloads(inventory))
-    asked = _Asked(known)
+    # Whoever names a trust domain trusts it, whatever the policy is about.
+    terms = (
+        term
+        for policy in policies.all
+        for rule in policy.rules
+        for source in rule.sources
+        for term in source.of(*OF_IDENTITY)
+    )
+    asked = _Asked(known, frozenset(domain for term in terms for domain, _, _ in _of_term(term) if domain))
     for workload in workloads(inventory):
         documented = [_documented(entry) for entry in stated if _is_meant(entry, workload)]
         if documented:
@@ -143,13 +152,17 @@ def _judged(
         obj, path = membership.place
         yield Violation(("metadata", "name"), words, obj=workload.obj, related=(("what decides", obj, path),))
         return
-    attached = policies.attached(workload)
+    attached = policies.attached(workload, ztunnel=membership.kind == "ambient")
     waypoint = next((p for p in policies.all if p.target_refs and p.namespace == workload.namespace), None)
     if membership.kind == "ambient" and waypoint is not None:
         words = (
             f"{waypoint} is enforced by a waypoint, and which of the traffic to {workload} passes it is not followed"
         )
         yield NotJudged("unsupported", words, workload.obj)
+        return
+    through = waypoints(modes.inventory).unknown(workload)
+    if through:
+        yield NotJudged("unsupported", through, workload.obj)
         return
     if attached.refused:
         words = f"{attached.refused[0]} applies to {workload}, and Istio refuses it"
@@ -238,10 +251,12 @@ def _takes_plain_text(state: WorkloadMtls) -> tuple[bool | None, str]:
 class _Asked:
     """What is asked of all workloads together: answers of the same policies are the same, and there is an end to it.
 
-    ``known``: the identities that there are. ``left``: how many rules may still be tried.
+    ``known``: the identities that there are. ``domains``: trust domains that policies name. ``left``: how many rules
+    may still be tried.
     """
 
     known: frozenset[_Identity]
+    domains: frozenset[str]
     left: int = 3_000_000
     answers: dict[tuple[Any, ...], tuple[Caller, ...]] = field(default_factory=dict)
 
@@ -262,7 +277,7 @@ def _tried(
         for pattern in entry.callers:
             namespace, _, account = pattern.partition("/")
             named.add(("", namespace.replace("*", _OTHER), account.replace("*", _OTHER)))
-    domains = sorted({domain for domain, _, _ in named if domain not in own} | {""})
+    domains = sorted({domain for domain in asked.domains | {d for d, _, _ in named} if domain not in own} | {""})
     namespaces = sorted({namespace for _, namespace, _ in named if namespace} | {_OTHER})
     accounts = sorted({account for _, _, account in named if account} | {_OTHER})
     count = len(domains) * len(namespaces) * len(accounts)
@@ -326,7 +341,7 @@ class _Asker:
         return found
 
     def _ask(self, identity: _Identity | None, known: Mapping[str, Any]) -> tuple[Caller, ...]:
-        trust = self.policies.trust
+        trust = replace(self.policies.trust, literal=self.ambient)
         attributes = {PRINCIPAL: identity.principal(trust.own) if identity is not None else None}
         if "method" in known:
             attributes[METHOD] = known["method"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from kubeassay.analysis.mesh.capture import default_exclusions, exclusions
 from kubeassay.analysis.mesh.membership import Membership, Memberships, memberships
 from kubeassay.analysis.mesh.settings import DATAPLANE_MODE, INJECTION_LABEL, REVISION_LABEL, Place
 from kubeassay.analysis.network.endpoints import Workload
-from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES
+from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, by_namespace
 from kubeassay.analysis.network.workloads import unknown_workloads
 from kubeassay.analysis.selectors import labels_of
 from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
@@ -29,16 +28,14 @@ def is_of_mesh(found: Memberships, workload: Workload) -> bool:
     return workload.namespace in SYSTEM_NAMESPACES or workload.namespace == found.settings.root_namespace
 
 
-def by_namespace(found: Memberships) -> Mapping[str, list[Workload]]:
-    spaces: dict[str, list[Workload]] = defaultdict(list)
-    for workload in found.workloads:
-        spaces[workload.namespace].append(workload)
-    return spaces
-
-
 def not_known(workload: Workload, membership: Membership) -> NotJudged:
     """Why it is not known whether a workload is in the mesh."""
     return NotJudged(membership.reason or "unsupported", f"{workload}: {membership.words}", workload.obj)
+
+
+def of_undeclared(reason: str, context: Context) -> bool:
+    """Whether something is not known for the labels of a namespace that is declared elsewhere, and is not told."""
+    return reason == "unknown-namespace-labels" and context.parameters["namespaces_elsewhere"] is True
 
 
 def _decided_by_namespace(workload: Workload, place: Place) -> bool:
@@ -83,7 +80,7 @@ def namespace_without_injection(inventory: Inventory, context: Context) -> Itera
     if not demanded and not found.settings.present:
         yield NotApplicable()
         return
-    members = by_namespace(found)
+    members = by_namespace(found.workloads)
     seen: set[str] = set()
     for obj in inventory.of_kind("Namespace", ""):
         name = obj.ref.name

@@ -10,11 +10,12 @@ from kubeassay.analysis.mesh.client_tls import Call, ClientRule, ClientTls, TlsS
 from kubeassay.analysis.mesh.mtls import Decision, Mtls, PeerAuthentication, WorkloadMtls, mtls
 from kubeassay.analysis.mesh.settings import LINKERD_GROUPS, Place
 from kubeassay.analysis.network.endpoints import Workload
-from kubeassay.analysis.network.makers import Makers
+from kubeassay.analysis.network.judgements import by_namespace
+from kubeassay.analysis.network.makers import makers_of
 from kubeassay.analysis.network.services import Service, ServicePort
 from kubeassay.analysis.network.workloads import CONTROLLER_LABELS, unknown_workloads
 from kubeassay.checks.check import Context, NotJudged, Passed, Said, Violation, check
-from kubeassay.checks.mesh_membership import by_namespace, is_of_mesh, not_known
+from kubeassay.checks.mesh_membership import is_of_mesh, not_known, of_undeclared
 from kubeassay.checks.network_common import is_one_of, names, shown
 from kubeassay.model import Inventory, Object, Path
 
@@ -151,10 +152,12 @@ def peer_authentication_refused(inventory: Inventory, context: Context) -> Itera
 @check("peer-authentication-without-effect")
 def peer_authentication_without_effect(inventory: Inventory, context: Context) -> Iterator[Said]:
     found = mtls(inventory)
+    if not found.policies:
+        return
     root = found.settings.root_namespace
-    members = by_namespace(found.memberships)
+    members = by_namespace(found.memberships.workloads)
     unknown = {obj.ref.namespace or "default": obj for obj, _ in unknown_workloads(inventory)}
-    makers = Makers(inventory)
+    makers = makers_of(inventory)
     known = found.root_is_known
     weak = [
         state
@@ -329,9 +332,16 @@ def destination_rule_disables_tls(inventory: Inventory, context: Context) -> Ite
     found = client_tls(inventory)
     demanded = context.parameters["namespaces"]
     seen: dict[int, list[Service]] = defaultdict(list)
+    counting: set[tuple[int, Path]] = set()
+    unsure: set[int] = set()
     for service in found.services.by_object.values():
-        for of_rule in {id(obj) for _, rule in found.governing(service) for obj in rule.objects}:
+        governing = list(dict.fromkeys(rule for _, rule in found.governing(service)))
+        for of_rule in {id(obj) for rule in governing for obj in rule.objects}:
             seen[of_rule].append(service)
+        for rule in governing:
+            # Of rules of one host, the policy of the oldest counts.
+            counting.update((id(setting.place[0]), setting.place[1]) for setting in _settings(rule))
+            unsure.update(id(obj) for obj in rule.objects if rule.unsure)
     for rule in found.rules:
         settings = [setting for setting in _settings(rule) if setting.mode == "DISABLE"]
         obj = rule.objects[0]
@@ -340,8 +350,13 @@ def destination_rule_disables_tls(inventory: Inventory, context: Context) -> Ite
             continue
         services = seen.get(id(obj), [])
         concerned = [service for service in services if _ought_to_be_encrypted(found, service, demanded)]
-        if concerned:
+        if concerned and id(obj) in unsure:
+            words = f"of {rule} and others for {rule.host} the oldest counts, and manifests do not say which that is"
+            yield NotJudged("unknown-order", words, obj)
+        elif concerned:
             for setting in settings:
+                if (id(setting.place[0]), setting.place[1]) not in counting:
+                    continue
                 words = f"clients send plain text to {shown([str(service) for service in concerned])} by {rule}"
                 yield Violation(setting.place[1], words, obj=obj)
         elif rule.host == f"kubernetes.default.svc.{found.settings.cluster_domain}":
@@ -353,7 +368,10 @@ def destination_rule_disables_tls(inventory: Inventory, context: Context) -> Ite
             unknown = next(
                 (w for s in services for w in s.workloads if found.mtls.of(w).membership.kind == "unknown"), None
             )
-            yield Passed(obj) if unknown is None else not_known(unknown, found.mtls.of(unknown).membership)
+            if unknown is None:
+                yield Passed(obj)
+            elif not of_undeclared(found.mtls.of(unknown).membership.reason, context):
+                yield not_known(unknown, found.mtls.of(unknown).membership)
 
 
 def _ought_to_be_encrypted(found: ClientTls, service: Service, demanded: Sequence[str]) -> bool:
@@ -406,7 +424,10 @@ def client_tls_contradicts_mtls(inventory: Inventory, context: Context) -> Itera
             continue
         unsure = unknown.get(id(obj))
         # What sends as the server is served contradicts nothing, whatever that is.
-        yield unsure if unsure is not None and any(_settings(rule)) else Passed(obj)
+        if unsure is None or not any(_settings(rule)):
+            yield Passed(obj)
+        elif not of_undeclared(unsure.reason, context):
+            yield unsure
 
 
 def _calls(found: ClientTls, rule: ClientRule | None, service: Service) -> Iterator[tuple[ServicePort, Call]]:

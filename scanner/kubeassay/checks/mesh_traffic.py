@@ -165,14 +165,20 @@ def gateway_certificate_missing(inventory: Inventory, context: Context) -> Itera
 def gateway_selects_nothing(inventory: Inventory, context: Context) -> Iterator[Said]:
     traffic = traffic_of(inventory)
     for obj in inventory.of_kind("Gateway", GROUP):
-        yield from _said(traffic.gateway_selects_nothing(obj), obj, f"Gateway {namespace_of(obj)}/{obj.ref.name}")
+        miss = traffic.gateway_selects_nothing(obj)
+        what = f"Gateway {namespace_of(obj)}/{obj.ref.name}"
+        if miss is None or not miss.unknown:
+            yield from _said(miss, obj, what)
+        elif not context.parameters["gateways_elsewhere"]:
+            yield NotJudged("unknown-peer", f"{what}: {miss.words}, and {miss.unknown}", obj)
 
 
 def _said(miss: Miss | None, obj: Object, what: str) -> Iterator[Said]:
     if miss is None:
         yield Passed(obj)
     elif miss.unknown:
-        yield NotJudged("unknown-peer", f"{what}: {miss.words}, and {miss.unknown}", obj)
+        if not miss.elsewhere:
+            yield NotJudged("unknown-peer", f"{what}: {miss.words}, and {miss.unknown}", obj)
     else:
         yield Violation(miss.path, f"{what}: {miss.words}", obj=obj)
 

@@ -15,9 +15,11 @@ from kubeassay.analysis.workloads import PodTemplate
 from kubeassay.checks import pod_security_baseline, pod_security_restricted
 from kubeassay.checks.check import CheckFunction, ContainerSubject, Context, NotApplicable, Violation, check
 from kubeassay.checks.registry import Registry, at_version, collect
-from kubeassay.model import KubernetesVersion, Object
+from kubeassay.model import KubernetesVersion, Object, Path
 
 _PREFIX = "pod-security.kubernetes.io/"
+#: How many further reasons a refusal names.
+_REASONS = 8
 #: Weakest first.
 _LEVELS = ("privileged", "baseline", "restricted")
 _MODES = ("enforce", "audit", "warn")
@@ -146,20 +148,23 @@ def namespace_workloads_refused(pod: PodTemplate, context: Context) -> Iterator[
         yield NotApplicable()
         return
     level, version = standard
-    for violation in _violations(pod, level, version, Context(version, {})):
-        yield Violation(
-            violation.path,
-            f"namespace {namespace.ref.name} enforces {level} and refuses the pods: {violation.message}",
-            container=violation.container,
-            base=violation.base,
-            related=(
-                (
-                    f"Namespace {namespace.ref.name} enforces {level}",
-                    namespace,
-                    ("metadata", "labels", f"{_PREFIX}enforce"),
-                ),
-            ),
-        )
+    violations = list(_violations(pod, level, version, Context(version, {})))
+    if not violations:
+        return
+    # One finding: each reason is a finding of its own by the rule that it breaks.
+    first, *others = violations
+    more = f", and {len(others)} more reason{'s' if len(others) > 1 else ''}" if others else ""
+    enforce: Path = ("metadata", "labels", f"{_PREFIX}enforce")
+    yield Violation(
+        first.path,
+        f"namespace {namespace.ref.name} enforces {level} and refuses the pods: {first.message}{more}",
+        container=first.container,
+        base=first.base,
+        related=(
+            (f"Namespace {namespace.ref.name} enforces {level}", namespace, enforce),
+            *((other.message, obj, other.path) for other in others[:_REASONS]),
+        ),
+    )
 
 
 def _violations(pod: PodTemplate, level: str, version: KubernetesVersion, context: Context) -> Iterator[Violation]:

@@ -22,10 +22,10 @@ def names(ends: Iterable[Workload]) -> list[str]:
     return list(dict.fromkeys(end.name for end in ends))
 
 
-def shown(texts: Sequence[str]) -> str:
+def shown(texts: Sequence[str], separator: str = ", ") -> str:
     """Texts as a message lists them."""
     more = f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
-    return ", ".join(texts[:_NAMED]) + more
+    return separator.join(texts[:_NAMED]) + more
 
 
 def matches(pattern: str, end: Workload) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from kubeassay.analysis.fields import problems_of
 from kubeassay.analysis.network.connections import ALL, NONE, Connections, ports
-from kubeassay.analysis.network.connectivity import connectivity
+from kubeassay.analysis.network.connectivity import Connectivity, connectivity
 from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, ContainerPort, Workload
 from kubeassay.analysis.network.judgements import PUBLIC, SYSTEM_NAMESPACES, DefaultDeny, default_deny, mostly, openings
 from kubeassay.analysis.network.policies import DIRECTIONS, Direction, Policy
@@ -18,6 +18,7 @@ from kubeassay.checks.check import Context, NotJudged, Passed, Said, Violation, 
 from kubeassay.checks.network_common import (
     judged_namespaces,
     labels_unknown,
+    matches,
     names,
     namespace_place,
     not_evaluated,
@@ -139,6 +140,48 @@ def namespace_without_isolation(inventory: Inventory, context: Context) -> Itera
             )
         else:
             yield Passed(obj)
+
+
+@check("documented-isolation")
+def documented_isolation(inventory: Inventory, context: Context) -> Iterator[Said]:
+    wanted: list[tuple[Direction, str]] = [
+        (direction, str(pattern)) for direction in DIRECTIONS for pattern in context.parameters[direction]
+    ]
+    net = connectivity(inventory) if wanted else None
+    for direction, pattern in wanted if net is not None else ():
+        assert net is not None
+        meant = [end for end in net.workloads if matches(pattern, end)]
+        if not meant:
+            yield NotJudged("unknown-end", f"{pattern} is to be closed for {direction}, and is not among the inputs")
+        for end in meant:
+            yield _isolated(net, end, direction)
+
+
+def _isolated(net: Connectivity, end: Workload, direction: Direction) -> Said:
+    problem = not_evaluated(net, end.namespace, end.obj) or refused(net, end)
+    if problem is not None:
+        return problem
+    if end.host_network:
+        detail = f"{end} has the node's network: whether policies govern it depends on the plug-in"
+        return NotJudged("host-network", detail, end.obj)
+    number = net.end(end)
+    answer = net.answer(net.any_pod, number) if direction == "ingress" else net.answer(number, net.any_pod)
+    # A policy of the cluster that takes some ports away from everybody isolates nothing.
+    if not mostly(answer.open, ["TCP"]) and (net.isolated(end, direction) or not answer.unknown):
+        return Passed(end.obj)
+    if not net.isolated(end, direction):
+        perhaps = net.perhaps_governing(end, direction)
+        unknown = labels_unknown(net, end.namespace, direction, end.obj)
+        if perhaps:
+            detail = f"{perhaps[0]} selects pods of {end} by a label whose value is not known"
+            unknown = unknown or NotJudged("unknown-connectivity", detail, end.obj)
+        if unknown is not None:
+            return unknown
+        message = f"{nothing_isolates(net, end, direction)} {end} for {direction}"
+    else:
+        message = f"policies isolate {end} for {direction}, and open everything all the same"
+    said = "may connect to it" if direction == "ingress" else "may be reached from it"
+    return Violation(("metadata", "name"), f"{message}: {_EVERY_POD} {said}", obj=end.obj)
 
 
 def _served(end: Workload, wanted: frozenset[int]) -> list[ContainerPort]:

@@ -15,7 +15,7 @@ from kubeassay.analysis.fields import nearest_name
 from kubeassay.analysis.network.connectivity import Connectivity, connectivity
 from kubeassay.analysis.network.endpoints import METADATA_NAME, Namespace, Workload
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, by_namespace, redundant, unknown_pods
-from kubeassay.analysis.network.makers import Makers
+from kubeassay.analysis.network.makers import makers_of
 from kubeassay.analysis.network.policies import Direction, Peer, PodSet, Policy, Rule
 from kubeassay.analysis.network.workloads import CONTROLLER_LABELS
 from kubeassay.analysis.reading import items, mapping
@@ -62,7 +62,7 @@ class _Labels:
         self.net = net
         self.members: Mapping[str, Sequence[Workload]] = by_namespace(net.workloads)
         self.unknown: Mapping[str, Object] = unknown_pods(inventory)
-        self.makers = Makers(inventory)
+        self.makers = makers_of(inventory)
         self.prefixes = {key.rpartition("/")[0] for end in net.workloads for key in end.labels}
         self.undeclared = [name for name, space in net.namespaces.items() if space.obj is None]
 
@@ -150,7 +150,8 @@ class _Labels:
 
 def _undeclared(spaces: Sequence[str]) -> _Unknown:
     plural = "s" if len(spaces) > 1 else ""
-    return _Unknown("unknown-namespace-labels", f"the labels of namespace{plural} {shown(spaces)} are not known")
+    detail = f"the labels of namespace{plural} {shown(spaces)} are not known"
+    return _Unknown("unknown-namespace-labels", detail, told=False)
 
 
 def _own_labels(space: Namespace) -> Mapping[str, str]:

@@ -380,7 +380,7 @@ def container_resources(subject: ContainerSubject, context: Context) -> Iterable
         if value is None:
             if group == "requests" and at_most:
                 continue
-            message = f"has no {group}.{resource}, not {text}"
+            message = f"has no {group}.{resource}; {text} is wanted"
         else:
             actual = parse_quantity(value)
             if _complies(actual, wanted, at_most=at_most):
@@ -406,11 +406,15 @@ def resource_requests_missing(subject: ContainerSubject, context: Context) -> It
     if container.type == "ephemeral":
         return ()
     pod_requests, pod_limits = _resources(subject.pod.spec)
-    found = []
-    for resource in ("cpu", "memory"):
-        if all(group.get(resource) is None for group in (requests, limits, pod_requests, pod_limits)):
-            found.append(_of_container(container, ("resources", "requests", resource), f"requests no {resource}"))
-    return found
+    missing = [
+        resource
+        for resource in ("cpu", "memory")
+        if all(group.get(resource) is None for group in (requests, limits, pod_requests, pod_limits))
+    ]
+    if not missing:
+        return ()
+    field = ("resources", "requests", *(missing if len(missing) == 1 else ()))
+    return (_of_container(container, field, f"requests no {' and no '.join(missing)}"),)
 
 
 @check("resource-limits-missing")

@@ -38,6 +38,7 @@ from kubeassay.checks.check import (
     check,
 )
 from kubeassay.checks.network_common import is_one_of
+from kubeassay.checks.network_common import shown as listed
 from kubeassay.model import Inventory, Object, Path
 
 #: How many of many things a message names.
@@ -128,20 +129,20 @@ def documented_quota(inventory: Inventory, context: Context) -> Iterator[Said]:
         space = of.space(name)
         quotas = [one for one in space.quotas if not one.refused and not one.scopes]
         if not quotas:
-            yield from _undocumented(space, limits)
+            yield _undocumented(space)
             continue
         # A tree with an environment a folder has quotas of one name: each is judged by itself.
         for group in _together(quotas):
             yield from _against(group, limits, exact=exact)
 
 
-def _undocumented(space: Space, limits: Mapping[str, Any]) -> Iterator[Said]:
-    words = f"namespace {space.name} has no ResourceQuota, and is documented to have one ({', '.join(limits)})"
+def _undocumented(space: Space) -> Said:
+    """Without its limits: of several clauses that each ask for one, it is one finding."""
+    words = f"namespace {space.name} has no ResourceQuota, and is documented to have one"
     place = _place(space)
     if place is None:
-        yield NotJudged("missing-input", f"{words}; nothing of this namespace is among the inputs")
-    else:
-        yield Violation(place[1], words, obj=place[0])
+        return NotJudged("missing-input", f"{words}; nothing of this namespace is among the inputs")
+    return Violation(place[1], words, obj=place[0])
 
 
 def _together(quotas: Sequence[Quota]) -> Iterator[list[Quota]]:
@@ -203,7 +204,10 @@ def quota_refuses_pods(inventory: Inventory, context: Context) -> Iterator[Said]
 
 def _admitted(consumer: Consumer, refusals: Refusals, by: str) -> Said:
     if refusals.perhaps:
-        detail = f"whether {by} refuses the pods of {consumer.obj.ref} depends on what admission makes of them"
+        cause = "what admission makes of them"
+        if not all(variant.proxy_known for variant in consumer.variants):
+            cause = "the resources of the proxy that is injected, which are not among the inputs"
+        detail = f"whether {by} refuses the pods of {consumer.obj.ref} depends on {cause}"
         return NotJudged("unknown-demand", detail, consumer.obj)
     return Passed(consumer.obj)
 
@@ -363,12 +367,9 @@ def _rest(of: Quota, unknown: Sequence[Line], phase: Phase) -> Said:
         return Passed(of.obj)
     reasons = list(dict.fromkeys(reason for line in unknown for reason in line.unknown[phase]))
     names = ", ".join(line.resource for line in unknown)
-    return NotJudged("unknown-demand", f"what is needed of {names} of {of} is not known: {_listed(reasons)}", of.obj)
-
-
-def _listed(texts: Sequence[str]) -> str:
-    more = f" and {len(texts) - _NAMED} more" if len(texts) > _NAMED else ""
-    return "; ".join(texts[:_NAMED]) + more
+    return NotJudged(
+        "unknown-demand", f"what is needed of {names} of {of} is not known: {listed(reasons, '; ')}", of.obj
+    )
 
 
 def _excess(inventory: Inventory, line: Line, phase: Phase) -> Violation:
@@ -416,7 +417,7 @@ def _need(parts: Sequence[Part], phase: Phase, line: Line) -> str:
             return f"{number} {several} {total}"
         return f"{takers[0].ref} needs {total}"
     names = [f"{part.consumer.obj.ref} {shown(line.resource, _in_phase(part, phase).low)}" for part in parts]
-    return f"{len(takers)} objects need {total} ({_listed(names)})"
+    return f"{len(takers)} objects need {total} ({listed(names, '; ')})"
 
 
 @check("quota-exceeded-at-rest")
@@ -453,7 +454,7 @@ def autoscaler_maximum_exceeds_quota(inventory: Inventory, context: Context) -> 
                     elif line.fits("surge") is False and line.rolled is part.consumer.obj:
                         said.setdefault(id(scaler), (scaler, line, " while it is rolled out"))
                     elif line.fits("surge") is None:
-                        unknown.setdefault(id(scaler), _listed(line.unknown["surge"]))
+                        unknown.setdefault(id(scaler), listed(line.unknown["surge"], "; "))
     for number, scaler in judged.items():
         if number in said:
             _, line, when = said[number]
@@ -472,7 +473,8 @@ def autoscaler_maximum_exceeds_quota(inventory: Inventory, context: Context) -> 
 
 @check("storage-quota-exceeded")
 def storage_quota_exceeded(inventory: Inventory, context: Context) -> Iterator[Said]:
-    """Findings at the limit, and at each claim that it has no room for, in reading order."""
+    """Findings at the limit, and, where several want a part of it, at each claim that it has no room for, in reading
+    order."""
     for _, quotas in _lines(inventory, context, claims=True):
         for lines in quotas:
             failed, unknown = False, []
@@ -490,6 +492,8 @@ def storage_quota_exceeded(inventory: Inventory, context: Context) -> Iterator[S
 
 def _too_much(line: Line, phase: Phase) -> Iterator[Violation]:
     left = line.hard
+    if sum(1 for part in line.parts if _in_phase(part, phase).low) < 2:
+        return
     for part in line.parts:
         need = _in_phase(part, phase).low
         if need <= left:
@@ -553,6 +557,9 @@ def limit_to_request_ratio(subject: ContainerSubject, context: Context) -> Itera
         bound = parse_quantity(context.parameters[f"max_{resource}"])
         limit, request = limits.get(resource), requests.get(resource)
         if bound is None or limit is None or request is None or limit <= request * bound:
+            continue
+        if limit <= 0 or request < 0:
+            # An API server refuses what is below 0.
             continue
         ratio = "of any size" if not request else f"{_ratio(limit / request)} times"
         words = f"container {container.name} has a {resource} limit of {shown(resource, limit)}, {ratio} its request"

@@ -17,7 +17,7 @@ from kubeassay.model import Inventory, Object, Path
 
 @check("documented-roles")
 def documented_roles(inventory: Inventory, context: Context) -> Iterator[Violation | NotJudged | Passed]:
-    """``groups``: group → its roles. ``roles``: role → its rules, written as in a ClusterRole."""
+    """``groups``: group → its roles. ``roles``: role, or namespace/role, → its rules, written as in a ClusterRole."""
     failed: set[int] = set()
     judged: dict[int, Object] = {}
     for said in (*_groups(inventory, context, judged), *_roles(inventory, context, judged)):
@@ -63,13 +63,18 @@ def _either(names: list[str]) -> str:
     return f"role {' or '.join(names)}" if names else "no role"
 
 
-def _roles(inventory: Inventory, context: Context, judged: dict[int, Object]) -> Iterator[Violation]:
+def _roles(inventory: Inventory, context: Context, judged: dict[int, Object]) -> Iterator[Violation | NotJudged]:
     documented: Mapping[str, Any] = context.parameters["roles"]
     by_name: dict[str, list[Role]] = defaultdict(list)
-    for role in access_of(inventory, context).roles if documented else ():
+    declared = [role for role in (access_of(inventory, context).roles if documented else ()) if role.obj is not None]
+    for role in declared:
         by_name[role.name].append(role)
+        if role.namespace:
+            by_name[f"{role.namespace}/{role.name}"].append(role)
     for name, stated in documented.items():
         wanted = [_rule(rule) for rule in items(stated)]
+        if name not in by_name:
+            yield from _absent(name, declared, inventory, context)
         for role in by_name.get(name, ()):
             if role.obj is None:
                 continue
@@ -78,6 +83,20 @@ def _roles(inventory: Inventory, context: Context, judged: dict[int, Object]) ->
             for rule in uncovered(role.rules, wanted):
                 message = f"{title(role)} is documented to grant {_text(rule)}, and does not"
                 yield Violation(("rules",), message, obj=role.obj)
+
+
+def _absent(name: str, declared: list[Role], inventory: Inventory, context: Context) -> Iterator[NotJudged]:
+    """A documented role that is not among the inputs: it may be declared elsewhere, or be one of Kubernetes' own."""
+    namespace, _, own = name.rpartition("/")
+    if not namespace and any(role.name == name for role in access_of(inventory, context).roles):
+        return
+    nowhere = next(
+        (r.obj for r in declared if namespace and r.name == own and r.kind == "Role" and not r.namespace), None
+    )
+    where = (
+        f"a role {own} of it states no namespace" if nowhere is not None else "nothing among the inputs is called so"
+    )
+    yield NotJudged("missing-input", f"role {name} is documented, and {where}", nowhere)
 
 
 def _more(role: Role, obj: Object, wanted: list[PolicyRule]) -> Iterator[Violation]:

@@ -1,9 +1,16 @@
-"""The one registry of Python checks: rule id → versions of its check. Filled by looking, not by import side effects."""
+"""The one registry of Python checks: rule id → versions of its check. Filled by looking, not by import side effects.
+
+To import all modules takes longer than to judge a small file, so those are imported that hold what a plan asks for.
+Which these are, their texts say: a function is marked in a line that begins with ``@check("<rule id>"``.
+"""
 
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
 from types import ModuleType
 
 from kubeassay.checks import MODULES
@@ -12,6 +19,8 @@ from kubeassay.model import KubernetesVersion
 
 #: Rule id → (from version, function), oldest first.
 Registry = Mapping[str, tuple[tuple[KubernetesVersion, CheckFunction], ...]]
+
+_MARK = re.compile(rb'^@check\(\s*"([^"\\]+)"', re.MULTILINE)
 
 
 def collect(modules: Iterable[ModuleType]) -> Registry:
@@ -33,6 +42,33 @@ def collect(modules: Iterable[ModuleType]) -> Registry:
 def built_in() -> Registry:
     """The checks of kubeassay itself."""
     return collect(importlib.import_module(name) for name in MODULES)
+
+
+def built_in_of(ids: Iterable[str]) -> Registry:
+    """Those checks of kubeassay itself that have one of these ids: no module is imported that holds none of them."""
+    holding = modules_by_rule()
+    if holding is None:
+        found = built_in()
+    else:
+        names = {name for rule_id in ids for name in holding.get(rule_id, ())}
+        found = collect(importlib.import_module(name) for name in MODULES if name in names)
+    return {rule_id: found[rule_id] for rule_id in ids if rule_id in found}
+
+
+@cache
+def modules_by_rule() -> Mapping[str, tuple[str, ...]] | None:
+    """The modules that hold the checks of each rule, by their texts; None where the texts are not at hand (installed
+    without them, or in an archive)."""
+    folder = Path(__file__).parent
+    holding: dict[str, dict[str, None]] = {}
+    for name in MODULES:
+        try:
+            text = (folder / f"{name.rpartition('.')[2]}.py").read_bytes()
+        except OSError:
+            return None
+        for rule_id in _MARK.findall(text):
+            holding.setdefault(rule_id.decode(), {})[name] = None
+    return {rule_id: tuple(names) for rule_id, names in holding.items()}
 
 
 def plug_ins() -> Registry:

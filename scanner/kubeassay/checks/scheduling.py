@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubeassay.analysis.network.endpoints import Workload
+from kubeassay.analysis.network.endpoints import Workload, namespace_of
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.platform.node_groups import Cluster, NodeGroup, Taint, clusters
 from kubeassay.analysis.platform.scheduling import BLOCKING_EFFECTS, Placement, Verdict, joined, placement
+from kubeassay.analysis.quota.demand import nearest
+from kubeassay.analysis.quota.limit_ranges import LimitRange, limit_range
+from kubeassay.analysis.quota.pod_resources import pod_resources
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.analysis.workloads import PodTemplate
 from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
@@ -17,8 +21,8 @@ from kubeassay.checks.images import parse_image
 from kubeassay.checks.network_common import matches_name, shown
 from kubeassay.model import Inventory, Object, Path
 
-#: What the API server refuses together with a template's other fields is another rule's finding.
-_NO_NODES = "no node group and no Node is among the inputs, so what nodes there are is not known"
+#: How many node groups a message gives the reasons of.
+_REASONS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,8 +51,12 @@ def _placements(inventory: Inventory, context: Context) -> tuple[_Placed, ...]:
 
 
 def _place(inventory: Inventory, context: Context) -> Iterator[_Placed]:
-    known = [cluster for cluster in clusters(inventory) if cluster.groups]
+    known = [(cluster, _with_nodes(cluster)) for cluster in clusters(inventory) if cluster.groups]
     runtime_classes = {obj.ref.name: obj for obj in inventory.of_kind("RuntimeClass", "node.k8s.io")}
+    ranges: dict[str, list[LimitRange]] = defaultdict(list)
+    for one in map(limit_range, inventory.of_kind("LimitRange", "")):
+        if not one.refused:
+            ranges[namespace_of(one.obj)].append(one)
     autoscaler = _autoscaler(inventory)
     #: What a pod demands → by cluster, what each group makes of it.
     judged: dict[Any, tuple[tuple[tuple[NodeGroup, Verdict], ...], ...]] = {}
@@ -61,13 +69,20 @@ def _place(inventory: Inventory, context: Context) -> Iterator[_Placed]:
             kind=workload.obj.ref.kind,
             runtime_class=runtime_classes.get(string(template.spec.get("runtimeClassName"))),
             minor=context.kubernetes_version.minor,
+            defaults=[one.defaults for one in nearest(ranges.get(workload.namespace, ()), workload.obj.file)],
         )
         key = own.key
         if key not in judged:
-            judged[key] = tuple(tuple((group, _best(own, group)) for group in cluster.groups) for cluster in known)
-        answer, reason = _answer(workload, own, zip(known, judged[key], strict=True), autoscaler)
+            judged[key] = tuple(tuple((group, _best(own, group)) for group in groups) for _, groups in known)
+        by_cluster = ((cluster, verdicts) for (cluster, _), verdicts in zip(known, judged[key], strict=True))
+        answer, reason = _answer(workload, own, by_cluster, autoscaler)
         verdicts = tuple(pair for of_cluster in judged[key] for pair in of_cluster)
         yield _Placed(workload, template, own, verdicts, answer, reason)
+
+
+def _with_nodes(cluster: Cluster) -> Sequence[NodeGroup]:
+    """The groups of a cluster that may have nodes; all where none may, which says that somebody else sets how many."""
+    return [group for group in cluster.groups if group.live or group.maximum != 0] or cluster.groups
 
 
 def _best(own: Placement, group: NodeGroup) -> Verdict:
@@ -269,20 +284,31 @@ def pod_fits_no_node_group(inventory: Inventory, context: Context) -> Iterator[S
         elif "resources" in causes or ("taint" in causes and not placed.placement.selects):
             each = [f"{group.name}: {verdict.words}" for group, verdict in refusals]
             yield Violation(
-                (*placed.template.spec_path, *_resources_path(placed, causes)),
-                f"{placed.workload} fits no node group ({shown(each)})",
+                (*placed.template.spec_path, *_resources_path(placed, refusals, context.kubernetes_version.minor)),
+                f"{placed.workload} fits no node group: {_each(each)}",
                 obj=placed.workload.obj,
             )
 
 
-def _resources_path(placed: _Placed, causes: Iterable[Any]) -> Path:
-    if "resources" not in causes:
+def _each(texts: Sequence[str]) -> str:
+    """Reasons, which may have commas in them."""
+    more = f"; and {len(texts) - _REASONS} more" if len(texts) > _REASONS else ""
+    return "; ".join(texts[:_REASONS]) + more
+
+
+def _resources_path(placed: _Placed, refusals: Sequence[tuple[NodeGroup, Verdict]], minor: int) -> Path:
+    names = [verdict.resource for _, verdict in refusals if verdict.cause == "resources"]
+    if not names:
         return ("tolerations",)
-    spec = placed.template.spec
-    if isinstance(spec.get("resources"), dict):
+    pod = pod_resources(placed.template.spec, minor=minor)
+    resource = names[0]
+    if pod.level is not None and resource in pod.level.requests:
         return ("resources",)
-    requests = [number for number, one in enumerate(items(spec.get("containers"))) if mapping(one).get("resources")]
-    return ("containers", requests[0], "resources") if len(requests) == 1 else ("containers",)
+    asking = [container for container in pod.containers if container.requests.get(resource)]
+    largest = max(asking, key=lambda container: container.requests[resource], default=None)
+    # An init container needs it by itself, what runs at once together.
+    alone = largest is not None and (len(asking) == 1 or (largest.init and not largest.sidecar))
+    return (*largest.path, "resources") if largest is not None and alone else ("containers",)
 
 
 @check("tainted-group-unused")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from kubeassay.analysis.autoscaling.disruption import read_bound
 from kubeassay.analysis.autoscaling.horizontal import scaling
 from kubeassay.analysis.network.services import Service, services
+from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.reading import items, mapping
 from kubeassay.analysis.selectors import label_selector
 from kubeassay.checks.check import ContainerSubject, Context, NotJudged, Passed, Said, Violation, check
@@ -19,6 +22,7 @@ from kubeassay.model import Inventory, Path
 def service_selects_nothing(inventory: Inventory, context: Context) -> Iterator[Said]:
     facts = services(inventory)
     around: Around | None = None
+    free: Mapping[str, set[int | str]] | None = None
     for obj, service in facts.by_object.items():
         if service.manual:
             continue
@@ -27,7 +31,25 @@ def service_selects_nothing(inventory: Inventory, context: Context) -> Iterator[
             continue
         around = around or Around(inventory)
         selector = label_selector({"matchLabels": obj.get("spec", "selector")})
-        yield around.judge(Empty(obj, str(service), "leads nowhere", selector, ("spec", "selector"), plain=True))
+        free = free if free is not None else _without_service(inventory)
+        meant = partial(_serves_its_ports, service, free.get(service.namespace, set()))
+        at: Path = ("spec", "selector")
+        yield around.judge(Empty(obj, str(service), "leads nowhere", selector, at, plain=True, meant=meant))
+
+
+def _without_service(inventory: Inventory) -> Mapping[str, set[int | str]]:
+    """By namespace, the ports, as numbers and names, of the workloads that no Service leads to."""
+    served = {id(workload) for service in services(inventory).by_object.values() for workload in service.workloads}
+    found: dict[str, set[int | str]] = defaultdict(set)
+    for workload in workloads(inventory):
+        if id(workload) not in served:
+            found[workload.namespace].update(port.number for port in workload.ports)
+            found[workload.namespace].update(port.name for port in workload.ports if port.name)
+    return found
+
+
+def _serves_its_ports(service: Service, free: Container[int | str]) -> bool:
+    return any(port.target in free for port in service.ports)
 
 
 @check("service-port-unresolved")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from kubeassay.analysis.network.makers import Makers
+from kubeassay.analysis.network.makers import makers_of
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.analysis.storage import ebs
 from kubeassay.analysis.storage.claims import Claim, Mount, Volume, storage
@@ -203,7 +203,7 @@ def _shared(claim: Claim, mounts: Sequence[Mount], *, one_pod: bool) -> Iterator
 @check("claim-not-declared")
 def claim_not_declared(inventory: Inventory, context: Context) -> Iterator[Said]:
     kept = storage(inventory)
-    makers = Makers(inventory)
+    makers = makers_of(inventory)
     spaces = {_applied_with(claim.obj) for claims in kept.by_name.values() for claim in claims}
     elsewhere: dict[str, Claim] = {}
     for (_, name), claims in kept.by_name.items():
@@ -242,7 +242,7 @@ def _applied_with(obj: Object) -> tuple[str, str]:
 @check("claim-unused")
 def claim_unused(inventory: Inventory, context: Context) -> Iterator[Said]:
     kept = storage(inventory)
-    makers = Makers(inventory)
+    makers = makers_of(inventory)
     used = {(mount.namespace, mount.claim) for mount in kept.mounts}
     busy = {mount.namespace for mount in kept.mounts}
     for key, claims in kept.by_name.items():

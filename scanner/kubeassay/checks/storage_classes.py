@@ -124,6 +124,15 @@ def storage_class_unencrypted(obj: Object, context: Context) -> Iterator[Said]:
     if cls.driver != EBS or ebs.is_encrypted(cls):
         return
     parameter = cls.parameters.get("encrypted")
+    if is_placeholder(cls.value("kmskeyid")):
+        yield NotJudged(
+            "not-rendered", f"{cls}: the value of {cls.parameters['kmskeyid'].key} is filled in elsewhere", obj
+        )
+        return
+    if parameter is not None and parameter.value == "true":
+        message = f"volumes of {cls} may not be encrypted: {parameter.key} is stated twice, and not the same"
+        yield Violation(parameter.path, message)
+        return
     if parameter is None:
         yield Violation(("parameters", "encrypted"), f"volumes of {cls} are not encrypted: it does not ask for it")
     elif is_placeholder(parameter.value):

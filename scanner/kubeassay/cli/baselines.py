@@ -42,7 +42,8 @@ def baselines(ctx: click.Context, name: str | None, files: tuple[str, ...], form
     for control in controls:
         clause = control.source.section or control.source.document
         click.echo(f"{control.baseline} {control.id}  {control.title}")
-        click.echo(f"    {control.source.document}: {clause}")
+        at = f" ({control.source.file}:{control.source.line})" if control.source.file and control.source.line else ""
+        click.echo(f"    {control.source.document}: {clause}{at}")
         for use in control.rules:
             severity = use.severity or library.rule(use.rule).severity
             if use.rule == EXPECTATION:

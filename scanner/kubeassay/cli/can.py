@@ -25,7 +25,6 @@ from kubeassay.cli.access import (
 )
 from kubeassay.cli.exits import COMPLIES, FINDINGS, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, input_options, read_inputs
-from kubeassay.sources.files import UsageError
 
 
 @click.command(context_settings=CONTEXT)
@@ -67,11 +66,8 @@ def can(
     Exit codes: 0 allowed; 1 not allowed; 2 wrong usage; 3 not allowed by what was read, but something was not readable.
     Objects that an API server refuses and roles that are missing grant nothing, and are told.
     """
-    try:
-        # Of refused objects only those of RBAC matter here, and the analysis tells them itself.
-        read = read_inputs(paths, options, concerns=lambda _: False)
-    except UsageError as error:
-        raise click.UsageError(str(error), ctx) from None
+    # Of refused objects only those of RBAC matter here, and the analysis tells them itself.
+    read = read_inputs(paths, options, concerns=lambda _: False)
     request = request_of(verb, resource, resource_types(read.inventory), options)
     access = grants(read.inventory)
     answer = review(access, subject, request, groups)

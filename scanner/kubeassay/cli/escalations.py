@@ -29,7 +29,6 @@ from kubeassay.cli.exits import COMPLIES, FINDINGS, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, input_options, read_inputs
 from kubeassay.model import Object
 from kubeassay.reporting.texts import plural, printable, table
-from kubeassay.sources.files import UsageError
 
 _HEADER = ("SUBJECT", "REACHES", "STEPS")
 
@@ -87,10 +86,7 @@ def escalations(
 
     Exit codes: 0 nobody; 1 somebody; 2 wrong usage; 3 nobody, but something was not readable or not known.
     """
-    try:
-        read = read_inputs(paths, options, concerns=lambda obj: obj.ref.group != GROUP)
-    except UsageError as error:
-        raise click.UsageError(str(error), ctx) from None
+    read = read_inputs(paths, options, concerns=lambda obj: obj.ref.group != GROUP)
     outcomes = tuple(outcome for outcome in OUTCOMES if target in (outcome, "any"))
     access = grants(read.inventory)
     answer = find(read.inventory)

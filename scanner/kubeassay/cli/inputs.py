@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.execution.inventory import ReadInventory, read_inventory
 from kubeassay.model import NEWEST_KNOWN, Object, format_path
 from kubeassay.reporting.texts import printable
-from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, discover
+from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, UsageError, discover
 from kubeassay.sources.manifests import STDIN_NAME
 
 #: Kinds that answers join: two of one name are two clusters, or a mistake.
@@ -45,16 +46,21 @@ def read_inputs(
 ) -> ReadInventory:
     """Read PATHs (files, directories, glob patterns, ``-``); the working directory where none is given. What could not
     be read is told on standard error, and which objects an API server would refuse, of those that ``concerns`` says the
-    question to depend on. Raises :class:`kubeassay.sources.files.UsageError`."""
+    question to depend on. Raises click.UsageError for a path that there is not."""
     paths = tuple(paths) or (".",)
     limit = DEFAULT_MAX_FILE_SIZE
     stdin = sys.stdin.buffer.read(limit + 1) if "-" in paths else None
     if stdin is not None and len(stdin) > limit:
         raise click.UsageError(f"standard input is larger than {limit // 2**20} MiB")
-    discovery = discover(
-        tuple(path for path in paths if path != "-"), ignore=not options["no_ignore"], max_file_size=limit
-    )
+    try:
+        discovery = discover(
+            tuple(path for path in paths if path != "-"), ignore=not options["no_ignore"], max_file_size=limit
+        )
+    except UsageError as error:
+        raise click.UsageError(str(error), click.get_current_context(silent=True)) from None
     read = read_inventory(discovery, NEWEST_KNOWN, stdin=stdin, stdin_name=STDIN_NAME)
+    # What was read stays to the end: the collector is to walk only what comes of it.
+    gc.freeze()
     read = replace(read, invalid=tuple(invalid for invalid in read.invalid if concerns(invalid.obj)))
     if not options["quiet"]:
         for message in problems(read):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sys
@@ -272,6 +273,8 @@ def _say_compared(comparison: Comparison, file: str) -> None:
 
 def report(judged: Judging, result: Result, options: Mapping[str, Any]) -> int:
     """Write the reports; the exit code."""
+    # The result stays to the end: the collector is not to walk it for every report.
+    gc.freeze()
     _warn(judged.plan, result, judged.wanted)
     colour = options["colour"]
     if colour is None:
@@ -327,10 +330,9 @@ def _imported(names: Sequence[str], rule_paths: Sequence[FilePath]) -> dict[str,
     if not names:
         return {}
     # Imported here: few scans are by a document.
-    from kubeassay.execution.documents import imported
+    from kubeassay.execution.documents import all_imported
 
-    library = Library(rule_paths)
-    return {FilePath(name).as_posix(): imported(FilePath(name), library) for name in names}
+    return all_imported([FilePath(name) for name in names], Library(rule_paths))
 
 
 def _not_understood(documents: Mapping[str, Imported]) -> list[NotEvaluated]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import sys
@@ -97,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # The reader of our output (head, less) has gone: nothing more to say, and nothing to flush.
         sys.stderr.close()
         code = 141
+    # The interpreter would walk all that there is once more, to free what the end of the process frees.
+    gc.freeze()
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -12,8 +12,9 @@ import click
 from kubeassay.analysis.mesh.authorization import authorization
 from kubeassay.analysis.mesh.callers import callers
 from kubeassay.analysis.mesh.client_tls import Call, client_tls
-from kubeassay.analysis.mesh.mtls import Decision, Mtls, PortMtls, WorkloadMtls, mtls
+from kubeassay.analysis.mesh.mtls import Decision, Mode, Mtls, PortMtls, WorkloadMtls, mtls
 from kubeassay.analysis.mesh.settings import Place
+from kubeassay.analysis.mesh.waypoints import waypoints
 from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.services import Service, ServicePort, Target
 from kubeassay.analysis.network.workloads import unknown_workloads
@@ -128,13 +129,32 @@ class _Row:
         kind = self.state.membership.kind
         if kind == "unknown" or kind == "proxyless":
             return _NOT_KNOWN
-        if not self.state.membership.captured or (self.port is not None and self.port.bypass is not None):
+        if self.unserved:
             return "none"
-        return self.decision.mode or _NOT_KNOWN
+        if self.resolved is None:
+            return _NOT_KNOWN
+        return self.resolved if self.certain else f"{self.resolved}?"
 
     @property
     def unknown(self) -> bool:
-        return self.mode == _NOT_KNOWN
+        return self.mode == _NOT_KNOWN or not self.certain or any(one.startswith(_NOT_KNOWN) for one in self.callers)
+
+    @property
+    def unserved(self) -> bool:
+        """Whether no proxy stands before it."""
+        return not self.state.membership.captured or (self.port is not None and self.port.bypass is not None)
+
+    @property
+    def resolved(self) -> Mode | None:
+        """The mode that Istio makes of these objects; None: not known, or no proxy holds to one."""
+        return None if self.unserved else self.decision.mode or self.decision.if_equally_old
+
+    @property
+    def certain(self) -> bool:
+        """Whether the mode, or that there is none, holds whatever the inputs do not say."""
+        if self.state.membership.kind in ("unknown", "proxyless"):
+            return False
+        return self.unserved or self.decision.mode is not None
 
     @property
     def why(self) -> tuple[str, Place | None]:
@@ -144,8 +164,11 @@ class _Row:
             return membership.words, membership.place
         if self.port is not None and self.port.bypass is not None:
             return self.port.bypass.words, self.port.bypass.place
-        if self.decision.mode is None:
+        if self.resolved is None:
             return self.decision.unknown, self.decision.place
+        if not self.certain:
+            by = f"{self.decision.policy} ({self.decision.level})" if self.decision.policy is not None else "nothing"
+            return f"{by}, if all are equally old: {self.decision.unknown}", self.decision.place
         if self.decision.policy is None:
             return "nothing", None
         return f"{self.decision.policy} ({self.decision.level})", self.decision.place
@@ -161,12 +184,16 @@ def _rows(inventory: Inventory, state: WorkloadMtls) -> Iterator[_Row]:
     if kind == "outside":
         who = _UNENFORCED
     elif kind in ("sidecar", "ambient", "gateway"):
-        attached = authorization(inventory).attached(state.workload)
+        attached = authorization(inventory).attached(state.workload, ztunnel=kind == "ambient")
         if attached.refused:
             who = (f"{_NOT_KNOWN}: Istio refuses {attached.refused[0]}",)
         else:
-            found = callers(attached, http=kind != "ambient")
-            who = tuple(str(one) for one in found if one.in_effect) or ("nobody",)
+            found = [one for one in callers(attached, http=kind != "ambient") if one.in_effect]
+            who = tuple(map(str, found))
+            if not any(one.effect == "allow" for one in found):
+                who = (*who, "nobody may use anything else" if who else "nobody")
+            through = waypoints(inventory).unknown(state.workload)
+            who = (*who, f"{_NOT_KNOWN}: {through}") if through else who
     for port in state.ports or (None,):
         yield _Row(state, port, _UNENFORCED if port is not None and port.bypass is not None else who)
 
@@ -204,8 +231,9 @@ def _print_json(rows: Iterable[_Row]) -> None:
             {
                 "port": row.port.number if row.port is not None else None,
                 "name": (row.port.name or None) if row.port is not None else None,
-                "mode": None if row.mode in (_NOT_KNOWN, "none") else row.mode,
-                "level": row.decision.level if row.mode not in (_NOT_KNOWN, "none") else None,
+                "mode": row.resolved,
+                "certain": row.certain,
+                "level": row.decision.level if row.resolved is not None else None,
                 "decidedBy": words,
                 **_place_as_json(place),
                 "callers": list(row.callers),
@@ -216,10 +244,10 @@ def _print_json(rows: Iterable[_Row]) -> None:
 
 
 def _perhaps(row: _Row) -> dict[str, Any]:
-    """What a mode that is not known may be."""
-    if not row.unknown or not row.decision.perhaps:
+    """What a mode that is not certain may be."""
+    if row.certain or not row.state.membership.captured:
         return {}
-    return {"perhaps": list(row.decision.perhaps), "ifEquallyOld": row.decision.if_equally_old}
+    return {"perhaps": list(row.decision.perhaps)}
 
 
 # --- calls ---
@@ -262,8 +290,13 @@ def _print_calls(rows: Iterable[_CallRow]) -> None:
     for row in rows:
         subset = f" (subset {row.subset})" if row.subset else ""
         service = f"{row.service.namespace}/{row.service.name}{subset}"
-        result = _NOT_KNOWN if row.call.result == "unknown" else row.call.result
-        words = (row.client.name, row.target.workload.name, service, str(row.port.number), result, row.call.words)
+        call, why = row.call, row.call.words
+        if call.if_equally_old is not None:
+            result = f"{call.if_equally_old.result}?"
+            why = f"{call.if_equally_old.words}, if all are equally old: {call.words}"
+        else:
+            result = _NOT_KNOWN if call.result == "unknown" else call.result
+        words = (row.client.name, row.target.workload.name, service, str(row.port.number), result, why)
         lines.append(words)
     for line in table(lines):
         click.echo(printable(line))
@@ -278,10 +311,12 @@ def _print_calls_json(rows: Iterable[_CallRow]) -> None:
             "port": row.port.number,
             "targetPort": row.target.port,
             "subset": row.subset or None,
-            "result": row.call.result,
+            "result": (row.call.if_equally_old or row.call).result,
+            "certain": row.call.result != "unknown",
             "why": row.call.words,
-            "clientDecidedBy": _place_as_json(row.call.client) or None,
-            "serverDecidedBy": _place_as_json(row.call.server) or None,
+            "clientDecidedBy": _place_as_json((row.call.if_equally_old or row.call).client) or None,
+            "serverDecidedBy": _place_as_json((row.call.if_equally_old or row.call).server) or None,
+            **({"perhaps": list(row.call.perhaps)} if row.call.perhaps else {}),
         }
         for row in rows
     ]

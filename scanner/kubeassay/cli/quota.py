@@ -18,7 +18,6 @@ from kubeassay.cli.inputs import CONTEXT, completeness, input_options, read_inpu
 from kubeassay.model import NEWEST_KNOWN, KubernetesVersion
 from kubeassay.reporting.result_json import location_as_json
 from kubeassay.reporting.texts import printable, table
-from kubeassay.sources.files import UsageError
 
 _HEADER = ("NAMESPACE", "QUOTA", "RESOURCE", "HARD", "AT REST", "AT MAXIMUM", "WITH SURGE", "HEADROOM")
 _NAMES: dict[Phase, str] = {"rest": "atRest", "maximum": "atMaximum", "surge": "withSurge"}
@@ -63,10 +62,7 @@ def quota(
         minor = (KubernetesVersion.parse(version) if version else NEWEST_KNOWN).minor
     except ValueError as error:
         raise click.UsageError(f"--kubernetes-version: {error}", ctx) from None
-    try:
-        read = read_inputs(paths, options, concerns=lambda obj: obj.ref.group in ("", "apps", "autoscaling", "batch"))
-    except UsageError as error:
-        raise click.UsageError(str(error), ctx) from None
+    read = read_inputs(paths, options, concerns=lambda obj: obj.ref.group in ("", "apps", "autoscaling", "batch"))
     all_fits = fits(read.inventory, minor)
     for name in names:
         if name not in all_fits.demand.names:

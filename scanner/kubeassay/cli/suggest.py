@@ -23,7 +23,6 @@ from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, input_options, read_inputs
 from kubeassay.policy.library import suggestion
 from kubeassay.reporting.texts import plural, printable
-from kubeassay.sources.files import UsageError
 
 _KINDS = {"role": "Role", "clusterrole": "ClusterRole"}
 #: A log is read line by line, so a line has to fit into memory, with what it becomes; etcd takes 1.5 MiB for an object.
@@ -67,11 +66,8 @@ def suggest(
 
     Exit codes: 0; 2 wrong usage; 3 something was not readable or not known, or the logs have nothing of the role.
     """
-    try:
-        # Of refused objects only those of RBAC matter here, and the analysis tells them itself.
-        read = read_inputs(paths, options, concerns=lambda _: False)
-    except UsageError as error:
-        raise click.UsageError(str(error), ctx) from None
+    # Of refused objects only those of RBAC matter here, and the analysis tells them itself.
+    read = read_inputs(paths, options, concerns=lambda _: False)
     access = grants(read.inventory)
     found = _find(access, role)
     usage = Usage(access, found, names=names)

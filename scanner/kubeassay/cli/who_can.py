@@ -25,7 +25,6 @@ from kubeassay.cli.access import (
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, input_options, read_inputs
 from kubeassay.reporting.texts import plural, printable, table
-from kubeassay.sources.files import UsageError
 
 _HEADER = ("SUBJECT", "ROLE", "BINDING", "BOUND AT", "RULE AT")
 
@@ -64,11 +63,8 @@ def who_can(
 
     Exit codes: 0; 2 wrong usage; 3 something was not readable or not known.
     """
-    try:
-        # Of refused objects only those of RBAC matter here, and the analysis tells them itself.
-        read = read_inputs(paths, options, concerns=lambda _: False)
-    except UsageError as error:
-        raise click.UsageError(str(error), ctx) from None
+    # Of refused objects only those of RBAC matter here, and the analysis tells them itself.
+    read = read_inputs(paths, options, concerns=lambda _: False)
     request = request_of(verb, resource, resource_types(read.inventory), options)
     access = grants(read.inventory)
     answer = ask(access, request)

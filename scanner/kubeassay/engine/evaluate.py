@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from kubeassay import __version__
-from kubeassay.analysis.facts import CUSTOM_RESOURCES
+from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS
 from kubeassay.analysis.fields import FieldProblem, check_pod_spec, problems_of, without
 from kubeassay.analysis.kinds import unknown_kind
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS, PodTemplate, operator_pods, pod_templates
@@ -39,6 +39,7 @@ from kubeassay.model import (
     Target,
     format_path,
 )
+from kubeassay.policy.library import highest
 
 _MAX_NAMED_PROBLEMS = 3
 #: Reasons that are about how a cluster was read, not about an object.
@@ -178,7 +179,7 @@ class Evaluation:
         if CUSTOM_RESOURCES in self._needed and obj.ref.group not in BUILT_IN_GROUPS:
             return True
         # What makes pods in a way that is not known is a workload, too: rules must know what they do not know.
-        return "Workload" in self._needed and (bool(templates) or operator_pods(judged, templates) is not None)
+        return WORKLOADS in self._needed and (bool(templates) or operator_pods(judged, templates) is not None)
 
     def _hash_lines(self, start: int, source: SourceText) -> None:
         findings = self.partial.findings
@@ -572,6 +573,27 @@ def _occurrences(findings: Iterable[Finding]) -> Iterator[Finding]:
         yield finding if count == 1 else replace(finding, fingerprint=f"{finding.fingerprint}:{count}")
 
 
+def _together(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """One finding of those, next to each other, that one rule makes of one place for several controls, as where one of
+    them narrows the rule to some kinds."""
+    last: Finding | None = None
+    for finding in findings:
+        if last is not None and last.outcome in ("fail", "excepted") and _alike(last) == _alike(finding):
+            controls = tuple(dict.fromkeys((*last.controls, *finding.controls)))
+            last = replace(last, controls=controls, severity=highest([last.severity, finding.severity]))
+            continue
+        if last is not None:
+            yield last
+        last = finding
+    if last is not None:
+        yield last
+
+
+def _alike(finding: Finding) -> tuple[Any, ...]:
+    of = finding
+    return (of.outcome, of.rule, of.fingerprint, of.object, of.path, of.container, of.message, of.location, of.reason)
+
+
 def _order(finding: Finding) -> tuple[Any, ...]:
     location = finding.location
     return (
@@ -585,8 +607,8 @@ def _order(finding: Finding) -> tuple[Any, ...]:
         finding.path,
         finding.container or "",
         finding.outcome,
-        finding.controls,
         finding.message,
+        finding.controls,
     )
 
 
@@ -603,7 +625,7 @@ def finish(plan: Plan, partial: Partial, target: Target) -> Result:
             not_evaluated.append(NotEvaluated("not-rendered", f"{skipped.file}: {skipped.detail}", file=skipped.file))
     if not partial.objects and not partial.errors:
         not_evaluated.append(NotEvaluated("no-objects", "no Kubernetes object was found in what was given"))
-    findings = tuple(_occurrences(sorted(partial.findings, key=_order)))
+    findings = tuple(_occurrences(_together(sorted(partial.findings, key=_order))))
     by_severity: dict[str, int] = dict.fromkeys(SEVERITIES, 0)
     counts: dict[str, dict[str, int]] = {
         control.id: dict.fromkeys(("fail", "pass", "not-evaluated", "excepted"), 0) for control in plan.profile.controls

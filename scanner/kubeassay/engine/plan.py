@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -173,9 +173,9 @@ def _needing(rule: Rule, parameters: Mapping[str, Any]) -> Rule:
     return replace(rule, needs=tuple(dict.fromkeys((*rule.needs, kind)))) if isinstance(kind, str) else rule
 
 
-def _functions(library: Library, ids: Iterable[str], version: KubernetesVersion) -> dict[str, CheckFunction]:
+def _functions(library: Library, ids: Collection[str], version: KubernetesVersion) -> dict[str, CheckFunction]:
     """The function of each rule that applies at the version."""
-    checks = dict(registry.built_in())
+    checks = dict(registry.built_in_of(ids))
     plug_ins_read = False
     functions: dict[str, CheckFunction] = {}
     for rule_id in sorted(ids):

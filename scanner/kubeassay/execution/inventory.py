@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from kubeassay.analysis.fields import FieldProblem, problems_of, without
 from kubeassay.analysis.workloads import pod_templates
+from kubeassay.execution.collector import idle_collector
 from kubeassay.model import Inventory, KubernetesVersion, Object, ReadError, Skipped
 from kubeassay.sources.files import Discovery
 from kubeassay.sources.manifests import ReadFile, read_bytes, read_file
@@ -32,6 +33,7 @@ class ReadInventory:
     invalid: tuple[Invalid, ...]
 
 
+@idle_collector()
 def read_inventory(
     discovery: Discovery, version: KubernetesVersion, *, stdin: bytes | None = None, stdin_name: str = "stdin"
 ) -> ReadInventory:

@@ -1,7 +1,7 @@
 """The vocabulary of kubeassay: frozen values, no input or output, nothing imported from the other layers."""
 
 from kubeassay.model.kubernetes_version import NEWEST_KNOWN, OLDEST_KNOWN, KubernetesVersion
-from kubeassay.model.object import Inventory, Object, ObjectRef
+from kubeassay.model.object import Inventory, Object, ObjectRef, shared_folders
 from kubeassay.model.place import Location, Path, SpanTable, format_path, parse_path
 from kubeassay.model.policy import (
     SEVERITIES,
@@ -72,4 +72,5 @@ __all__ = [
     "Target",
     "format_path",
     "parse_path",
+    "shared_folders",
 ]

@@ -7,9 +7,21 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from typing import Any
 
 from kubeassay.model.place import Location, Path, SpanTable
+
+
+class _Groups(dict[str, str]):
+    """API version → its group. It is asked for many times more often than there are objects."""
+
+    def __missing__(self, api_version: str) -> str:
+        group = self[api_version] = api_version.rpartition("/")[0]
+        return group
+
+
+_GROUPS = _Groups()
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -24,8 +36,7 @@ class ObjectRef:
     @property
     def group(self) -> str:
         """The API group; empty for the core group."""
-        group, slash, _ = self.api_version.rpartition("/")
-        return group if slash else ""
+        return _GROUPS[self.api_version]
 
     def __str__(self) -> str:
         where = f"{self.namespace}/" if self.namespace else ""
@@ -72,8 +83,12 @@ class Object:
 
     def without_places(self) -> Object:
         """The same object without its spans, which take more memory than its value. Only its file is known."""
-        spans = SpanTable(self.spans.file, array("I"), array("I", (0,)), array("I"))
-        return Object(self.ref, self.value, spans, None, self.prefix, number=self.number)
+        return Object.without_document(self.ref, self.value, self.spans.file, self.prefix, self.number)
+
+    @classmethod
+    def without_document(cls, ref: ObjectRef, value: dict[str, Any], file: str, prefix: Path, number: int) -> Object:
+        """An object of which only the file is known."""
+        return cls(ref, value, SpanTable(file, array("I"), array("I", (0,)), array("I")), None, prefix, number=number)
 
     @property
     def document(self) -> Any:
@@ -119,6 +134,7 @@ class Inventory:
         self.objects: tuple[Object, ...] = tuple(objects)
         #: What analyses computed about these objects, by their own keys, so that it is computed once.
         self.facts: dict[Any, Any] = {}
+        self._by_group: dict[tuple[str, str], list[Object]] = {}
 
     def __iter__(self) -> Iterator[Object]:
         return iter(self.objects)
@@ -135,10 +151,13 @@ class Inventory:
 
     def of_kind(self, kind: str, group: str | None = None) -> list[Object]:
         """The objects of a kind, in reading order; of one API group where ``group`` is given ("" is the core group)."""
-        found = self._by_kind.get(kind, [])
         if group is None:
-            return found
-        return [obj for obj in found if obj.ref.group == group]
+            return self._by_kind.get(kind, [])
+        found = self._by_group.get((kind, group))
+        if found is None:
+            found = [obj for obj in self._by_kind.get(kind, ()) if obj.ref.group == group]
+            self._by_group[kind, group] = found
+        return found
 
     @cached_property
     def _by_name(self) -> dict[tuple[str, str, str | None, str], list[Object]]:
@@ -162,12 +181,10 @@ class Inventory:
         found = self._by_name.get((group, kind, namespace, name), ())
         if len(found) < 2:
             return found[0] if found else None
-        folders = file.split("/")[:-1]
-        return max(found, key=lambda obj: _shared(obj.file.split("/")[:-1], folders))
+        return max(found, key=lambda obj: shared_folders(obj.file, file))
 
 
-def _shared(first: list[str], second: list[str]) -> int:
-    return next(
-        (n for n, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]),
-        min(len(first), len(second)),
-    )
+def shared_folders(first: str, second: str) -> int:
+    """How many folders two files share."""
+    pairs = zip(first.split("/")[:-1], second.split("/")[:-1], strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -81,9 +81,9 @@ class Finding:
 class NotEvaluated:
     """Something that was not judged. ``rule`` None: every rule is concerned.
 
-    ``reason`` is a word for programs: ``forbidden``, ``not-rendered``, ``invalid-object``, ``unknown-kind``,
-    ``rule-error``, ``unsupported``, ``missing-input``; of clusters ``not-readable``, ``not-read``, ``metadata-only``,
-    ``drift``; ``detail`` is a sentence for people.
+    ``reason`` is a word for programs: ``missing-input``, ``no-objects``, ``not-rendered``, ``invalid-object``,
+    ``unsupported``, ``unknown-kind`` and other ``unknown-…``, ``rule-error`` (a mistake of the tool); of clusters
+    ``forbidden``, ``not-readable``, ``not-read``, ``metadata-only``, ``drift``; ``detail`` is a sentence for people.
     """
 
     reason: str

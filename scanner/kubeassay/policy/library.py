@@ -19,6 +19,7 @@ from yaml.cyaml import CSafeLoader
 
 from kubeassay import content
 from kubeassay.analysis.facts import kinds_of
+from kubeassay.checks.documented_object import bound_problem
 from kubeassay.model import (
     SEVERITIES,
     Baseline,
@@ -174,6 +175,8 @@ class Library:
                             f"{file}: control {control.id}: rule {use.rule} has no parameter {name}{near}"
                         )
                     problem = parameter_problem(known[name].type, known[name].schema, value)
+                    if problem is None and use.rule == EXPECTATION and name == "fields":
+                        problem = next(filter(None, map(bound_problem, value)), None)
                     if problem is not None:
                         raise PolicyError(f"{file}: control {control.id}: rule {use.rule}: parameter {name}: {problem}")
 
@@ -206,9 +209,12 @@ class Library:
         spec = document["spec"]
         controls: dict[tuple[str, str], Control] = {}
         baselines: dict[str, Baseline] = {}
+        # What is not stated of the target is the first parent's: its clauses are meant for that version.
+        first: Profile | None = None
         for extended in spec.get("extends", ()):
             entry = {"profile": extended} if isinstance(extended, str) else extended
             parent = self._profile(entry["profile"], (*seen, name))
+            first = first or parent
             kept = _without(parent, entry.get("exclude", ()), file)
             controls.update(((control.baseline, control.id), control) for control in kept)
             baselines.update((baseline.name, baseline) for baseline in parent.baselines)
@@ -225,10 +231,10 @@ class Library:
             name=document["metadata"]["name"],
             title=spec["title"],
             description=spec.get("description", ""),
-            kubernetes_version=str(spec.get("kubernetesVersion", "latest")),
+            kubernetes_version=str(spec.get("kubernetesVersion", first.kubernetes_version if first else "latest")),
             controls=tuple(controls.values()),
             baselines=tuple(baselines.values()),
-            environment=spec.get("environment", ""),
+            environment=spec.get("environment", first.environment if first else ""),
             file=file,
         )
 

@@ -47,6 +47,9 @@ def validated(path: Path, schema_name: str) -> dict[str, Any]:
     errors = sorted(
         Draft202012Validator(schema(schema_name)).iter_errors(document), key=lambda error: list(map(str, error.path))
     )
+    # An unknown field may be the very one that is missed: one mistake is told once.
+    unknown = {tuple(error.absolute_path) for error in errors if error.validator == "additionalProperties"}
+    errors = [error for error in errors if not (_wants(error) and tuple(error.absolute_path) in unknown)]
     if errors:
         raise PolicyError("\n".join(_message(path, node, error) for error in errors[:10]))
     if schema_name == "rule":
@@ -59,6 +62,14 @@ def validated(path: Path, schema_name: str) -> dict[str, Any]:
                 raise PolicyError(f"{path}: parameter {name}: its schema is none: {error.message}") from None
     assert isinstance(document, dict)
     return document
+
+
+def _wants(error: ValidationError) -> list[str]:
+    """The fields of which one is missed, where that is the mistake."""
+    choices: Any = error.validator_value if error.validator == "anyOf" else ()
+    if not all(isinstance(choice, dict) and choice.keys() == {"required"} for choice in choices):
+        return []
+    return list(dict.fromkeys(name for choice in choices for name in choice["required"]))
 
 
 def _message(path: Path, root: yaml.Node | None, error: ValidationError) -> str:
@@ -77,7 +88,7 @@ def _message(path: Path, root: yaml.Node | None, error: ValidationError) -> str:
             node = node.value[step]
     where = f":{node.start_mark.line + 1}:{node.start_mark.column + 1}" if node is not None else ""
     field = ".".join(map(str, error.absolute_path))
-    text = error.message
+    text = f"needs one of {', '.join(_wants(error))}" if _wants(error) else error.message
     if unknown is not None:
         from kubeassay.policy.library import suggestion
 

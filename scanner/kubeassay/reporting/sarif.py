@@ -72,6 +72,12 @@ _CATALOGUES = {
 }
 #: What the words for reasons mean, for readers of notifications.
 _REASONS = {
+    "missing-input": "What decides a rule is not among the inputs.",
+    "no-objects": "Nothing that a rule could judge is among the inputs.",
+    "no-namespace": "An object does not state its namespace.",
+    "ambiguous": "What the inputs say can be read in several ways.",
+    "ambiguous-environment": "Which environment an object belongs to can be read in several ways.",
+    "not-understood": "A part of a document was not understood.",
     "forbidden": "The cluster did not permit reading what a rule needs.",
     "not-rendered": "The manifests do not hold what a rule needs.",
     "invalid-object": "An object is not as Kubernetes would accept it.",
@@ -400,9 +406,16 @@ class _Run:
                 }
             if entry.file:
                 notification["locations"] = [{"physicalLocation": {"artifactLocation": {"uri": self._uri(entry.file)}}}]
-        return notifications, [
-            {"id": reason, **_described(_REASONS.get(reason, _message_text(reason)))} for reason in descriptors
-        ]
+        return notifications, [{"id": reason, **_described(_meaning(reason))} for reason in descriptors]
+
+
+def _meaning(reason: str) -> str:
+    """What a word for a reason means; the word itself where another program made it up."""
+    if reason in _REASONS:
+        return _REASONS[reason]
+    if reason.startswith("unknown-"):
+        return _message_text(f"What a rule is judged by is not known: {reason.removeprefix('unknown-')}.")
+    return _message_text(reason)
 
 
 class _Taxonomies:

@@ -30,6 +30,8 @@ DEFAULT_MAX_FILE_SIZE = 32 * 2**20
 class SourceFile:
     """A file to read. ``path`` opens it, ``name`` is what reports call it, ``size`` is in bytes.
 
+    ``content``: its bytes, where they are at hand (from an API server or an archive); ``path`` means nothing then.
+
     ``role`` is what the file seems to be by its name, as the reason and detail of a skip. It is that only where it
     holds no object: any file can be given any name.
     """
@@ -38,6 +40,7 @@ class SourceFile:
     name: str
     size: int
     role: tuple[str, str] | None = None
+    content: bytes | None = None
 
 
 @dataclass(slots=True)

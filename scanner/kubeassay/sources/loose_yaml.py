@@ -180,7 +180,12 @@ class _Reader:
         content = first.text[1:].lstrip()
         if not content:
             return self._entries(group[1:], depth + 1)
-        inner = _Line(first.number, first.indent + len(first.text) - len(content), content)
+        indent = first.indent + len(first.text) - len(content)
+        match, rest = _KEY.match(content), [line for line in group[1:] if line.text]
+        if match is not None and match["value"] and rest and all(not _ITEM.match(line.text) for line in rest[:1]):
+            # Keys beside the first one, indented by more than it.
+            indent = max(indent, min(line.indent for line in rest))
+        inner = _Line(first.number, indent, content)
         if len(group) == 1 and _KEY.match(content) is None:
             return self._text(first.number, content)
         return self._entries([inner, *group[1:]], depth + 1)

@@ -51,22 +51,29 @@ def read_file(file: SourceFile | LiveFile, remembered: PlainScalars | None = Non
         text, objects, errors = read_live(file)
         return ReadFile(file.name, text, objects=objects, errors=errors)
     try:
-        # Without O_NONBLOCK, opening a FIFO that took the file's place would wait for a writer.
-        descriptor = os.open(file.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return ReadFile(file.name, errors=[ReadError(file=file.name, message="is not a regular file")])
-            with open(descriptor, "rb", closefd=False) as stream:
-                content = stream.read()
-        finally:
-            os.close(descriptor)
+        content = _content(file.path) if file.content is None else file.content
     except OSError as error:
         message = f"cannot be read: {error.strerror or error}"
         return ReadFile(file.name, errors=[ReadError(file=file.name, message=message)])
+    if content is None:
+        return ReadFile(file.name, errors=[ReadError(file=file.name, message="is not a regular file")])
     read = read_bytes(content, file.name, remembered)
     if file.role is not None and not read.objects:
         read.skipped = [Skipped(file.name, *file.role)]
     return read
+
+
+def _content(path: str) -> bytes | None:
+    """The bytes of a file; None for what is no regular file. Raises OSError."""
+    # Without O_NONBLOCK, opening a FIFO that took the file's place would wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        with open(descriptor, "rb", closefd=False) as stream:
+            return stream.read()
+    finally:
+        os.close(descriptor)
 
 
 def read_bytes(content: bytes, name: str, remembered: PlainScalars | None = None) -> ReadFile:

@@ -28,7 +28,7 @@ _OBJECT = re.compile(r"^[ \t]*(?:-[ \t]+)?apiVersion:", re.MULTILINE)
 _KIND = re.compile(r"^[ \t]*kind:", re.MULTILINE)
 #: Emoji and the marks of emphasis and links in a heading.
 _DECORATION = re.compile(r"[*_`]+|[\u200d\ufe0f\u20e3]|[\u2190-\u2bff\U0001f000-\U0001faff]")
-_LINK = re.compile(r"!?\[(?P<text>[^\]]*)\]\([^)]*\)")
+_LINK = re.compile(r"!?\[(?P<text>[^\[\]]*)\]\([^()]*\)")
 _TRAILING_NUMBER = re.compile(r"\A[0-9]+(?:\.[0-9]+)*[.)]?\s+")
 
 
@@ -72,6 +72,8 @@ def _document(text: str, file: str) -> Document:
 
     parser = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING})
     parser.core.ruler.enableOnly(["normalize", "block"])
+    # What stands in tables is not read, and may well be demanded.
+    parser.block.ruler.enable("table")
     try:
         tokens = parser.parse(text)
     except RecursionError:
@@ -86,7 +88,9 @@ def _document(text: str, file: str) -> Document:
         line = token.map[0] + 1 if token.map else 0
         if token.level >= _MAX_NESTING - 1:
             problems.append(ReadError(file, "lists and quotes nested too deeply: what is inside is not read", line))
-        if token.type == "heading_open":
+        if token.type == "table_open":
+            blocks.append(Block("table", tuple(name for _, name in headings), line))
+        elif token.type == "heading_open":
             depth = int(token.tag[1:])
             name = heading(tokens[number + 1].content)
             if depth == 1 and not title:

@@ -111,8 +111,34 @@ subjects:
     assert format_path(found.subject_path) == "subjects[1]"
     assert found.binding.locate(found.subject_path).start_line == 19
     assert found.rule.obj.locate(found.rule.path).start_line == 8
-    assert [g.rule.resources for g in access.grants_of(ALICE)] == [("secrets",), ("pods",)]
-    assert {g.subject.name for g in access.grants_applying_to(ALICE)} == {"alice", "system:authenticated"}
+    bound = access.bound_to(ALICE, groups_of(ALICE))
+    assert {one.subject.name for _, one in bound} == {"alice", "system:authenticated"}
+    assert [rule.resources for binding, _ in access.bound_to(ALICE) for rule in binding.role.rules] == [
+        ("secrets",),
+        ("pods",),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("members", "granted"),
+    [
+        ([], {("delete",)}),
+        ([role("empty", labels={"a": "1"})], {("delete",)}),
+        ([aggregated("none", {"matchLabels": {"b": "1"}}, labels={"a": "1"})], {("delete",)}),
+        (
+            [aggregated("kept", {"matchLabels": {"b": "1"}}, labels={"a": "1"}, rules=[rule("watch", "", "pods")])],
+            {("watch",)},
+        ),
+        ([role("part", rule("get", "", "pods"), labels={"a": "1"})], {("get",)}),
+    ],
+)
+def test_what_an_aggregated_role_states_stays_where_its_members_have_no_rules(
+    members: list[Any], granted: set[tuple[str, ...]]
+) -> None:
+    # The controller applies no rules then, and so takes none away.
+    whole = aggregated("whole", {"matchLabels": {"a": "1"}}, rules=[rule("delete", "", "secrets")])
+    found = next(r for r in grants(inventory(whole, *members)).roles if r.name == "whole")
+    assert {one.verbs for one in found.rules} == granted
 
 
 def test_a_rule_of_an_aggregated_role_keeps_its_place() -> None:

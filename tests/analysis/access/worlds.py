@@ -202,7 +202,8 @@ def controlled(objects: list[dict[str, Any]], source: random.Random) -> list[dic
                 for other in sorted(roles):
                     if other != name and _selected(selector, roles[other]["metadata"].get("labels") or {}):
                         rules += [r for r in roles[other].get("rules") or () if r not in rules]
-            if rules != (found.get("rules") or []):
+            # It applies no ``rules`` when there are none, so what is stated stays.
+            if rules and rules != (found.get("rules") or []):
                 found["rules"] = rules
                 changed = True
     return [roles[obj["metadata"]["name"]] if obj["kind"] == "ClusterRole" else obj for obj in objects]

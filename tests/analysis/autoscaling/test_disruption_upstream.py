@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kit import go_program, objects_in, plan_of, profile_of
+from kit import answered, go_program, objects_in, plan_of, profile_of
 from kubeassay.analysis.autoscaling.disruption import disruptions, evictions_allowed
 from kubeassay.checks.check import NotJudged, Passed, Violation
 from kubeassay.model import Inventory
@@ -45,13 +44,6 @@ GROUPS = {"ReplicationController": "v1", "Pod": "v1", "Job": "batch/v1"}
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program tests/upstream_kubernetes/disruption, built."""
     return go_program("upstream_kubernetes", "./disruption", tmp_path_factory.mktemp("disruption"))
-
-
-def ask(program: Path, cases: list[Value]) -> list[Value]:
-    lines = "\n".join(json.dumps(case) for case in cases)
-    done = subprocess.run([program], input=lines, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[done.stderr.find("panic") :][:2000]
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def case(spec: Value, *workloads: Value) -> Value:
@@ -85,7 +77,7 @@ def compare(program: Path, cases: list[Value]) -> dict[str, int]:
     """Compare, and say how often what happened, so that a test can see that it tests something."""
     seen = {"refused": 0, "blocked": 0, "open": 0, "not judged": 0}
     (rule,) = plan_of(profile_of("disruption-budget-blocks-evictions")).rules
-    for asked, answer in zip(cases, ask(program, cases), strict=True):
+    for asked, answer in zip(cases, answered(program, cases), strict=True):
         inventory = Inventory(objects_in(manifest(asked)))
         facts = disruptions(inventory)
         (budget,) = facts.all

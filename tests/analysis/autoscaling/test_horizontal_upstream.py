@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kit import go_program, objects_in, plan_of, profile_of
+from kit import answered, go_program, objects_in, plan_of, profile_of
 from kubeassay.analysis.autoscaling.horizontal import scaling
 from kubeassay.analysis.quantity import parse_quantity
 from kubeassay.checks.check import Violation
@@ -35,13 +34,6 @@ REFERENCES: tuple[Value, ...] = (
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program tests/upstream_kubernetes/horizontal, built."""
     return go_program("upstream_kubernetes", "./horizontal", tmp_path_factory.mktemp("horizontal"))
-
-
-def ask(program: Path, objects: list[Value]) -> list[Value]:
-    lines = "\n".join(json.dumps(obj) for obj in objects)
-    done = subprocess.run([program], input=lines, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[:2000]
-    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def autoscaler(version: str = "v2", annotations: Any = None, **spec: Any) -> Value:
@@ -67,7 +59,7 @@ def test_bounds_and_references(upstream: Path) -> None:
     cases += [autoscaler(scaleTargetRef=reference) for reference in REFERENCES]
     rules = [plan_of(profile_of(rule)).rules[0] for rule in ("autoscaler-bounds", "autoscaler-target-missing")]
     refused = 0
-    for case, answer in zip(cases, ask(upstream, cases), strict=True):
+    for case, answer in zip(cases, answered(upstream, cases), strict=True):
         inventory = Inventory(objects_in(json.dumps(case)))
         found = [one for rule in rules for one in rule.function(inventory, rule.context) if isinstance(one, Violation)]
         assert bool(found) == bool(answer["refused"]), (case, answer, found)
@@ -147,7 +139,7 @@ def test_metrics_of_every_version(upstream: Path) -> None:
         )
         cases.append(autoscaler("v1", annotations, targetCPUUtilizationPercentage=rng.choice((None, 50))))
     compared = 0
-    for case, answer in zip(cases, ask(upstream, cases), strict=True):
+    for case, answer in zip(cases, answered(upstream, cases), strict=True):
         if answer["refused"]:
             continue
         # autoscaling/v1 gets its default from the storage version.

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kit import go_program
+from kit import Ask, asking, go_program
 from kubeassay.analysis.gitops.globs import matches
 from kubeassay.analysis.gitops.permissions import (
     Destination,
@@ -49,32 +46,11 @@ DESTINATIONS = st.builds(
 CLUSTERS = st.builds(Destination, SERVERS, NAMES, NAMESPACES)
 
 
-class Upstream:
-    """Argo CD's own AppProject, asked one question a line."""
-
-    def __init__(self, program: Path) -> None:
-        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def __call__(self, project: dict[str, Any], **asked: Any) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"project": project, **asked}) + "\n")
-        self.process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return answer
-
-    def close(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(timeout=20)
-
-
 @pytest.fixture(scope="module")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    program = go_program("upstream_argocd", "./appproject", tmp_path_factory.mktemp("appproject"))
-    asked = Upstream(program)
-    yield asked
-    asked.close()
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+    """Argo CD's own AppProject."""
+    with asking(go_program("upstream_argocd", "./appproject", tmp_path_factory.mktemp("appproject"))) as ask:
+        yield ask
 
 
 def stated(destination: Destination) -> dict[str, str]:
@@ -86,9 +62,9 @@ many = settings(max_examples=600, deadline=None, suppress_health_check=[HealthCh
 
 @many
 @given(PATTERNS, st.lists(WORDS, min_size=1, max_size=8))
-def test_patterns_of_namespaces_match_as_upstream(upstream: Upstream, pattern: str, words: list[str]) -> None:
+def test_patterns_of_namespaces_match_as_upstream(upstream: Ask, pattern: str, words: list[str]) -> None:
     project = {"destinations": [{"server": "*", "namespace": f"{pattern}"}]}
-    answer = upstream(project, destinations=[{"server": "s", "namespace": word} for word in words])
+    answer = upstream({"project": project, "destinations": [{"server": "s", "namespace": word} for word in words]})
     # An item of a project is denied by "!", which no pattern here begins with.
     for word, permitted in zip(words, answer["destinations"], strict=True):
         assert (pattern == "*" or matches(pattern, word)) in (permitted, None)
@@ -96,8 +72,8 @@ def test_patterns_of_namespaces_match_as_upstream(upstream: Upstream, pattern: s
 
 @many
 @given(st.lists(SOURCE_PATTERNS, max_size=4), st.lists(URLS, min_size=1, max_size=6))
-def test_sources_are_permitted_as_upstream(upstream: Upstream, patterns: list[str], urls: list[str]) -> None:
-    answer = upstream({"sourceRepos": patterns}, sources=urls)
+def test_sources_are_permitted_as_upstream(upstream: Ask, patterns: list[str], urls: list[str]) -> None:
+    answer = upstream({"project": {"sourceRepos": patterns}, "sources": urls})
     for url, permitted, normal in zip(urls, answer["sources"], answer["urls"], strict=True):
         assert normalized_url(url) in (normal, None)
         assert source_permitted(patterns, url) in (permitted, None)
@@ -106,9 +82,10 @@ def test_sources_are_permitted_as_upstream(upstream: Upstream, patterns: list[st
 @many
 @given(st.lists(DESTINATIONS, max_size=4), st.lists(CLUSTERS, min_size=1, max_size=6))
 def test_destinations_are_permitted_as_upstream(
-    upstream: Upstream, items: list[Destination], clusters: list[Destination]
+    upstream: Ask, items: list[Destination], clusters: list[Destination]
 ) -> None:
-    answer = upstream({"destinations": list(map(stated, items))}, destinations=list(map(stated, clusters)))
+    project = {"destinations": list(map(stated, items))}
+    answer = upstream({"project": project, "destinations": list(map(stated, clusters))})
     assert [destination_permitted(items, cluster) for cluster in clusters] == answer["destinations"]
 
 

@@ -290,6 +290,13 @@ def test_the_trust_domain_and_its_aliases_are_the_mesh_s() -> None:
         assert allowed == domains
 
 
+def test_an_alias_with_a_wildcard_is_the_trust_domain_of_what_it_matches() -> None:
+    of = attached("{rules: [{from: [{source: {principals: [old.example/ns/a/sa/b]}}]}]}")
+    for aliases, passes in ((("*.example",), True), (("old.*",), True), (("*.com",), False)):
+        trust = TrustDomains(("td.io", *aliases))
+        assert decide(of, Request({"source.principal": "td.io/ns/a/sa/b"}), trust) is passes
+
+
 def test_a_custom_policy_leaves_the_answer_to_its_provider() -> None:
     of = attached("{action: CUSTOM, provider: {name: opa}, rules: [{to: [{operation: {paths: ['/admin*']}}]}]}")
     assert decide(of, Request({"paths": "/admin"}), LOCAL) is None

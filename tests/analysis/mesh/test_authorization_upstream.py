@@ -5,9 +5,7 @@ Needs Go, and Istio's module (from the module cache or a proxy); skipped without
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,31 +14,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analysis.mesh.authorization_strategies import attributes, policies, requests, worlds
-from kit import go_program, objects_in
+from kit import Ask, asking, go_program, objects_in
 from kubeassay.analysis.mesh.authorization import Policies, decide
 from kubeassay.analysis.mesh.authorization_rules import Request, TrustDomains
 from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.model import Inventory
 
-Ask = Callable[[dict[str, Any]], dict[str, Any]]
-
 
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     program = go_program("upstream_istio", "./authorization", tmp_path_factory.mktemp("upstream"))
-    with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        answers, questions = process.stdout, process.stdin
-
-        def ask(question: dict[str, Any]) -> dict[str, Any]:
-            questions.write(json.dumps(question) + "\n")
-            questions.flush()
-            answer: dict[str, Any] = json.loads(answers.readline())
-            return answer
-
+    with asking(program) as ask:
         yield ask
-        questions.close()
 
 
 def _inventory(stated: list[dict[str, Any]]) -> Inventory:

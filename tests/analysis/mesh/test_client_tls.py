@@ -3,9 +3,13 @@ test_mesh_upstream.py; here stands what servers make of it, and what is not know
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import permutations
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from analysis.mesh.mesh_kit import (
     ambient,
@@ -18,6 +22,7 @@ from analysis.mesh.mesh_kit import (
     peer_authentication,
     service,
 )
+from analysis.mesh.test_mesh_upstream import policies, rules
 from kubeassay.analysis.mesh.client_tls import Call, ClientTls
 from kubeassay.model import format_path
 
@@ -152,9 +157,51 @@ def test_of_rules_without_a_date_it_is_not_known_which_counts() -> None:
     rules = [destination_rule("a", "shop", HOST, "DISABLE"), destination_rule("b", "shop", HOST, "ISTIO_MUTUAL")]
     call = _call(*SERVERS["sidecar"], *rules)
     assert (call.result, call.reason) == ("unknown", "unknown-order")
+    # Equal ages are those of these very objects: then the first by name counts.
+    assert call.if_equally_old is not None
+    assert (call.if_equally_old.result, call.perhaps) == ("plain text", ("plain text", "encrypted"))
+    # Where both send the same, it does not matter.
+    same = [rules[0], destination_rule("b", "shop", HOST, "DISABLE")]
+    assert _call(*SERVERS["sidecar"], *same).result == "plain text"
     for rule, created in zip(rules, ("2024-02-01T00:00:00Z", "2024-01-01T00:00:00Z"), strict=True):
         rule["metadata"]["creationTimestamp"] = created
     assert _call(*SERVERS["sidecar"], *rules).result == "encrypted"
+
+
+def _permuted(objects: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """The objects in every order of their ages."""
+    for order in permutations(range(len(objects))):
+        yield [
+            {**obj, "metadata": {**obj["metadata"], "creationTimestamp": f"2024-01-0{1 + number}T00:00:00Z"}}
+            for number, obj in zip(order, objects, strict=True)
+        ]
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rules=rules(), policies=policies(), client=st.sampled_from(["shop/web", "bank/caller"]))
+def test_what_may_become_of_a_call_is_what_becomes_of_it_in_some_order(
+    rules: list[dict[str, Any]], policies: list[dict[str, Any]], client: str
+) -> None:
+    undated = [{**obj, "metadata": {**obj["metadata"], "creationTimestamp": None}} for obj in (*rules, *policies)][:3]
+    for subset in ("", "v1"):
+        call = _call(*SERVERS["sidecar"], *undated, client=client, subset=subset)
+        each = [
+            _call(*SERVERS["sidecar"], *objects, client=client, subset=subset).result for objects in _permuted(undated)
+        ]
+        if call.result == "unknown" and call.reason == "unknown-order":
+            assert set(each) <= {*call.perhaps, "unknown"}
+            assert call.if_equally_old is not None
+            assert call.if_equally_old.result in each
+        else:
+            assert set(each) == {call.result}
+
+
+def test_rules_that_are_exported_differently_are_not_merged_and_one_of_them_counts() -> None:
+    """Which one, the order decides, too."""
+    wide = destination_rule("a", "shop", HOST, "DISABLE", exportTo=["*"])
+    narrow = destination_rule("b", "shop", HOST, "ISTIO_MUTUAL", exportTo=["bank"])
+    call = _call(*SERVERS["sidecar"], wide, narrow)
+    assert (call.result, call.reason) == ("unknown", "unknown-order")
 
 
 def test_without_automatic_mtls_clients_send_plain_text() -> None:
@@ -209,3 +256,16 @@ def test_what_is_no_rule_fails_nothing(policy: Any, subsets: Any) -> None:
         "web", "shop", HOST, None, trafficPolicy=policy, subsets=subsets, exportTo={}, workloadSelector=[]
     )
     _call(*SERVERS["sidecar"], rule)
+
+
+def test_more_rules_of_one_host_than_are_tried_in_every_order_are_not_known() -> None:
+    for exported in (lambda number: ["*"], lambda number: [f"n{number}", "bank"]):
+        rules = [
+            destination_rule(
+                f"r{number:04}", "shop", HOST, ("DISABLE", "ISTIO_MUTUAL")[number % 2], exportTo=exported(number)
+            )
+            for number in range(1000)
+        ]
+        call = _call(*SERVERS["sidecar"], *rules)
+        assert (call.result, call.reason) == ("unknown", "unknown-order")
+        assert call.if_equally_old is not None

@@ -5,9 +5,8 @@ Needs Go, and Istio's module (from the module cache or a proxy); skipped without
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,47 +15,29 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kit import go_program, objects_in
+from kit import Ask, asking, go_program, objects_in
 from kubeassay.analysis.mesh.client_tls import ClientTls, Sent
 from kubeassay.analysis.mesh.membership import Memberships
 from kubeassay.analysis.mesh.mtls import Mtls
 from kubeassay.model import Inventory
 
-Ask = Callable[[dict[str, Any]], dict[str, Any]]
 SLOW = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def _program(name: str, folder: Path, **environment: str) -> Iterator[Ask]:
-    program = go_program("upstream_istio", f"./{name}", folder)
-    environment = {"PATH": "/usr/bin:/bin", **environment}
-    with subprocess.Popen(
-        [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        answers, questions = process.stdout, process.stdin
-
-        def ask(question: dict[str, Any]) -> dict[str, Any]:
-            questions.write(json.dumps(question) + "\n")
-            questions.flush()
-            while not (line := answers.readline()).startswith("{"):
-                assert line, "the program has ended"
-            answer: dict[str, Any] = json.loads(line)
-            assert "error" not in answer, answer
-            return answer
-
-        yield ask
-        questions.close()
+def _asking(name: str, folder: Path, **environment: str) -> AbstractContextManager[Ask]:
+    return asking(go_program("upstream_istio", f"./{name}", folder), {"PATH": "/usr/bin:/bin", **environment})
 
 
 @pytest.fixture(scope="module")
 def istio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
-    yield from _program("mesh", tmp_path_factory.mktemp("istio"))
+    with _asking("mesh", tmp_path_factory.mktemp("istio")) as ask:
+        yield ask
 
 
 @pytest.fixture(scope="module")
 def injector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
-    yield from _program("injection", tmp_path_factory.mktemp("injection"), ENABLE_NATIVE_SIDECARS="false")
+    with _asking("injection", tmp_path_factory.mktemp("injection"), ENABLE_NATIVE_SIDECARS="false") as ask:
+        yield ask
 
 
 def _dump(objects: list[dict[str, Any]]) -> str:
@@ -73,7 +54,8 @@ ROOT = "istio-system"
 SPACES = ("shop", "bank", ROOT)
 PORTS = (8080, 9090)
 LABELS = ({"app": "web"}, {"app": "web", "tier": "front"}, {"app": "api"}, {})
-dates = st.sampled_from(["2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "2023-12-31T23:59:59Z"])
+#: Absent, ages are equal, and names decide.
+dates = st.sampled_from([None, None, None, "2024-01-01T00:00:00Z", "2024-02-01T00:00:00Z", "2023-12-31T23:59:59Z"])
 _modes = st.sampled_from([None, {}, {"mode": "UNSET"}, *({"mode": m} for m in ("STRICT", "PERMISSIVE", "DISABLE"))])
 
 
@@ -212,7 +194,35 @@ def test_modes_are_those_of_istio(istio: Ask, stated: list[dict[str, Any]]) -> N
     found = Mtls(_inventory([*CLUSTER, *stated]))
     workloads = {workload.name: workload for workload in found.workloads}
     modes = [
-        found.mode(workloads[f"{space}/pod-{number}[Pod]"], port).mode
+        found.mode(workloads[f"{space}/pod-{number}[Pod]"], port).possible[0]
+        for space, number, _ in _NAMED
+        for port in (*PORTS, 7070, 1)
+    ]
+    assert modes == expected
+
+
+@pytest.fixture(scope="module")
+def ztunnel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+    with _asking("ambient", tmp_path_factory.mktemp("ambient")) as ask:
+        yield ask
+
+
+@SLOW
+@given(stated=policies())
+def test_ztunnel_denies_plain_text_where_the_mode_is_strict(ztunnel: Ask, stated: list[dict[str, Any]]) -> None:
+    asked = [
+        {"Namespace": space, "Labels": labels, "Port": port}
+        for space, _, labels in _NAMED
+        for port in (*PORTS, 7070, 1)
+    ]
+    # Of equally old ones istiod takes any, by the order in which it has them.
+    by_age = sorted(stated, key=lambda one: (one["metadata"]["creationTimestamp"] or "", one["metadata"]["name"]))
+    expected = ztunnel({"Objects": [yaml.safe_dump(one) for one in by_age], "Modes": asked})["modes"]
+    spaces = [_namespace(space, **{"istio.io/dataplane-mode": "ambient"}) for space in SPACES]
+    found = Mtls(_inventory([*spaces, *(_pod(*one) for one in _NAMED), *SERVICES, *stated]))
+    workloads = {workload.name: workload for workload in found.workloads}
+    modes = [
+        found.mode(workloads[f"{space}/pod-{number}[Pod]"], port).possible[0]
         for space, number, _ in _NAMED
         for port in (*PORTS, 7070, 1)
     ]
@@ -251,7 +261,7 @@ def _clusters(found: ClientTls, client: Any) -> dict[str, str]:
                     continue
                 of_space = found.mtls.namespace_decision(service.namespace, service.obj)
                 # Here Istio knows of no pods behind the Services, so that none of these has a proxy.
-                if of_space.mode == "DISABLE" or service.headless or sent.checked:
+                if of_space.possible[0] == "DISABLE" or service.headless or sent.checked:
                     clusters[name] = "none"
                 else:
                     clusters[name] = "ISTIO_MUTUAL" if sent.original else "auto"

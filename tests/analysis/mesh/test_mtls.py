@@ -76,6 +76,11 @@ def test_the_order_of_policies_without_a_date_is_not_known() -> None:
         peer_authentication("b", "shop", "DISABLE", created="2024-01-01T00:00:00Z"),
     ]
     assert _port(*SHOP, *dated).mode == "DISABLE"
+    # Times compare as such, however they are written; what is none is not known.
+    dated[0]["metadata"]["creationTimestamp"] = "2024-01-01T00:30:00+01:00"
+    assert _port(*SHOP, *dated).mode == "STRICT"
+    dated[0]["metadata"]["creationTimestamp"] = "yesterday"
+    assert _port(*SHOP, *dated).mode is None
     # What decides is unknown only where it matters.
     own = peer_authentication("web", "shop", "PERMISSIVE", app="web")
     assert _port(*SHOP, first, second, own).mode == "PERMISSIVE"
@@ -281,3 +286,23 @@ for service in found.services.by_object.values():
 """,
         seconds=60,
     )
+
+
+def test_ztunnel_of_equally_old_policies_any_may_count() -> None:
+    at = "2024-01-01T00:00:00Z"
+    two = [peer_authentication("a", "shop", "STRICT", created=at), peer_authentication("b", "shop", None, created=at)]
+    assert _port(*SHOP, *two).mode == "STRICT"
+    decision = _port(ambient(), deployment(), *two).decision
+    assert (decision.mode, decision.reason, decision.perhaps) == (None, "unknown-order", ("STRICT", "PERMISSIVE"))
+
+
+def test_ztunnel_and_an_empty_selector_of_the_namespace() -> None:
+    """Istiod attaches the policy that it makes of the workload's, and makes it as if the namespace had none."""
+    space = peer_authentication("default", "shop", "STRICT")
+    own = peer_authentication("web", "shop", app="web", ports={8080: "STRICT", 9090: "PERMISSIVE"})
+    assert _port(ambient(), deployment(), space, own).mode == "STRICT"
+    space["spec"]["selector"] = {}
+    decision = _port(ambient(), deployment(), space, own).decision
+    assert (decision.mode, decision.level) == ("STRICT", "port")
+    own["spec"]["portLevelMtls"]["8080"] = {}
+    assert _port(ambient(), deployment(), space, own).mode == "PERMISSIVE"

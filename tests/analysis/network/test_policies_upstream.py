@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kit import go_program, objects_in
+from kit import answered, go_program, objects_in
 from kubeassay.analysis.network.policies import network_policies
 from kubeassay.model import Inventory, format_path
 
@@ -27,9 +26,7 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ask(program: Path, specs: list[Value]) -> list[Value]:
-    lines = "\n".join(json.dumps(_policy(spec)) for spec in specs)
-    done = subprocess.run([program], input=lines, capture_output=True, text=True, check=True)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return answered(program, map(_policy, specs))
 
 
 def _policy(spec: Value) -> Value:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kit import go_program, objects_in
+from kit import answered, go_program, objects_in
 from kubeassay.analysis.platform.node_groups import clusters
 from kubeassay.analysis.platform.scheduling import placement
 from kubeassay.model import Inventory
@@ -75,10 +74,7 @@ def test_the_scheduler_says_the_same(upstream: Path, cases: list[tuple[Any, Any,
         }
         for spec, labels, taints in cases
     ]
-    lines = "".join(json.dumps(one) + "\n" for one in asked)
-    answers = subprocess.run([upstream], input=lines, capture_output=True, text=True, check=True).stdout.splitlines()
-    for one, line in zip(asked, answers, strict=True):
-        answer = json.loads(line)
+    for one, answer in zip(asked, answered(upstream, asked), strict=True):
         node = {"apiVersion": "v1", "kind": "Node", **one["node"]}
         (cluster,) = clusters(Inventory(objects_in(json.dumps(node))))
         (group,) = cluster.groups

@@ -416,6 +416,16 @@ def test_of_environments_in_folders_the_nearest_counts() -> None:
     assert rows == {"production/all.yaml": "5", "staging/all.yaml": "1"}
 
 
+def test_objects_whose_names_are_completed_are_as_many_as_are_applied() -> None:
+    job = workload("Job", "parallelism: 2", "a", version="batch/v1").replace("name: a,", "generateName: a-,", 1)
+    assert needs(quota() + job + job)[0] == "4"
+    assert needs(quota('count/jobs.batch: "1"') + job + job, "count/jobs.batch")[0] == "2"
+    objects = read_bytes((quota() + job).encode(), "production/all.yaml").objects
+    objects += read_bytes(job.encode(), "staging/all.yaml").objects
+    (found,) = [one for fit in Fits(Inventory(objects), NEWEST) for one in fit.lines]
+    assert shown(found.rest) == "2"
+
+
 def test_an_application_may_deploy_more() -> None:
     application = """
 ---
@@ -639,6 +649,124 @@ def test_values_of_any_type_do_no_harm(value: str) -> None:
                 + f', "{field}": {value}}}}}'
             )
             list(Fits(Inventory(objects_in(quota() + "---\n" + text)), NEWEST))
+
+
+CONTROL_PLANE = """
+---
+apiVersion: install.istio.io/v1alpha1
+kind: IstioOperator
+metadata: {name: mesh, namespace: istio-system}
+"""
+
+
+def test_where_it_is_not_known_whether_a_proxy_is_added_the_demand_is_not_known() -> None:
+    hard = quota('requests.cpu: "1"') + workload("Deployment", "")
+    assert needs(hard, "requests.cpu")[0] == "1/10"
+    unknown = line(hard + CONTROL_PLANE, "requests.cpu")
+    assert shown(unknown.rest) == "1/10-"
+    assert unknown.unknown["rest"] == (
+        "Deployment shop/web: whether a mesh adds its proxy to it is not known (the labels of namespace shop are not"
+        " known)",
+    )
+    space = "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: shop, %s}\n"
+    assert needs(hard + CONTROL_PLANE + space % "labels: {}", "requests.cpu")[0] == "1/10"
+    linkerd = space % "annotations: {linkerd.io/inject: enabled}"
+    assert needs(hard + linkerd, "requests.cpu")[0] == "1/10-"
+
+
+def test_a_proxy_that_the_template_has_itself_is_not_added_again() -> None:
+    containers = "containers: [{name: istio-proxy, image: %s, resources: {requests: {cpu: 100m}}}]"
+    text = quota('requests.cpu: "1"') + INJECTED
+    there = workload("Deployment", f"template: {{spec: {{{containers % 'istio/proxyv2:1.27.0'}}}}}")
+    assert needs(text + there, "requests.cpu")[0] == "1/10"
+    completed = workload("Deployment", f"template: {{spec: {{{containers % 'auto'}}}}}")
+    assert needs(text + completed, "requests.cpu")[0] == "1/10-"
+
+
+def test_of_very_many_limit_ranges_the_least_and_the_most_default_count() -> None:
+    text = quota('limits.cpu: "1"') + workload("Deployment", "")
+    text += "".join(
+        f"---\napiVersion: v1\nkind: LimitRange\nmetadata: {{name: l{n}, namespace: shop}}\n"
+        f"spec: {{limits: [{{type: Container, default: {{cpu: {(n * 37) % 101 + 1}}}}}]}}\n"
+        for n in range(101)
+    )
+    assert needs(text, "limits.cpu")[0] == "1-101"
+
+
+def test_secrets_that_others_make() -> None:
+    text = quota('secrets: "1", pods: "1"')
+    assert needs(text + workload("Deployment", ""), "secrets")[0] == "0"
+    for version, kind in (
+        ("external-secrets.io/v1", "ExternalSecret"),
+        ("cert-manager.io/v1", "Certificate"),
+        ("bitnami.com/v1alpha1", "SealedSecret"),
+    ):
+        made = f"---\napiVersion: {version}\nkind: {kind}\nmetadata: {{name: a, namespace: shop}}\n"
+        assert needs(text + made, "secrets")[0] == "0-"
+        assert needs(text + made, "pods")[0] == "0"
+
+
+def test_a_rollout_of_a_deployment_makes_no_pods_that_are_not_known() -> None:
+    rollout = workload(
+        "Rollout", "template: null, workloadRef: {apiVersion: apps/v1, kind: Deployment, name: web}, replicas: 2", "ro",
+        version="argoproj.io/v1alpha1",
+    ).replace("template: null, ", "")  # fmt: skip
+    assert needs(quota() + workload("Deployment", "replicas: 0") + rollout)[0] == "2"
+    assert needs(quota() + rollout)[0].endswith("-")
+
+
+def test_quantities_below_nothing_leave_no_more_to_others() -> None:
+    below = workload(
+        "Deployment", "template: {spec: {containers: [{name: a, resources: {requests: {cpu: -5}}}]}}", "below"
+    )
+    text = quota('requests.cpu: "1"') + workload("Deployment", "replicas: 20") + below
+    assert line(text, "requests.cpu").fits("rest") is False
+    assert needs(text, "requests.cpu")[0] == "2-"
+    claims = "".join(
+        f"---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: c{size}, namespace: shop}}\n"
+        f"spec: {{resources: {{requests: {{storage: {size}}}}}}}\n"
+        for size in ("2Gi", "-2Gi")
+    )
+    assert line(quota("requests.storage: 1Gi") + claims, "requests.storage").fits("rest") is False
+
+
+def test_what_controllers_made_counts_once() -> None:
+    name = "count/replicasets.apps"
+    text = quota(f'{name}: "1"') + workload("Deployment", "")
+    assert needs(text, name)[0] == "1-"
+    owner = "namespace: shop, ownerReferences: [{apiVersion: apps/v1, kind: Deployment, name: web, controller: true}]"
+    assert needs(text + workload("ReplicaSet", "", "web-1", owner), name)[0] == "1-"
+    assert needs(text + workload("ReplicaSet", "", "other"), name)[0] == "2-"
+
+
+def test_an_autoscaler_that_states_no_namespace_may_scale_what_does() -> None:
+    text = quota() + workload("Deployment", "replicas: 2")
+    assert needs(text + autoscaler(1, 9).replace(", namespace: shop", "")) == ("1-2", "1-", "1-")
+    assert needs(text + autoscaler(1, 9).replace("namespace: shop", "namespace: other")) == ("2", "2", "3")
+    assert needs(text + autoscaler(1, 9)) == ("1", "9", "12")
+
+
+@pytest.mark.parametrize(("extended", "minor", "expected"), [(True, 37, "3"), (False, 37, "0-3"), (True, 35, "0")])
+def test_claims_of_devices_count_as_extended_resources(extended: bool, minor: int, expected: str) -> None:
+    claims = """
+---
+apiVersion: resource.k8s.io/v1
+kind: ResourceClaim
+metadata: {name: a, namespace: shop}
+spec: {devices: {requests: [{name: a, exactly: {deviceClassName: gpu, count: 3, allocationMode: ExactCount}}]}}
+"""
+    stated = "spec: {extendedResourceName: example.com/gpu}" if extended else "spec: {}"
+    class_ = f"---\napiVersion: resource.k8s.io/v1\nkind: DeviceClass\nmetadata: {{name: gpu}}\n{stated}\n"
+    implicit, named = "requests.deviceclass.resource.kubernetes.io/gpu", "requests.example.com/gpu"
+    text = quota(f"{implicit}: 2, {named}: 2") + claims + class_
+    assert needs(text, implicit, minor)[0] == expected
+    assert needs(text, named, minor)[0] == ("3" if extended and minor > 35 else "0")
+    assert (
+        needs(quota("gpu.deviceclass.resource.k8s.io/devices: 2") + claims, "gpu.deviceclass.resource.k8s.io/devices")[
+            0
+        ]
+        == "3"
+    )
 
 
 def test_why_the_pods_of_a_job_are_not_counted_exactly_is_said() -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from kit import go_program, objects_in
+from kit import answered, go_program, objects_in
 from kubeassay.analysis.quota.limit_ranges import LimitRange, claim_breaches, limit_range, pod_breaches
 from kubeassay.analysis.quota.pod_resources import pod_resources, resource_list
 from kubeassay.analysis.quota.quotas import (
@@ -312,9 +311,7 @@ def answer(
 
 
 def theirs(program: Path, cases: list[dict[str, Any]], minor: int) -> list[dict[str, Any]]:
-    lines = "\n".join(json.dumps(one) for one in cases)
-    done = subprocess.run([program, f"1.{minor}"], input=lines, capture_output=True, text=True, check=True)
-    replies = [json.loads(line) for line in done.stdout.splitlines()]
+    replies = answered(program, cases, f"1.{minor}")
     for reply in replies:
         for of in ("quotas", "limitRanges"):
             reply[of] = [bool(why) for why in reply[of] or ()]

@@ -10,14 +10,11 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
-	"fmt"
-	"os"
-
 	"github.com/argoproj/argo-cd/v3/pkg/apis/application/v1alpha1"
 	"github.com/argoproj/argo-cd/v3/util/git"
 	log "github.com/sirupsen/logrus"
+
+	lines "kubeassay.dev/oracle_lines"
 )
 
 type destination struct {
@@ -42,32 +39,23 @@ func noClusters(string) ([]*v1alpha1.Cluster, error) { return nil, nil }
 
 func main() {
 	log.SetLevel(log.PanicLevel)
-	lines := bufio.NewScanner(os.Stdin)
-	lines.Buffer(make([]byte, 1<<20), 1<<26)
-	out := json.NewEncoder(os.Stdout)
-	for lines.Scan() {
-		var asked question
-		if err := json.Unmarshal(lines.Bytes(), &asked); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		project := v1alpha1.AppProject{Spec: asked.Project}
-		said := answer{Sources: []bool{}, Destinations: []bool{}, URLs: []string{}}
-		for _, url := range asked.Sources {
-			said.Sources = append(said.Sources, project.IsSourcePermitted(v1alpha1.ApplicationSource{RepoURL: url}))
-			said.URLs = append(said.URLs, git.NormalizeGitURL(url))
-		}
-		for _, to := range asked.Destinations {
-			cluster := &v1alpha1.Cluster{Server: to.Server, Name: to.Name}
-			permitted, err := project.IsDestinationPermitted(cluster, to.Namespace, noClusters)
-			if err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				os.Exit(1)
-			}
-			said.Destinations = append(said.Destinations, permitted)
-		}
-		if err := out.Encode(said); err != nil {
-			os.Exit(1)
-		}
+	lines.Answer(answered)
+}
+
+func answered(asked question) (answer, error) {
+	project := v1alpha1.AppProject{Spec: asked.Project}
+	said := answer{Sources: []bool{}, Destinations: []bool{}, URLs: []string{}}
+	for _, url := range asked.Sources {
+		said.Sources = append(said.Sources, project.IsSourcePermitted(v1alpha1.ApplicationSource{RepoURL: url}))
+		said.URLs = append(said.URLs, git.NormalizeGitURL(url))
 	}
+	for _, to := range asked.Destinations {
+		cluster := &v1alpha1.Cluster{Server: to.Server, Name: to.Name}
+		permitted, err := project.IsDestinationPermitted(cluster, to.Namespace, noClusters)
+		if err != nil {
+			return said, err
+		}
+		said.Destinations = append(said.Destinations, permitted)
+	}
+	return said, nil
 }

@@ -8,11 +8,9 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"net/netip"
-	"os"
 	"regexp"
 	"strings"
 
@@ -33,6 +31,8 @@ import (
 	"istio.io/istio/pkg/config/validation"
 	"istio.io/istio/pkg/log"
 	"istio.io/istio/pkg/util/protomarshal"
+
+	lines "kubeassay.dev/oracle_lines"
 )
 
 type object struct {
@@ -77,19 +77,7 @@ func main() {
 	for _, scope := range log.Scopes() {
 		scope.SetOutputLevel(log.NoneLevel)
 	}
-	in := bufio.NewScanner(os.Stdin)
-	in.Buffer(make([]byte, 1<<20), 1<<26)
-	out := json.NewEncoder(os.Stdout)
-	for in.Scan() {
-		asked := question{}
-		if err := json.Unmarshal(in.Bytes(), &asked); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		if err := out.Encode(answered(asked)); err != nil {
-			os.Exit(1)
-		}
-	}
+	lines.Answer(func(asked question) (any, error) { return answered(asked), nil })
 }
 
 func answered(asked question) answer {

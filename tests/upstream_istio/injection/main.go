@@ -6,13 +6,11 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -30,6 +28,8 @@ import (
 	"istio.io/istio/pkg/config/mesh/meshwatcher"
 	"istio.io/istio/pkg/kube/inject"
 	"istio.io/istio/pkg/log"
+
+	lines "kubeassay.dev/oracle_lines"
 )
 
 type question struct {
@@ -66,14 +66,7 @@ func main() {
 		scope.SetOutputLevel(log.NoneLevel)
 	}
 	charts := map[string]*installed{}
-	lines := bufio.NewScanner(os.Stdin)
-	lines.Buffer(make([]byte, 1<<20), 1<<26)
-	out := json.NewEncoder(os.Stdout)
-	for lines.Scan() {
-		var asked question
-		if err := json.Unmarshal(lines.Bytes(), &asked); err != nil {
-			panic(err)
-		}
+	lines.Answer(func(asked question) (answer, error) {
 		key, _ := json.Marshal(asked.Values)
 		chart, known := charts[string(key)]
 		var err error
@@ -90,10 +83,8 @@ func main() {
 		if err != nil {
 			found = answer{Error: err.Error()}
 		}
-		if err := out.Encode(found); err != nil {
-			panic(err)
-		}
-	}
+		return found, nil
+	})
 }
 
 func install(of map[string]any) (*installed, error) {

@@ -6,10 +6,7 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -28,6 +25,8 @@ import (
 	"istio.io/istio/pkg/config/mesh/meshwatcher"
 	"istio.io/istio/pkg/kube/krt"
 	"istio.io/istio/pkg/log"
+
+	lines "kubeassay.dev/oracle_lines"
 )
 
 type pod struct {
@@ -55,22 +54,13 @@ func main() {
 		scope.SetOutputLevel(log.NoneLevel)
 	}
 	routes = noRoutes()
-	lines := bufio.NewScanner(os.Stdin)
-	lines.Buffer(make([]byte, 1<<20), 1<<26)
-	out := json.NewEncoder(os.Stdout)
-	for lines.Scan() {
-		var asked question
-		if err := json.Unmarshal(lines.Bytes(), &asked); err != nil {
-			panic(err)
-		}
+	lines.Answer(func(asked question) (answer, error) {
 		found, err := ask(asked)
 		if err != nil {
 			found = answer{Error: err.Error()}
 		}
-		if err := out.Encode(found); err != nil {
-			panic(err)
-		}
-	}
+		return found, nil
+	})
 }
 
 func ask(asked question) (answer, error) {

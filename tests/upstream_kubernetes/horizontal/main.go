@@ -9,16 +9,13 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
-	"fmt"
-	"os"
-
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/kubernetes/pkg/api/legacyscheme"
 	"k8s.io/kubernetes/pkg/apis/autoscaling"
 	_ "k8s.io/kubernetes/pkg/apis/autoscaling/install"
 	"k8s.io/kubernetes/pkg/apis/autoscaling/validation"
+
+	lines "kubeassay.dev/oracle_lines"
 )
 
 type metric struct {
@@ -37,19 +34,7 @@ type response struct {
 }
 
 func main() {
-	in := bufio.NewScanner(os.Stdin)
-	in.Buffer(make([]byte, 1<<20), 1<<26)
-	encoder := json.NewEncoder(os.Stdout)
-	for in.Scan() {
-		if err := encoder.Encode(judged(in.Bytes())); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-	}
-	if err := in.Err(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	lines.AnswerRaw(func(line []byte) (any, error) { return judged(line), nil })
 }
 
 func judged(line []byte) response {

@@ -10,11 +10,6 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
-	"fmt"
-	"os"
-
 	networkingv1 "k8s.io/api/networking/v1"
 	kjson "k8s.io/apimachinery/pkg/util/json"
 	utilfeature "k8s.io/apiserver/pkg/util/feature"
@@ -22,6 +17,8 @@ import (
 	conversion "k8s.io/kubernetes/pkg/apis/networking/v1"
 	"k8s.io/kubernetes/pkg/apis/networking/validation"
 	"k8s.io/kubernetes/pkg/features"
+
+	lines "kubeassay.dev/oracle_lines"
 )
 
 type response struct {
@@ -30,30 +27,9 @@ type response struct {
 }
 
 func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-func run() error {
 	gates := map[string]bool{string(features.StrictIPCIDRValidation): false}
-	if err := utilfeature.DefaultMutableFeatureGate.SetFromMap(gates); err != nil {
-		return err
-	}
-	in := bufio.NewScanner(os.Stdin)
-	in.Buffer(make([]byte, 1<<20), 1<<26)
-	out := bufio.NewWriter(os.Stdout)
-	encoder := json.NewEncoder(out)
-	for in.Scan() {
-		if err := encoder.Encode(judged(in.Bytes())); err != nil {
-			return err
-		}
-	}
-	if err := in.Err(); err != nil {
-		return err
-	}
-	return out.Flush()
+	lines.Must(utilfeature.DefaultMutableFeatureGate.SetFromMap(gates))
+	lines.AnswerRaw(func(line []byte) (any, error) { return judged(line), nil })
 }
 
 func judged(line []byte) response {

@@ -16,9 +16,7 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
-	"fmt"
 	"os"
 
 	corev1 "k8s.io/api/core/v1"
@@ -42,6 +40,8 @@ import (
 	"k8s.io/kubernetes/pkg/quota/v1/evaluator/core"
 	"k8s.io/kubernetes/plugin/pkg/admission/limitranger"
 	"k8s.io/utils/clock"
+
+	lines "kubeassay.dev/oracle_lines"
 )
 
 type line struct {
@@ -78,24 +78,9 @@ var plurals = map[string]string{
 
 func main() {
 	if len(os.Args) > 1 {
-		check(utilfeature.DefaultMutableFeatureGate.SetEmulationVersion(version.MustParse(os.Args[1])))
+		lines.Must(utilfeature.DefaultMutableFeatureGate.SetEmulationVersion(version.MustParse(os.Args[1])))
 	}
-	input := bufio.NewScanner(os.Stdin)
-	input.Buffer(nil, 64<<20)
-	output := json.NewEncoder(os.Stdout)
-	for input.Scan() {
-		var asked line
-		check(json.Unmarshal(input.Bytes(), &asked))
-		check(output.Encode(judge(asked)))
-	}
-	check(input.Err())
-}
-
-func check(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	lines.Answer(func(asked line) (any, error) { return judge(asked), nil })
 }
 
 func judge(asked line) reply {
@@ -110,7 +95,7 @@ func judge(asked line) reply {
 		} else {
 			legacyscheme.Scheme.Default(&one)
 			internal := api.ResourceQuota{}
-			check(corev1conversion.Convert_v1_ResourceQuota_To_core_ResourceQuota(&one, &internal, nil))
+			lines.Must(corev1conversion.Convert_v1_ResourceQuota_To_core_ResourceQuota(&one, &internal, nil))
 			if errs := validation.ValidateResourceQuota(&internal); len(errs) > 0 {
 				why = errs.ToAggregate().Error()
 			}
@@ -135,7 +120,7 @@ func judge(asked line) reply {
 		} else {
 			legacyscheme.Scheme.Default(one)
 			internal := api.LimitRange{}
-			check(corev1conversion.Convert_v1_LimitRange_To_core_LimitRange(one, &internal, nil))
+			lines.Must(corev1conversion.Convert_v1_LimitRange_To_core_LimitRange(one, &internal, nil))
 			if errs := validation.ValidateLimitRange(&internal); len(errs) > 0 {
 				why = errs.ToAggregate().Error()
 			}
@@ -150,7 +135,7 @@ func judge(asked line) reply {
 		one := answer{Breaches: limited(ranges, object), Usage: map[string]string{}}
 		evaluator := evaluators[kind]
 		usage, err := evaluator.Usage(object)
-		check(err)
+		lines.Must(err)
 		for name, value := range usage {
 			one.Usage[string(name)] = value.AsDec().String()
 		}
@@ -158,7 +143,7 @@ func judge(asked line) reply {
 		one.Unstated = make([]bool, len(asked.Quotas))
 		for i, number := range effective {
 			one.Matches[number], err = evaluator.Matches(&quotas[i], object)
-			check(err)
+			lines.Must(err)
 			required := evaluator.MatchingResources(quota.ResourceNames(quotas[i].Status.Hard))
 			one.Unstated[number] = evaluator.Constraints(required, object) != nil
 		}
@@ -178,15 +163,15 @@ func judge(asked line) reply {
 // read decodes an object as an API server does, and defaults it.
 func read(raw json.RawMessage) (string, runtime.Object) {
 	var head struct{ Kind string }
-	check(json.Unmarshal(raw, &head))
+	lines.Must(json.Unmarshal(raw, &head))
 	versioned, err := legacyscheme.Scheme.New(schema.GroupVersionKind{Version: "v1", Kind: head.Kind})
-	check(err)
-	check(json.Unmarshal(raw, versioned))
+	lines.Must(err)
+	lines.Must(json.Unmarshal(raw, versioned))
 	legacyscheme.Scheme.Default(versioned)
 	internal, err := legacyscheme.Scheme.ConvertToVersion(versioned, schema.GroupVersion{Version: runtime.APIVersionInternal})
-	check(err)
+	lines.Must(err)
 	accessor, err := meta.Accessor(internal)
-	check(err)
+	lines.Must(err)
 	accessor.SetNamespace("shop")
 	return head.Kind, internal
 }
@@ -203,7 +188,7 @@ func limited(ranges []*corev1.LimitRange, object runtime.Object) int {
 	switch typed := object.(type) {
 	case *api.Pod:
 		for _, one := range ranges {
-			check(limitranger.PodMutateLimitFunc(one, typed))
+			lines.Must(limitranger.PodMutateLimitFunc(one, typed))
 		}
 		podutil.DropDisabledPodFields(typed, nil)
 		podutil.DefaultPodLevelResources(typed)

@@ -17,11 +17,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -38,6 +36,8 @@ import (
 	"k8s.io/kubernetes/pkg/apis/rbac/validation"
 	rbacregistry "k8s.io/kubernetes/pkg/registry/rbac/validation"
 	rbacauthorizer "k8s.io/kubernetes/plugin/pkg/auth/authorizer/rbac"
+
+	lines "kubeassay.dev/oracle_lines"
 )
 
 type question struct {
@@ -76,28 +76,13 @@ type response struct {
 }
 
 func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-func run() error {
-	out := bufio.NewWriter(os.Stdout)
-	defer out.Flush()
-	encoder := json.NewEncoder(out)
-	in := bufio.NewScanner(os.Stdin)
-	in.Buffer(nil, 64<<20)
-	for in.Scan() {
-		answered, err := answer(in.Bytes())
+	lines.AnswerRaw(func(line []byte) (any, error) {
+		answered, err := answer(line)
 		if err != nil {
 			answered = response{Error: err.Error()}
 		}
-		if err := encoder.Encode(answered); err != nil {
-			return err
-		}
-	}
-	return in.Err()
+		return answered, nil
+	})
 }
 
 func answer(text []byte) (response, error) {

@@ -7,15 +7,12 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
-	"fmt"
-	"os"
-
 	corev1 "k8s.io/api/core/v1"
 	helpers "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	"k8s.io/klog/v2"
+
+	lines "kubeassay.dev/oracle_lines"
 )
 
 type request struct {
@@ -29,31 +26,8 @@ type response struct {
 }
 
 func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-func run() error {
 	klog.SetLogger(klog.Logger{})
-	in := bufio.NewScanner(os.Stdin)
-	in.Buffer(make([]byte, 1<<20), 1<<26)
-	out := bufio.NewWriter(os.Stdout)
-	encoder := json.NewEncoder(out)
-	for in.Scan() {
-		var asked request
-		if err := json.Unmarshal(in.Bytes(), &asked); err != nil {
-			return err
-		}
-		if err := encoder.Encode(judged(&asked)); err != nil {
-			return err
-		}
-	}
-	if err := in.Err(); err != nil {
-		return err
-	}
-	return out.Flush()
+	lines.Answer(func(asked request) (any, error) { return judged(&asked), nil })
 }
 
 func judged(asked *request) response {

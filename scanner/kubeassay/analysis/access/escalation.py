@@ -37,7 +37,7 @@ from kubeassay.analysis.access.grants import (
 )
 from kubeassay.analysis.access.model import Grant, PolicyRule, Subject
 from kubeassay.analysis.access.objects import BindingKind, RoleKind
-from kubeassay.analysis.access.running import Running, RunningPods
+from kubeassay.analysis.access.running import Running, RunningPods, account_of
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.reading import mapping, string
@@ -1214,7 +1214,7 @@ def _accounts(
     for obj in inventory.of_kind("ServiceAccount", ""):
         found.add(Subject("ServiceAccount", obj.ref.name, namespace_of(obj)))
     for workload in running:
-        found.add(Subject("ServiceAccount", workload.service_account or "default", workload.namespace))
+        found.add(account_of(workload))
     namespaces = {account.namespace for account in found} | {obj.ref.name for obj in inventory.of_kind("Namespace", "")}
     for subject in access.subjects:
         if subject.kind == "Group" and subject.name.startswith(f"{SERVICE_ACCOUNTS}:"):

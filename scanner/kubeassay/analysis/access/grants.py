@@ -153,15 +153,6 @@ class Access:
             found += self._by_subject.get(key, ())
         return found
 
-    def grants_of(self, subject: Subject) -> tuple[Grant, ...]:
-        """What bindings grant to a subject by its own name, without the groups it is in."""
-        return tuple(grant for binding, bound in self.bound_to(subject) for grant in binding.grants(bound))
-
-    def grants_applying_to(self, subject: Subject, groups: Iterable[str] = ()) -> tuple[Grant, ...]:
-        """What a subject may do in all, with the groups that it is in, ``groups`` among them (:func:`groups_of`)."""
-        bound_by = self.bound_to(subject, groups_of(subject, groups))
-        return tuple(grant for binding, bound in bound_by for grant in binding.grants(bound))
-
 
 def grants(inventory: Inventory, minor: int = NEWEST_KNOWN.minor) -> Access:
     """Who may do what, by the RBAC objects of an inventory, on a cluster of a minor version. Computed once for each."""
@@ -423,7 +414,9 @@ class _Roles:
 
     def _aggregated(self, root: _ClusterRole) -> tuple[PolicyRule, ...]:
         """The rules of an aggregated ClusterRole once the controller has nothing left to do: those of its members, and
-        of the members of members that are aggregated. What such a role states itself is overwritten.
+        of the members of members that are aggregated. What such a role states itself is overwritten by these; where its
+        members have no rules, or it has no members, it stays (the controller applies no ``rules`` then, and so does not
+        take the field over).
 
         Aggregated roles that are members of each other keep handing on to each other what they, or aggregated members
         of theirs, once stated. Whether that is overwritten first depends on the order in which the controller visits
@@ -452,6 +445,11 @@ class _Roles:
     @cached_property
     def _bits(self) -> Mapping[int, int]:
         return {id(c): 1 << number for number, c in enumerate(self._numbered)}
+
+    @cached_property
+    def _ruled(self) -> int:
+        """The ClusterRoles that state rules, as bits."""
+        return sum(1 << number for number, c in enumerate(self._numbered) if c.rules)
 
     def _condense(self, root: _ClusterRole, file: str, parts: dict[int, tuple[int, int]]) -> None:
         """Find for an aggregated role, and for all that it is made of, whose stated rules it has, and which aggregated
@@ -501,6 +499,8 @@ class _Roles:
                     aggregated |= within
         if len(component) > 1:
             sources |= aggregated
+        elif not sources & self._ruled:
+            sources = self._bits[id(component[0])]
         for key in together:
             parts[key] = sources, aggregated
 

@@ -45,7 +45,8 @@ class Refused:
 class StatedRole:
     """A Role or ClusterRole of the inputs. ``namespace``: empty for a ClusterRole, whatever its metadata say.
 
-    ``selectors``: those of its aggregationRule; None where it has none. Then a controller overwrites ``rules``.
+    ``selectors``: those of its aggregationRule; None where it has none. A controller overwrites ``rules``
+    by what they select.
     """
 
     kind: RoleKind

@@ -14,11 +14,11 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubeassay.analysis.autoscaling.horizontal import Replicas, Scaling, nearest_of, scaling, whole
+from kubeassay.analysis.autoscaling.horizontal import Replicas, Scaling, nearest_of, scaling
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
 from kubeassay.analysis.network.services import PodIndex
 from kubeassay.analysis.network.workloads import CONTROLLER_LABELS, untold_labels, workloads
-from kubeassay.analysis.reading import mapping
+from kubeassay.analysis.reading import mapping, whole
 from kubeassay.analysis.selectors import Selector, label_selector
 from kubeassay.model import Inventory, Object, Path
 

@@ -16,9 +16,10 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, namespace_of
+from kubeassay.analysis.network.operators import operator_replicas
 from kubeassay.analysis.quantity import parse_quantity
-from kubeassay.analysis.reading import items, mapping, string
-from kubeassay.analysis.workloads import PodTemplate, pod_templates
+from kubeassay.analysis.reading import items, mapping, string, whole
+from kubeassay.analysis.workloads import PodTemplate, templates_of
 from kubeassay.model import Inventory, Object, Path
 
 MetricType = Literal["Resource", "ContainerResource", "Pods", "Object", "External"]
@@ -173,7 +174,7 @@ class Scaling:
     def template(self, obj: Object) -> PodTemplate | None:
         """The pods of what is scaled: its own template, or that of the Deployment that an Argo Rollout refers to."""
         referred = workload_behind(self._inventory, obj)
-        found = pod_templates(referred) if referred is not None else ()
+        found = templates_of(referred) if referred is not None else ()
         return found[0] if len(found) == 1 else None
 
     def replicas(self, obj: Object) -> Replicas | None:
@@ -182,6 +183,11 @@ class Scaling:
         Of several autoscalers on one workload the last to act decides, so the widest bounds hold.
         """
         scalers = [one for one in self.of(obj) if one.active and not one.reference.wrong]
+        made = operator_replicas(obj)
+        if made is not None:
+            # What is scaled of a Prometheus are its shards.
+            pods = made[0] * made[1]
+            return None if scalers else Replicas(pods, pods, obj, ("spec", "replicas"))
         # Its replicas at 0 switch an HPA off (pkg/controller/podautoscaler/horizontal.go, ScalingDisabled).
         off = obj.get("spec", "replicas") == 0 and all(one.minimum != 0 for one in scalers)
         if scalers and not (off and all(one.obj.ref.kind == "HorizontalPodAutoscaler" for one in scalers)):
@@ -305,11 +311,6 @@ def workload_behind(inventory: Inventory, obj: Object) -> Object | None:
         return obj
     group = string(reference.get("apiVersion")).rpartition("/")[0]
     return nearest_of(inventory, group, string(reference.get("kind")), obj, string(reference.get("name")))
-
-
-def whole(value: Any) -> int | None:
-    """A whole number; None for what is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _whole_or(value: Any, default: int) -> int | None:

@@ -63,6 +63,13 @@ class Application:
         return self.obj.ref.kind == "ApplicationSet"
 
     @property
+    def patched(self) -> bool:
+        """Whether what an ApplicationSet makes may differ from its template: it patches it, or a generator has one."""
+        if not self.template:
+            return False
+        return bool(self.obj.get("spec", "templatePatch")) or _has_template(self.obj.get("spec", "generators"), 0)
+
+    @property
     def automated(self) -> bool:
         """Whether it is deployed without anybody who asks for it (SyncPolicy.IsAutomatedSyncEnabled)."""
         automated = mapping(self.value.get("syncPolicy")).get("automated")
@@ -128,6 +135,22 @@ def application(obj: Object) -> Application | None:
         sources=tuple(_sources(spec, path)),
         destination=Destination(string(to.get("server")), string(to.get("name")), string(to.get("namespace"))),
     )
+
+
+def _has_template(generators: Any, depth: int) -> bool:
+    """Whether a generator states a template of its own, which comes before the set's (generators of matrix and merge
+    hold others)."""
+    for generator in map(mapping, items(generators)):
+        for stated in map(mapping, generator.values()):
+            if mapping(stated.get("template")).get("spec"):
+                return True
+            if depth < _MAX_GENERATORS and _has_template(stated.get("generators"), depth + 1):
+                return True
+    return False
+
+
+#: How deep Argo CD lets generators stand in each other.
+_MAX_GENERATORS = 3
 
 
 def _sources(spec: Mapping[str, Any], path: Path) -> Iterator[Source]:

@@ -2,7 +2,7 @@
 
 Argo CD takes a revision for a commit, a version, a range of versions or the name of a branch or tag, in this order
 (argo-cd v3.5, util/git/client.go, lsRemote; util/versions, MaxVersion). Whether a name is a branch or a tag only the
-repository knows: names without a digit are taken for branches, names that end in a version for tags.
+repository knows: names without a digit are taken for branches, names that end in a version of three numbers for tags.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ Revision = Literal["pinned", "range", "newest", "branch", "unknown"]
 _COMMIT = re.compile(r"[0-9A-Fa-f]{7,64}\Z")
 #: Masterminds/semver, NewVersion: one to three numbers, with a v or without.
 _VERSION = re.compile(r"v?[0-9]+(?:\.[0-9]+){0,2}(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?\Z")
+#: A version of three numbers. v1 and 1.2 are names of branches and tags, too, that move with each release.
+_RELEASE = re.compile(r"v?[0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?\Z")
 _COMPARISON = re.compile(
     r"\s*(?:(?:=|!=|>=|=>|<=|=<|>|<|~>|~|\^)?\s*v?(?:[0-9]+|[xX*])(?:\.(?:[0-9]+|[xX*])){0,2}"
     r"(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?)\s*\Z"
@@ -51,8 +53,11 @@ def git_revision(revision: str) -> Revision:
         return "branch"
     if len(text) > _LONGEST:
         return "unknown"
-    if _COMMIT.match(text) or text.startswith("refs/tags/") or _VERSION.match(text):
+    if _COMMIT.match(text) or text.startswith("refs/tags/") or _RELEASE.match(text) or _DATE.match(text):
         return "pinned"
+    if _VERSION.match(text):
+        # Argo CD takes it for a name, not for a range.
+        return "unknown"
     if _is_range(text):
         return "newest" if text in _ANY else "range"
     if _TAG.match(text) or _DATE.match(text):
@@ -79,6 +84,8 @@ def image_tag(tag: str) -> Revision:
         return "newest"
     if len(text) > _LONGEST:
         return "unknown"
-    if _VERSION.match(text) or text.startswith("sha256:") or _TAG.match(text):
+    if _RELEASE.match(text) or text.startswith("sha256:") or _TAG.match(text):
         return "pinned"
+    if _VERSION.match(text):
+        return "unknown"
     return "range" if _is_range(text) else "unknown"

@@ -14,7 +14,7 @@ import ipaddress
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from kubeassay.analysis.mesh.authorization_rules import (
@@ -35,6 +35,7 @@ from kubeassay.analysis.mesh.authorization_rules import (
     Request,
     Rule,
     TrustDomains,
+    as_ztunnel,
     matches,
     rule_of,
     template_problem,
@@ -51,7 +52,7 @@ DRY_RUN = "istio.io/dry-run"
 #: The label of pods that are a gateway (or a waypoint) of the Gateway API: its name.
 GATEWAY_NAME = "gateway.networking.k8s.io/gateway-name"
 #: The label of a waypoint's pods, and of what uses one.
-_MANAGED, _WAYPOINT_CONTROLLER = "gateway.istio.io/managed", "istio.io-mesh-controller"
+MANAGED, WAYPOINT_CONTROLLER = "gateway.istio.io/managed", "istio.io-mesh-controller"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,7 @@ class Policies:
         self.root_namespace = root_namespace
         self.trust = trust
         self.all = tuple(policy_of(obj) for obj in inventory.of_kind("AuthorizationPolicy", GROUP) if obj.ref.name)
+        self._of_ztunnel: dict[int, Policy] = {}
         self._order = {id(policy): number for number, policy in enumerate(self.all)}
         #: (namespace, a label of the selector) → policies; None: those without a selector.
         self._index: dict[tuple[str, tuple[str, str] | None], list[Policy]] = defaultdict(list)
@@ -130,8 +132,17 @@ class Policies:
             label = next(iter(sorted((policy.selector or {}).items())), None)
             self._index[policy.namespace, label].append(policy)
 
-    def attached(self, workload: Workload) -> Attached:
-        """The policies that apply to a workload's pods."""
+    def attached(self, workload: Workload, *, ztunnel: bool = False) -> Attached:
+        """The policies that apply to a workload's pods; with ``ztunnel`` as that enforces them, which takes ALLOW and
+        DENY alone, and of their rules what it knows."""
+        if ztunnel:
+            common = self.attached(workload)
+            return replace(
+                common,
+                allow=tuple(map(self._as_ztunnel, common.allow)),
+                deny=tuple(map(self._as_ztunnel, common.deny)),
+                custom=(),
+            )
         found: dict[str, list[Policy]] = defaultdict(list)
         for policy in self.selecting(workload.namespace, workload.labels):
             if policy.refused:
@@ -142,10 +153,17 @@ class Policies:
                 found[policy.action.lower()].append(policy)
         return Attached(**{name: tuple(policies) for name, policies in found.items()})
 
+    def _as_ztunnel(self, policy: Policy) -> Policy:
+        found = self._of_ztunnel.get(id(policy))
+        if found is None:
+            rules = tuple(as_ztunnel(rule, allow=policy.action == "ALLOW") for rule in policy.rules)
+            found = self._of_ztunnel[id(policy)] = replace(policy, rules=rules)
+        return found
+
     def selecting(self, namespace: str, labels: Mapping[str, str]) -> Iterator[Policy]:
         """The policies that are attached to pods of a namespace with these labels, refused ones included."""
         gateway = labels.get(GATEWAY_NAME)
-        waypoint = labels.get(_MANAGED) == _WAYPOINT_CONTROLLER
+        waypoint = labels.get(MANAGED) == WAYPOINT_CONTROLLER
         for space in dict.fromkeys((self.root_namespace, namespace)):
             places = [None, *labels.items()]
             candidates = [policy for place in places for policy in self._index.get((space, place), ())]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -101,9 +101,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class TrustDomains:
-    """The mesh's own trust domain, then its aliases."""
+    """The mesh's own trust domain, then its aliases. ``literal``: policies are taken by the letter, as ztunnel does,
+    so that none stands for another."""
 
     names: tuple[str, ...] = ("cluster.local",)
+    literal: bool = False
 
     @property
     def own(self) -> str:
@@ -122,6 +124,33 @@ class Request:
 
     attributes: Mapping[str, Any]
     http: bool = True
+
+
+#: What ztunnel knows of a connection, as fields of rules and as keys of conditions.
+_OF_ZTUNNEL = frozenset({PRINCIPAL, NAMESPACE, SOURCE_IP, DESTINATION_IP, PORT})
+
+
+def as_ztunnel(rule: Rule, *, allow: bool) -> Rule:
+    """A rule as istiod gives it to ztunnel (istio/istio @eed52eb, pilot/pkg/serviceregistry/ambient/authorization.go,
+    handleRule). It says nothing of trust domains of sources, so that they restrict nothing; with what else ztunnel does
+    not know, a rule of an ALLOW policy goes as a whole, and another one loses it."""
+
+    def kept(terms: Terms) -> Terms:
+        return replace(terms, terms=tuple(term for term in terms.terms if not unknown_to_ztunnel(rule, term)))
+
+    terms = [term for part in (*rule.sources, *rule.operations) for term in part.terms]
+    lost = next((term.attribute for term in terms if unknown_to_ztunnel(rule, term) == "all"), "") if allow else ""
+    sources, operations = tuple(map(kept, rule.sources)), tuple(map(kept, rule.operations))
+    return replace(rule, sources=sources, operations=operations, unknown=rule.unknown or lost)
+
+
+def unknown_to_ztunnel(rule: Rule, term: Term) -> str:
+    """Whether ztunnel does not know a term of a rule: "all" where an ALLOW rule goes with it, "term" where only the
+    term goes; empty where it knows it."""
+    condition = term.path[len(rule.path) : len(rule.path) + 1] == ("when",)
+    if term.attribute in _OF_ZTUNNEL or (term.attribute == SERVICE_ACCOUNT and not condition):
+        return ""
+    return "term" if term.attribute == TRUST_DOMAIN and not condition else "all"
 
 
 def rule_of(value: Any, path: Path, namespace: str) -> Rule:
@@ -457,6 +486,8 @@ _LOCAL = "cluster.local"
 def _migrated(attribute: str, values: tuple[str, ...], trust: TrustDomains) -> Iterable[str]:
     """The values of a policy with the trust domain and its aliases in place of one of them
     (Bundle.ReplaceTrustDomainAliases, ExpandTrustDomainAliases)."""
+    if trust.literal:
+        return values
     if attribute == TRUST_DOMAIN:
         found = [name for value in values for name in (trust.names if value in trust.names else (value,))]
     elif attribute == PRINCIPAL:
@@ -471,14 +502,22 @@ def _with_aliases(principal: str, trust: TrustDomains) -> Iterable[str]:
     # What is no identity as Kubernetes' service accounts have them, and any trust domain, stay as they are.
     if len(rest) != 4 or domain == "*":
         return (principal,)
-    if domain != _LOCAL and not any(_suffix_meets(domain, name) for name in trust.names):
+    if domain != _LOCAL and not any(_meets(domain, name) for name in trust.names):
         return (principal,)
     after = "/".join(rest)
-    return (principal if _suffix_meets(domain, name, one_way=True) else f"{name}/{after}" for name in trust.names)
+    return (principal if _ends_as(name, domain) else f"{name}/{after}" for name in trust.names)
 
 
-def _suffix_meets(pattern: str, name: str, *, one_way: bool = False) -> bool:
-    """Whether a trust domain that may begin with a wildcard is meant by a name."""
-    if pattern.startswith("*"):
-        return name.endswith(pattern[1:])
-    return not one_way and pattern == name
+def _meets(first: str, second: str) -> bool:
+    """Whether one of two trust domains, either of which may have a wildcard, is meant by the other (stringMatch)."""
+    return first == second or any(
+        _ends_as(one, other) or _begins_as(one, other) for one, other in ((first, second), (second, first))
+    )
+
+
+def _ends_as(text: str, pattern: str) -> bool:
+    return pattern.startswith("*") and text.endswith(pattern[1:])
+
+
+def _begins_as(text: str, pattern: str) -> bool:
+    return pattern.endswith("*") and text.startswith(pattern[:-1])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from kubeassay.analysis.mesh.authorization import Attached, Policy, authorization
+from kubeassay.analysis.mesh.authorization import Attached, Policy
 from kubeassay.analysis.mesh.authorization_rules import (
     HOST,
     METHOD,
@@ -29,9 +29,7 @@ from kubeassay.analysis.mesh.authorization_rules import (
     matches,
     terms_hold,
 )
-from kubeassay.analysis.mesh.membership import memberships
-from kubeassay.analysis.network.endpoints import Workload
-from kubeassay.model import Inventory, Path
+from kubeassay.model import Path
 
 #: Attribute → (one, several), as words say it.
 _WORDS: Mapping[str, tuple[str, str]] = {
@@ -67,11 +65,6 @@ class Caller:
     in_effect: bool = True
 
     @property
-    def anyone(self) -> bool:
-        """Whether callers without any identity are among them."""
-        return self.source is None or not any(term.values for term in self.source.terms)
-
-    @property
     def who(self) -> str:
         return said(self.source.terms, "anyone") if self.source is not None else "anyone"
 
@@ -97,20 +90,12 @@ class Caller:
         return self.policy.provider if self.policy is not None else ""
 
 
-def callers_of(inventory: Inventory, workload: Workload) -> tuple[Caller, ...]:
-    """Who may call a workload, by the policies that apply to it: see :func:`callers`.
-
-    Whether it has a proxy at all, which enforces policies, is another question: see membership. Waypoints, which may
-    ask more than ztunnel does, are not followed.
-    """
-    policies = authorization(inventory)
-    ambient = memberships(inventory).of(workload).kind == "ambient"
-    return callers(policies.attached(workload), http=not ambient)
-
-
 def callers(attached: Attached, *, http: bool = True) -> tuple[Caller, ...]:
     """What the policies that are attached to a workload say: what CUSTOM asks, what DENY denies, what ALLOW allows, in
     the order in which Istio asks. Without any allowed: nobody may call it.
+
+    Whether it has a proxy at all, which enforces policies, is another question: see membership. Waypoints, which may
+    ask more than ztunnel does, are not followed.
 
     ``http`` False: over TCP, as ztunnel sees all traffic: rules that ask for HTTP are not in effect there.
     """

@@ -25,8 +25,8 @@ from typing import Any, Literal
 
 from kubeassay.analysis.mesh.capture import Bypass, inbound_bypass, outbound_bypass
 from kubeassay.analysis.mesh.membership import Membership
-from kubeassay.analysis.mesh.mtls import Decision, Mtls, mtls
-from kubeassay.analysis.mesh.settings import MeshSettings, Place
+from kubeassay.analysis.mesh.mtls import Decision, Mode, Mtls, mtls
+from kubeassay.analysis.mesh.settings import MeshSettings, Place, created
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
 from kubeassay.analysis.network.services import Service, ServicePort, Target, services
 from kubeassay.analysis.reading import items, mapping, string
@@ -36,6 +36,9 @@ GROUP = "networking.istio.io"
 TLS_MODE_LABEL = "security.istio.io/tlsMode"
 TlsMode = Literal["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"]
 _TLS_MODES: tuple[TlsMode, ...] = ("DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL")
+
+#: More rules of one host than anybody writes by hand.
+_MANY = 16
 
 #: encrypted: by the mesh. plain text: by nobody. own TLS: by the client's proxy with certificates of its own, which the
 #: server itself must serve. fails: what is sent is not accepted. unknown: not known.
@@ -48,6 +51,10 @@ class TlsSetting:
 
     mode: TlsMode
     place: Place
+
+    def __str__(self) -> str:
+        obj = self.place[0]
+        return f"DestinationRule {namespace_of(obj)}/{obj.ref.name} has mode {self.mode}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,8 @@ class Sent:
 class ClientRule:
     """A DestinationRule, or several of one host merged. ``host`` is the full name. ``selector`` None: for all clients.
     ``objects``: what it is made of, the first first. ``unsure``: which policy counts depends on an age that manifests
-    do not state."""
+    do not state; it is merged as Istio does it where all ages are equal. ``parts``: the rules of single objects that it
+    is merged of, in that order; ``rivals``: those that are not merged with it, and may come before it."""
 
     host: str
     namespace: str
@@ -106,9 +114,39 @@ class ClientRule:
     objects: tuple[Object, ...]
     created: str
     unsure: bool = False
+    parts: tuple[ClientRule, ...] = ()
+    rivals: tuple[ClientRule, ...] = ()
 
     def __str__(self) -> str:
         return f"DestinationRule {self.namespace}/{self.objects[0].ref.name}"
+
+    @property
+    def crowded(self) -> bool:
+        """Whether it is made of more than are tried in every order."""
+        return self.unsure and max(len(self.parts), len(self.rivals)) > _MANY
+
+    def orders(self, subset: str) -> tuple[ClientRule, ...]:
+        """The rules that it may be for a subset, by the order of what it is made of; the one of equal ages first."""
+        if not self.unsure or self.crowded:
+            return (self,)
+        parts = self.parts or (self,)
+        found: dict[str, ClientRule] = {}
+        for first in [part for part in parts if part.policy is not None] or parts[:1]:
+            for second in [part for part in parts if subset in part.subsets] or parts[:1]:
+                contradiction = subset in first.subsets and second.policy is not None and first is not second
+                if subset in second.subsets and contradiction:
+                    # Each of them would have to be older than the other.
+                    continue
+                own = {subset: second.subsets[subset]} if subset in second.subsets else {}
+                one = replace(self, policy=first.policy, subsets={**self.subsets, **own})
+                found.setdefault(one.says(subset), one)
+        for rival in self.rivals:
+            found.setdefault(rival.says(subset), rival)
+        return tuple(found.values())
+
+    def says(self, subset: str) -> str:
+        """What it has clients of a subset send."""
+        return str((_says(self.policy), _says(self.subsets.get(subset))))
 
     def sent(self, port: int, subset: str = "") -> Sent:
         """How clients connect to a Service's port, by this rule."""
@@ -131,13 +169,25 @@ class ClientRule:
 @dataclass(frozen=True, slots=True)
 class Call:
     """What becomes of a call. ``words``: why, as a clause. ``client``: what decides what is sent (None: automatic mTLS,
-    or a client without a proxy). ``server``: what decides what is accepted. ``reason``: of unknown."""
+    or a client without a proxy). ``server``: what decides what is accepted. ``reason``: of unknown; where that depends
+    on the ages of objects, ``perhaps`` are the results that there may be, and ``if_equally_old`` is what becomes of it
+    if they have the same."""
 
     result: Result
     words: str
     client: Place | None = None
     server: Place | None = None
     reason: str = ""
+    perhaps: tuple[Result, ...] = ()
+    if_equally_old: Call | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Assumed:
+    """What the modes of a Service's namespace and of a workload's port are taken for."""
+
+    of_namespace: Mode | None
+    of_port: Mode | None
 
 
 @dataclass(slots=True)
@@ -147,6 +197,11 @@ class _Index:
     specific: dict[str, list[ClientRule]] = field(default_factory=dict)
     #: What follows the * of a host.
     wildcard: dict[str, list[ClientRule]] = field(default_factory=dict)
+
+    def note_rivals(self) -> None:
+        for by_host in (self.specific, self.wildcard):
+            for host, rules in by_host.items():
+                by_host[host] = _with_rivals(rules)
 
     def match(self, host: str) -> list[ClientRule]:
         found = self.specific.get(host)
@@ -176,6 +231,8 @@ class ClientTls:
         self._root_private = _Index()
         for rule in self.rules:
             self._add(rule)
+        for index in (*self._local.values(), *self._exported.values(), self._root_private):
+            index.note_rivals()
         #: Host, or what follows the * of one → the namespaces that have a rule for it.
         self._by_host: dict[str, list[str]] = defaultdict(list)
         self._by_suffix: dict[str, list[str]] = defaultdict(list)
@@ -245,13 +302,13 @@ class ClientTls:
             return Call("unknown", f"of {client}: {membership.words}", membership.place, None, "unsupported")
         if client is None or membership is None or membership.kind == "outside":
             words = f"{client or 'the client'} is outside the mesh"
-            return self._received("plain text", words, None, server, target)
+            return self._received_whichever(words, None, server, service, target)
         if membership.kind == "ambient":
-            return self._from_ztunnel(server, target)
+            return self._from_ztunnel(server, service, target)
         address = string(service.obj.get("spec", "clusterIP"))
         bypass = outbound_bypass(client, membership, self.settings.proxy, port.number, address)
         if isinstance(bypass, Bypass):
-            return self._received("plain text", f"of {client}: {bypass.words}", bypass.place, server, target)
+            return self._received_whichever(f"of {client}: {bypass.words}", bypass.place, server, service, target)
         if bypass is False:
             return Call("unknown", f"whether {client} sends it through its proxy depends on the address", None)
         if server.kind == "ambient":
@@ -265,9 +322,46 @@ class ClientTls:
         server = self.mtls.memberships.of(target.workload)
         if server.kind == "unknown":
             return Call("unknown", f"of {target.workload}: {server.words}", None, server.place, server.reason)
+        doubt: list[Call] = []
+        orders: Sequence[ClientRule | None] = (rule,)
         if rule is not None and rule.unsure:
+            orders = rule.orders(subset)
             words = f"of {rule} and others for this host the oldest decides, and manifests do not say which that is"
-            return Call("unknown", words, (rule.objects[0], ("spec",)), None, "unknown-order")
+            doubt = [Call("unknown", words, (rule.objects[0], ("spec",)), None, "unknown-order")]
+        calls = []
+        for one in orders:
+            for assumed in self._assumptions(service, target, doubt):
+                calls.append(self._by_rule(one, service, port, target, subset, assumed))
+        if rule is not None and rule.crowded:
+            return replace(doubt[0], if_equally_old=calls[0])
+        return _summed_up(calls, doubt)
+
+    def _assumptions(self, service: Service, target: Target, doubt: list[Call]) -> Sequence[_Assumed]:
+        """What the modes of a Service's namespace and of a workload's port may be, that of equally old policies
+        first; why they are not known is added to ``doubt``."""
+        decisions = (self._namespace_mode(service), self.mtls.mode(target.workload, target.port))
+        for decision in decisions:
+            if decision.mode is None:
+                doubt.append(Call("unknown", decision.unknown, None, decision.place, decision.reason))
+        return [_Assumed(a, b) for a in decisions[0].possible for b in decisions[1].possible]
+
+    def _namespace_mode(self, service: Service) -> Decision:
+        key = (service.namespace, service.obj.file)
+        found = self._namespace_modes.get(key)
+        if found is None:
+            found = self._namespace_modes[key] = self.mtls.namespace_decision(service.namespace, service.obj)
+        return found
+
+    def _by_rule(
+        self,
+        rule: ClientRule | None,
+        service: Service,
+        port: ServicePort,
+        target: Target,
+        subset: str,
+        assumed: _Assumed,
+    ) -> Call:
+        server = self.mtls.memberships.of(target.workload)
         sent = rule.sent(port.number, subset) if rule is not None else Sent()
         setting = sent.tls
         if setting is not None:
@@ -278,50 +372,47 @@ class ClientTls:
                 sends = "mTLS"
             else:
                 sends = setting.mode
-            return self._received(sends, f"{rule} has mode {setting.mode}", setting.place, server, target)
+            return self._received(sends, str(setting), setting.place, server, target, assumed)
         if service.headless:
             sent = replace(sent, original=True, checked=True)
-        return self._automatic(service, port, target, server, sent)
+        return self._automatic(service, port, target, server, sent, assumed)
 
-    def _automatic(self, service: Service, port: ServicePort, target: Target, server: Membership, sent: Sent) -> Call:
+    def _automatic(
+        self, service: Service, port: ServicePort, target: Target, server: Membership, sent: Sent, assumed: _Assumed
+    ) -> Call:
         """What is sent where no rule sets TLS for the connection."""
+
+        def received(sends: Literal["mTLS", "plain text"], why: str, place: Place | None = None) -> Call:
+            return self._received(sends, why, place, server, target, assumed)
+
         auto, place = self.settings.auto_mtls, self.settings.auto_mtls_place
         if auto is None:
             return Call("unknown", "whether automatic mTLS is on differs", place, None, "unsupported")
         if not auto:
-            return self._received("plain text", "automatic mTLS is off", place, server, target)
-        key = (service.namespace, service.obj.file)
-        of_space = self._namespace_modes.get(key)
-        if of_space is None:
-            of_space = self._namespace_modes[key] = self.mtls.namespace_decision(service.namespace, service.obj)
-        if of_space.mode == "DISABLE":
+            return received("plain text", "automatic mTLS is off", place)
+        if assumed.of_namespace == "DISABLE":
             words = (
                 f"the mode of namespace {service.namespace} is DISABLE, so that clients send plain text to all of it"
             )
-            return self._received("plain text", words, of_space.place, server, target)
-        if of_space.mode is None and "DISABLE" in of_space.perhaps:
-            return Call("unknown", of_space.unknown, None, of_space.place, of_space.reason)
+            return received("plain text", words, self._namespace_mode(service).place)
         without = self._without_proxy(port) if sent.checked else None
         if without is not None:
             workload, membership = without
             if membership.kind == "unknown":
                 return Call("unknown", f"of {workload}: {membership.words}", None, membership.place, membership.reason)
             words = f"automatic mTLS is off where one of the pods has no proxy, as {workload}"
-            return self._received("plain text", words, membership.place, server, target)
+            return received("plain text", words, membership.place)
         if sent.original:
-            return self._received("mTLS", "automatic mTLS", None, server, target)
+            return received("mTLS", "automatic mTLS")
         marked = sent.marked
         if marked is not None:
             sends: Literal["mTLS", "plain text"] = "mTLS" if marked.mode == "ISTIO_MUTUAL" else "plain text"
-            return self._received(sends, f"a DestinationRule has mode {marked.mode}", marked.place, server, target)
+            return received(sends, str(marked), marked.place)
         if _tls_mode(target.workload, server) != "istio":
-            return self._received("plain text", _no_proxy(target.workload, server), None, server, target)
-        decision = self.mtls.mode(target.workload, target.port)
-        if decision.mode == "DISABLE":
-            return self._received("plain text", "automatic mTLS follows the mode of the port", None, server, target)
-        if decision.mode is None and "DISABLE" in decision.perhaps:
-            return Call("unknown", decision.unknown, None, decision.place, decision.reason)
-        return self._received("mTLS", "automatic mTLS", None, server, target)
+            return received("plain text", _no_proxy(target.workload, server))
+        if assumed.of_port == "DISABLE":
+            return received("plain text", "automatic mTLS follows the mode of the port")
+        return received("mTLS", "automatic mTLS")
 
     def _without_proxy(self, port: ServicePort) -> tuple[Workload, Membership] | None:
         """The first workload behind a port that has no proxy, or of which that is not known."""
@@ -331,15 +422,23 @@ class ClientTls:
                 return one.workload, membership
         return None
 
-    def _from_ztunnel(self, server: Membership, target: Target) -> Call:
+    def _from_ztunnel(self, server: Membership, service: Service, target: Target) -> Call:
         if server.kind == "ambient":
             return Call("encrypted", "ztunnel sends it", None, server.place)
         if server.kind == "outside":
-            return self._received("plain text", f"{target.workload} is outside the mesh", None, server, target)
+            return self._received_whichever(f"{target.workload} is outside the mesh", None, server, service, target)
         if self.settings.ambient or target.workload.labels.get("networking.istio.io/tunnel") == "http":
             return Call("encrypted", "ztunnel sends it", None, server.place)
         words = f"whether the proxy of {target.workload} takes what ztunnel sends is not known"
         return Call("unknown", words, None, server.place, "unsupported")
+
+    def _received_whichever(
+        self, why: str, place: Place | None, server: Membership, service: Service, target: Target
+    ) -> Call:
+        """What pods make of plain text, whatever the mode of their port may be."""
+        doubt: list[Call] = []
+        assumed = self._assumptions(service, target, doubt)
+        return _summed_up([self._received("plain text", why, place, server, target, one) for one in assumed], doubt)
 
     def _received(
         self,
@@ -348,6 +447,7 @@ class ClientTls:
         place: Place | None,
         server: Membership,
         target: Target,
+        assumed: _Assumed,
     ) -> Call:
         """What the pods of a workload make of what is sent."""
         workload = target.workload
@@ -360,17 +460,13 @@ class ClientTls:
                 no_proxy = f"port {target.port} passes by its proxy" if bypass is not None else "it is outside the mesh"
                 return Call("fails", f"{why}, and {workload} does not take mTLS: {no_proxy}", place, at)
             return Call("plain text" if sends == "plain text" else "own TLS", why, place, at)
-        decision = self.mtls.mode(workload, target.port)
-        possible = (decision.mode,) if decision.mode is not None else decision.perhaps
-        results = {_taken(sends, mode) for mode in possible}
-        if len(results) > 1:
-            return Call("unknown", decision.unknown, place, decision.place, decision.reason)
-        (result,) = results
+        at = self.mtls.mode(workload, target.port).place
+        result = _taken(sends, assumed.of_port)
         if result == "fails":
-            why = f"{why}, and port {target.port} of {workload} is served in mode {possible[0]}"
+            why = f"{why}, and port {target.port} of {workload} is served in mode {assumed.of_port}"
         if result == "unknown":
-            return Call(result, f"{why}: whether the mesh trusts its certificates is not known", place, decision.place)
-        return Call(result, why, place, decision.place)
+            return Call(result, f"{why}: whether the mesh trusts its certificates is not known", place, at)
+        return Call(result, why, place, at)
 
     # --- reading and merging ---
 
@@ -397,8 +493,7 @@ class ClientTls:
             path: Path = ("spec", "subsets", number, "trafficPolicy")
             subsets.setdefault(name, _policy(obj, path, mapping(subset).get("trafficPolicy")))
         policy = _policy(obj, ("spec", "trafficPolicy"), spec.get("trafficPolicy"))
-        created = string(obj.get("metadata", "creationTimestamp"))
-        return ClientRule(host, namespace, exported, labels, policy, subsets, (obj,), created)
+        return ClientRule(host, namespace, exported, labels, policy, subsets, (obj,), created(obj))
 
     def _add(self, rule: ClientRule) -> None:
         exported = rule.export_to
@@ -420,7 +515,17 @@ def client_tls(inventory: Inventory) -> ClientTls:
     return found
 
 
-def _taken(sends: str, mode: str) -> Result:
+def _summed_up(calls: Sequence[Call], doubt: Sequence[Call]) -> Call:
+    """The call that all of them are, or one that is not known for the first ``doubt``."""
+    results = tuple(dict.fromkeys(call.result for call in calls))
+    if len(results) == 1:
+        return calls[0]
+    only_order = all(one.reason == "unknown-order" for one in doubt)
+    perhaps = tuple(result for result in results if result != "unknown")
+    return replace(doubt[0], perhaps=perhaps, if_equally_old=calls[0] if only_order else None)
+
+
+def _taken(sends: str, mode: Mode | None) -> Result:
     """What becomes of what is sent to a port that a proxy serves in a mode."""
     if sends == "mTLS":
         return "fails" if mode == "DISABLE" else "encrypted"
@@ -504,7 +609,27 @@ def _merged(known: ClientRule, rule: ClientRule) -> ClientRule:
         subsets={**rule.subsets, **known.subsets},
         objects=(*known.objects, *rule.objects),
         unsure=known.unsure or (undated and differ),
+        parts=(*(known.parts or (known,)), rule),
     )
+
+
+def _with_rivals(rules: list[ClientRule]) -> list[ClientRule]:
+    """Rules of one host that are not merged, since they are exported differently: of those for all clients of one
+    sight, the order decides which counts."""
+    general = [rule for rule in rules if rule.selector is None]
+    if len(general) < 2 or all(rule.created for rule in general):
+        return rules
+    distinct: dict[str, ClientRule] = {}
+    for rule in general:
+        distinct.setdefault(_all_said(rule), rule)
+    if len(distinct) == 1:
+        return rules
+    rivals = tuple(distinct.values())[: _MANY + 1]
+    return [replace(rule, unsure=True, rivals=rivals) if rule.selector is None else rule for rule in rules]
+
+
+def _all_said(rule: ClientRule) -> str:
+    return str((_says(rule.policy), sorted((name, _says(policy)) for name, policy in rule.subsets.items())))
 
 
 def _says(policy: TrafficPolicy | None) -> Any:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from kubeassay.analysis.mesh.settings import (
@@ -44,7 +45,7 @@ from kubeassay.analysis.network.endpoints import (
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.analysis.selectors import labels_of
-from kubeassay.analysis.workloads import Container, pod_templates
+from kubeassay.analysis.workloads import Container, PodTemplate, templates_of
 from kubeassay.model import Inventory, Object, Path
 
 Kind = Literal["sidecar", "ambient", "gateway", "proxyless", "outside", "unknown"]
@@ -101,6 +102,17 @@ class Memberships:
         if found is None:
             found = self._of[workload] = self._membership(workload)
         return found
+
+    def of_template(self, template: PodTemplate) -> Membership | None:
+        """The membership of pods of a template; None where it stands for those of no workload, since another object
+        tells of them."""
+        workload = self._by_template.get((id(template.obj), template.path))
+        return None if workload is None else self.of(workload)
+
+    @cached_property
+    def _by_template(self) -> Mapping[tuple[int, Path], Workload]:
+        with_template = ((one, one.template) for one in self.workloads if one.template is not None)
+        return {(id(template.obj), template.path): one for one, template in with_template}
 
     def _membership(self, workload: Workload) -> Membership:
         running = self._running(workload)
@@ -318,7 +330,7 @@ def annotation(workload: Workload, name: str) -> tuple[str, Place] | None:
 
 def waypoint(labels: Mapping[str, str], space: Namespace) -> str | None:
     """The waypoint that an object with these labels uses, as ``namespace/name``; None: none, or the labels of its
-    namespace are not known (ambient/waypoints.go, getUseWaypoint)."""
+    namespace are not known (ambient/waypoints.go, GetUseWaypoint)."""
     for said in (labels, space.labels):
         name = said.get(USE_WAYPOINT)
         if name:
@@ -453,7 +465,7 @@ def _live_pods(inventory: Inventory) -> Mapping[_Key, list[Object]]:
 
 
 def _of_live_pod(pod: Object) -> Membership:
-    (template,) = pod_templates(pod)
+    (template,) = templates_of(pod)
     container = _proxy_of(template.containers)
     if container is not None:
         kind: Kind = "gateway" if _is_router(container) else "sidecar"

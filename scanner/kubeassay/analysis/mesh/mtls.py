@@ -2,7 +2,8 @@
 
 The most specific level decides: port, workload, namespace, mesh (a policy without selector in the root namespace), and
 PERMISSIVE where none does. UNSET inherits. Of several at one level the oldest decides, of equally old ones the first by
-name. Manifests state no age: where the order of several matters, the mode is not known.
+name. Manifests state no age: where the order of several matters, the mode is not known; what Istio makes of these very
+objects, which takes absent ages for equal ones, is told beside.
 
 Policies with a selector in the root namespace apply to nothing, and ports of a policy without selector are ignored,
 whatever the API's documentation says.
@@ -21,17 +22,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import takewhile
 from typing import Any, Literal
 
 from kubeassay.analysis.mesh.capture import Bypass, inbound_bypass
 from kubeassay.analysis.mesh.membership import Membership, Memberships, memberships
-from kubeassay.analysis.mesh.settings import REVISION_LABEL, Place
+from kubeassay.analysis.mesh.settings import REVISION_LABEL, Place, created
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
 from kubeassay.analysis.network.services import Services, services
-from kubeassay.analysis.reading import mapping, string
+from kubeassay.analysis.reading import mapping
 from kubeassay.analysis.selectors import labels_of
-from kubeassay.model import Inventory, Object, Path
+from kubeassay.model import Inventory, Object, Path, shared_folders
 
 GROUP = "security.istio.io"
 Mode = Literal["STRICT", "PERMISSIVE", "DISABLE"]
@@ -42,7 +42,7 @@ Level = Literal["port", "workload", "namespace", "mesh", "default"]
 @dataclass(frozen=True, slots=True, eq=False)
 class PeerAuthentication:
     """One PeerAuthentication. ``mode`` None: UNSET. ``ports``: number → mode; the numbers as the object has them are
-    its ``keys``. ``created``: its creationTimestamp (RFC 3339, in UTC: texts compare as times); empty: not known.
+    its ``keys``. ``created``: when it was created (texts compare as times); empty: not known.
     ``refused``: why an API server does not take it, and where. ``has_selector``: a selector is there, perhaps empty.
     """
 
@@ -81,7 +81,8 @@ class PeerAuthentication:
 class Decision:
     """A mode and what decides it. ``policy`` None: nothing, so that the default holds. ``mode`` None: not known, and
     ``unknown`` says why, as a clause, ``reason`` as :class:`kubeassay.model.NotEvaluated` has it; ``perhaps`` are the
-    modes that it may be, ``if_equally_old`` the one that it is where policies were created in the same second."""
+    modes that it may be, ``if_equally_old`` the one that it is where policies were created in the same second; then
+    ``level``, ``policy`` and ``place`` are of that one."""
 
     mode: Mode | None
     level: Level
@@ -91,6 +92,13 @@ class Decision:
     reason: str = ""
     perhaps: tuple[Mode, ...] = ()
     if_equally_old: Mode | None = None
+
+    @property
+    def possible(self) -> tuple[Mode, ...]:
+        """The modes that it may be, the likeliest first."""
+        if self.mode is not None:
+            return (self.mode,)
+        return tuple(sorted(self.perhaps, key=lambda mode: mode != self.if_equally_old))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +139,7 @@ class Mtls:
     """The PeerAuthentications of an inventory, and the modes that they give its workloads."""
 
     def __init__(self, inventory: Inventory) -> None:
-        self._inventory = inventory
+        self.inventory = inventory
         self.memberships: Memberships = memberships(inventory)
         self.settings = self.memberships.settings
         self.services: Services = services(inventory)
@@ -163,7 +171,7 @@ class Mtls:
         root = self.settings.root_namespace
         return bool(self.settings.control_plane) or any(
             obj.ref.namespace == root or (obj.ref.kind == "Namespace" and obj.ref.name == root)
-            for obj in self._inventory
+            for obj in self.inventory
         )
 
     def of(self, workload: Workload) -> WorkloadMtls:
@@ -242,7 +250,7 @@ class Mtls:
         chosen: dict[tuple[str, str], PeerAuthentication] = {}
         for policy in found:
             known = chosen.get((policy.namespace, policy.name))
-            if known is None or _shared(policy.obj, near) > _shared(known.obj, near):
+            if known is None or shared_folders(policy.obj.file, near.file) > shared_folders(known.obj.file, near.file):
                 chosen[policy.namespace, policy.name] = policy
         return list(chosen.values())
 
@@ -253,12 +261,6 @@ def mtls(inventory: Inventory) -> Mtls:
     if found is None:
         found = inventory.facts[Mtls] = Mtls(inventory)
     return found
-
-
-def _shared(obj: Object, near: Object) -> int:
-    """How many folders two objects' files share."""
-    pairs = zip(obj.file.split("/")[:-1], near.file.split("/")[:-1], strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _service_targets(found: Services) -> Mapping[Workload, Sequence[int]]:
@@ -327,7 +329,7 @@ def _read(obj: Object) -> PeerAuthentication:
         mode=mode,
         ports=ports,
         keys=keys,
-        created=string(obj.get("metadata", "creationTimestamp")),
+        created=created(obj),
         revision=labels_of(obj.value).get(REVISION_LABEL),
         refused=refused,
     )
@@ -352,9 +354,11 @@ class _Candidates:
     policies: Sequence[PeerAuthentication | None]
     unknown: str = ""
     reason: str = ""
+    #: All policies of the level.
+    all: Sequence[PeerAuthentication] = ()
 
 
-def _candidates(policies: Sequence[PeerAuthentication]) -> _Candidates:
+def _candidates(policies: Sequence[PeerAuthentication], *, ambient: bool) -> _Candidates:
     if not policies:
         return _Candidates((None,))
     refused = next((policy for policy in policies if _hides(policy)), None)
@@ -362,17 +366,22 @@ def _candidates(policies: Sequence[PeerAuthentication]) -> _Candidates:
         words = f"an API server refuses {refused}: {refused.refused[0]}"
         # Whoever wrote it meant something, and perhaps an older state of it is there.
         meant = [replace(refused, mode=mode, ports=dict.fromkeys(refused.ports, mode)) for mode in (None, *MODES)]
-        return _Candidates((*policies, *meant, None), words, "invalid-object")
+        return _Candidates((*policies, *meant, None), words, "invalid-object", policies)
     revised = next((policy for policy in policies if policy.revision), None)
     if revised is not None:
         words = f"{revised} is for revision {revised.revision} alone"
-        return _Candidates((*policies, None), words, "unsupported")
+        return _Candidates((*policies, None), words, "unsupported", policies)
     first = sorted(policies, key=lambda policy: (policy.created, policy.name, policy.namespace))
     if len(policies) == 1 or all(policy.created for policy in policies):
-        return _Candidates(first[:1])
+        equal = [policy for policy in first if policy.created == first[0].created]
+        if not ambient or len(equal) == 1:
+            return _Candidates(first[:1], all=first)
+        # For ztunnel, istiod takes the first in whatever order it has them (getOldestPeerAuthn).
+        words = f"{equal[0]} and {equal[1].name} are equally old, and istiod takes any of them for ztunnel"
+        return _Candidates(equal, words, "unknown-order", first)
     others = ", ".join(policy.name for policy in first[1:3])
     words = f"of {first[0]} and {others} the oldest decides, and manifests do not say which that is"
-    return _Candidates(first, words, "unknown-order")
+    return _Candidates(first, words, "unknown-order", first)
 
 
 def _hides(policy: PeerAuthentication) -> bool:
@@ -381,24 +390,28 @@ def _hides(policy: PeerAuthentication) -> bool:
 
 
 def _compose(levels: _Levels, port: int | None, *, ambient: bool) -> Decision:
-    mesh, space, own = _candidates(levels.mesh), _candidates(levels.namespace), _candidates(levels.workload)
+    mesh, space, own = (
+        _candidates(level, ambient=ambient) for level in (levels.mesh, levels.namespace, levels.workload)
+    )
     decisions: dict[Mode, Decision] = {}
     for decision in _all_decisions(own, space, mesh, port, ambient=ambient):
         assert decision.mode is not None
         decisions.setdefault(decision.mode, decision)
     if len(decisions) == 1:
         return next(iter(decisions.values()))
-    cause = next(candidates for candidates in (own, space, mesh) if candidates.unknown)
-    first = next(iter(decisions.values()))
+    causes = [candidates for candidates in (own, space, mesh) if candidates.unknown]
+    cause, first = causes[0], next(iter(decisions.values()))
+    only_order = all(candidates.reason == "unknown-order" for candidates in causes)
     return Decision(
         mode=None,
         level=first.level,
+        policy=first.policy if only_order else None,
         place=first.place,
         unknown=cause.unknown,
         reason=cause.reason,
         perhaps=tuple(mode for mode in MODES if mode in decisions),
         # The first of each level by name.
-        if_equally_old=first.mode if cause.reason == "unknown-order" else None,
+        if_equally_old=first.mode if only_order else None,
     )
 
 
@@ -406,11 +419,22 @@ def _all_decisions(
     own: _Candidates, space: _Candidates, mesh: _Candidates, port: int | None, *, ambient: bool
 ) -> Iterator[Decision]:
     """The decisions of each order that there may be. Of a level, policies that say the same are tried once."""
-    resolve = _ambient_decision if ambient else _sidecar_decision
     for of_mesh in _distinct(mesh, None):
         for of_space in _distinct(space, None):
             for of_workload in _distinct(own, port):
-                yield resolve(of_workload, of_space, of_mesh, port)
+                if not ambient:
+                    yield _sidecar_decision(of_workload, of_space, of_mesh, port)
+                    continue
+                for seen in _seen_for_ztunnel(of_space, space):
+                    yield _ambient_decision(of_workload, of_space, of_mesh, port, seen)
+
+
+def _seen_for_ztunnel(space: PeerAuthentication | None, candidates: _Candidates) -> Iterable[PeerAuthentication | None]:
+    """The namespace's policy from which istiod makes one for ports: it has no selector, not even an empty one."""
+    if space is None or not space.has_selector:
+        return (space,)
+    without = [policy for policy in candidates.all if policy is not None and not policy.has_selector]
+    return _distinct(_candidates(without, ambient=True), None)
 
 
 def _distinct(candidates: _Candidates, port: int | None) -> Iterable[PeerAuthentication | None]:
@@ -419,7 +443,8 @@ def _distinct(candidates: _Candidates, port: int | None) -> Iterable[PeerAuthent
         key: Any = None
         if policy is not None:
             ports = frozenset(policy.ports.values())
-            key = (policy.mode, policy.ports.get(port, "none") if port is not None else None, ports)
+            of_port = policy.ports.get(port, "none") if port is not None else None
+            key = (policy.mode, of_port, ports, policy.has_selector)
         seen.setdefault(key, policy)
     return seen.values()
 
@@ -451,7 +476,11 @@ def _sidecar_decision(
 
 
 def _ambient_decision(
-    own: PeerAuthentication | None, space: PeerAuthentication | None, mesh: PeerAuthentication | None, port: int | None
+    own: PeerAuthentication | None,
+    space: PeerAuthentication | None,
+    mesh: PeerAuthentication | None,
+    port: int | None,
+    seen: PeerAuthentication | None,
 ) -> Decision:
     """Ztunnel denies what has no identity where STRICT holds, and knows nothing else: DISABLE is PERMISSIVE.
 
@@ -471,15 +500,18 @@ def _ambient_decision(
         return _as_ztunnel(decision)
     of_port = own.ports.get(port) if port is not None else None
     at = own.port_place(port) if port is not None else None
-    # Istiod makes its policy from the namespace's only where that has no selector, not even an empty one.
-    seen = space if space is not None and not space.has_selector else None
+    # Ports whose STRICT is inherited are left out; those that the mesh's covers also where the workload's own mode is
+    # another, which is a slip of istiod.
+    inherited = (own.mode is None and _is_strict(seen)) or (_is_strict(mesh) and (seen is None or seen.mode is None))
     if not strict:
-        if of_port != "STRICT" or (_is_strict(mesh) and (seen is None or seen.mode is None)):
-            # The second is a slip of istiod: it leaves the port out as one that the mesh's STRICT covers.
+        if of_port != "STRICT" or inherited:
             return _as_ztunnel(decision)
         return Decision("STRICT", "port", own, at)
     if own.mode is None and not _is_strict(seen if seen is not None else mesh):
-        # Another: it takes what is inherited for not strict, makes no policy, and attaches not even "strict".
+        # Another slip: it takes what is inherited for not strict, so that its policy is of strict ports alone, and
+        # attaches not even "strict".
+        if of_port == "STRICT" and not inherited:
+            return Decision("STRICT", "port", own, at)
         place = decision.place if seen is None else seen.place
         return Decision("PERMISSIVE", decision.level, seen or decision.policy, place)
     if of_port in ("PERMISSIVE", "DISABLE"):

@@ -15,12 +15,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from kubeassay.analysis.network.endpoints import METADATA_NAME, namespace_of
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.analysis.selectors import Selector, label_selector, labels_of
-from kubeassay.analysis.workloads import pod_templates
+from kubeassay.analysis.workloads import templates_of
 from kubeassay.model import Inventory, Object, Path
 
 #: Where something is said: an object, and the path from its root.
@@ -127,6 +128,15 @@ class MeshSettings:
     @property
     def present(self) -> bool:
         return self.sign is not None
+
+
+def created(obj: Object) -> str:
+    """When an object was created, so that texts compare as times; empty: not known."""
+    try:
+        at = datetime.fromisoformat(string(obj.get("metadata", "creationTimestamp")))
+        return at.astimezone(UTC).isoformat(timespec="seconds") if at.tzinfo is not None else ""
+    except (ValueError, OverflowError):
+        return ""
 
 
 def mesh_settings(inventory: Inventory) -> MeshSettings:
@@ -310,7 +320,7 @@ def _chart(name: object) -> bool:
 def _istiods(inventory: Inventory) -> Iterator[Place]:
     """The pods of istiod itself: a container that runs ``discovery``."""
     for obj in inventory.of_kind("Deployment", "apps"):
-        for template in pod_templates(obj):
+        for template in templates_of(obj):
             if any(
                 container.name == "discovery" and "discovery" in items(container.spec.get("args"))
                 for container in template.containers
@@ -346,7 +356,7 @@ def _sign(inventory: Inventory) -> Place | None:
                 if label in labels and labels[label] not in ("disabled", "none"):
                     return obj, ("metadata", "labels", label)
     for obj in inventory:
-        for template in pod_templates(obj):
+        for template in templates_of(obj):
             for field_name in ("labels", "annotations"):
                 said = mapping(template.metadata.get(field_name))
                 for label in _ISTIO_SIGNS:

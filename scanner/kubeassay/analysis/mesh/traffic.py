@@ -25,21 +25,24 @@ from kubeassay.analysis.network.istio_gateways import (
     gateway_name,
 )
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, unknown_pods
-from kubeassay.analysis.network.services import Service, Services, port_number, services
+from kubeassay.analysis.network.services import Service, Services, services
 from kubeassay.analysis.network.workloads import workloads
-from kubeassay.analysis.reading import items, mapping, string
+from kubeassay.analysis.reading import items, mapping, port_number, string
 from kubeassay.analysis.selectors import labels_of
 from kubeassay.model import Inventory, Object, Path
 
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """A reference that leads nowhere. ``unknown``: why it may lead somewhere all the same; empty: it does not."""
+    """A reference that leads nowhere. ``unknown``: why it may lead somewhere all the same; empty: it does not.
+    ``elsewhere``: nothing of the kind, or of its namespace, is among the inputs, so that it is most likely made by
+    somebody else; that is no gap in the inputs, and a rule says nothing of it."""
 
     obj: Object
     path: Path
     words: str
     unknown: str = ""
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ class Traffic:
         if space:
             words = f"there is no Service {space}/{name}"
             if space in SYSTEM_NAMESPACES or space not in self.known:
-                return Miss(obj, path, words, f"nothing of namespace {space} is among the inputs")
+                return Miss(obj, path, words, f"nothing of namespace {space} is among the inputs", elsewhere=True)
             maker = self.unknown.get(space)
             return Miss(obj, path, words, f"{maker.ref} may make Services in {space}" if maker is not None else "")
         first, _, rest = full.partition(".")
@@ -126,7 +129,8 @@ class Traffic:
             return Miss(obj, path, f"{host} is no host: a name with dots is not completed; {near} is {meant}")
         words = f"no ServiceEntry states the host {host}"
         # One of another repository may state it; where some are at hand, the others would be, too.
-        return Miss(obj, path, words, "" if self._external else "no ServiceEntry is among the inputs")
+        unknown = "" if self._external else "no ServiceEntry is among the inputs"
+        return Miss(obj, path, words, unknown, elsewhere=bool(unknown))
 
     def rule_host_missing(self, rule: DestinationRule) -> Miss | None:
         """Why the host of a DestinationRule is that of nothing."""
@@ -140,7 +144,7 @@ class Traffic:
             for host in items(entry.get("spec", "hosts"))
         ):
             return None
-        return Miss(rule.obj, path, f"no host matches {rule.host}", "hosts may be stated elsewhere")
+        return Miss(rule.obj, path, f"no host matches {rule.host}", "hosts may be stated elsewhere", elsewhere=True)
 
     def port_missing(self, to: Destination) -> Miss | None:
         """Why a destination's port is none of its Service."""
@@ -172,7 +176,8 @@ class Traffic:
             return Miss(to.obj, path, f"{' and '.join(map(str, rules[:3]))} has no subset {to.subset}")
         space = _in_cluster(full_name(to.host, namespace_of(to.obj)))[1] or namespace_of(to.obj)
         unknown = "" if space in self.known else f"nothing of namespace {space} is among the inputs"
-        return Miss(to.obj, path, f"no DestinationRule states subset {to.subset} of {to.host}", unknown)
+        words = f"no DestinationRule states subset {to.subset} of {to.host}"
+        return Miss(to.obj, path, words, unknown, elsewhere=bool(unknown))
 
     def rules_of(self, host: str) -> tuple[DestinationRule, ...]:
         """The DestinationRules of a full name of a host, the exact ones first."""
@@ -219,13 +224,9 @@ class Traffic:
                 continue
             named, _ = gateway_name(string(obj.get(*path)), namespace_of(obj))
             missing = dangling.words.endswith("not among the inputs")
-            unknown = missing and named not in gateways
-            yield (
-                Miss(
-                    obj, path, dangling.words, f"no Gateway of namespace {named} is among the inputs" if unknown else ""
-                ),
-                missing,
-            )
+            elsewhere = missing and named not in gateways
+            unknown = f"no Gateway of namespace {named} is among the inputs" if elsewhere else ""
+            yield Miss(obj, path, dangling.words, unknown, elsewhere), missing
 
     def unnamed_ports(self) -> Iterator[Miss]:
         """Destinations behind a gateway that name no port of a Service that has several."""
@@ -241,7 +242,7 @@ class Traffic:
         words = f"no workload has pods with {', '.join(f'{k}={v}' for k, v in selector.items())}"
         known = any(is_gateway(workload) for workload in workloads(self.inventory))
         unknown = "" if known else "no gateway's pods are among the inputs"
-        return Miss(obj, ("spec", "selector"), words, unknown)
+        return Miss(obj, ("spec", "selector"), words, unknown, elsewhere=bool(unknown))
 
 
 def is_gateway(workload: Workload) -> bool:

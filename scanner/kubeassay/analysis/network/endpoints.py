@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from kubeassay.analysis.reading import items, mapping, string
+from kubeassay.analysis.reading import items, mapping, port_number, string
 from kubeassay.analysis.selectors import Selector, labels_of
 from kubeassay.analysis.workloads import PodTemplate
 from kubeassay.model import Inventory, Object, Path
@@ -113,8 +113,8 @@ def ports_of(template: PodTemplate) -> tuple[ContainerPort, ...]:
             continue
         for number, port in enumerate(items(container.spec.get("ports"))):
             port = mapping(port)
-            value = port.get("containerPort")
-            if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536:
+            value = port_number(port.get("containerPort"))
+            if value is not None:
                 protocol = string(port.get("protocol")) or "TCP"
                 path = (*container.path, "ports", number)
                 ports.append(ContainerPort(string(port.get("name")), protocol, value, path))
@@ -132,3 +132,24 @@ def owner_of(obj: Object) -> tuple[str, str] | None:
         if name:
             return kind, name
     return None
+
+
+def owner_among(objects: Mapping[tuple[str | None, str, str], Object], obj: Object) -> Object | None:
+    """The controller that made an object, of objects by namespace, kind and name: it is in the same namespace, or in
+    none. Of a Pod whose ReplicaSet is not among them, the Deployment."""
+
+    def named(kind: str, name: str) -> Object | None:
+        return objects.get((obj.ref.namespace, kind, name)) or objects.get((None, kind, name))
+
+    owner = owner_of(obj)
+    if owner is None:
+        return None
+    kind, name = owner
+    found = named(kind, name)
+    if found is None and kind == "ReplicaSet":
+        # The Deployment controller names its ReplicaSets after itself and the hash that their pods carry
+        # (kubernetes pkg/controller/deployment/sync.go, getNewReplicaSet).
+        hash_ = labels_of(obj.value).get("pod-template-hash")
+        if hash_ and name.endswith(f"-{hash_}"):
+            found = named("Deployment", name.removesuffix(f"-{hash_}"))
+    return found

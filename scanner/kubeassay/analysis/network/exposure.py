@@ -14,7 +14,7 @@ from typing import Any
 
 from kubeassay.analysis.network import gateways, istio_gateways
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
-from kubeassay.analysis.network.services import Dangling, Service, port_number
+from kubeassay.analysis.network.services import Dangling, Service
 from kubeassay.analysis.network.ways_in import (
     Exposure,
     Step,
@@ -24,7 +24,7 @@ from kubeassay.analysis.network.ways_in import (
     service_step,
 )
 from kubeassay.analysis.network.workloads import workloads
-from kubeassay.analysis.reading import items, mapping, string
+from kubeassay.analysis.reading import items, mapping, port_number, string
 from kubeassay.model import Inventory, Object, Path
 
 __all__ = ["Dangling", "Exposure", "Exposures", "Service", "Step", "exposures"]

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubeassay.analysis.network.endpoints import namespace_of, namespaces
-from kubeassay.analysis.network.services import Dangling, Service, ServicePort, nearest, port_number
+from kubeassay.analysis.network.services import Dangling, Service, ServicePort, nearest
 from kubeassay.analysis.network.ways_in import Step, WaysIn, load_balancer_public, of_the_internet
-from kubeassay.analysis.reading import items, mapping, string
+from kubeassay.analysis.reading import items, mapping, port_number, string
 from kubeassay.analysis.selectors import Selector, label_selector
 from kubeassay.model import Inventory, Object, Path
 

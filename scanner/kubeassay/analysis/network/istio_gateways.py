@@ -14,9 +14,9 @@ from typing import Any
 
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
 from kubeassay.analysis.network.gateways import hosts_meet
-from kubeassay.analysis.network.services import Dangling, Service, ServicePort, nearest, port_number
+from kubeassay.analysis.network.services import Dangling, Service, ServicePort, nearest
 from kubeassay.analysis.network.ways_in import Exposure, Step, WaysIn, load_balancer
-from kubeassay.analysis.reading import items, mapping, string
+from kubeassay.analysis.reading import items, mapping, port_number, string
 from kubeassay.analysis.selectors import labels_of
 from kubeassay.model import Inventory, Object, Path
 

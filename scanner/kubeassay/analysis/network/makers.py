@@ -12,7 +12,7 @@ from kubeassay.analysis.network.endpoints import namespace_of
 from kubeassay.analysis.network.operators import known_operator_pods
 from kubeassay.analysis.network.policies import FOREIGN_KINDS
 from kubeassay.analysis.reading import items, mapping, string
-from kubeassay.analysis.workloads import BUILT_IN_GROUPS, pod_templates
+from kubeassay.analysis.workloads import BUILT_IN_GROUPS, templates_of
 from kubeassay.model import Inventory, Object
 
 #: API groups, with all below them, of which no kind makes pods with labels that a policy would name.
@@ -76,7 +76,7 @@ _DEPLOYS: Mapping[tuple[str, str], tuple[str, ...]] = {
 
 
 class Makers:
-    """What may make pods, by namespace."""
+    """What may make pods, by namespace. Made by :func:`makers_of`."""
 
     def __init__(self, inventory: Inventory) -> None:
         self._by_namespace: dict[str, Object] = {}
@@ -86,7 +86,7 @@ class Makers:
         for obj in inventory:
             where = _DEPLOYS.get((obj.ref.group, obj.ref.kind))
             if where is None:
-                if _may_make_pods(obj):
+                if _may_make_pods(obj) and not _refers(inventory, obj):
                     self._by_namespace.setdefault(namespace_of(obj), obj)
                 continue
             if _is_here(obj, folders):
@@ -102,6 +102,14 @@ class Makers:
         return self._by_namespace.get(namespace) or self._anywhere
 
 
+def makers_of(inventory: Inventory) -> Makers:
+    """What may make pods of which nothing among the objects of an inventory tells."""
+    found: Makers | None = inventory.facts.get(Makers)
+    if found is None:
+        found = inventory.facts[Makers] = Makers(inventory)
+    return found
+
+
 def _may_make_pods(obj: Object) -> bool:
     group, kind = obj.ref.group, obj.ref.kind
     if group in BUILT_IN_GROUPS or kind in _NO_PODS_KINDS or (group, kind) in FOREIGN_KINDS:
@@ -109,7 +117,16 @@ def _may_make_pods(obj: Object) -> bool:
     if any(group == known or group.endswith(f".{known}") for known in _NO_PODS):
         return False
     # Where the pods, or their templates, can be read from the object, it is a workload like others.
-    return known_operator_pods(obj) is None and not pod_templates(obj)
+    return known_operator_pods(obj) is None and not templates_of(obj)
+
+
+def _refers(inventory: Inventory, obj: Object) -> bool:
+    """Whether it is an Argo Rollout whose pods are those of a workload that is among the inputs."""
+    if (obj.ref.group, obj.ref.kind) != ("argoproj.io", "Rollout"):
+        return False
+    named = mapping(obj.get("spec", "workloadRef"))
+    group, kind = string(named.get("apiVersion")).rpartition("/")[0], string(named.get("kind"))
+    return inventory.nearest(group, kind, obj.ref.namespace, string(named.get("name")), obj.file) is not None
 
 
 def _is_here(obj: Object, folders: set[str]) -> bool:

@@ -46,6 +46,26 @@ def known_operator_pods(obj: Object) -> OperatorPods | None:
     )
 
 
+def operator_replicas(obj: Object) -> tuple[int, int] | None:
+    """How many StatefulSets an operator makes of an object, and how many pods each has; None where that is not known.
+
+    Of a Prometheus one a shard, at least one (pkg/prometheus/statefulset.go, shardsNumber
+    and ReplicasNumberPtr). A number below 0 is the default there, and 0 elsewhere.
+    """
+    if obj.ref.group != MONITORING or obj.ref.kind not in _NAME_LABELS or obj.get("spec", "mode") == "DaemonSet":
+        return None
+    numbers: list[int] = []
+    for field in ("shards", "replicas"):
+        stated = obj.get("spec", field)
+        if stated is not None and (not isinstance(stated, int) or isinstance(stated, bool)):
+            return None
+        numbers.append(1 if stated is None else stated)
+    shards, replicas = numbers
+    if obj.ref.kind.startswith("Prometheus"):
+        return max(shards, 1), 1 if replicas < 0 else replicas
+    return 1, max(replicas, 0)
+
+
 #: Kind → (value of app.kubernetes.io/name, labels that have the object's name).
 _NAME_LABELS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "Prometheus": ("prometheus", ("operator.prometheus.io/name", "prometheus")),

@@ -27,7 +27,7 @@ from kubeassay.analysis.network.connections import (
     together,
 )
 from kubeassay.analysis.network.endpoints import namespace_of
-from kubeassay.analysis.reading import items, mapping, string
+from kubeassay.analysis.reading import items, mapping, port_number, string
 from kubeassay.analysis.selectors import Selector, label_selector
 from kubeassay.model import NEWEST_KNOWN, Inventory, Object, Path
 
@@ -338,7 +338,7 @@ class _Ranges:
 
 
 def _is_port(value: Any) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
+    return port_number(value) is not None
 
 
 # --- AdminNetworkPolicy, BaselineAdminNetworkPolicy, ClusterNetworkPolicy ---

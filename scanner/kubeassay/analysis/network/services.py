@@ -9,7 +9,7 @@ from typing import Literal
 
 from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, ContainerPort, Workload, namespace_of
 from kubeassay.analysis.network.workloads import unknown_workloads, workloads
-from kubeassay.analysis.reading import items, mapping, string
+from kubeassay.analysis.reading import items, mapping, port_number, string
 from kubeassay.analysis.selectors import labels_of
 from kubeassay.model import Inventory, Object, Path
 
@@ -178,11 +178,6 @@ def nearest(inventory: Inventory, group: str, kind: str, namespace: str, name: s
     if found is None and namespace == DEFAULT_NAMESPACE:
         found = inventory.nearest(group, kind, None, name, file)
     return found
-
-
-def port_number(value: object) -> int | None:
-    """A port number; None for what is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536 else None
 
 
 def _port(port: Mapping[str, object], path: Path, selected: Iterable[Workload]) -> ServicePort | None:

@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from kubeassay.analysis.network.endpoints import ContainerPort, Workload, namespace_of, owner_of, ports_of
+from kubeassay.analysis.network.endpoints import ContainerPort, Workload, namespace_of, owner_among, owner_of, ports_of
 from kubeassay.analysis.network.operators import OperatorPods, known_operator_pods
 from kubeassay.analysis.reading import string
 from kubeassay.analysis.selectors import labels_of
-from kubeassay.analysis.workloads import BUILT_IN_GROUPS, PodTemplate, operator_pods, pod_templates
+from kubeassay.analysis.workloads import BUILT_IN_GROUPS, PodTemplate, operator_pods, templates_of
 from kubeassay.model import Inventory, Object, Path, format_path
 
 #: Labels that controllers add to what they make, with values of their own.
@@ -125,9 +125,9 @@ def _maker(obj: Object) -> _Maker | None:
     built_in = obj.ref.group in BUILT_IN_GROUPS
     if built_in:
         # A PodTemplate is a pattern that no controller of Kubernetes makes pods of.
-        templates = () if obj.ref.kind == "PodTemplate" else pod_templates(obj)
+        templates = () if obj.ref.kind == "PodTemplate" else templates_of(obj)
         return _Maker(obj, True, templates, None, (), None) if templates else None
-    found = pod_templates(obj)
+    found = templates_of(obj)
     known = known_operator_pods(obj)
     if known is not None:
         # Containers that the object has added to the operator's own.
@@ -193,30 +193,13 @@ class _Owners:
         """The objects that made an object, the nearest first. References that run in a circle, or on and on, tell of
         nothing that was made."""
         chain: list[tuple[Object, _Maker | None]] = []
-        owner = self._owner(obj)
+        owner = owner_among(self._objects, obj)
         while owner is not None:
             if len(chain) == _LONGEST_CHAIN:
                 return []
             chain.append((owner, self._makers.get(id(owner))))
-            owner = self._owner(owner)
+            owner = owner_among(self._objects, owner)
         return chain
-
-    def _owner(self, obj: Object) -> Object | None:
-        owner = owner_of(obj)
-        if owner is None:
-            return None
-        found = self._named(obj, *owner)
-        if found is None and owner[0] == "ReplicaSet":
-            # The Deployment controller names its ReplicaSets after itself and the hash that their pods carry
-            # (kubernetes pkg/controller/deployment/sync.go, getNewReplicaSet).
-            hash_ = labels_of(obj.value).get("pod-template-hash")
-            if hash_ and owner[1].endswith(f"-{hash_}"):
-                found = self._named(obj, "Deployment", owner[1].removesuffix(f"-{hash_}"))
-        return found
-
-    def _named(self, obj: Object, kind: str, name: str) -> Object | None:
-        """An owner is in the namespace of what it owns, or in none."""
-        return self._objects.get((obj.ref.namespace, kind, name)) or self._objects.get((None, kind, name))
 
 
 def _speaks_for(owner: _Maker, made: _Maker) -> bool:

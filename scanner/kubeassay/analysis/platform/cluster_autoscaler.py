@@ -33,6 +33,10 @@ DEFAULTS: Mapping[str, str] = {
 }
 _TAG = "k8s.io/cluster-autoscaler/node-template/autoscaling-options/"
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?(?:ns|us|µs|ms|s|m|h))+\Z")
+#: Without an exponent: one of nine digits would cost memory to write out.
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)\Z")
+#: Longer texts are neither numbers nor durations that mean anything.
+_LONGEST = 64
 _PART = re.compile(r"([0-9]+(?:\.[0-9]*)?)(ns|us|µs|ms|s|m|h)")
 _SECONDS: Mapping[str, Fraction] = {
     "ns": Fraction(1, 10**9),
@@ -154,9 +158,8 @@ def group_option(group: NodeGroup, flag: str) -> tuple[str, Path] | None:
 def comparable(value: Any) -> Any:
     """A flag's value by its meaning: a number, a duration in seconds, or the text itself."""
     text = str(value).strip()
+    if len(text) > _LONGEST:
+        return text
     if _DURATION.match(text):
         return ("seconds", sum(Fraction(number.rstrip(".")) * _SECONDS[unit] for number, unit in _PART.findall(text)))
-    try:
-        return Fraction(text) if len(text) <= 32 and "/" not in text else text
-    except (ValueError, ZeroDivisionError):
-        return text
+    return Fraction(text) if _DECIMAL.match(text) else text

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from kubeassay.analysis.platform.instance_types import architecture, machine
 from kubeassay.analysis.quantity import parse_quantity
-from kubeassay.analysis.reading import items, mapping, string
+from kubeassay.analysis.reading import items, mapping, string, whole
 from kubeassay.analysis.selectors import labels_of
 from kubeassay.model import Inventory, Object, Path
 
@@ -308,12 +308,12 @@ def _stated_group(
         taints=taints,
         instance_types=types,
         zones=zones,
-        minimum=_whole(entry.get("minSize")),
-        maximum=_whole(entry.get("maxSize")),
-        desired=_whole(entry.get("desiredCapacity")),
+        minimum=whole(entry.get("minSize")),
+        maximum=whole(entry.get("maxSize")),
+        desired=whole(entry.get("desiredCapacity")),
         capacity_type=capacity,
         image=image,
-        disk=_whole(entry.get("volumeSize", None if "launchTemplate" in entry else _VOLUME_SIZE)),
+        disk=whole(entry.get("volumeSize", None if "launchTemplate" in entry else _VOLUME_SIZE)),
         tags=labels_of({"metadata": {"labels": entry.get("tags")}}),
         shapes=(),
         places=places,
@@ -369,10 +369,6 @@ def _with_shapes(group: NodeGroup, region: str, user_labels: frozenset[str], *, 
             )
         )
     return replace(group, shapes=tuple(shapes))
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _strings(value: Any) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from kubeassay.analysis.platform.node_groups import NodeShape, Taint
-from kubeassay.analysis.quota.pod_resources import Resources, pod_resources, resource_list
+from kubeassay.analysis.quota.pod_resources import Defaults, Resources, pod_resources, resource_list
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.analysis.selectors import label_selector
 from kubeassay.model import NEWEST_KNOWN, Object, Path
@@ -94,12 +94,14 @@ class Toleration:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether a pod fits; None where that depends on what is not known. ``cause``: the first thing against it, in the
-    scheduler's order; ``path`` (from the pod spec) and ``words`` say what it is."""
+    scheduler's order; ``path`` (from the pod spec) and ``words`` say what it is. ``resource``: of which there is not
+    enough."""
 
     fits: bool | None
     cause: Cause | None = None
     path: Path = ()
     words: str = ""
+    resource: str = ""
 
 
 _FITS = Verdict(True)
@@ -188,7 +190,7 @@ class Placement:
                 unknown = unknown or name
             elif has is None or (amount > has and (shape.exhaustive or name != _EPHEMERAL)):
                 words = f"requests {_shown(name, amount)} of {name}, and a node has {_shown(name, has or Fraction(0))}"
-                return Verdict(False, "resources", (), words)
+                return Verdict(False, "resources", (), words, name)
             elif not shape.exhaustive and amount > has * _SURE.get(name, 1):
                 unknown = unknown or name
         return Verdict(None, "resources", (), f"whether it has room for the {unknown}") if unknown else _FITS
@@ -200,8 +202,10 @@ def placement(
     kind: str = "Pod",
     runtime_class: Object | None = None,
     minor: int = NEWEST_KNOWN.minor,
+    defaults: Iterable[Defaults] = (),
 ) -> Placement:
-    """What a decoded PodSpec says, with what a DaemonSet (``kind``) and the pod's RuntimeClass add."""
+    """What a decoded PodSpec says, with what a DaemonSet (``kind``), the pod's RuntimeClass and the LimitRanges of its
+    namespace (``defaults``) add."""
     runtime = mapping(runtime_class.get("scheduling")) if runtime_class is not None else {}
     name = string(spec.get("runtimeClassName"))
     scheduler = string(spec.get("schedulerName"))
@@ -223,7 +227,7 @@ def placement(
         selector=selector,
         terms=_terms(spec),
         tolerations=tolerations,
-        requests=pod_resources(spec, minor=minor, overhead=overhead).requests,
+        requests=pod_resources(spec, minor=minor, defaults=defaults, overhead=overhead).requests,
         node_name=string(spec.get("nodeName")),
         unknown=unknown,
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kubeassay.analysis.quota.demand import Consumer, nearest
-from kubeassay.analysis.quota.limit_ranges import Breach, LimitRange, pod_breaches
+from kubeassay.analysis.quota.limit_ranges import Breach, LimitRange, defaulted_breaches, pod_breaches
 from kubeassay.analysis.quota.quotas import Quota, counts_pod, unstated
 from kubeassay.model import Path
 
@@ -68,7 +68,8 @@ def refused_by_limit_ranges(consumer: Consumer, ranges: Sequence[LimitRange]) ->
     perhaps = False
     for variant in consumer.variants:
         found: dict[tuple[int, Path, Path | None], PlacedBreach] = {}
-        for breach in pod_breaches(effective, variant.resources):
+        breaches = (*pod_breaches(effective, variant.resources), *defaulted_breaches(effective, variant.resources))
+        for breach in breaches:
             path: Path | None = ()
             if breach.container is not None:
                 path = variant.place(breach.container)

@@ -20,15 +20,15 @@ from math import ceil
 from typing import Any, Literal, Protocol, TypeVar
 
 from kubeassay.analysis.access.resources import resource_types
-from kubeassay.analysis.autoscaling.horizontal import scaling, whole, workload_behind
+from kubeassay.analysis.autoscaling.horizontal import HorizontalAutoscaler, scaling, workload_behind
 from kubeassay.analysis.autoscaling.vertical import VerticalAutoscaler, limit_at, verticals
-from kubeassay.analysis.network.endpoints import owner_of
-from kubeassay.analysis.network.makers import Makers
+from kubeassay.analysis.network.endpoints import owner_among, owner_of
+from kubeassay.analysis.network.makers import makers_of
 from kubeassay.analysis.network.workloads import unknown_workloads, workloads
 from kubeassay.analysis.platform.node_groups import clusters
 from kubeassay.analysis.platform.scheduling import placement
 from kubeassay.analysis.quota.amounts import NOTHING, UNKNOWN, Amount, exactly
-from kubeassay.analysis.quota.injection import is_injected, proxy_resources, with_proxy
+from kubeassay.analysis.quota.injection import injection, proxy_resources, with_proxy
 from kubeassay.analysis.quota.limit_ranges import LimitRange, limit_range
 from kubeassay.analysis.quota.pod_resources import (
     ContainerResources,
@@ -39,6 +39,7 @@ from kubeassay.analysis.quota.pod_resources import (
     resource_list,
 )
 from kubeassay.analysis.quota.quotas import (
+    OF_DEVICE_CLASS,
     ClaimFacts,
     PodFacts,
     Quota,
@@ -49,12 +50,19 @@ from kubeassay.analysis.quota.quotas import (
     usage_of_pod,
     usage_of_resource_claim,
     usage_of_service,
+    wants_default_class,
 )
-from kubeassay.analysis.quota.resource_names import COUNT_ALIASES
-from kubeassay.analysis.reading import items, mapping, string
-from kubeassay.analysis.selectors import labels_of
-from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS, PodTemplate, pod_templates
-from kubeassay.model import Inventory, Object, Path
+from kubeassay.analysis.quota.resource_names import (
+    CLAIMS_AS_EXTENDED_SINCE,
+    COUNT_ALIASES,
+    DEVICE_CLASS,
+    OF_CLAIMS,
+    OF_STORAGE_CLASS,
+)
+from kubeassay.analysis.reading import items, mapping, string, whole
+from kubeassay.analysis.storage.classes import storage_classes
+from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS, PodTemplate, templates_of
+from kubeassay.model import Inventory, Object, Path, shared_folders
 
 ConsumerKind = Literal["pod", "claim", "object", "unknown"]
 
@@ -63,11 +71,14 @@ _ROLLOUT = ("argoproj.io", "Rollout")
 _DEVICES = "resource.k8s.io"
 #: In a usage: devices of any class.
 ANY_DEVICES = "devices"
+#: In a usage: what a claim counts for in any StorageClass that the usage does not name.
+ANY_CLASS = f"*{OF_STORAGE_CLASS}"
 _DEPLOYMENTS = frozenset({("apps", "Deployment"), ("extensions", "Deployment")})
 _DAEMON_SETS = frozenset({("apps", "DaemonSet"), ("extensions", "DaemonSet")})
-_REPLICA_SETS = frozenset({("apps", "ReplicaSet"), ("extensions", "ReplicaSet"), ("", "ReplicationController")})
 #: Kinds that count for the pods that were made of them.
 _MAKERS = (TEMPLATE_PATHS.keys() | {_ROLLOUT}) - {("", "Pod"), ("", "PodTemplate")}
+#: Groups whose kinds make Secrets, and no pods.
+_SECRET_MAKERS = frozenset({"acme.cert-manager.io", "cert-manager.io", "external-secrets.io", "secrets.hashicorp.com"})
 _ENDED = frozenset({"Succeeded", "Failed"})
 
 
@@ -181,19 +192,16 @@ def nearest(things: Sequence[_T], file: str) -> list[_T]:
         if ref.name:
             groups[ref.group, ref.kind, ref.name][id(thing.obj)] = thing.obj
     left_out: set[int] = set()
-    folders = file.split("/")[:-1]
     for group in groups.values():
-        if len(group) > 1:
-            best = max(group.values(), key=lambda obj: _shared(obj.file.split("/")[:-1], folders))
-            left_out.update(key for key in group if key != id(best))
+        if len(group) < 2:
+            continue
+        shared = {key: shared_folders(obj.file, file) for key, obj in group.items()}
+        most = max(shared.values())
+        best = next(key for key, number in shared.items() if number == most)
+        # Of a name that an API server completes (generateName) there are as many as are applied.
+        generated = group[best].ref.name.endswith("*")
+        left_out.update(key for key in group if key != best and not (generated and shared[key] == most))
     return [thing for thing in things if id(thing.obj) not in left_out]
-
-
-def _shared(first: list[str], second: list[str]) -> int:
-    return next(
-        (n for n, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]),
-        min(len(first), len(second)),
-    )
 
 
 class Demand:
@@ -214,10 +222,8 @@ class Demand:
             if known is None or known.namespaced:
                 self._objects[obj.ref.namespace or ""].append(obj)
         self._spaces: dict[str, Space] = {}
-
-    @cached_property
-    def _makers(self) -> Makers:
-        return Makers(self.inventory)
+        #: Of LimitRanges, by their ids.
+        self._orders: dict[tuple[int, ...], tuple[Defaults, ...]] = {}
 
     @cached_property
     def _owned(self) -> _Ownership:
@@ -233,6 +239,12 @@ class Demand:
     @cached_property
     def _priority(self) -> str:
         return _default_priority_class(self.inventory)
+
+    @cached_property
+    def _loose(self) -> Mapping[tuple[str, str], HorizontalAutoscaler]:
+        """By kind and name of their targets, the autoscalers whose targets are not among the inputs."""
+        found = (one for one in scaling(self.inventory).all if one.active and one.made_by is None)
+        return {(one.reference.kind, one.reference.name): one for one in found if one.target is None}
 
     @cached_property
     def _claims(self) -> _Claims:
@@ -273,7 +285,7 @@ class Demand:
             yield from self._of_object(obj)
             group, kind = obj.ref.group, obj.ref.kind
             if (group, kind) == ("", "PersistentVolumeClaim"):
-                yield _claim(obj, ("spec", "resources", "requests", "storage"), obj.value, Counts(_ONE, _ONE))
+                yield self._claim(obj, _STORAGE, obj.value, Counts(_ONE, _ONE))
             elif (group, kind) == ("", "Service"):
                 usage = _exactly(usage_of_service(obj.value))
                 yield Consumer("object", obj, ("spec", "type"), usage, Counts(_ONE, _ONE))
@@ -282,7 +294,7 @@ class Demand:
         for obj, path in self._opaque.get(name, ()):
             why = f"what {obj.ref} makes is its operator's to decide"
             yield Consumer("unknown", obj, path, {}, Counts(UNKNOWN, UNKNOWN, UNKNOWN, why), why=why)
-        maker = self._makers.of(name) if name else None
+        maker = makers_of(self.inventory).of(name) if name else None
         if maker is not None:
             why = f"{maker.ref} may deploy to this namespace"
             yield Consumer("unknown", maker, ("kind",), {}, Counts(UNKNOWN, UNKNOWN, NOTHING, why), why=why)
@@ -300,7 +312,7 @@ class Demand:
         if not group and plural in COUNT_ALIASES:
             usage[COUNT_ALIASES[plural]] = _ONE
         if (group, kind) == (_DEVICES, "ResourceClaim"):
-            usage.update(_exactly(usage_of_resource_claim(mapping(obj.get("spec")))))
+            usage.update(self._of_devices(mapping(obj.get("spec"))))
         yield Consumer("object", obj, ("kind",), usage, Counts(_ONE, _ONE))
 
     def _made_by_controllers(self, name: str) -> Iterator[Consumer]:
@@ -320,6 +332,8 @@ class Demand:
                 why = f"the cluster adds {kind} {made}"
                 yield Consumer("object", first, ("metadata", "namespace"), usage, Counts(_ONE, _ONE), why=why)
         at_least_one = Amount(Fraction(1), None)
+        # What was made already counts by itself.
+        present = {owner for obj in objects if obj.ref.group == "apps" and (owner := owner_of(obj)) is not None}
         for group, kind, resource, of_each in (
             ("apps", "Deployment", "count/replicasets.apps", at_least_one),
             ("apps", "StatefulSet", "count/controllerrevisions.apps", at_least_one),
@@ -331,7 +345,13 @@ class Demand:
             for obj in objects:
                 if (obj.ref.group, obj.ref.kind) == (group, kind) and _is_applied(obj):
                     why = f"how many {resource.partition('/')[2]} {obj.ref} has at a time is not known"
-                    yield Consumer("object", obj, ("kind",), {resource: of_each}, Counts(_ONE, _ONE), why=why)
+                    number = UNKNOWN if (kind, obj.ref.name) in present else of_each
+                    yield Consumer("object", obj, ("kind",), {resource: number}, Counts(_ONE, _ONE), why=why)
+        for obj in objects:
+            if obj.ref.kind == "SealedSecret" or obj.ref.group in _SECRET_MAKERS:
+                usage = {"count/secrets": UNKNOWN, "secrets": UNKNOWN}
+                why = f"{obj.ref} may make Secrets"
+                yield Consumer("object", obj, ("kind",), usage, Counts(_ONE, _ONE), why=why)
 
     # --- pods ---
 
@@ -340,10 +360,10 @@ class Demand:
         if group in BUILT_IN_GROUPS:
             if kind == "PodTemplate" or self._owned.speaks_for(obj):
                 return
-            templates = pod_templates(obj)
+            templates = templates_of(obj)
         elif (group, kind) == _ROLLOUT:
             behind = workload_behind(self.inventory, obj)
-            templates = pod_templates(behind) if behind is not None else ()
+            templates = templates_of(behind) if behind is not None else ()
             templates = templates if len(templates) == 1 else ()
         else:
             return
@@ -406,12 +426,15 @@ class Demand:
         why = ""
         specs: list[tuple[Mapping[str, Any], Path | None]] = [(spec, None)]
         proxy: Mapping[str, Any] | None = {}
-        space = self.inventory.nearest("", "Namespace", None, template.obj.ref.namespace or "", template.obj.file)
-        if is_injected(template, space, template.obj.ref.namespace or ""):
+        injected = injection(template, self.inventory)
+        if injected.added is not False:
             proxy = proxy_resources(template, self.inventory)
-            if proxy is None:
+            if injected.added is None:
+                why = injected.words
+            elif proxy is None:
                 why = "what the injected proxy needs is not among the inputs"
-            specs = [(with_proxy(spec, proxy or {}, sidecar=False), ("containers", 0))]
+            without = [] if injected.added else specs
+            specs = [*without, (with_proxy(spec, proxy or {}, sidecar=False), ("containers", 0))]
             if items(spec.get("initContainers")):
                 specs.append((with_proxy(spec, proxy or {}, sidecar=True), ("initContainers", 0)))
         overhead: Resources | None = None
@@ -423,15 +446,20 @@ class Demand:
             elif not mapping(spec.get("overhead")):
                 why = why or f"RuntimeClass {runtime} is not among the inputs, so the overhead of the pod is not known"
         found: list[Variant] = []
-        for defaults in _orders([one.defaults for one in ranges]):
+        key = tuple(map(id, ranges))
+        if key not in self._orders:
+            self._orders[key] = _orders(ranges)
+        for defaults in self._orders[key]:
             for one, at in specs:
-                resources = pod_resources(one, minor=self.minor, defaults=defaults, overhead=overhead)
+                resources = pod_resources(one, minor=self.minor, defaults=(defaults,), overhead=overhead)
                 facts = pod_facts(one, resources, self._priority, self.minor)
                 variant = Variant(resources, facts, at, proxy is not None)
                 if variant not in found:
                     found.append(variant)
         if any(variant.resources.invalid for variant in found):
             why = why or "a quantity of the pod is none"
+        if any(_below_nothing(variant.resources) for variant in found):
+            why = why or "a quantity of the pod is below 0, for which an API server refuses it"
         return tuple(found), why
 
     def _claims_of(self, obj: Object, template: PodTemplate, counts: Counts, number_path: Path) -> Iterator[Consumer]:
@@ -440,7 +468,7 @@ class Demand:
             if isinstance(stated, dict):
                 path = (*template.spec_path, "volumes", number, "ephemeral", "volumeClaimTemplate")
                 named = self._claims.of_pod(obj, string(mapping(volume).get("name")))
-                yield _claim(obj, (*path, *_STORAGE), stated, _less(counts, named), number_path)
+                yield self._claim(obj, (*path, *_STORAGE), stated, _less(counts, named), number_path)
         for number, stated in enumerate(items(template.spec.get("resourceClaims"))):
             name = string(mapping(stated).get("resourceClaimTemplateName"))
             if name:
@@ -450,7 +478,7 @@ class Demand:
                     why = f"ResourceClaimTemplate {name} is not among the inputs"
                     usage = {"count/resourceclaims.resource.k8s.io": _ONE, ANY_DEVICES: UNKNOWN}
                 else:
-                    why, usage = "", _exactly(usage_of_resource_claim(mapping(made.get("spec", "spec"))))
+                    why, usage = "", self._of_devices(mapping(made.get("spec", "spec")))
                 yield Consumer("object", obj, path, usage, counts, number_path, why)
         if (obj.ref.group, obj.ref.kind) != ("apps", "StatefulSet"):
             return
@@ -460,7 +488,51 @@ class Demand:
             path = ("spec", "volumeClaimTemplates", number)
             name = f"{string(mapping(stated.get('metadata')).get('name'))}-{obj.ref.name}"
             present = self._claims.ordinals(obj, name)
-            yield _claim(obj, (*path, *_STORAGE), stated, _without(counts, present, start), number_path)
+            yield self._claim(obj, (*path, *_STORAGE), stated, _without(counts, present, start), number_path)
+
+    def _claim(
+        self, obj: Object, path: Path, claim: Mapping[str, Any], counts: Counts, number_path: Path = ()
+    ) -> Consumer:
+        requests = resource_list(mapping(mapping(claim.get("spec")).get("resources")).get("requests"))
+        usage = _exactly(usage_of_claim(claim))
+        why = ""
+        if wants_default_class(claim):
+            usage, why = self._of_default_class(usage)
+        facts = claim_facts(claim)
+        return Consumer("claim", obj, path, usage, counts, number_path, why, claim=facts, requests=requests)
+
+    def _of_default_class(self, usage: Mapping[str, Amount]) -> tuple[dict[str, Amount], str]:
+        """What a claim counts for that names no class: an admission plug-in gives it the default one before quotas see
+        it (plugin/pkg/admission/storage/storageclass/setdefault), of several the newest."""
+        classes = storage_classes(self.inventory)
+        defaults = [name for name, found in classes.items() if any(one.default_path is not None for one in found)]
+        of_class = {name: usage[name] for name in OF_CLAIMS if name in usage}
+        added = dict(usage)
+        if not defaults:
+            added.update((f"{ANY_CLASS}{name}", _perhaps(amount)) for name, amount in of_class.items())
+            added.update((f"{name}{OF_STORAGE_CLASS}{of}", NOTHING) for name in classes for of in of_class)
+            return added, "it names no StorageClass, and which is the default is not among the inputs"
+        for name in defaults:
+            for of, amount in of_class.items():
+                added[f"{name}{OF_STORAGE_CLASS}{of}"] = amount if len(defaults) == 1 else _perhaps(amount)
+        return added, "" if len(defaults) == 1 else "it names no StorageClass, and several are the default"
+
+    def _of_devices(self, spec: Mapping[str, Any]) -> dict[str, Amount]:
+        """What a ResourceClaim counts for: its devices also as the extended resources that stand for their classes, on
+        condition that the class states one (claimEvaluator.addExtendedResourceQuota and MatchingResources)."""
+        usage = _exactly(usage_of_resource_claim(spec))
+        if self.minor < CLAIMS_AS_EXTENDED_SINCE:
+            return usage
+        for resource, amount in list(usage.items()):
+            name = resource.removesuffix(OF_DEVICE_CLASS)
+            if name == resource:
+                continue
+            class_ = self.inventory.nearest(_DEVICES, "DeviceClass", None, name, "")
+            stated = "" if class_ is None else string(class_.get("spec", "extendedResourceName"))
+            usage[f"requests.{DEVICE_CLASS}{name}"] = amount if stated else _perhaps(amount)
+            if stated:
+                usage[f"requests.{stated}"] = amount
+        return usage
 
     # --- how many ---
 
@@ -480,6 +552,11 @@ class Demand:
         most = None if replicas.maximum is None else max(replicas.maximum, replicas.minimum, 0)
         maximum = Amount(rest.low, None) if most is None else exactly(most)
         why = "" if most is not None else f"{replicas.by} states no maximum"
+        loose = None if replicas.by is not None else self._loose.get((kind, obj.ref.name))
+        if loose is not None and (loose.obj.ref.namespace is None or obj.ref.namespace is None):
+            rest = rest | exactly(max(loose.minimum or 0, 0))
+            maximum, most = Amount(rest.low, None), None
+            why = f"whether {loose} scales it is not known: they do not both state their namespace"
         surge = _surge(obj, spec, most) if (group, kind) in _DEPLOYMENTS or (group, kind) == _ROLLOUT else NOTHING
         return Counts(rest, maximum, surge, why), replicas.path if replicas.obj is obj else ("spec",)
 
@@ -491,7 +568,7 @@ class Demand:
         rolls = stated not in (None, 0, "0%") and update.get("type") != "OnDelete"
         why = "on how many nodes it runs is not known"
         known = clusters(self.inventory)
-        templates = pod_templates(obj)
+        templates = templates_of(obj)
         if len(known) != 1 or known[0].elsewhere or known[0].fargate or not templates:
             # A live one says on how many nodes it runs now.
             now = whole(obj.get("status", "desiredNumberScheduled"))
@@ -565,37 +642,62 @@ def _is_applied(obj: Object) -> bool:
     return not obj.ref.group.endswith(("kustomize.config.k8s.io", "kubeassay.dev"))
 
 
-def _claim(obj: Object, path: Path, claim: Mapping[str, Any], counts: Counts, number_path: Path = ()) -> Consumer:
-    requests = resource_list(mapping(mapping(claim.get("spec")).get("resources")).get("requests"))
-    usage = _exactly(usage_of_claim(claim))
-    return Consumer("claim", obj, path, usage, counts, number_path, claim=claim_facts(claim), requests=requests)
+def _perhaps(amount: Amount) -> Amount:
+    return Amount(Fraction(0), amount.high)
 
 
 def _exactly(usage: Mapping[str, Fraction]) -> dict[str, Amount]:
-    return {name: exactly(value) for name, value in usage.items()}
+    return {name: exactly(max(value, Fraction(0))) for name, value in usage.items()}
+
+
+def _below_nothing(pod: PodResources) -> bool:
+    lists = [one for container in pod.containers for one in (container.requests, container.limits)]
+    lists += [pod.level.requests, pod.level.limits] if pod.level is not None else []
+    return any(value < 0 for one in (*lists, pod.overhead) for value in one.values())
 
 
 def _joined(usages: Sequence[Mapping[str, Fraction]]) -> dict[str, Amount]:
     """What is one of several usages."""
     found: dict[str, Amount] = {}
     for name in sorted({name for usage in usages for name in usage}):
-        values = [usage.get(name, Fraction(0)) for usage in usages]
+        # What is refused for being below 0 leaves no more to others.
+        values = [max(usage.get(name, Fraction(0)), Fraction(0)) for usage in usages]
         found[name] = Amount(min(values), max(values))
     return found
 
 
-def _orders(defaults: Sequence[Defaults]) -> list[tuple[Defaults, ...]]:
-    """The orders in which LimitRanges may be applied, as far as they matter: the first to state a default wins, and
-    which comes first is not defined (LimitRanger lists them from an index)."""
-    agreed: dict[tuple[str, str], Fraction] = {}
-    conflict = False
-    for one in defaults:
-        for of, resources in (("requests", one.requests), ("limits", one.limits)):
+#: Ways in which LimitRanges may be applied that are looked into.
+_MOST_ORDERS = 32
+
+
+def _orders(ranges: Sequence[LimitRange]) -> tuple[Defaults, ...]:
+    """What LimitRanges give containers, in each order in which they may be applied, as far as that matters: the first
+    to state a default wins, and which comes first is not defined (LimitRanger lists them from an index). Of very many
+    ways those that give least and most of a resource are enough."""
+    defaults = [one.defaults for one in ranges]
+    values: dict[tuple[str, str], dict[Fraction, int]] = defaultdict(dict)
+    merged_requests: dict[str, Fraction] = {}
+    merged_limits: dict[str, Fraction] = {}
+    for number, one in enumerate(defaults):
+        for of, resources, merged in (
+            ("requests", one.requests, merged_requests),
+            ("limits", one.limits, merged_limits),
+        ):
             for name, value in resources.items():
-                conflict = conflict or agreed.setdefault((of, name), value) != value
-    if not conflict:
-        return [tuple(defaults)]
-    return [(one, *(other for other in defaults if other is not one)) for one in defaults]
+                merged.setdefault(name, value)
+                values[of, name].setdefault(value, number)
+    first: dict[int, None] = {}
+    for found in values.values():
+        if len(found) > 1:
+            first.update({found[min(found)]: None, found[max(found)]: None})
+    if len(defaults) <= _MOST_ORDERS and first:
+        first = dict.fromkeys(range(len(defaults)))
+    if not first:
+        return (Defaults(merged_requests, merged_limits),)
+    return tuple(
+        Defaults({**merged_requests, **defaults[number].requests}, {**merged_limits, **defaults[number].limits})
+        for number in list(first)[:_MOST_ORDERS]
+    )
 
 
 def _default_priority_class(inventory: Inventory) -> str:
@@ -783,22 +885,8 @@ class _Ownership:
 
     def _chain(self, obj: Object) -> Iterator[Object]:
         seen = {id(obj)}
-        owner = self._owner(obj)
+        owner = owner_among(self._objects, obj)
         while owner is not None and id(owner) not in seen:
             seen.add(id(owner))
             yield owner
-            owner = self._owner(owner)
-
-    def _owner(self, obj: Object) -> Object | None:
-        named = owner_of(obj)
-        if named is None:
-            return None
-        kind, name = named
-        space = obj.ref.namespace
-        found = self._objects.get((space, kind, name)) or self._objects.get((None, kind, name))
-        if found is None and kind == "ReplicaSet":
-            # A Deployment's ReplicaSet has its name and the hash that its pods carry.
-            hash_ = labels_of(obj.value).get("pod-template-hash")
-            if hash_ and name.endswith(f"-{hash_}"):
-                found = self._objects.get((space, "Deployment", name.removesuffix(f"-{hash_}")))
-        return found
+            owner = owner_among(self._objects, owner)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
 from kubeassay.analysis.quota.amounts import NOTHING, UNKNOWN, Amount, largest
-from kubeassay.analysis.quota.demand import ANY_DEVICES, Consumer, Demand, Space, demand, nearest
+from kubeassay.analysis.quota.demand import ANY_CLASS, ANY_DEVICES, Consumer, Demand, Space, demand, nearest
 from kubeassay.analysis.quota.quotas import OF_DEVICE_CLASS, Quota, Scope, counts_claim, counts_pod
-from kubeassay.analysis.quota.resource_names import is_of_claims, is_of_pods
+from kubeassay.analysis.quota.resource_names import CLAIMS_AS_EXTENDED_SINCE, OF_STORAGE_CLASS, is_of_claims, is_of_pods
 from kubeassay.model import Inventory, Object
 
 Phase = Literal["rest", "maximum", "surge"]
@@ -80,6 +80,7 @@ class Fits:
         self.demand: Demand = demand(inventory, minor)
         self._elsewhere = any(name and name in self.demand.stated for name in self.demand.names)
         self._fits: dict[str, Fit] = {}
+        self._alike: dict[tuple[str, tuple[Scope, ...], str, str], Line] = {}
         self._unplaced: dict[tuple[str, tuple[Scope, ...]], tuple[tuple[Amount, Amount, Amount], str]] = {}
 
     def of(self, name: str) -> Fit:
@@ -99,8 +100,14 @@ class Fits:
 
     def _lines(self, space: Space, quota: Quota) -> Iterator[Line]:
         consumers = nearest(space.consumers, quota.obj.file)
+        # What is needed of quotas that count the same is the same.
+        file = quota.obj.file if len(consumers) < len(space.consumers) else ""
         for resource, hard in sorted(quota.hard.items()):
-            yield self._line(space, quota, resource, hard, consumers)
+            key = (space.name, quota.scopes, resource, file)
+            known = self._alike.get(key)
+            if known is None:
+                known = self._alike[key] = self._line(space, quota, resource, hard, consumers)
+            yield replace(known, quota=quota, hard=hard)
 
     def _line(self, space: Space, quota: Quota, resource: str, hard: Fraction, consumers: Sequence[Consumer]) -> Line:
         minor = self.demand.minor
@@ -191,7 +198,10 @@ def _each(quota: Quota, consumer: Consumer, resource: str, minor: int) -> Amount
     if consumer.kind == "unknown":
         return UNKNOWN
     amount = consumer.usage.get(resource, NOTHING)
-    if resource.endswith(OF_DEVICE_CLASS):
+    if OF_STORAGE_CLASS in resource and resource not in consumer.usage:
+        amount = consumer.usage.get(f"{ANY_CLASS}{resource.rpartition('/')[2]}", NOTHING)
+    of_device = minor >= CLAIMS_AS_EXTENDED_SINCE and resource.startswith("requests.") and "/" in resource
+    if of_device or resource.endswith(OF_DEVICE_CLASS):
         amount = consumer.usage.get(ANY_DEVICES, amount)
     if amount.high == 0:
         return NOTHING

@@ -1,24 +1,21 @@
-"""The proxy that Istio adds to a pod, as far as it counts for quotas.
+"""The proxy that a mesh adds to a pod, as far as it counts for quotas and for autoscalers.
 
-Sources: istio 1.20–1.27, pkg/kube/inject/inject.go (injectRequired) and manifests/charts/istio-control/istio-discovery/
-files/injection-template.yaml (template "resources": with one of the four annotations, these alone decide).
+Whether it adds one is decided by analysis/mesh/membership.py. Source of the rest: istio 1.20–1.27, manifests/charts/
+istio-control/istio-discovery/files/injection-template.yaml (template "resources": with one of the four annotations,
+these alone decide).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from kubeassay.analysis.mesh.membership import PROXY, memberships
 from kubeassay.analysis.reading import mapping
-from kubeassay.analysis.selectors import labels_of
 from kubeassay.analysis.workloads import PodTemplate
-from kubeassay.model import Inventory, Object
+from kubeassay.model import Inventory
 
-_INJECT = "sidecar.istio.io/inject"
-_REVISION = "istio.io/rev"
-#: Namespaces that Istio leaves alone (IgnoredNamespaces).
-_IGNORED = frozenset({"kube-system", "kube-public", "kube-node-lease", "local-path-storage"})
-_ON = frozenset({"y", "yes", "true", "on"})
 #: Annotation → where it stands in the proxy's resources.
 _ANNOTATIONS = {
     "sidecar.istio.io/proxyCPU": ("requests", "cpu"),
@@ -28,23 +25,45 @@ _ANNOTATIONS = {
 }
 
 
-def is_injected(template: PodTemplate, namespace: Object | None, name: str) -> bool:
-    """Whether Istio adds its proxy to pods of a template, by the labels of their namespace and their own.
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """Whether a mesh adds a container to pods; None where that, or what it adds, is not known, and ``words`` say why.
 
-    A namespace that is not among the inputs (``namespace`` None) counts as without labels.
+    ``words`` are a clause about the workload. ``usual``: if it adds one, that is Istio's own proxy, of which
+    :func:`proxy_resources` tells.
     """
-    labels = labels_of({"metadata": template.metadata})
-    space = labels_of(namespace.value) if namespace is not None else {}
-    wish = labels.get(_INJECT)
-    if wish is None:
-        annotation = template.annotations.get(_INJECT)
-        wish = annotation if isinstance(annotation, str) else ""
-    if name in _IGNORED or template.spec.get("hostNetwork") is True or (wish and wish.lower() not in _ON):
-        return False
-    setting = space.get("istio-injection")
-    if setting is not None:
-        return setting == "enabled"
-    return _REVISION in space or labels.get(_INJECT) == "true" or _REVISION in labels
+
+    added: bool | None
+    words: str = ""
+    usual: bool = False
+
+
+_NOTHING = Injection(False)
+_PROXY = Injection(True, usual=True)
+_COMPLETED = Injection(None, "what the mesh adds to its proxy is not known")
+
+
+def injection(template: PodTemplate, inventory: Inventory) -> Injection:
+    """What a mesh adds to pods of a template. Nothing where nothing among the inputs shows that there is a mesh."""
+    facts = memberships(inventory)
+    if not facts.settings.present and facts.settings.linkerd is None:
+        return _NOTHING
+    found = facts.of_template(template)
+    if found is None:
+        return Injection(None, "whether a mesh adds its proxy to it is not known")
+    if found.kind == "unknown":
+        words = f"whether a mesh adds its proxy to it is not known ({found.words})"
+        return Injection(None, words, usual=found.reason == "unknown-namespace-labels")
+    if found.kind == "proxyless":
+        return Injection(None, "what the mesh adds to it besides a proxy is not known")
+    if found.kind not in ("sidecar", "gateway"):
+        return _NOTHING
+    own = next((container for container in template.containers if container.name == PROXY), None)
+    if own is None:
+        # Without a proxy of its own, a gateway is one by the injector's template.
+        return _PROXY if found.kind == "sidecar" else Injection(None, "what its gateway needs is not known")
+    # The injector completes a container of this name that has no image yet, by what the mesh is set to.
+    return _COMPLETED if own.spec.get("image") == "auto" else _NOTHING
 
 
 def proxy_resources(template: PodTemplate, inventory: Inventory) -> Mapping[str, Any] | None:

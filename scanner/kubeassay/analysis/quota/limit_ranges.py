@@ -25,7 +25,8 @@ from kubeassay.analysis.quota.resource_names import is_overcommitted, wrong_limi
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.model import Object, Path
 
-Constraint = Literal["min", "max", "maxLimitRequestRatio"]
+#: ``default``: the API server refuses a request above the limit, and the limit is the LimitRange's default.
+Constraint = Literal["min", "max", "maxLimitRequestRatio", "default"]
 _TYPES = ("Container", "Pod", "PersistentVolumeClaim")
 _LISTS = ("max", "min", "default", "defaultRequest", "maxLimitRequestRatio")
 
@@ -193,6 +194,45 @@ def pod_breaches(ranges: Sequence[LimitRange], pod: PodResources) -> Iterator[Br
                     requests.update((n, v) for n, v in pod.level.requests.items() if n in ("cpu", "memory"))
                     most.update((n, v) for n, v in pod.level.limits.items() if n in ("cpu", "memory"))
                 yield from _breaches(limits, limit, requests, most, None)
+
+
+def defaulted_breaches(ranges: Sequence[LimitRange], pod: PodResources) -> Iterator[Breach]:
+    """Why an API server refuses a pod for what LimitRanges made of it: a container that states a request and no limit
+    is given one that does not go with it (ValidateResourceRequirements), or with what the pod may use as a whole
+    (validatePodResourceConsistency)."""
+    whole: Resources = pod.level.limits if pod.level is not None else {}
+    containers = [limit for limits in ranges for limit in limits.limits if limit.type == "Container"]
+    for container in pod.containers:
+        for resource in sorted(container.defaulted & container.requests.keys()):
+            request, most = container.requests[resource], container.limits[resource]
+            if request == most or (request < most and is_overcommitted(resource)):
+                continue
+            if any(resource in limit.max and request > limit.max[resource] for limit in containers):
+                # It is above a bound that is stated, too.
+                continue
+            given = _giver(ranges, resource, most)
+            if given is not None:
+                compared = "above" if request > most else "not as much as"
+                words = f"requests {shown(resource, request)} of {resource}, {compared} the limit of"
+                words = f"{words} {shown(resource, most)} that it is given"
+                yield Breach(*given, "default", resource, container, "request", words)
+        for resource in () if container.init else sorted(container.defaulted & whole.keys()):
+            most = container.limits[resource]
+            given = _giver(ranges, resource, most) if most > whole[resource] else None
+            if given is not None:
+                words = f"is given a {resource} limit of {shown(resource, most)}, above that of its pod,"
+                words = f"{words} {shown(resource, whole[resource])},"
+                yield Breach(*given, "default", resource, container, "limit", words)
+
+
+def _giver(ranges: Sequence[LimitRange], resource: str, value: Fraction) -> tuple[LimitRange, Path] | None:
+    """The LimitRange that gives containers a limit of a resource, and where it says so."""
+    for limits in ranges:
+        given = [limit for limit in limits.limits if limit.type == "Container" and resource in limit.default]
+        if given and given[-1].default[resource] == value:
+            stated = mapping(limits.obj.get(*given[-1].path, "default"))
+            return limits, (*given[-1].path, "default" if resource in stated else "max", resource)
+    return None
 
 
 def claim_breaches(ranges: Sequence[LimitRange], requests: Resources) -> Iterator[Breach]:

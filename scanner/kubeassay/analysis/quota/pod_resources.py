@@ -36,7 +36,7 @@ _NONE: Resources = {}
 @dataclass(frozen=True, slots=True)
 class ContainerResources:
     """What one container requests and may use at most. ``path``: from the pod spec to the container. A request that is
-    not set and has a limit equals it."""
+    not set and has a limit equals it. ``defaulted``: the limits that a LimitRange gives it."""
 
     name: str
     path: Path
@@ -44,6 +44,7 @@ class ContainerResources:
     sidecar: bool
     requests: Resources
     limits: Resources
+    defaulted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,8 @@ def _level(spec: Mapping[str, Any], invalid: list[Path]) -> PodLevel | None:
 
 def _with_defaults(container: ContainerResources, given: Defaults) -> ContainerResources:
     requests, limits = {**given.requests, **container.requests}, {**given.limits, **container.limits}
-    return replace(container, requests=requests, limits=limits)
+    defaulted = container.defaulted | (given.limits.keys() - container.limits.keys())
+    return replace(container, requests=requests, limits=limits, defaulted=defaulted)
 
 
 def _with_requests(level: PodLevel, containers: Iterable[ContainerResources], *, late: bool) -> PodLevel:

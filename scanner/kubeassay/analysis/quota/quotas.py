@@ -84,10 +84,6 @@ class Quota:
     def __str__(self) -> str:
         return str(self.obj.ref)
 
-    @property
-    def hard_path(self) -> Path:
-        return ("spec", "hard")
-
 
 @dataclass(frozen=True, slots=True)
 class PodFacts:
@@ -244,11 +240,23 @@ def usage_of_claim(claim: Mapping[str, Any]) -> dict[str, Fraction]:
     return usage
 
 
+_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
+
+
 def storage_class(claim: Mapping[str, Any]) -> str:
     """The StorageClass that a claim names; the annotation of old comes first (GetPersistentVolumeClaimClass)."""
     annotations = mapping(mapping(claim.get("metadata")).get("annotations"))
-    beta = annotations.get("volume.beta.kubernetes.io/storage-class", ...)
+    beta = annotations.get(_CLASS_ANNOTATION, ...)
     return string(mapping(claim.get("spec")).get("storageClassName")) if beta is ... else string(beta)
+
+
+def wants_default_class(claim: Mapping[str, Any]) -> bool:
+    """Whether a claim gets the default StorageClass when it is made (PersistentVolumeClaimHasClass): an empty class is
+    one, and what is made already has what it got."""
+    metadata = mapping(claim.get("metadata"))
+    if metadata.get("uid") is not None or _CLASS_ANNOTATION in mapping(metadata.get("annotations")):
+        return False
+    return mapping(claim.get("spec")).get("storageClassName") is None
 
 
 def claim_facts(claim: Mapping[str, Any]) -> ClaimFacts:

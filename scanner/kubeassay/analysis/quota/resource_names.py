@@ -18,8 +18,10 @@ _PREFIX = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-
 
 #: The prefix of device classes that are asked for as if they were extended resources (k8s.io/api/resource/v1,
 #: ResourceDeviceClassPrefix); quotas count them from the minor version of the second constant on.
-_DEVICE_CLASS = "deviceclass.resource.kubernetes.io/"
+DEVICE_CLASS = "deviceclass.resource.kubernetes.io/"
 _DEVICE_CLASSES_SINCE = 35
+#: From which on claims of devices count as extended resources, too (feature DRAExtendedResource, on since 1.36).
+CLAIMS_AS_EXTENDED_SINCE = 36
 
 _POD_NAMES = frozenset(
     {
@@ -75,19 +77,20 @@ def is_of_pods(name: str, minor: int) -> bool:
     if name in _POD_NAMES or name in ("pods", "count/pods") or name.startswith(_HUGE_PAGES):
         return True
     return name.startswith("requests.") and (
-        not is_native(name) or (minor >= _DEVICE_CLASSES_SINCE and name.startswith(f"requests.{_DEVICE_CLASS}"))
+        not is_native(name) or (minor >= _DEVICE_CLASSES_SINCE and name.startswith(f"requests.{DEVICE_CLASS}"))
     )
 
 
-_OF_CLAIMS = ("persistentvolumeclaims", "requests.storage")
+#: Names that claims are counted by, in all and of one StorageClass.
+OF_CLAIMS = ("persistentvolumeclaims", "requests.storage")
 #: What a quota's resource for claims of one StorageClass has after the name of the class.
 OF_STORAGE_CLASS = ".storageclass.storage.k8s.io/"
-_ENDS_OF_CLAIMS = tuple(OF_STORAGE_CLASS + name for name in _OF_CLAIMS)
+_ENDS_OF_CLAIMS = tuple(OF_STORAGE_CLASS + name for name in OF_CLAIMS)
 
 
 def is_of_claims(name: str) -> bool:
     """Whether a quota's resource is counted on PersistentVolumeClaims (pvcEvaluator.MatchingResources)."""
-    return name in _OF_CLAIMS or name == "count/persistentvolumeclaims" or name.endswith(_ENDS_OF_CLAIMS)
+    return name in OF_CLAIMS or name == "count/persistentvolumeclaims" or name.endswith(_ENDS_OF_CLAIMS)
 
 
 def is_of_services(name: str) -> bool:
@@ -128,7 +131,7 @@ def pod_usage(requests: Resources, limits: Resources, minor: int) -> dict[str, F
     for name, value in requests.items():
         if name.startswith("hugepages-"):
             usage[name] = usage[f"requests.{name}"] = value
-        elif is_extended(name) or (minor >= _DEVICE_CLASSES_SINCE and name.startswith(_DEVICE_CLASS)):
+        elif is_extended(name) or (minor >= _DEVICE_CLASSES_SINCE and name.startswith(DEVICE_CLASS)):
             usage[f"requests.{name}"] = value
     return usage
 

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from kubeassay.analysis.network.endpoints import namespace_of
 from kubeassay.analysis.quantity import parse_quantity
-from kubeassay.analysis.reading import items, mapping, string
+from kubeassay.analysis.reading import items, mapping, string, whole
 from kubeassay.analysis.storage.drivers import FILESYSTEM
-from kubeassay.analysis.workloads import BUILT_IN_GROUPS, PodTemplate, pod_templates
+from kubeassay.analysis.workloads import BUILT_IN_GROUPS, PodTemplate, templates_of
 from kubeassay.model import Inventory, Object, Path
 
 #: Comes before the field (component-helpers, storage/volume/helpers.go, GetPersistentVolumeClaimClass).
@@ -127,7 +127,7 @@ def _find(inventory: Inventory) -> Storage:
         if obj.ref.kind == "PersistentVolumeClaim" and not obj.ref.group:
             claims.append(_claim("claim", obj.ref.name, obj, ("spec",), obj.value))
             continue
-        for template in pod_templates(obj):
+        for template in templates_of(obj):
             if template.obj.ref.kind == "PodTemplate" and template.built_in:
                 continue
             own = list(_of_templates(obj)) if template.path == ("spec", "template") else []
@@ -220,7 +220,17 @@ def _autoscaled(inventory: Inventory) -> Mapping[tuple[str, str, str], int]:
         if isinstance(most, int):
             key = (namespace_of(obj), string(target.get("kind")), string(target.get("name")))
             found[key] = max(most, found.get(key, 0))
+    for obj in inventory.of_kind("ScaledObject", "keda.sh"):
+        # KEDA makes an autoscaler of it: of a Deployment, and up to a hundred, unless it says otherwise.
+        target, stated = mapping(obj.get("spec", "scaleTargetRef")), obj.get("spec", "maxReplicaCount")
+        key = (namespace_of(obj), string(target.get("kind")) or "Deployment", string(target.get("name")))
+        most = stated if isinstance(stated, int) else _KEDA_MAXIMUM
+        found[key] = max(most, found.get(key, 0))
     return found
+
+
+#: kedacore/keda apis/keda/v1alpha1, defaultHPAMaxReplicas.
+_KEDA_MAXIMUM = 100
 
 
 def _pods(template: PodTemplate, most: Mapping[tuple[str, str, str], int]) -> int | None:
@@ -231,7 +241,7 @@ def _pods(template: PodTemplate, most: Mapping[tuple[str, str, str], int]) -> in
         obj.ref.kind, ("spec", "replicas")
     )
     stated = obj.get(*field)
-    count = stated if isinstance(stated, int) and not isinstance(stated, bool) else 1
+    count = 1 if (number := whole(stated)) is None else number
     if obj.ref.kind == "Pod":
         count = 1
     return max(count, most.get((namespace_of(obj), obj.ref.kind, obj.ref.name), 0))

@@ -14,6 +14,7 @@ from fractions import Fraction
 from math import ceil
 from typing import Literal
 
+from kubeassay.analysis.reading import mapping
 from kubeassay.analysis.storage.classes import Parameter, StorageClass, is_placeholder
 
 #: What happens to a parameter: no volume is made, or the driver pays no heed.
@@ -87,8 +88,11 @@ def volume_type(cls: StorageClass) -> str:
 
 
 def is_encrypted(cls: StorageClass) -> bool:
-    """Whether the driver asks for encryption: ``encrypted`` is exactly "true", or a key is named (CreateDisk)."""
-    return cls.value("encrypted") == "true" or bool(cls.value("kmskeyid"))
+    """Whether the driver asks for encryption: ``encrypted`` is exactly "true", or a key is named (CreateDisk). Of two
+    spellings of a parameter either may be the last that the driver reads: a mapping of Go has no order."""
+    stated = [value for key, value in mapping(cls.obj.get("parameters")).items() if str(key).lower() == "encrypted"]
+    key = cls.value("kmskeyid")
+    return (bool(stated) and all(value == "true" for value in stated)) or (bool(key) and not is_placeholder(key))
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ def _uses(found: Imported, rule: str) -> Iterator[tuple[Use, int]]:
 
 
 def _clusters(found: Imported) -> Iterator[Node]:
+    if not found.facts.on_eks:
+        return
     metadata: dict[str, Any] = {"name": found.facts.cluster_name or "documented", "region": "", "version": ""}
     lines: dict[Path, int] = {}
     for use, line in _uses(found, "documented-cluster"):

@@ -51,12 +51,16 @@ class Facts:
 
     #: Namespace → (line, description).
     namespaces: dict[str, tuple[int, str]] = field(default_factory=dict)
+    #: How many lists of namespaces the document has.
+    namespace_lists: int = 0
     #: Namespaces that objects stand in, in order.
     used_namespaces: dict[str, int] = field(default_factory=dict)
     #: Namespace → names of workloads that objects name in it.
     workloads: dict[str, list[str]] = field(default_factory=dict)
     #: Group → the roles that bindings give it.
     groups: dict[str, list[str]] = field(default_factory=dict)
+    #: (namespace, direction) of the policies that deny by default; without a namespace, everywhere.
+    denied: set[tuple[str, str]] = field(default_factory=set)
     #: Those of them that stand in a list of application namespaces.
     application_namespaces: list[str] = field(default_factory=list)
     #: Field of a node group's size → (value, line), as first documented.
@@ -67,6 +71,8 @@ class Facts:
     _called: dict[str, str] = field(default_factory=dict)
     _described: list[tuple[str, str]] = field(default_factory=list)
     cluster_name: str = ""
+    #: Whether the document speaks of EKS.
+    on_eks: bool = False
     kubernetes_version: str = ""
 
     def namespace_called(self, text: str) -> str | None:

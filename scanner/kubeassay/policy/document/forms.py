@@ -18,6 +18,7 @@ from kubeassay.policy.document.words import (
     is_name,
     is_placeholder,
     not_meant,
+    singular,
     slug,
     squashed,
     truth,
@@ -88,10 +89,27 @@ _APPLICATIONS = frozenset({"application", "app", "workload"})
 
 
 def _is_namespace_list(key: str) -> bool:
-    said = words(key)
+    said = words(without_parentheses(key))
     if "namespace" not in said or "quota" in said or key == "namespace":
         return False
+    # "Namespace Labels" and "Namespace Policies" are about namespaces, and list something else.
+    behind = said[said.index("namespace") + 1 :]
+    if behind and behind[0] not in _BY and behind[-1] not in _ARRANGED:
+        return False
     return not _OTHERWISE & set(said) and not not_meant(key)
+
+
+#: Each list is demanded with the names of all: beyond this, the first ones are.
+_MAX_LISTED = 20_000
+_BY = frozenset({"per", "by", "in", "of", "for", "on", "at"})
+#: Words behind that of namespaces that still announce a list of them.
+_ARRANGED = frozenset(
+    {
+        "list", "organization", "organisation", "structure", "layout", "strategy", "overview", "design", "model",
+        "hierarchy", "plan", "name", "inventory", "catalog", "catalogue", "map", "mapping", "separation", "tier",
+        "architecture", "configuration", "definition", "allocation", "environment", "team",
+    }
+)  # fmt: skip
 
 
 def _description(node: Node) -> str:
@@ -106,12 +124,16 @@ def _namespace_list(keys: Keys, node: Node, block: Block, clauses: Clauses) -> b
     if not any(here.members for here in _descendants(node)):
         clauses.note("assumed", node.line, " / ".join(keys), "its keys are read as the names of namespaces")
     lines = {line for _, line, _ in found}
-    clauses.account(*(n for n in _descendants(node) if n.line in lines))
-    names = list(dict.fromkeys(name for name, _, _ in found))
-    everywhere = list(clauses.facts.namespaces)
-    if names != everywhere:
-        # Lists in several places are one list: whoever is in none of them is unknown.
-        names = everywhere
+    for named in [n for n in _descendants(node) if n.line in lines]:
+        if named.is_scalar:
+            clauses.account(named)
+        elif "name" in named.entries or len(named.entries) == 1:
+            _account_namespace(keys, named, block, clauses)
+    # Lists in several places are one list: whoever is in none of them is unknown.
+    names = list(clauses.facts.namespaces)
+    clauses.facts.namespace_lists += 1
+    if clauses.facts.namespace_lists * len(names) > _MAX_LISTED:
+        return True
     anyway = ["default", "kube-system", "kube-public", "kube-node-lease"]
     for name, line in clauses.facts.used_namespaces.items():
         if name not in names and name not in anyway:
@@ -128,12 +150,48 @@ def _namespace_list(keys: Keys, node: Node, block: Block, clauses: Clauses) -> b
     return True
 
 
+#: Keys of a namespace in a list that describe it.
+_DESCRIBING = frozenset(
+    {"description", "purpose", "owner", "team", "content", "contain", "note", "comment", "use", "usage", "workload"}
+)
+
+
+def _account_namespace(keys: Keys, node: Node, block: Block, clauses: Clauses) -> None:
+    """What a list says of a namespace beside its name: its labels are demanded, its description is not."""
+    if "name" in node.entries:
+        name, said = node.entries["name"].text, node
+        clauses.account(node.entries["name"])
+    else:
+        ((name, said),) = node.entries.items()
+        if said.is_scalar:
+            clauses.account(said)
+    if not is_name(name):
+        return
+    for key, child in said.entries.items():
+        if child in clauses.accounted or (child.is_scalar and _DESCRIBING & set(words(key))):
+            clauses.account(child)
+        elif words(key) == ("label",) and (labels := _labels("metadata", child)) is not None:
+            clauses.account(child)
+            expected = {"object": {"apiVersion": "v1", "kind": "Namespace", "name": name}, "required": False}
+            clauses.add(
+                f"namespace/{name}", f"Namespace {name} has the documented labels", block, child.line,
+                expectations=[{**expected, "fields": labels}],
+            )  # fmt: skip
+        elif not child.is_scalar:
+            walk((*keys, f"namespace {name}", key), child, block, clauses)
+
+
 def _descendants(node: Node) -> Iterator[Node]:
     stack = [node]
     while stack:
         here = stack.pop()
         yield here
         stack.extend(child for _, child in here.children())
+
+
+def _core(key: str, generic: frozenset[str] = _GENERIC) -> str:
+    """A key as a name, without the words that say what kind of thing it is. A namespace may well be called ads."""
+    return "-".join(part for part in slug(key).split("-") if singular(part) not in generic)
 
 
 def namespace_of_key(key: str, clauses: Clauses) -> str | None:
@@ -143,7 +201,7 @@ def namespace_of_key(key: str, clauses: Clauses) -> str | None:
     said = words(key)
     if "namespace" not in said:
         return None
-    rest = slug(word for word in said if word not in _GENERIC)
+    rest = _core(key)
     name = slug(re.sub(r"(?i)namespaces?", " ", key))
     for candidate in (name, rest):
         called = clauses.facts.namespace_called(candidate) if candidate else None
@@ -152,13 +210,23 @@ def namespace_of_key(key: str, clauses: Clauses) -> str | None:
     return rest if is_name(rest) else None
 
 
-def scope(keys: Keys, clauses: Clauses) -> list[str]:
-    """The namespace that something below these keys is for; empty for all."""
-    for key in reversed(keys):
+def scope(keys: Keys, clauses: Clauses, section: tuple[str, ...] = ()) -> list[str]:
+    """The namespace that something below these keys and headings is for; empty for all."""
+    facts = clauses.facts
+    for number, key in enumerate((*reversed(keys), *reversed(section))):
         name = namespace_of_key(key, clauses)
-        if name is not None:
+        if name is None:
+            continue
+        known = name in facts.namespaces or name in facts.used_namespaces
+        # "Namespace Defaults" names none; "Payments Namespace" and "Namespace payments" do, where no list has it, too.
+        if known or (number < len(keys) and not facts.namespaces and _names_one(key)):
             return [name]
     return []
+
+
+def _names_one(key: str) -> bool:
+    first, _, rest = key.partition(" ")
+    return words(key)[-1] == "namespace" or (words(first) == ("namespace",) and is_name(rest))
 
 
 # --- quotas ---
@@ -174,7 +242,8 @@ _IN_WORDS: Mapping[str, str] = {
     "memoryrequest": "requests.memory", "requestmemory": "requests.memory", "requestedmemory": "requests.memory",
     "cpulimit": "limits.cpu", "limitcpu": "limits.cpu", "memorylimit": "limits.memory", "limitmemory": "limits.memory",
     "storage": "requests.storage", "requeststorage": "requests.storage", "storagerequest": "requests.storage",
-    "persistentvolumeclaim": "persistentvolumeclaims", "volumeclaim": "persistentvolumeclaims",
+    "pvcs": "persistentvolumeclaims", "persistentvolumeclaim": "persistentvolumeclaims",
+    "volumeclaim": "persistentvolumeclaims",
     "pvc": "persistentvolumeclaims", "pod": "pods", "maxpod": "pods", "service": "services",
     "loadbalancer": "services.loadbalancers", "nodeport": "services.nodeports", "secret": "secrets",
     "configmap": "configmaps",
@@ -189,7 +258,7 @@ def _quota(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
     named = [(number, name) for number, key in enumerate(keys) if (name := namespace_of_key(key, clauses)) is not None]
     # The key below the one that says quota names the namespace, where no key does so by itself.
     if not named and len(keys) == at + 2 and any(_resources(node, "")):
-        name = slug(word for word in words(keys[-1]) if word not in _GENERIC)
+        name = _core(keys[-1])
         named = [(len(keys) - 1, name)] if is_name(name) else []
     if not named or len(keys) - 1 != max(at, named[-1][0]):
         return False
@@ -203,8 +272,11 @@ def _quota(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
         clauses.account(value)
         if resource in hard:
             clauses.note(
-                "contradiction", value.line, f"{resource} of {namespace}", f"line {lines[resource]} says it, too"
-            )
+                "contradiction", value.line, f"{resource} of {namespace}",
+                f"line {lines[resource]} says it, too: the lesser is demanded",
+            )  # fmt: skip
+            if (parse_quantity(value.value) or 0) >= (parse_quantity(hard[resource]) or 0):
+                continue
         hard[resource], lines[resource] = (
             value.value if isinstance(value.value, int | float) else value.text,
             value.line,
@@ -247,6 +319,12 @@ def _resource(key: str) -> str | None:
 def without_quota(clauses: Clauses) -> None:
     """Tell which namespaces have no quota where others have one: what runs in them is bounded by nothing."""
     with_quota = {clause.id.split("/")[1] for clause in clauses.found if clause.id.startswith("quota/")}
+    with_quota |= {
+        expected["object"]["namespace"]
+        for clause in clauses.found
+        for expected in clause.expectations
+        if expected["object"]["kind"] == "ResourceQuota" and "namespace" in expected["object"]
+    }
     without = [name for name in clauses.facts.own_namespaces if name not in with_quota]
     if with_quota and without:
         line = min(clauses.facts.namespaces[name][0] for name in without)
@@ -264,20 +342,35 @@ _CONTAINER_RESOURCES = {
 }
 
 
+#: Words that make of a value one that others may differ from.
+_BOUNDS = frozenset(
+    {
+        "max", "maximum", "min", "minimum", "default", "total", "sum", "ratio", "range", "average", "typical", "burst",
+        "baseline", "from", "to", "up", "least", "most",
+    }
+)  # fmt: skip
+
+
 def _container_resources(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
     """``Frontend Containers: requests: cpu: 100m``: also ``CPU request: 100m``."""
-    if not keys or any("quota" in words(key) for key in keys):
+    if not keys or any(
+        "quota" in said or "limitrange" in squashed(key) or {"range", "total", "sum"} & set(said)
+        for key in keys
+        for said in [words(key)]
+    ):
         return False
     demanded: dict[str, Any] = {}
     taken: list[Node] = []
     for key, child in node.entries.items():
         said = words(key)
         for kind in ("request", "limit"):
-            if kind not in said or len(said) > 3:
+            if kind not in said or len(said) > 3 or _BOUNDS & set(said):
                 continue
             pairs = [(said, child)] if child.is_scalar else [(words(k), c) for k, c in child.entries.items()]
             for names, value in pairs:
                 resource = next((name for name in ("cpu", "memory") if name in names), None)
+                if _BOUNDS & set(names):
+                    continue
                 if resource is not None and value.is_scalar and parse_quantity(value.value) is not None:
                     parameter = _CONTAINER_RESOURCES[kind, resource]
                     if parameter in demanded:
@@ -288,7 +381,8 @@ def _container_resources(keys: Keys, node: Node, block: Block, clauses: Clauses)
                     taken.append(value)
     if not demanded:
         return False
-    match = _tier(keys, clauses)
+    # What is a default is what some differ from.
+    match = _tier(keys, clauses) if "default" not in words(keys[-1]) else None
     if match is None:
         reason = "which containers are meant is not said: no namespace or workload of the document is called so"
         clauses.note("not-understood", node.line, " / ".join(keys), reason)
@@ -324,8 +418,9 @@ def _tier(keys: Keys, clauses: Clauses) -> dict[str, list[str]] | None:
         clauses.note("assumed", line, keys[-1], reason)
         return {"namespaces": described}
     for space, workloads in facts.workloads.items():
-        if name in workloads:
-            return {"namespaces": [space] if space else [], "names": [name]}
+        for workload in (name, _core(keys[-1])):
+            if workload in workloads:
+                return {"namespaces": [space] if space else [], "names": [workload]}
     return None
 
 
@@ -335,7 +430,7 @@ def _tier(keys: Keys, clauses: Clauses) -> dict[str, list[str]] | None:
 def _security(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
     if not any(security.is_setting(key) for key in node.entries):
         return False
-    spaces = scope(keys, clauses)
+    spaces = scope(keys, clauses, block.section)
     rest = list(security.settings(keys, node, block, clauses, spaces))
     policy = next((key for key in keys if "podsecuritypolicy" in squashed(key)), None)
     if policy is not None and _minor(clauses.facts.kubernetes_version) >= _LAST_POD_SECURITY_POLICY:
@@ -351,6 +446,10 @@ def _security(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
         )  # fmt: skip
     for key, child in rest:
         walk((*keys, key), child, block, clauses)
+        if child.is_scalar and child not in clauses.accounted:
+            # Among settings a sentence is a setting, too: "Service account token: not mounted".
+            clauses.account(child)
+            clauses.note("not-understood", child.line, " / ".join((*keys[-1:], key)), "no form of it is known")
     return True
 
 
@@ -509,7 +608,7 @@ def _node_group(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
     known = [word for word in by_word if word in _GROUP_FIELDS]
     if not about_nodes or len(known) < 2:
         return False
-    name = slug(word for word in words(keys[-1]) if word not in _GROUP_WORDS)
+    name = _core(keys[-1], _GROUP_WORDS)
     if not is_name(name):
         return False
     base = f"managedNodeGroups[name={name}]"
@@ -634,6 +733,9 @@ def _compare_sizes(name: str, fields: list[Use], clauses: Clauses) -> None:
                 clauses.note("contradiction", field["line"], what, f"line {line} says {earlier}, not {field['equals']}")
 
 
+_INSTANCE_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+
+
 def _number(field: str) -> Any:
     def made(base: str, node: Node) -> list[Use] | None:
         if not isinstance(node.value, int) or isinstance(node.value, bool):
@@ -655,8 +757,12 @@ def _sizes(base: str, node: Node) -> list[Use] | None:
 
 
 def _instance_types(base: str, node: Node) -> list[Use] | None:
-    types = [node.value] if isinstance(node.value, str) else [member.value for member in node.members]
-    if not types or not all(isinstance(t, str) and not is_placeholder(t) for t in types):
+    if isinstance(node.value, str):
+        types: list[Any] = re.split(r"\s*[,/|]\s*|\s+or\s+", node.value.strip())
+    else:
+        types = [member.value for member in node.members]
+    types = [without_parentheses(type_) if isinstance(type_, str) else type_ for type_ in types]
+    if not types or not all(isinstance(type_, str) and _INSTANCE_TYPE.match(type_) for type_ in types):
         return None
     return [{"path": f"{base}.instanceTypes", "equals": types, "line": node.line}]
 
@@ -664,10 +770,11 @@ def _instance_types(base: str, node: Node) -> list[Use] | None:
 def _labels(base: str, node: Node) -> list[Use] | None:
     if not node.entries or not all(child.is_scalar for child in node.entries.values()):
         return None
+    if any('"' in key or is_placeholder(child.value) for key, child in node.entries.items()):
+        return None
     return [
         {"path": f'{base}.labels["{key}"]', "equals": child.text, "line": child.line}
         for key, child in node.entries.items()
-        if '"' not in key
     ]
 
 
@@ -675,10 +782,15 @@ def _taints(base: str, node: Node) -> list[Use] | None:
     if isinstance(node.value, tuple) and not node.value:
         return [{"path": f"{base}.taints", "equals": [], "default": [], "line": node.line}]
     fields: list[Use] = []
+    keys: set[str] = set()
     for member in node.members:
         entries = {squashed(key): child for key, child in member.entries.items() if child.is_scalar}
         if "key" not in entries or "effect" not in entries or "]" in entries["key"].text:
             return None
+        # Two taints of one key differ in their effects, and a path has room for one.
+        if entries["key"].text in keys:
+            return None
+        keys.add(entries["key"].text)
         for name in ("value", "effect"):
             if name in entries:
                 path = f"{base}.taints[key={entries['key'].text}].{name}"
@@ -702,16 +814,17 @@ def _disk(base: str, node: Node) -> list[Use] | None:
 
 
 _SIZES: Mapping[str, Any] = {
-    **dict.fromkeys(("minsize", "min", "minimum", "minnode"), _number("minSize")),
-    **dict.fromkeys(("maxsize", "max", "maximum", "maxnode"), _number("maxSize")),
+    **dict.fromkeys(("minsize", "min", "minimum", "minnode", "mincount"), _number("minSize")),
+    **dict.fromkeys(("maxsize", "max", "maximum", "maxnode", "maxcount"), _number("maxSize")),
     **dict.fromkeys(("desiredcapacity", "desiredsize", "desired"), _number("desiredCapacity")),
 }
 _GROUP_FIELDS: Mapping[str, Any] = {
     **_SIZES,
     "scalingconfiguration": _sizes, "scaling": _sizes, "autoscaling": _sizes,
-    "instancetype": _instance_types, "machinetype": _instance_types,
+    **dict.fromkeys(("instancetype", "machinetype", "vmsize", "vmtype", "nodetype"), _instance_types),
     "nodelabel": _labels, "label": _labels, "taint": _taints, "nodetaint": _taints,
-    "amitype": _ami, "amifamily": _ami, "capacitytype": _capacity, "disksize": _disk, "volumesize": _disk,
+    "amitype": _ami, "amifamily": _ami, "capacitytype": _capacity,
+    **dict.fromkeys(("disk", "disksize", "osdisksize", "bootdisksize", "rootvolumesize", "volumesize"), _disk),
 }  # fmt: skip
 
 
@@ -780,6 +893,20 @@ def _mesh(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
 _CONTROL_PLANE = frozenset({"istiod", "pilot", "citadel", "galley", "mixer"})
 
 
+# --- what is left over ---
+
+
+def is_known(key: str) -> bool:
+    """Whether a key is one whose values some form reads, so that what it says is a demand, however it is said."""
+    word = squashed(key)
+    return (
+        any(word in vocabulary for vocabulary in (_IN_WORDS, _GROUP_FIELDS, _GROUP_OPTIONS, _CLUSTER_OPTIONS))
+        or word in _CLUSTER_FIELDS
+        or _QUOTA_RESOURCE.match(key) is not None
+        or security.is_setting(key)
+    )
+
+
 # --- walking ---
 
 _FORMS = (
@@ -818,7 +945,27 @@ def walk(keys: Keys, node: Node, block: Block, clauses: Clauses) -> None:
     if read(keys, node, block, clauses):
         return
     for step, child in node.children():
-        walk((*keys, step) if isinstance(step, str) else keys, child, block, clauses)
+        if isinstance(step, str):
+            walk((*keys, step), child, block, clauses)
+            continue
+        naming, name = _name_of_item(child)
+        walk((*keys, name) if name else keys, child, block, clauses)
+        if name and any(value in clauses.accounted for value in _descendants(child)):
+            clauses.account(child.entries[naming])
+
+
+#: Keys of an item of a list that say what it is about.
+_NAMING = frozenset(
+    {"name", "namespace", "workload", "service", "component", "tier", "app", "application", "container", "deployment"}
+)
+
+
+def _name_of_item(node: Node) -> tuple[str, str]:
+    """(key, name) of an item of a list that names what it is about: read as if it stood below that name."""
+    for key, child in node.entries.items():
+        if squashed(key) in _NAMING and isinstance(child.value, str) and len(node.entries) > 1:
+            return key, f"{child.value} namespace" if squashed(key) == "namespace" else child.value
+    return "", ""
 
 
 __all__ = ["cluster_name_in", "kubernetes_version_in", "namespaces_in", "read", "truth", "walk"]

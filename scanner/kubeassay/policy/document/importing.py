@@ -12,11 +12,13 @@ from kubeassay.model import Severity
 from kubeassay.model.document import Block, Document, Node
 from kubeassay.policy.document import forms, objects, security
 from kubeassay.policy.document.clauses import Clause, Clauses, Facts, Note
-from kubeassay.policy.document.words import not_meant, slug
+from kubeassay.policy.document.words import not_meant, slug, words
 from kubeassay.policy.errors import PolicyError
 
 #: Languages of blocks that are drawn, not read.
 _DIAGRAMS = frozenset({"mermaid", "plantuml", "dot", "graphviz", "d2"})
+#: What says that clusters are those of EKS, whose versions and images have an end of their own.
+_EKS = frozenset({"eks", "aws", "amazon", "ami", "eksctl"})
 _LETTERS = re.compile(r"[^\W\d_]{2}")
 
 
@@ -114,6 +116,7 @@ def _learn(document: Document, clauses: Clauses) -> Iterator[Node]:
     """Take the names from everywhere: a clause may stand above the list that explains it. Yields the objects."""
     facts = clauses.facts
     for block in document.blocks:
+        facts.on_eks = facts.on_eks or any(_EKS & set(words(text)) for text in (document.title, *block.section))
         stack: list[tuple[tuple[str, ...], Node]] = [((), node) for node in reversed(block.nodes)]
         while stack:
             keys, node = stack.pop()
@@ -123,6 +126,7 @@ def _learn(document: Document, clauses: Clauses) -> Iterator[Node]:
                 continue
             if keys and not_meant(keys[-1]):
                 continue
+            facts.on_eks = facts.on_eks or (bool(keys) and not _EKS.isdisjoint(words(keys[-1])))
             if objects.kind_of(node) is not None:
                 objects.learn(node, clauses)
                 yield node
@@ -142,7 +146,13 @@ def _learn(document: Document, clauses: Clauses) -> Iterator[Node]:
 def _leftovers(document: Document, clauses: Clauses) -> None:
     for block in document.blocks:
         if block.language != "yaml":
-            what = "a diagram" if block.language in _DIAGRAMS else f"a block of {block.language}"
+            what = (
+                "a diagram"
+                if block.language in _DIAGRAMS
+                else "a table"
+                if block.language == "table"
+                else f"a block of {block.language}"
+            )
             said = f"{what}, not YAML" if block.language else "a block without a language, and no object in it"
             clauses.note("not-read", block.line, " / ".join(block.section), said)
             continue
@@ -159,8 +169,11 @@ def _leftover(keys: tuple[str, ...], node: Node, clauses: Clauses) -> None:
     if node in clauses.accounted:
         return
     if keys and not _any_accounted(node, clauses):
-        texts = list(_leaves(node))
-        prose = all(isinstance(leaf.value, str) and _is_sentence(leaf.value) for leaf in texts)
+        leaves = list(_leaves(keys[-1], node))
+        # An empty list or mapping is no sentence: it may forbid all that could stand in it.
+        prose = bool(leaves) and all(
+            isinstance(leaf.value, str) and _is_sentence(leaf.value) and not forms.is_known(key) for key, leaf in leaves
+        )
         reason = "said in words, which nothing judges" if prose else "no form of it is known"
         clauses.note("prose" if prose else "not-understood", node.line, " / ".join(keys), reason)
         return
@@ -186,14 +199,14 @@ def _any_accounted(node: Node, clauses: Clauses) -> bool:
     return False
 
 
-def _leaves(node: Node) -> Iterator[Node]:
-    stack = [node]
+def _leaves(key: str, node: Node) -> Iterator[tuple[str, Node]]:
+    """(the key that it stands below, scalar) of all that a value holds."""
+    stack = [(key, node)]
     while stack:
-        here = stack.pop()
-        children = [child for _, child in here.children()]
+        above, here = stack.pop()
         if here.is_scalar:
-            yield here
-        stack.extend(children)
+            yield above, here
+        stack.extend((step if isinstance(step, str) else above, child) for step, child in here.children())
 
 
 # --- the baseline ---

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from kubeassay.analysis.sensitive import sensitive_paths
+from kubeassay.checks.documented_object import bound_problem
 from kubeassay.model import Path, format_path
 from kubeassay.model.document import Block, Node
 from kubeassay.policy.document import security
@@ -91,6 +92,10 @@ def learn(node: Node, clauses: Clauses) -> None:
         name = text_at(node, "spec", target, "name")
         if is_name(name) and text_at(node, "spec", target, "kind"):
             _remember(facts.workloads, namespace, name)
+    if kind == "NetworkPolicy" and group_of(node) == "networking.k8s.io" and not _selector(node):
+        facts.denied |= {
+            (namespace, direction) for direction in directions(node) if not _opens_everything(node, direction)
+        }
     if kind in ("RoleBinding", "ClusterRoleBinding"):
         for subject in node.entries.get("subjects", _NOTHING).members:
             if text_at(subject, "kind") == "Group":
@@ -188,7 +193,8 @@ def _fields(node: Node, clauses: Clauses) -> Iterator[Use]:
             for key, child in reversed(list(member.entries.items())):
                 if key != naming:
                     stack.append((_joined(base, key), (*path, number, key), child))
-            if len(member.entries) == 1:
+            # Its presence is all that an item says whose other values are empty.
+            if all(key == naming or child.value is None or child.value == {} for key, child in member.entries.items()):
                 yield {"path": f"{base}.{naming}", "present": True, "line": member.line}
         if item_names(here) is not None:
             continue
@@ -199,15 +205,30 @@ def _fields(node: Node, clauses: Clauses) -> Iterator[Use]:
             # null and {} say nothing of most fields; [] says that there is none.
             if isinstance(here.value, tuple):
                 yield {"path": shown, "equals": [], "default": [], "line": here.line}
+            elif here.value is not None and path[-1] in _SELECTORS:
+                # An empty selector selects everything, none of a disruption budget nothing.
+                yield {
+                    "path": shown,
+                    "equals": {},
+                    **({} if type_[0] == "policy" else {"default": {}}),
+                    "line": here.line,
+                }
             continue
         if any(is_placeholder(value) for value in _scalars(here)):
             clauses.note("not-understood", here.line, f"{title_of(node)}: {shown}", "a placeholder, not a value")
             continue
-        field = {"path": shown, _OPERATORS.get((*type_, shown), "equals"): here.plain}
+        operator = _OPERATORS.get((*type_, shown), "equals")
+        if bound_problem({"path": shown, operator: here.plain}) is not None:
+            operator = "equals"
+        field = {"path": shown, operator: here.plain}
         default = _DEFAULTS.get(type_, {}).get(shown)
         if default is not None:
             field["default"] = default
         yield {**field, "line": here.line}
+
+
+#: Selectors of objects; an empty one selects all of them.
+_SELECTORS = frozenset({"selector", "podSelector", "namespaceSelector", "objectSelector", "labelSelector"})
 
 
 def _joined(path: str, key: str) -> str:
@@ -301,7 +322,8 @@ def _cluster_role(node: Node, block: Block, clauses: Clauses) -> bool:
     if not all(rule.get("verbs") for rule in stated):
         clauses.note("not-understood", rules.line, title_of(node), "a rule of it has no verbs")
         return True
-    parameters = {"roles": {name_of(node): stated}}
+    namespace = namespace_of(node) if kind_of(node) == "Role" else ""
+    parameters = {"roles": {f"{namespace}/{name_of(node)}" if namespace else name_of(node): stated}}
     clauses.add(
         _id(node), f"{title_of(node)} grants what is documented, and nothing else", block, node.line,
         rules=clauses.use("documented-roles", parameters), obj=node,
@@ -313,44 +335,100 @@ _POLICY_RULE = ("apiGroups", "resources", "resourceNames", "nonResourceURLs", "v
 
 
 def _binding(node: Node, block: Block, clauses: Clauses) -> bool:
-    groups = [
-        text_at(subject, "name")
-        for subject in node.entries.get("subjects", _NOTHING).members
-        if text_at(subject, "kind") == "Group"
-    ]
-    others = [s for s in node.entries.get("subjects", _NOTHING).members if text_at(s, "kind") != "Group"]
-    if not groups or others:
+    """Its groups have the documented roles, and nobody else is bound by it."""
+    subjects = node.entries.get("subjects", _NOTHING)
+    names = [text_at(subject, "name") for subject in subjects.members]
+    if not name_of(node) or not names or not all(names) or any(map(is_placeholder, names)):
         return False
+    groups = [text_at(subject, "name") for subject in subjects.members if text_at(subject, "kind") == "Group"]
+    only: Use = {"path": "subjects[*].name", "oneOf": list(dict.fromkeys(names)), "line": subjects.line}
+    if len(groups) < len(names):
+        title = f"{title_of(node)} as documented"
+        expected = expectation(node, [*_fields(node, clauses), only])
+        clauses.add(_id(node), title, block, node.line, expectations=[expected], obj=node)
+        return True
     parameters = {"groups": {group: clauses.facts.groups[group] for group in groups}}
+    reference = [field for field in _fields(node, clauses) if field["path"].startswith("roleRef.")]
+    # How the binding of the groups is called is not theirs to say; what is called so has these subjects.
+    expected = {**expectation(node, [*reference, only]), "required": False}
     clauses.add(
         _id(node), f"{', '.join(groups)}: the documented roles", block, node.line,
-        rules=clauses.use("documented-roles", parameters), obj=node,
+        rules=clauses.use("documented-roles", parameters), expectations=[expected], obj=node,
     )  # fmt: skip
     return True
 
 
-def _network_policy(node: Node, block: Block, clauses: Clauses) -> bool:
+def directions(node: Node) -> list[str]:
+    """The directions that a NetworkPolicy isolates its pods for."""
     spec = node.entries.get("spec", _NOTHING)
     stated = spec.entries.get("policyTypes")
-    types = (
-        [m.value for m in stated.members]
-        if stated is not None
-        else ["Ingress", *_IF_EGRESS[: "egress" in spec.entries]]
-    )
-    selector = spec.entries.get("podSelector", _NOTHING).plain or {}
-    for type_ in types:
-        direction = str(type_).lower()
-        if direction not in ("ingress", "egress"):
-            continue
-        rules = spec.entries.get(direction, _NOTHING).members
-        if not rules and not selector:
+    if stated is None:
+        return ["ingress", "egress"] if "egress" in spec.entries else ["ingress"]
+    found = [str(member.value).lower() for member in stated.members]
+    return [direction for direction in dict.fromkeys(found) if direction in ("ingress", "egress")]
+
+
+def _selector(node: Node) -> Mapping[str, Any]:
+    selector = node.entries.get("spec", _NOTHING).entries.get("podSelector", _NOTHING).plain
+    stated = selector if isinstance(selector, dict) else {}
+    return {key: value for key, value in stated.items() if value}
+
+
+def _rules(node: Node, direction: str) -> tuple[Node, ...]:
+    return node.entries.get("spec", _NOTHING).entries.get(direction, _NOTHING).members
+
+
+def _opens_everything(node: Node, direction: str) -> bool:
+    """Whether a rule of a NetworkPolicy opens a direction to everybody on every port, so that it closes little."""
+    for rule in _rules(node, direction):
+        peers = rule.entries.get("to" if direction == "egress" else "from", _NOTHING).members
+        if not rule.entries.get("ports", _NOTHING).members and (not peers or any(map(_is_anybody, peers))):
+            return True
+    return False
+
+
+def _is_anybody(peer: Node) -> bool:
+    # A block of addresses is meant for what is outside: it opens no pod to another.
+    spaces, pods = peer.entries.get("namespaceSelector"), peer.entries.get("podSelector")
+    return spaces is not None and not spaces.plain and (pods is None or not pods.plain)
+
+
+def _network_policy(node: Node, block: Block, clauses: Clauses) -> bool:
+    selector = _selector(node)
+    for direction in directions(node):
+        rules = _rules(node, direction)
+        if selector:
+            _isolation(node, block, clauses, direction, selector)
+        elif not rules or (namespace_of(node) and not _opens_everything(node, direction)):
             _default_deny(node, block, clauses, direction)
         for rule in rules:
             _paths(node, rule, direction, selector, block, clauses)
+    if not directions(node):
+        clauses.note("not-understood", node.line, title_of(node), "it is for neither ingress nor egress")
     return True
 
 
-_IF_EGRESS = ("Egress",)
+def _isolation(node: Node, block: Block, clauses: Clauses, direction: str, selector: Mapping[str, Any]) -> None:
+    """The pods that a policy selects are closed to everything that no policy opens."""
+    namespace, facts = namespace_of(node), clauses.facts
+    if {(namespace, direction), ("", direction)} & facts.denied or _opens_everything(node, direction):
+        return
+    if not namespace:
+        # Where it opens something, this is told of its paths.
+        if not _rules(node, direction):
+            reason = "it names no namespace, so whose paths it closes is not said"
+            clauses.note("not-understood", node.line, title_of(node), reason)
+        return
+    pods = _pods(namespace, selector, node, clauses)
+    if not pods:
+        return
+    clauses.add(
+        f"{_id(node)}/{direction}", f"Only what is allowed {_OPEN[direction]} {_ends(_one(pods))}", block, node.line,
+        rules=clauses.use("documented-isolation", {direction: pods}), obj=node,
+    )  # fmt: skip
+
+
+_OPEN = {"ingress": "reaches", "egress": "leaves"}
 
 
 def _default_deny(node: Node, block: Block, clauses: Clauses, direction: str) -> None:
@@ -589,6 +667,17 @@ def _authorization_policy(node: Node, block: Block, clauses: Clauses) -> bool:
     """Who may call, in effect: not that a policy has these words."""
     spec, namespace = node.entries.get("spec", _NOTHING), namespace_of(node)
     rules = spec.entries.get("rules", _NOTHING).members
+    if text_at(spec, "action") in ("", "ALLOW") and not rules and name_of(node):
+        # It allows nothing: a rule would allow something.
+        fields = [field for field in _fields(node, clauses) if field["path"] != "spec.rules"]
+        fields.append({"path": "spec.rules", "equals": [], "default": [], "line": spec.line or node.line})
+        if "action" not in spec.entries:
+            fields.append(
+                {"path": "spec.action", "equals": "ALLOW", "default": "ALLOW", "line": spec.line or node.line}
+            )
+        title = f"{title_of(node)} as documented"
+        clauses.add(_id(node), title, block, node.line, expectations=[expectation(node, fields)], obj=node)
+        return True
     if text_at(spec, "action") not in ("", "ALLOW") or not namespace or not rules or "targetRefs" in spec.entries:
         return False
     to = _pods(namespace, spec.entries.get("selector", _NOTHING).plain or {}, node, clauses)

@@ -5,6 +5,7 @@ A security context, a PodSecurityPolicy's spec or a list of settings in words: t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -97,6 +98,10 @@ def _seccomp(setting: _Setting) -> list[Use] | None:
     node = setting.node
     type_ = node.entries.get("type", node)
     word = squashed(str(type_.value)) if type_.is_scalar else ""
+    profile = node.entries.get("localhostProfile")
+    if profile is not None:
+        reason = "which profile it is is not judged: RuntimeDefault, and any profile of the node, comply"
+        setting.clauses.note("not-understood", profile.line, setting.key, reason)
     if word in ("runtimedefault", "localhost"):
         # The baseline's check is what the restricted one replaces, for versions that do not have that.
         return setting.use("seccomp-profile-restricted", "seccomp-profile-baseline")
@@ -122,7 +127,7 @@ def _dropped(setting: _Setting) -> list[Use] | None:
 
 
 def _added(setting: _Setting) -> list[Use] | None:
-    names = [] if setting.says is False else setting.texts()
+    names = [] if setting.says is False or setting.node.value == () else setting.texts()
     if names is None:
         return None
     added = sorted({name.upper().removeprefix("CAP_") for name in names})
@@ -142,6 +147,16 @@ def _volumes(setting: _Setting) -> list[Use] | None:
     if None in types:
         return None
     return setting.use("allowed-volume-types", parameters={"allowed": types})
+
+
+_REGISTRY = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]+)?(?:/[a-z0-9._/-]+)?\Z")
+
+
+def _registries(setting: _Setting) -> list[Use] | None:
+    names = setting.texts()
+    if not names or not all(_REGISTRY.match(name) for name in names):
+        return None
+    return setting.use("image-registry", parameters={"allowed_registries": names}, own=True)
 
 
 def squashed_type(name: str) -> str:
@@ -197,6 +212,9 @@ _SETTINGS: Mapping[str, _Read] = {
     "allowedvolume": _volumes,
     "allowedvolumetype": _volumes,
     "automountserviceaccounttoken": _no("service-account-token-automount"),
+    **dict.fromkeys(
+        ("imageregistry", "allowedregistry", "allowedimageregistry", "trustedregistry", "approvedregistry"), _registries
+    ),
     "shareprocessnamespace": _no("share-process-namespace"),
 }
 #: Words that other things have, too: alone they do not make a mapping one of security settings.

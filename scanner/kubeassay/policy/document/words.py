@@ -20,6 +20,7 @@ _NO = frozenset(
         "off",
         "forbidden",
         "forbid",
+        "disallowed",
         "never",
         "disabled",
         "disable",

@@ -1,0 +1,3 @@
+module kubeassay.dev/oracle_lines
+
+go 1.26.0
