@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,21 @@ def owned_by(owner: dict[str, Any]) -> list[dict[str, Any]]:
             "controller": True,
         }
     ]
+
+
+@pytest.fixture(scope="module")
+def api_server(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
+    """A server without controllers, which add objects and remove those whose owners were made up."""
+    server = OwnServer(binaries, tmp_path_factory.mktemp("audit") / "server")
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def own_server(api_server: OwnServer) -> OwnServer:
+    return api_server
 
 
 @pytest.fixture
