@@ -14,7 +14,7 @@ import pickle
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 from kubeassay.engine.evaluate import Evaluation, Found, Partial, finish
 from kubeassay.engine.findings import SourceText
@@ -163,8 +163,9 @@ def _forked(
             living += survivor
     if evaluation.joins:
         context = evaluation.context(together.kept)
+        packed = _packed(context)
         for worker in living:
-            worker.send(context)
+            worker.send(packed)
         evaluation.join(context, texts.again)
         together.add(evaluation.take())
         for worker in living:
@@ -224,6 +225,22 @@ def _find(evaluation: Evaluation, found: Found, texts: _Texts, processes: int) -
         evaluation.partial.add(answer[0])
 
 
+def _forked_process(work: Callable[[], None]) -> int:
+    """Start a process that does one piece of work, and ends; its id."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    process = os.fork()
+    if process:
+        return process
+    status = 1
+    try:
+        work()
+        status = 0
+    finally:
+        # Not sys.exit: nothing of the parent's (buffers, handlers) may run twice.
+        os._exit(status)
+
+
 class _Fork:
     """A forked process that does one piece of work, beginning with what this process has."""
 
@@ -232,21 +249,15 @@ class _Fork:
         self._plan = evaluation.plan
         self._objects = inventory.objects if inventory is not None else ()
         receiving, answering = os.pipe()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self._process = os.fork()
-        if self._process == 0:
-            status = 1
-            try:
-                os.close(receiving)
-                evaluation.put(Partial.of(evaluation.plan))
-                came = work()
-                with open(answering, "wb") as results:
-                    _Pickler(results, self._objects).dump((evaluation.take(), came))
-                status = 0
-            finally:
-                # Not sys.exit: nothing of the parent's (buffers, handlers) may run twice.
-                os._exit(status)
+
+        def answered() -> None:
+            os.close(receiving)
+            evaluation.put(Partial.of(evaluation.plan))
+            came = work()
+            with open(answering, "wb") as results:
+                _Pickler(results, self._objects).dump((evaluation.take(), came))
+
+        self._process = _forked_process(answered)
         os.close(answering)
         self._results = open(receiving, "rb")  # noqa: SIM115 - closed in answer
 
@@ -312,35 +323,29 @@ class _Worker:
         self._texts = texts
         receiving, answering = os.pipe()
         telling, listening = os.pipe()[::-1]
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self._process = os.fork()
-        if self._process == 0:
+
+        def work() -> None:
             os.close(receiving)
             os.close(telling)
             self._work(listening, answering)
+
+        self._process = _forked_process(work)
         os.close(answering)
         os.close(listening)
         self._results = open(receiving, "rb")  # noqa: SIM115 - closed in end
         self._orders = open(telling, "wb")  # noqa: SIM115 - closed in end
 
-    def _work(self, listening: int, answering: int) -> NoReturn:
-        status = 1
-        try:
-            evaluation = Evaluation(self._plan)
-            _run(evaluation, self._files)
-            with open(answering, "wb") as results, open(listening, "rb") as orders:
-                part = evaluation.take()
-                kept, part.kept = part.kept, []
-                pickle.dump((part, _packed(kept)), results, pickle.HIGHEST_PROTOCOL)
-                results.flush()
-                if evaluation.joins:
-                    evaluation.join(_unpacked(pickle.load(orders)), self._texts.again)
-                    pickle.dump((evaluation.take(), b""), results, pickle.HIGHEST_PROTOCOL)
-            status = 0
-        finally:
-            # Not sys.exit: nothing of the parent's (buffers, handlers) may run twice.
-            os._exit(status)
+    def _work(self, listening: int, answering: int) -> None:
+        evaluation = Evaluation(self._plan)
+        _run(evaluation, self._files)
+        with open(answering, "wb") as results, open(listening, "rb") as orders:
+            part = evaluation.take()
+            kept, part.kept = part.kept, []
+            pickle.dump((part, _packed(kept)), results, pickle.HIGHEST_PROTOCOL)
+            results.flush()
+            if evaluation.joins:
+                evaluation.join(_unpacked(pickle.load(orders)), self._texts.again)
+                pickle.dump((evaluation.take(), b""), results, pickle.HIGHEST_PROTOCOL)
 
     def first(self, progress: Progress | None = None) -> Iterator[tuple[list[_Worker], Partial]]:
         """What came of the files by themselves. Files on which workers die are found by halving, and named."""
@@ -363,11 +368,11 @@ class _Worker:
         for half in (self._files[:middle], self._files[middle:]):
             yield from _Worker(self._plan, half, self._texts).first(progress)
 
-    def send(self, context: Sequence[Object]) -> None:
-        """Give the worker the objects of all files that its rules may need."""
+    def send(self, packed: bytes) -> None:
+        """Give the worker the (packed) objects of all files that its rules may need."""
         # A worker that died meanwhile is noticed when its answer is read.
         with contextlib.suppress(BrokenPipeError):
-            pickle.dump(_packed(context), self._orders, pickle.HIGHEST_PROTOCOL)
+            pickle.dump(packed, self._orders, pickle.HIGHEST_PROTOCOL)
             self._orders.flush()
 
     def second(self) -> Partial:
