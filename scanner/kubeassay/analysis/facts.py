@@ -83,8 +83,9 @@ FACTS: Mapping[str, tuple[str, ...]] = {
     # What counts against quotas, and what says for how much: custom resources may stand for anything.
     "Quotas": (
         *_SCALING,
+        # Whether a mesh adds a container to pods.
+        *_MESH,
         "VerticalPodAutoscaler",
-        "Namespace",
         "ResourceQuota",
         "LimitRange",
         "RuntimeClass",
@@ -94,8 +95,6 @@ FACTS: Mapping[str, tuple[str, ...]] = {
         "Node",
         "ClusterConfig",
         "CustomResourceDefinition",
-        # Of what the mesh analysis is made of: whether it adds a container to pods.
-        "MutatingWebhookConfiguration",
         *_COUNTED,
     ),
     "Authorization": (*_MESH, "ServiceAccount"),
