@@ -52,8 +52,9 @@ class Violation:
     name of the container concerned. ``key``: point at the key, not at the value. ``sensitive``: the value must not be
     shown. ``base``: what the rule's fix is relative to, where that is not the subject itself (for a pod rule, the
     container's path). ``fixable``: False where the rule's fix would make an object that is refused or does not run.
-    ``obj``: the object concerned, for an inventory rule. ``related``: (message, object, path). ``clauses``: (message,
-    file, line) of a document that demands it.
+    ``obj``: the object concerned, for an inventory rule. ``related``: (message, object, path). ``join``: the list item
+    whose joining with the one before it mends the finding. ``clauses``: (message, file, line) of a document that
+    demands it.
     """
 
     path: Path

@@ -6,22 +6,17 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import takewhile
 from typing import Any
 
 from kubeassay.model.place import Location, Path, SpanTable
 
 
-class _Groups(dict[str, str]):
-    """API version → its group. It is asked for many times more often than there are objects."""
-
-    def __missing__(self, api_version: str) -> str:
-        group = self[api_version] = api_version.rpartition("/")[0]
-        return group
-
-
-_GROUPS = _Groups()
+@cache
+def _group(api_version: str) -> str:
+    """It is asked for many times more often than there are objects."""
+    return api_version.rpartition("/")[0]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -36,7 +31,7 @@ class ObjectRef:
     @property
     def group(self) -> str:
         """The API group; empty for the core group."""
-        return _GROUPS[self.api_version]
+        return _group(self.api_version)
 
     def __str__(self) -> str:
         where = f"{self.namespace}/" if self.namespace else ""
