@@ -51,6 +51,8 @@ class Facts:
 
     #: Namespace → (line, description).
     namespaces: dict[str, tuple[int, str]] = field(default_factory=dict)
+    #: Those of them that stand in a list of application namespaces.
+    application_namespaces: list[str] = field(default_factory=list)
     #: How many lists of namespaces the document has.
     namespace_lists: int = 0
     #: Namespaces that objects stand in, in order.
@@ -61,8 +63,6 @@ class Facts:
     groups: dict[str, list[str]] = field(default_factory=dict)
     #: (namespace, direction) of the policies that deny by default; without a namespace, everywhere.
     denied: set[tuple[str, str]] = field(default_factory=set)
-    #: Those of them that stand in a list of application namespaces.
-    application_namespaces: list[str] = field(default_factory=list)
     #: Field of a node group's size → (value, line), as first documented.
     sizes: dict[str, tuple[Any, int]] = field(default_factory=dict)
     #: Flag of the Cluster Autoscaler → (value, line), as first documented.
@@ -156,6 +156,10 @@ class Clauses:
 
     def account(self, *nodes: Node) -> None:
         self.accounted.update(nodes)
+
+    def accounts_within(self, node: Node) -> bool:
+        """Whether a node, or anything below it, is accounted for."""
+        return any(here in self.accounted for here in node.descendants())
 
 
 def section_of(block: Block) -> str:

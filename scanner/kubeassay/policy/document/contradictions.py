@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kubeassay.model import SEVERITIES, Path, Rule, Severity, format_path
+from kubeassay.model import SEVERITIES, Path, Rule, Severity
 from kubeassay.model.document import Document, Node
 from kubeassay.policy.document.clauses import DOCUMENTED, Clause, Note, Use
 from kubeassay.policy.document.importing import Imported, baseline_of
-from kubeassay.policy.document.objects import item_names, title_of
+from kubeassay.policy.document.objects import item_names, joined, title_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +82,10 @@ def _without(expected: Use, against: set[str]) -> Use:
 def _written(node: Node, path: Path) -> Iterator[str]:
     """A path and those above it, as expectations write them: items of lists by name, where they have one."""
     text = ""
-    for step in path:
-        names = item_names(node)
+    for here, step in zip(node.along(path), path, strict=False):
+        names = item_names(here)
         if isinstance(step, int) and names is not None and step < len(names):
             text = f"{text}[{names[step][0]}={names[step][1]}]"
         else:
-            part = format_path((step,))
-            text = f"{text}.{part}" if text and not part.startswith("[") else f"{text}{part}"
+            text = joined(text, step)
         yield text
-        children = dict(node.children())
-        if step not in children:
-            return
-        node = children[step]

@@ -12,7 +12,7 @@ from typing import Any
 
 from kubeassay.analysis.quantity import parse_quantity
 from kubeassay.model.document import Block, Node
-from kubeassay.policy.document import security
+from kubeassay.policy.document import objects, security
 from kubeassay.policy.document.clauses import Clauses, Use
 from kubeassay.policy.document.words import (
     is_name,
@@ -21,7 +21,6 @@ from kubeassay.policy.document.words import (
     singular,
     slug,
     squashed,
-    truth,
     without_parentheses,
     words,
 )
@@ -121,10 +120,10 @@ def _namespace_list(keys: Keys, node: Node, block: Block, clauses: Clauses) -> b
     # One value below such a key ("Namespace: payments") says where something else stands.
     if not found or (len(found) == 1 and not node.members):
         return False
-    if not any(here.members for here in _descendants(node)):
+    if not any(here.members for here in node.descendants()):
         clauses.note("assumed", node.line, " / ".join(keys), "its keys are read as the names of namespaces")
     lines = {line for _, line, _ in found}
-    for named in [n for n in _descendants(node) if n.line in lines]:
+    for named in [n for n in node.descendants() if n.line in lines]:
         if named.is_scalar:
             clauses.account(named)
         elif "name" in named.entries or len(named.entries) == 1:
@@ -179,14 +178,6 @@ def _account_namespace(keys: Keys, node: Node, block: Block, clauses: Clauses) -
             )  # fmt: skip
         elif not child.is_scalar:
             walk((*keys, f"namespace {name}", key), child, block, clauses)
-
-
-def _descendants(node: Node) -> Iterator[Node]:
-    stack = [node]
-    while stack:
-        here = stack.pop()
-        yield here
-        stack.extend(child for _, child in here.children())
 
 
 def _core(key: str, generic: frozenset[str] = _GENERIC) -> str:
@@ -923,8 +914,6 @@ _FORMS = (
 
 def walk(keys: Keys, node: Node, block: Block, clauses: Clauses) -> None:
     """Read a value and, where it has no form of its own, what is below it."""
-    from kubeassay.policy.document import objects
-
     if node in clauses.accounted:
         return
     if keys and not_meant(keys[-1]) and not security.is_any_setting(keys[-1]):
@@ -950,7 +939,7 @@ def walk(keys: Keys, node: Node, block: Block, clauses: Clauses) -> None:
             continue
         naming, name = _name_of_item(child)
         walk((*keys, name) if name else keys, child, block, clauses)
-        if name and any(value in clauses.accounted for value in _descendants(child)):
+        if name and clauses.accounts_within(child):
             clauses.account(child.entries[naming])
 
 
@@ -968,4 +957,4 @@ def _name_of_item(node: Node) -> tuple[str, str]:
     return "", ""
 
 
-__all__ = ["cluster_name_in", "kubernetes_version_in", "namespaces_in", "read", "truth", "walk"]
+__all__ = ["cluster_name_in", "kubernetes_version_in", "namespaces_in", "read", "walk"]

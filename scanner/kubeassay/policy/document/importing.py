@@ -168,7 +168,7 @@ def _leftover(keys: tuple[str, ...], node: Node, clauses: Clauses) -> None:
     """Note what nothing accounts for: as high in the tree as possible."""
     if node in clauses.accounted:
         return
-    if keys and not _any_accounted(node, clauses):
+    if keys and not clauses.accounts_within(node):
         leaves = list(_leaves(keys[-1], node))
         # An empty list or mapping is no sentence: it may forbid all that could stand in it.
         prose = bool(leaves) and all(
@@ -187,16 +187,6 @@ def _leftover(keys: tuple[str, ...], node: Node, clauses: Clauses) -> None:
 def _is_sentence(text: str) -> bool:
     """Whether a text is a sentence, or a part of one: two words of letters."""
     return sum(1 for word in text.split() if _LETTERS.search(word)) > 1
-
-
-def _any_accounted(node: Node, clauses: Clauses) -> bool:
-    stack = [node]
-    while stack:
-        here = stack.pop()
-        if here in clauses.accounted:
-            return True
-        stack.extend(child for _, child in here.children())
-    return False
 
 
 def _leaves(key: str, node: Node) -> Iterator[tuple[str, Node]]:
