@@ -844,6 +844,17 @@ def test_a_sentence_at_a_key_that_is_known_is_not_understood(said: str) -> None:
     assert {line for line, _ in notes_of(found, "not-understood")} == {5}
 
 
+def test_a_value_with_more_below_it_is_told_where_one_of_the_two_is_not_demanded() -> None:
+    found = imported("Web nodes: spot\n  min: 1\n  max: 2\n")
+    assert rules_of(found)["documented-node-groups", 2]["groups"] == {"web": {"minimum": 1, "maximum": 2}}
+    assert notes_of(found, "not-understood") == {(2, "Web nodes")}
+    found = imported(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata:\n  list: a\n    - b\n  hard: c\n    d: 2\n"
+    )
+    assert set(fields_of(found)) == {("ConfigMap x", "data.list"), ("ConfigMap x", "data.hard")}
+    assert notes_of(found, "not-understood") == {(6, "ConfigMap x"), (8, "ConfigMap x")}
+
+
 def test_an_empty_list_is_no_sentence() -> None:
     found = imported("containers:\n  privileged: false\n  sysctls: []\n")
     assert notes_of(found, "not-understood") == {(4, "containers / sysctls")}

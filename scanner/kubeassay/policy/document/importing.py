@@ -169,19 +169,25 @@ def _leftover(keys: tuple[str, ...], node: Node, clauses: Clauses) -> None:
     if node in clauses.accounted:
         return
     if keys and not clauses.accounts_within(node):
-        leaves = list(_leaves(keys[-1], node))
-        # An empty list or mapping is no sentence: it may forbid all that could stand in it.
-        prose = bool(leaves) and all(
-            isinstance(leaf.value, str) and _is_sentence(leaf.value) and not forms.is_known(key) for key, leaf in leaves
-        )
-        reason = "said in words, which nothing judges" if prose else "no form of it is known"
-        clauses.note("prose" if prose else "not-understood", node.line, " / ".join(keys), reason)
+        _not_judged(keys, node, list(_leaves(keys[-1], node)), clauses)
         return
     children = list(node.children())
+    if keys and node.below is not None:
+        # What is below it has a form, and the value itself has none.
+        _not_judged(keys, node, [(keys[-1], node)], clauses)
     if not children and not keys:
         clauses.note("not-understood", node.line, node.text[:80], "a text alone, without a key")
     for step, child in children:
         _leftover((*keys, step) if isinstance(step, str) else keys, child, clauses)
+
+
+def _not_judged(keys: tuple[str, ...], node: Node, leaves: list[tuple[str, Node]], clauses: Clauses) -> None:
+    # An empty list or mapping is no sentence: it may forbid all that could stand in it.
+    prose = bool(leaves) and all(
+        isinstance(leaf.value, str) and _is_sentence(leaf.value) and not forms.is_known(key) for key, leaf in leaves
+    )
+    reason = "said in words, which nothing judges" if prose else "no form of it is known"
+    clauses.note("prose" if prose else "not-understood", node.line, " / ".join(keys), reason)
 
 
 def _is_sentence(text: str) -> bool:

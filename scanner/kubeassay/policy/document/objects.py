@@ -119,6 +119,10 @@ def clause_of(node: Node, block: Block, clauses: Clauses) -> None:
     kind, group = kind_of(node), group_of(node)
     assert kind is not None
     clauses.account(node)
+    for here in node.descendants():
+        if here.below is not None:
+            reason = "a value with more below it: an object has one or the other"
+            clauses.note("not-understood", here.line, title_of(node), reason)
     name = name_of(node)
     if name and (is_placeholder(name) or not _NAME.match(name)):
         clauses.note("not-understood", node.line, f"{kind} {name}", "its name is a placeholder, not that of an object")
