@@ -134,6 +134,8 @@ def test_clusters_and_revisions_can_be_excepted() -> None:
     assert passed(MUTABLE, text, clusters=["prod-*"]) == (0, 0)
     named = application(sources=source(revision="HEAD"), to="{name: prod-eu, namespace: shop}")
     assert failures(MUTABLE, named, clusters=["prod-*"]) != set()
+    filled_in = application_set(sources=source(revision="HEAD"), to="{name: '{{name}}', namespace: shop}")
+    assert passed(MUTABLE, filled_in, clusters=["prod-*"]) == (0, 1)
 
 
 def test_templates_of_application_sets_are_judged_where_they_are_literal() -> None:
@@ -156,6 +158,9 @@ def test_what_a_patch_makes_of_a_template_is_not_known(patch: str) -> None:
     for rule in (MUTABLE, "application-default-project", "application-destination-privileged"):
         assert passed(rule, text)[1] == 0
         assert passed(rule, patched) == (0, 1), rule
+    # It may be the patch that has it synchronised.
+    assert passed(MUTABLE, application_set(policy="{}")) == (0, 0)
+    assert passed(MUTABLE, patched.replace("{automated: {}}", "{}")) == (0, 1)
 
 
 @pytest.mark.parametrize(

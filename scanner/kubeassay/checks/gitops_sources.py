@@ -12,6 +12,7 @@ from kubeassay.analysis.gitops.flux import HELM, KUSTOMIZE, SOURCES, followed
 from kubeassay.analysis.reading import items, mapping, quoted, string
 from kubeassay.analysis.sensitive import secret_evidence, shown_key
 from kubeassay.checks.check import Context, NotApplicable, NotJudged, Said, Violation, check
+from kubeassay.checks.gitops_projects import patched
 from kubeassay.model import Object, Path
 
 _MAX_SHOWN = 100
@@ -52,19 +53,18 @@ def gitops_revision_mutable(obj: Object, context: Context) -> Iterator[Said]:
 
 
 def _of_application(app: Application, parameters: Mapping[str, Any]) -> Iterator[Said]:
-    if not app.sources:
-        yield NotApplicable()
-        return
-    if not app.automated and not parameters["manual"]:
+    if app.patched:
+        yield patched(app)
+    if not app.sources or not (app.automated or parameters["manual"]):
         # Somebody looks at what is synchronised.
         yield NotApplicable()
         return
     to = app.destination.cluster
     if not any(fnmatchcase(to, pattern) for pattern in parameters["clusters"]):
+        if is_filled_in(to):
+            yield NotJudged("not-rendered", f"{app}: its destination is filled in by its generator", app.obj)
         yield NotApplicable()
         return
-    if app.patched:
-        yield NotJudged("not-rendered", f"{app}: its template is patched, or a generator has its own", app.obj)
     for source in app.sources:
         if is_filled_in(source.stated_revision):
             yield NotJudged("not-rendered", f"{app}: a revision is filled in by its generator", app.obj)
