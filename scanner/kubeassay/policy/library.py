@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -136,12 +137,8 @@ class Library:
             baseline = baseline_from(load_bundled(path), path.name)
             baselines[baseline.name] = baseline
         bundled = frozenset(baselines)
-        for path in self._baseline_files:
-            baseline = baseline_from(load_valid(path, "baseline"), path.as_posix())
-            if baseline.name in baselines:
-                raise PolicyError(f"{path}: baseline {baseline.name} exists already")
-            baselines[baseline.name] = baseline
-        for document, file in self._baseline_documents:
+        given = ((load_valid(path, "baseline"), path.as_posix()) for path in self._baseline_files)
+        for document, file in chain(given, self._baseline_documents):
             baseline = baseline_from(document, file)
             if baseline.name in baselines:
                 raise PolicyError(f"{file}: baseline {baseline.name} exists already")
