@@ -7,7 +7,7 @@ understood is noted, never passed over.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from kubeassay.analysis.quantity import parse_quantity
@@ -169,12 +169,16 @@ def _account_namespace(keys: Keys, node: Node, block: Block, clauses: Clauses) -
     for key, child in said.entries.items():
         if child in clauses.accounted or (child.is_scalar and _DESCRIBING & set(words(key))):
             clauses.account(child)
-        elif words(key) == ("label",) and (labels := _labels("metadata", child)) is not None:
+        elif words(key) == ("label",) and (labels := _labels(child)) is not None:
             clauses.account(child)
+            fields = [
+                {"path": f'metadata.labels["{label}"]', "equals": value.text, "line": value.line}
+                for label, value in labels.items()
+            ]
             expected = {"object": {"apiVersion": "v1", "kind": "Namespace", "name": name}, "required": False}
             clauses.add(
                 f"namespace/{name}", f"Namespace {name} has the documented labels", block, child.line,
-                expectations=[{**expected, "fields": labels}],
+                expectations=[{**expected, "fields": fields}],
             )  # fmt: skip
         elif not child.is_scalar:
             walk((*keys, f"namespace {name}", key), child, block, clauses)
@@ -586,6 +590,10 @@ _CLUSTER_FIELDS = {
     "cni": _cni_field,
 }  # fmt: skip
 
+#: What is said of a node group: (parameter of documented-node-groups, value, line); taints by key and effect.
+_Stated = tuple[str, Any, int]
+_ReadGroup = Callable[[Node], list[_Stated] | None]
+
 _ZONES = frozenset({"highavailability", "availability", "availabilityzone", "zone"})
 _GROUP_WORDS = frozenset({"node", "group", "pool", "worker", "nodegroup", "nodepool", "managed"})
 
@@ -602,8 +610,7 @@ def _node_group(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
     name = _core(keys[-1], _GROUP_WORDS)
     if not is_name(name):
         return False
-    base = f"managedNodeGroups[name={name}]"
-    fields: list[Use] = []
+    stated: list[_Stated] = []
     options: dict[str, Any] = {}
     for key, child in node.entries.items():
         word = squashed(key)
@@ -619,43 +626,29 @@ def _node_group(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
         if made is None:
             walk((*keys, key), child, block, clauses)
             continue
-        uses = made(base, child)
-        if uses is None:
-            clauses.note("not-understood", child.line, " / ".join((*keys, key)), "its value is not understood")
-            clauses.account(child)
-            continue
         clauses.account(child)
-        fields += uses
-    _compare_sizes(name, fields, clauses)
+        said = made(child)
+        if said is None:
+            clauses.note("not-understood", child.line, " / ".join((*keys, key)), "its value is not understood")
+            continue
+        stated += said
+    _compare_sizes(name, stated, clauses)
     scaled = any({"autoscaler", "scaling", "scaler"} & set(words(key)) for key in keys[:-1])
-    uses = _node_group_uses(name, base, fields, options, clauses, scaled=scaled)
+    uses = _node_group_uses(name, stated, options, clauses, scaled=scaled)
     id_ = f"node-group-scaling/{name}" if scaled else f"node-group/{name}"
     clauses.add(id_, f"Node group {name} as documented", block, node.line, rules=uses)
     return True
 
 
 def _node_group_uses(
-    name: str, base: str, fields: list[Use], options: dict[str, Any], clauses: Clauses, *, scaled: bool
+    name: str, stated: list[_Stated], options: dict[str, Any], clauses: Clauses, *, scaled: bool
 ) -> list[Use]:
     """What is documented of a node group, as a use of the rule on node groups, or on their autoscaler."""
     group: dict[str, Any] = {}
-    labels: dict[str, str] = {}
-    taints: dict[str, dict[str, str]] = {}
-    for field in fields:
-        path = field["path"].removeprefix(f"{base}.")
-        if path.startswith("labels["):
-            labels[path[8:-2]] = field["equals"]
-        elif path.startswith("taints[key="):
-            key, _, part = path[11:].partition("].")
-            taints.setdefault(key, {"key": key})[part] = field["equals"]
-        elif path == "spot":
-            group["capacity_type"] = "spot" if field["equals"] else "on-demand"
-        else:
-            group[_GROUP_PARAMETERS[path]] = field["equals"]
-    if labels:
-        group["labels"] = labels
-    if taints:
-        group["taints"] = list(taints.values())
+    for parameter, value, _ in stated:
+        group[parameter] = {**group.get(parameter, {}), **value} if isinstance(value, dict) else value
+    if "taints" in group:
+        group["taints"] = list(group["taints"].values())
     if not scaled:
         return clauses.use("documented-node-groups", {"groups": {name: group}}) if group else []
     bounds: dict[str, Any] = {key: group[key] for key in ("minimum", "maximum") if key in group}
@@ -664,9 +657,10 @@ def _node_group_uses(
     return clauses.use("documented-cluster-autoscaler", {"groups": {name: bounds}})
 
 
-_GROUP_PARAMETERS = {
-    "instanceTypes": "instance_types", "minSize": "minimum", "maxSize": "maximum", "desiredCapacity": "desired",
-    "amiFamily": "image", "volumeSize": "disk", "taints": "taints",
+#: Parameter of documented-node-groups → the field of eksctl that it is stated in.
+EKSCTL_FIELDS = {
+    "instance_types": "instanceTypes", "minimum": "minSize", "maximum": "maxSize", "desired": "desiredCapacity",
+    "image": "amiFamily", "disk": "volumeSize", "labels": "labels", "taints": "taints",
 }  # fmt: skip
 #: Words of a key → the option of the Cluster Autoscaler that a node group may have of its own.
 _GROUP_OPTIONS = {
@@ -714,40 +708,40 @@ def _cluster_option(name: str, key: str, node: Node, block: Block, clauses: Clau
         )  # fmt: skip
 
 
-def _compare_sizes(name: str, fields: list[Use], clauses: Clauses) -> None:
+def _compare_sizes(name: str, stated: list[_Stated], clauses: Clauses) -> None:
     """Several places may give a node group's sizes."""
-    for field in fields:
-        if field["path"].endswith(("Size", "Capacity")):
-            earlier, line = clauses.facts.sizes.setdefault(field["path"], (field["equals"], field["line"]))
-            if earlier != field["equals"]:
-                what = f"{field['path'].rpartition('.')[2]} of node group {name}"
-                clauses.note("contradiction", field["line"], what, f"line {line} says {earlier}, not {field['equals']}")
+    for parameter, value, line in stated:
+        if parameter in ("minimum", "maximum", "desired", "disk"):
+            what = f"{EKSCTL_FIELDS[parameter]} of node group {name}"
+            earlier, first = clauses.facts.sizes.setdefault(what, (value, line))
+            if earlier != value:
+                clauses.note("contradiction", line, what, f"line {first} says {earlier}, not {value}")
 
 
 _INSTANCE_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
-def _number(field: str) -> Any:
-    def made(base: str, node: Node) -> list[Use] | None:
+def _number(parameter: str) -> _ReadGroup:
+    def made(node: Node) -> list[_Stated] | None:
         if not isinstance(node.value, int) or isinstance(node.value, bool):
             return None
-        return [{"path": f"{base}.{field}", "equals": node.value, "line": node.line}]
+        return [(parameter, node.value, node.line)]
 
     return made
 
 
-def _sizes(base: str, node: Node) -> list[Use] | None:
-    fields: list[Use] = []
+def _sizes(node: Node) -> list[_Stated] | None:
+    stated: list[_Stated] = []
     for key, child in node.entries.items():
         made = _SIZES.get(squashed(key))
-        uses = made(base, child) if made is not None else None
-        if uses is None:
+        sizes = made(child) if made is not None else None
+        if sizes is None:
             return None
-        fields += uses
-    return fields or None
+        stated += sizes
+    return stated or None
 
 
-def _instance_types(base: str, node: Node) -> list[Use] | None:
+def _instance_types(node: Node) -> list[_Stated] | None:
     if isinstance(node.value, str):
         types: list[Any] = re.split(r"\s*[,/|]\s*|\s+or\s+", node.value.strip())
     else:
@@ -755,65 +749,64 @@ def _instance_types(base: str, node: Node) -> list[Use] | None:
     types = [without_parentheses(type_) if isinstance(type_, str) else type_ for type_ in types]
     if not types or not all(isinstance(type_, str) and _INSTANCE_TYPE.match(type_) for type_ in types):
         return None
-    return [{"path": f"{base}.instanceTypes", "equals": types, "line": node.line}]
+    return [("instance_types", types, node.line)]
 
 
-def _labels(base: str, node: Node) -> list[Use] | None:
+def _labels(node: Node) -> Mapping[str, Node] | None:
     if not node.entries or not all(child.is_scalar for child in node.entries.values()):
         return None
     if any('"' in key or is_placeholder(child.value) for key, child in node.entries.items()):
         return None
-    return [
-        {"path": f'{base}.labels["{key}"]', "equals": child.text, "line": child.line}
-        for key, child in node.entries.items()
-    ]
+    return node.entries
 
 
-def _taints(base: str, node: Node) -> list[Use] | None:
+def _group_labels(node: Node) -> list[_Stated] | None:
+    labels = _labels(node)
+    return None if labels is None else [("labels", {key: child.text for key, child in labels.items()}, node.line)]
+
+
+def _taints(node: Node) -> list[_Stated] | None:
     if isinstance(node.value, tuple) and not node.value:
-        return [{"path": f"{base}.taints", "equals": [], "default": [], "line": node.line}]
-    fields: list[Use] = []
-    keys: set[str] = set()
+        return [("taints", {}, node.line)]
+    taints: dict[tuple[str, str], dict[str, str]] = {}
     for member in node.members:
-        entries = {squashed(key): child for key, child in member.entries.items() if child.is_scalar}
-        if "key" not in entries or "effect" not in entries or "]" in entries["key"].text:
+        entries = {squashed(key): child.text for key, child in member.entries.items() if child.is_scalar}
+        if "key" not in entries or "effect" not in entries or "]" in entries["key"]:
             return None
-        # Two taints of one key differ in their effects, and a path has room for one.
-        if entries["key"].text in keys:
+        # Two taints of one key are told, not taken for one.
+        if any(key == entries["key"] for key, _ in taints):
             return None
-        keys.add(entries["key"].text)
-        for name in ("value", "effect"):
-            if name in entries:
-                path = f"{base}.taints[key={entries['key'].text}].{name}"
-                fields.append({"path": path, "equals": entries[name].text, "line": entries[name].line})
-    return fields or None
+        taints[entries["key"], entries["effect"]] = {
+            part: entries[part] for part in ("key", "value", "effect") if part in entries
+        }
+    return [("taints", taints, node.line)] if taints else None
 
 
-def _ami(base: str, node: Node) -> list[Use] | None:
+def _ami(node: Node) -> list[_Stated] | None:
     family = _AMI_FAMILIES.get(node.text.upper().partition("_")[0])
-    return [{"path": f"{base}.amiFamily", "equals": family, "line": node.line}] if family else None
+    return [("image", family, node.line)] if family else None
 
 
-def _capacity(base: str, node: Node) -> list[Use] | None:
-    spot = {"ondemand": False, "spot": True}.get(squashed(node.text))
-    return None if spot is None else [{"path": f"{base}.spot", "equals": spot, "default": False, "line": node.line}]
+def _capacity(node: Node) -> list[_Stated] | None:
+    capacity = {"ondemand": "on-demand", "spot": "spot"}.get(squashed(node.text))
+    return [("capacity_type", capacity, node.line)] if capacity else None
 
 
-def _disk(base: str, node: Node) -> list[Use] | None:
+def _disk(node: Node) -> list[_Stated] | None:
     match = _SIZE.match(node.text)
-    return [{"path": f"{base}.volumeSize", "equals": int(match["number"]), "line": node.line}] if match else None
+    return [("disk", int(match["number"]), node.line)] if match else None
 
 
-_SIZES: Mapping[str, Any] = {
-    **dict.fromkeys(("minsize", "min", "minimum", "minnode", "mincount"), _number("minSize")),
-    **dict.fromkeys(("maxsize", "max", "maximum", "maxnode", "maxcount"), _number("maxSize")),
-    **dict.fromkeys(("desiredcapacity", "desiredsize", "desired"), _number("desiredCapacity")),
+_SIZES: Mapping[str, _ReadGroup] = {
+    **dict.fromkeys(("minsize", "min", "minimum", "minnode", "mincount"), _number("minimum")),
+    **dict.fromkeys(("maxsize", "max", "maximum", "maxnode", "maxcount"), _number("maximum")),
+    **dict.fromkeys(("desiredcapacity", "desiredsize", "desired"), _number("desired")),
 }
-_GROUP_FIELDS: Mapping[str, Any] = {
+_GROUP_FIELDS: Mapping[str, _ReadGroup] = {
     **_SIZES,
     "scalingconfiguration": _sizes, "scaling": _sizes, "autoscaling": _sizes,
     **dict.fromkeys(("instancetype", "machinetype", "vmsize", "vmtype", "nodetype"), _instance_types),
-    "nodelabel": _labels, "label": _labels, "taint": _taints, "nodetaint": _taints,
+    "nodelabel": _group_labels, "label": _group_labels, "taint": _taints, "nodetaint": _taints,
     "amitype": _ami, "amifamily": _ami, "capacitytype": _capacity,
     **dict.fromkeys(("disk", "disksize", "osdisksize", "bootdisksize", "rootvolumesize", "volumesize"), _disk),
 }  # fmt: skip
