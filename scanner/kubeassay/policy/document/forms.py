@@ -458,6 +458,8 @@ def _minor(version: str) -> int:
 
 # --- clusters and node groups ---
 
+#: What is said of a cluster: a rule with its parameters, or else the fields of an expectation.
+_Cluster = tuple[str, dict[str, Any]] | list[Use]
 _CLUSTER_CONFIG = {"apiVersion": "eksctl.io/v1alpha5", "kind": "ClusterConfig"}
 _AWS_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+){1,2}-[0-9]\Z")
 _LOG_TYPES = {
@@ -488,43 +490,20 @@ def _cluster_field(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bo
             clauses.account(node)
         return bool(uses)
     made = _CLUSTER_FIELDS.get(word)
-    fields = made(node) if made is not None else None
-    if fields is None:
+    said = made(node) if made is not None else None
+    if said is None:
+        return False
+    uses = clauses.use(*said) if isinstance(said, tuple) else []
+    expected: list[Use] = []
+    if isinstance(said, list):
+        wanted = {**_CLUSTER_CONFIG, "name": clauses.facts.cluster_name or "*"}
+        expected.append({"object": wanted, "fields": [{**field, "line": node.line} for field in said]})
+    elif not uses:
         return False
     clauses.account(node)
-    id_, title = f"cluster/{slug(keys[-1])}", f"{keys[-1]}: {security.shown(node)}"
-    uses = _cluster_uses(word, node, fields, clauses)
-    if uses:
-        clauses.add(id_, title, block, node.line, rules=uses)
-        return True
-    for field in fields:
-        field["line"] = node.line
-    expected: Use = {"object": {**_CLUSTER_CONFIG, "name": clauses.facts.cluster_name or "*"}}
-    if fields:
-        expected["fields"] = fields
-    clauses.add(id_, title, block, node.line, expectations=[expected])
+    title = f"{keys[-1]}: {security.shown(node)}"
+    clauses.add(f"cluster/{slug(keys[-1])}", title, block, node.line, rules=uses, expectations=expected)
     return True
-
-
-def _cluster_uses(word: str, node: Node, fields: list[Use], clauses: Clauses) -> list[Use]:
-    """What one value of a cluster's configuration demands, as uses of the rules on clusters."""
-    if word in ("clustername", "eksclustername"):
-        return clauses.use("documented-cluster", {"name": node.value})
-    stated = {field["path"]: field for field in fields}
-    if "metadata.region" in stated:
-        return clauses.use("documented-cluster", {"region": stated["metadata.region"]["equals"]})
-    if "metadata.version" in stated:
-        minor = ".".join(stated["metadata.version"]["equals"].split(".")[:2])
-        return clauses.use("documented-cluster", {"version": minor})
-    if "cloudWatch.clusterLogging.enableTypes" in stated:
-        types = stated["cloudWatch.clusterLogging.enableTypes"]["superset"]
-        return clauses.use("control-plane-logging", {"types": types})
-    if "vpc.clusterEndpoints.privateAccess" in stated:
-        private, public = (stated[f"vpc.clusterEndpoints.{kind}Access"]["equals"] for kind in ("private", "public"))
-        # A rule knows the private one alone.
-        return clauses.use("cluster-endpoint-not-private") if private and public else []
-    addons = [field["path"].removeprefix("addons[name=").partition("]")[0] for field in fields]
-    return clauses.use("documented-cluster", {"addons": addons}) if word in ("cniplugin", "cni") else []
 
 
 def cluster_name_in(keys: Keys, node: Node) -> str:
@@ -542,45 +521,47 @@ def kubernetes_version_in(keys: Keys, node: Node) -> str:
     return ""
 
 
-def _name_field(node: Node) -> list[Use] | None:
-    # That there is a cluster of this name is all that it says.
-    return [] if is_name(node.value) else None
+def _name_field(node: Node) -> _Cluster | None:
+    return ("documented-cluster", {"name": node.value}) if is_name(node.value) else None
 
 
-def _version_field(node: Node) -> list[Use] | None:
+def _version_field(node: Node) -> _Cluster | None:
     version = kubernetes_version_in(("Kubernetes Version",), node)
-    return [{"path": "metadata.version", "equals": version, "as": "version"}] if version else None
+    return ("documented-cluster", {"version": ".".join(version.split(".")[:2])}) if version else None
 
 
-def _region_field(node: Node) -> list[Use] | None:
+def _region_field(node: Node) -> _Cluster | None:
     region = without_parentheses(node.text)
-    return [{"path": "metadata.region", "equals": region}] if _AWS_REGION.match(region) else None
+    return ("documented-cluster", {"region": region}) if _AWS_REGION.match(region) else None
 
 
-def _endpoint_field(node: Node) -> list[Use] | None:
+def _endpoint_field(node: Node) -> _Cluster | None:
     said = set(words(node.text))
     if not said & {"private", "public"}:
         return None
+    # A rule knows the private one alone.
+    if said >= {"private", "public"}:
+        return "cluster-endpoint-not-private", {}
     return [
         {"path": f"vpc.clusterEndpoints.{kind}Access", "equals": kind in said, "default": kind == "public"}
         for kind in ("private", "public")
     ]
 
 
-def _logging_field(node: Node) -> list[Use] | None:
+def _logging_field(node: Node) -> _Cluster | None:
     texts = [member.value for member in node.members]
     types = [_LOG_TYPES.get(squashed(str(text))) for text in texts]
     if not types or None in types:
         return None
-    return [{"path": "cloudWatch.clusterLogging.enableTypes", "superset": types}]
+    return "control-plane-logging", {"types": types}
 
 
-def _cni_field(node: Node) -> list[Use] | None:
+def _cni_field(node: Node) -> _Cluster | None:
     addon = _CNI_ADDONS.get(squashed(node.text)) if node.is_scalar else None
-    return [{"path": f"addons[name={addon}].name", "present": True}] if addon is not None else None
+    return ("documented-cluster", {"addons": [addon]}) if addon is not None else None
 
 
-_CLUSTER_FIELDS = {
+_CLUSTER_FIELDS: Mapping[str, Callable[[Node], _Cluster | None]] = {
     "clustername": _name_field, "eksclustername": _name_field,
     "kubernetesversion": _version_field, "k8sversion": _version_field, "eksversion": _version_field,
     "region": _region_field, "awsregion": _region_field,
