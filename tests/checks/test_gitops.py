@@ -155,7 +155,11 @@ def test_templates_of_application_sets_are_judged_where_they_are_literal() -> No
 def test_what_a_patch_makes_of_a_template_is_not_known(patch: str) -> None:
     text = application_set()
     patched = text.replace("  generators: []\n", patch if "generators" in patch else f"  generators: []\n{patch}")
-    for rule in (MUTABLE, "application-default-project", "application-destination-privileged"):
+    rules = {
+        "application-default-project", "application-destination-privileged", "gitops-ignores-security-field", MUTABLE,
+        "gitops-secret-in-values", "gitops-source-plain-text", "gitops-sync-option-unsafe",
+    }  # fmt: skip
+    for rule in rules:
         assert passed(rule, text)[1] == 0
         assert passed(rule, patched) == (0, 1), rule
     # It may be the patch that has it synchronised.
@@ -218,6 +222,12 @@ PLAIN = "gitops-source-plain-text"
 def test_sources_in_plain_text(text: str, expected: set[Any]) -> None:
     assert failures(PLAIN, text) == expected
     assert failures(PLAIN, text, allowed_hosts=["git.*"]) == {e for e in expected if "insecure" in e[1]}
+
+
+@pytest.mark.parametrize(("url", "judged"), [("{{ url }}", False), ("${URL}/a", False), ("https://{{ host }}/a", True)])
+def test_how_a_source_is_fetched_may_be_filled_in(url: str, judged: bool) -> None:
+    for text in (application_set(sources=source(url)), flux("GitRepository", f'{{url: "{url}"}}')):
+        assert passed(PLAIN, text) == ((1, 0) if judged else (0, 1))
 
 
 def test_a_password_in_an_address_is_not_told() -> None:

@@ -106,6 +106,9 @@ def _said(
 @check("gitops-source-plain-text")
 def gitops_source_plain_text(obj: Object, context: Context) -> Iterator[Said]:
     places = list(_addresses(obj))
+    app = application(obj)
+    if app is not None and app.patched:
+        yield patched(app)
     if not places:
         yield NotApplicable()
         return
@@ -114,6 +117,9 @@ def gitops_source_plain_text(obj: Object, context: Context) -> Iterator[Said]:
         if scheme in ("http", "git") and not _is_allowed(url, context.parameters["allowed_hosts"]):
             whose = "nobody vouches for what arrives" if scheme == "git" else "whoever is on the way can change it"
             yield Violation(path, f"{obj.ref.kind} {obj.ref.name} is fetched in plain text from {_shown(url)}: {whose}")
+        elif is_filled_in(scheme):
+            detail = f"{obj.ref.kind} {obj.ref.name}: how it is fetched is filled in elsewhere"
+            yield NotJudged("not-rendered", detail, obj)
     if obj.ref.group == SOURCES and obj.get("spec", "insecure") is True:
         yield Violation(
             ("spec", "insecure"), f"{obj.ref.kind} {obj.ref.name} may be fetched in plain text: insecure is true"
@@ -145,6 +151,8 @@ def gitops_sync_option_unsafe(obj: Object, context: Context) -> Iterator[Said]:
     if app is None:
         yield NotApplicable()
         return
+    if app.patched:
+        yield patched(app)
     options: Mapping[str, str] = context.parameters["options"]
     for number, option in enumerate(items(mapping(app.value.get("syncPolicy")).get("syncOptions"))):
         text = string(option).replace(" ", "")
@@ -178,6 +186,8 @@ def gitops_ignores_security_field(obj: Object, context: Context) -> Iterator[Sai
     if app is None:
         yield NotApplicable()
         return
+    if app.patched:
+        yield patched(app)
     for number, value in enumerate(items(app.value.get("ignoreDifferences"))):
         entry = mapping(value)
         kind = string(entry.get("kind"))
@@ -213,6 +223,8 @@ def gitops_secret_in_values(obj: Object, context: Context) -> Iterator[Said]:
     """Values of charts, parameters and variables that are written into what deploys them."""
     app = application(obj)
     if app is not None:
+        if app.patched:
+            yield patched(app)
         for source in app.sources:
             yield from _of_source(source)
     elif obj.ref.group == HELM and obj.ref.kind == "HelmRelease":
