@@ -162,6 +162,8 @@ def test_what_a_patch_makes_of_a_template_is_not_known(patch: str) -> None:
     for rule in rules:
         assert passed(rule, text)[1] == 0
         assert passed(rule, patched) == (0, 1), rule
+    with_project = found("application-project-missing", patched + project())
+    assert {(kind, reason) for kind, _, reason in with_project} == {("not-judged", "not-rendered")}
     # It may be the patch that has it synchronised.
     assert passed(MUTABLE, application_set(policy="{}")) == (0, 0)
     assert passed(MUTABLE, patched.replace("{automated: {}}", "{}")) == (0, 1)
@@ -508,6 +510,9 @@ def test_sources_that_are_scanned(tmp_path: Path) -> None:
 
     assert scanned() == (set(), ["not-rendered"] * 3, 1)
     assert scanned(repositories=[REPO + ".git"]) == ({("other", "spec.source.path", 16)}, ["not-rendered"] * 2, 1)
+    patch = "  templatePatch: 'spec: {source: {path: elsewhere}}'\n"
+    (tmp_path / "set.yaml").write_text(application_set().replace("  template:\n", f"{patch}  template:\n"))
+    assert scanned() == (set(), ["not-rendered"] * 4, 1)
 
 
 # --- robustness ---

@@ -51,7 +51,7 @@ def application_project_missing(inventory: Inventory, context: Context) -> Itera
         if app.project == DEFAULT_PROJECT or is_filled_in(app.project):
             continue
         if app.project in known.projects:
-            yield Passed(app.obj)
+            yield patched(app) if app.patched else Passed(app.obj)
         elif known.projects or complete:
             words = f"{app} is not deployed: there is no AppProject {app.project[:_MAX_SHOWN]}"
             yield Violation((*app.path, "project"), words, obj=app.obj)
@@ -221,7 +221,7 @@ def deployed_source_not_scanned(inventory: Inventory, context: Context) -> Itera
             detail = f"{app}: {what[:_MAX_SHOWN]} {why}: what it makes is not judged"
             yield NotJudged("not-rendered", detail, app.obj)
         if app.sources and clean:
-            yield Passed(app.obj)
+            yield patched(app) if app.patched else Passed(app.obj)
 
 
 def _is_scanned(folder: str, folders: set[str]) -> bool:
