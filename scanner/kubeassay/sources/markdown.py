@@ -72,17 +72,18 @@ def _document(text: str, file: str) -> Document:
     except RecursionError:
         raise UsageError(f"{file}: lists and quotes nested too deeply") from None
     title = ""
-    headings: list[tuple[int, str]] = []
+    #: (depth, line, words) of the headings that what follows stands under.
+    headings: list[tuple[int, int, str]] = []
     blocks: list[Block] = []
     problems: list[ReadError] = []
     bare: dict[int, str] = {}
-    path: list[int] = []
     for number, token in enumerate(tokens):
         line = token.map[0] + 1 if token.map else 0
+        section = tuple(name for _, _, name in headings)
         if token.level >= _MAX_NESTING - 1:
             problems.append(ReadError(file, "lists and quotes nested too deeply: what is inside is not read", line))
         if token.type == "table_open":
-            blocks.append(Block("table", tuple(name for _, name in headings), line))
+            blocks.append(Block("table", section, line))
         elif token.type == "heading_open":
             depth = int(token.tag[1:])
             name = heading(tokens[number + 1].content)
@@ -91,14 +92,11 @@ def _document(text: str, file: str) -> Document:
                 continue
             while headings and headings[-1][0] >= depth:
                 headings.pop()
-                path.pop()
-            headings.append((depth, name))
-            path.append(line)
+            headings.append((depth, line, name))
             bare[line] = name
         elif token.type in ("fence", "code_block", "html_block"):
             language = language_of(token.info) if token.type == "fence" else ""
             first = line + (1 if token.type == "fence" else 0)
-            section = tuple(name for _, name in headings)
             is_yaml = language in _YAML_LANGUAGES
             if token.type == "html_block":
                 # What is commented out is not demanded; who wonders why it is not is told.
@@ -109,7 +107,7 @@ def _document(text: str, file: str) -> Document:
                 is_yaml = bool(_OBJECT.search(token.content) and _KIND.search(token.content)) or (
                     language == "json" and '"apiVersion"' in token.content
                 )
-            for heading_line in path:
+            for _, heading_line, _ in headings:
                 bare.pop(heading_line, None)
             if not is_yaml:
                 blocks.append(Block(language, section, line))

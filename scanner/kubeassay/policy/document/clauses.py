@@ -133,10 +133,7 @@ class Clauses:
         """A use of a rule; nothing where there is no such rule (an older library, say)."""
         if rule not in self.severities:
             return []
-        use: Use = {"id": rule}
-        own = self.severities[rule]
-        if SEVERITIES.index(own) > SEVERITIES.index(DOCUMENTED):
-            use["severity"] = DOCUMENTED
+        use = use_of(rule, self.severities[rule])
         if parameters:
             use["parameters"] = dict(parameters)
         narrowed = {key: list(value) for key, value in match.items() if value}
@@ -160,6 +157,12 @@ class Clauses:
     def accounts_within(self, node: Node) -> bool:
         """Whether a node, or anything below it, is accounted for."""
         return any(here in self.accounted for here in node.descendants())
+
+
+def use_of(rule: str, severity: Severity) -> Use:
+    """A use of a rule that has this severity of its own: what is documented is no less severe than others."""
+    less = SEVERITIES.index(severity) > SEVERITIES.index(DOCUMENTED)
+    return {"id": rule, "severity": DOCUMENTED} if less else {"id": rule}
 
 
 def section_of(block: Block) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kubeassay.model import SEVERITIES, Path, Rule, Severity
+from kubeassay.model import Path, Rule, Severity
 from kubeassay.model.document import Document, Node
-from kubeassay.policy.document.clauses import DOCUMENTED, Clause, Note, Use
+from kubeassay.policy.document.clauses import Clause, Note, Use, use_of
 from kubeassay.policy.document.importing import Imported, baseline_of
 from kubeassay.policy.document.objects import item_names, joined, title_of
 
@@ -57,17 +57,11 @@ def _resolved(clause: Clause, broken: list[Broken], rules: Mapping[str, Rule]) -
             kept.append(use)
     against = {path for one in broken for path in _written(one.obj, one.path)}
     expectations = [_without(expected, against) for expected in clause.expectations]
-    uses = {one.rule: _use(rules[one.rule]) for one in broken}
+    uses = {one.rule: use_of(one.rule, rules[one.rule].severity) for one in broken}
     title = clause.title
     if len(kept) < len(clause.rules) or expectations != list(clause.expectations):
         title = f"{title}; where it breaks rules, these hold"
     return replace(clause, title=title, rules=(*kept, *uses.values()), expectations=tuple(expectations))
-
-
-def _use(rule: Rule) -> Use:
-    if SEVERITIES.index(rule.severity) > SEVERITIES.index(DOCUMENTED):
-        return {"id": rule.id, "severity": DOCUMENTED}
-    return {"id": rule.id}
 
 
 def _without(expected: Use, against: set[str]) -> Use:
