@@ -626,10 +626,16 @@ def _node_group_uses(
 ) -> list[Use]:
     """What is documented of a node group, as a use of the rule on node groups, or on their autoscaler."""
     group: dict[str, Any] = {}
+    merged: dict[str, dict[Any, Any]] = {}
     for parameter, value, _ in stated:
-        group[parameter] = {**group.get(parameter, {}), **value} if isinstance(value, dict) else value
-    if "taints" in group:
-        group["taints"] = list(group["taints"].values())
+        if isinstance(value, dict):
+            merged.setdefault(parameter, {}).update(value)
+        else:
+            group[parameter] = value
+    if "labels" in merged:
+        group["labels"] = merged["labels"]
+    if "taints" in merged:
+        group["taints"] = list(merged["taints"].values())
     if not scaled:
         return clauses.use("documented-node-groups", {"groups": {name: group}}) if group else []
     bounds: dict[str, Any] = {key: group[key] for key in ("minimum", "maximum") if key in group}
@@ -748,7 +754,7 @@ def _group_labels(node: Node) -> list[_Stated] | None:
 
 def _taints(node: Node) -> list[_Stated] | None:
     if isinstance(node.value, tuple) and not node.value:
-        return [("taints", {}, node.line)]
+        return [("taints", [], node.line)]
     taints: dict[tuple[str, str], dict[str, str]] = {}
     for member in node.members:
         entries = {squashed(key): child.text for key, child in member.entries.items() if child.is_scalar}
