@@ -120,32 +120,35 @@ def commands_page() -> str:
     return "\n".join(lines)
 
 
-#: Pages with examples that are run: in their console blocks stands what the commands print.
-EXAMPLES = ("README.md", "docs/document-as-policy.md")
+#: A block with examples that are run: in it stands what the commands print.
+EXAMPLES = re.compile(r"```console\n(?P<commands>\$ .*?)```", re.DOTALL)
 
 
-def with_outputs(page: str) -> str:
-    """A page, with what the commands in its console blocks print."""
+def printed(command: str, folder: Path) -> str:
+    """What a command of a page prints, in a folder that has the examples."""
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'"{sys.executable}" -m kubeassay.cli.main {command}'],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+    return done.stdout
+
+
+def with_outputs(text: str) -> str:
+    """The text of a page, with what the commands in its console blocks print."""
 
     def block(match: re.Match[str]) -> str:
-        lines = []
-        for command in re.findall(r"^\$ kubeassay (.*)$", match[1], re.MULTILINE):
-            done = subprocess.run(
-                [sys.executable, "-m", "kubeassay.cli.main", *command.split()],
-                cwd=folder,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                check=False,
-                env={**os.environ, "COLUMNS": "100"},
-            )
-            lines.append(f"$ kubeassay {command}\n{done.stdout}")
+        commands = re.findall(r"^\$ kubeassay (.*)$", match["commands"], re.MULTILINE)
+        lines = [f"$ kubeassay {command}\n{printed(command, Path(folder))}" for command in commands]
         return f"```console\n{''.join(lines)}```" if lines else match[0]
 
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "examples", Path(folder) / "examples")
-        text = (ROOT / page).read_text("utf-8")
-        return re.sub(r"```console\n(.*?)```", block, text, flags=re.DOTALL)
+        return EXAMPLES.sub(block, text)
 
 
 def pages() -> Iterator[tuple[Path, str]]:
@@ -160,8 +163,10 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "rules" / "README.md", rule_index(library)
     yield ROOT / "docs" / "baselines.md", baselines_page(library)
     yield ROOT / "docs" / "commands.md", commands_page()
-    for page in EXAMPLES:
-        yield ROOT / page, with_outputs(page)
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        text = page.read_text("utf-8")
+        if EXAMPLES.search(text):
+            yield page, with_outputs(text)
 
 
 def main() -> int:

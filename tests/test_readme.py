@@ -1,8 +1,7 @@
-"""The examples of the README are true: they are run, and their output compared."""
+"""What the README shows is true. Its examples are run beside those of the other pages, by test_docs.py."""
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -12,28 +11,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BLOCKS = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
-EXAMPLES = [block for block in BLOCKS if block.startswith("$ ")]
-
-
-@pytest.mark.parametrize("block", EXAMPLES, ids=lambda block: block.splitlines()[0][2:60])
-def test_an_example_of_the_readme_is_true(block: str, tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    for command, expected in re.findall(r"^\$ kubeassay (.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE):
-        done = subprocess.run(
-            [sys.executable, "-m", "kubeassay.cli.main", *command.split()],
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            env={**os.environ, "COLUMNS": "100"},
-        )
-        assert done.stdout == expected
-
-
-def test_the_readme_has_examples() -> None:
-    assert len(EXAMPLES) >= 3
 
 
 def test_the_finding_that_the_readme_shows_is_what_the_program_prints(tmp_path: Path) -> None:

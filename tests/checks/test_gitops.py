@@ -134,6 +134,8 @@ def test_clusters_and_revisions_can_be_excepted() -> None:
     assert passed(MUTABLE, text, clusters=["prod-*"]) == (0, 0)
     named = application(sources=source(revision="HEAD"), to="{name: prod-eu, namespace: shop}")
     assert failures(MUTABLE, named, clusters=["prod-*"]) != set()
+    filled_in = application_set(sources=source(revision="HEAD"), to="{name: '{{name}}', namespace: shop}")
+    assert passed(MUTABLE, filled_in, clusters=["prod-*"]) == (0, 1)
 
 
 def test_templates_of_application_sets_are_judged_where_they_are_literal() -> None:
@@ -153,9 +155,18 @@ def test_templates_of_application_sets_are_judged_where_they_are_literal() -> No
 def test_what_a_patch_makes_of_a_template_is_not_known(patch: str) -> None:
     text = application_set()
     patched = text.replace("  generators: []\n", patch if "generators" in patch else f"  generators: []\n{patch}")
-    for rule in (MUTABLE, "application-default-project", "application-destination-privileged"):
+    rules = {
+        "application-default-project", "application-destination-privileged", "gitops-ignores-security-field", MUTABLE,
+        "gitops-secret-in-values", "gitops-source-plain-text", "gitops-sync-option-unsafe",
+    }  # fmt: skip
+    for rule in rules:
         assert passed(rule, text)[1] == 0
         assert passed(rule, patched) == (0, 1), rule
+    with_project = found("application-project-missing", patched + project())
+    assert {(kind, reason) for kind, _, reason in with_project} == {("not-judged", "not-rendered")}
+    # It may be the patch that has it synchronised.
+    assert passed(MUTABLE, application_set(policy="{}")) == (0, 0)
+    assert passed(MUTABLE, patched.replace("{automated: {}}", "{}")) == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -213,6 +224,12 @@ PLAIN = "gitops-source-plain-text"
 def test_sources_in_plain_text(text: str, expected: set[Any]) -> None:
     assert failures(PLAIN, text) == expected
     assert failures(PLAIN, text, allowed_hosts=["git.*"]) == {e for e in expected if "insecure" in e[1]}
+
+
+@pytest.mark.parametrize(("url", "judged"), [("{{ url }}", False), ("${URL}/a", False), ("https://{{ host }}/a", True)])
+def test_how_a_source_is_fetched_may_be_filled_in(url: str, judged: bool) -> None:
+    for text in (application_set(sources=source(url)), flux("GitRepository", f'{{url: "{url}"}}')):
+        assert passed(PLAIN, text) == ((1, 0) if judged else (0, 1))
 
 
 def test_a_password_in_an_address_is_not_told() -> None:
@@ -493,6 +510,9 @@ def test_sources_that_are_scanned(tmp_path: Path) -> None:
 
     assert scanned() == (set(), ["not-rendered"] * 3, 1)
     assert scanned(repositories=[REPO + ".git"]) == ({("other", "spec.source.path", 16)}, ["not-rendered"] * 2, 1)
+    patch = "  templatePatch: 'spec: {source: {path: elsewhere}}'\n"
+    (tmp_path / "set.yaml").write_text(application_set().replace("  template:\n", f"{patch}  template:\n"))
+    assert scanned() == (set(), ["not-rendered"] * 4, 1)
 
 
 # --- robustness ---

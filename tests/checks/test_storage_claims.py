@@ -231,6 +231,11 @@ def test_pods_that_share_a_volume_of_many_nodes(modes: str) -> None:
     assert found("claim-on-several-nodes", text) == {("pass", D, "")}
 
 
+def test_pods_that_share_a_volume_whose_mode_is_filled_in() -> None:
+    text = claim(modes='["${MODE}"]') + workload(spec="replicas: 9")
+    assert found("claim-on-several-nodes", text) == set()
+
+
 # --- claims that are declared, and used ---
 
 
@@ -305,6 +310,11 @@ def test_claims_without_a_namespace_are_compared_within_their_folder(tmp_path: P
 def test_a_claim_and_its_volume(made: str, asked: str, path: str | None) -> None:
     expected = {("fail", D, path)} if path else {("pass", D, "")}
     assert found("claim-volume-mismatch", made + asked) == expected
+
+
+@pytest.mark.parametrize("asked", [claim(volumeName="disk", cls='"${C}"'), claim(volumeName="disk", modes='["${M}"]')])
+def test_a_claim_that_is_filled_in_is_not_compared_with_its_volume(asked: str) -> None:
+    assert found("claim-volume-mismatch", volume() + asked) == {("not-judged", D, "not-rendered")}
 
 
 def test_a_claim_of_a_volume_that_is_not_among_the_inputs() -> None:

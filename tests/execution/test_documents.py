@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from kit import LIBRARY, run_within_seconds
 from kubeassay.execution.documents import imported
 from kubeassay.policy.document.importing import Imported
+from kubeassay.policy.errors import PolicyError
+from kubeassay.policy.library import Library
 
 ROLE = """```yaml
 Roles:
@@ -98,6 +102,22 @@ Scaling:
     assert (3, "quota-exceeded-at-maximum") in contradictions(found)
     (autoscaler,) = (clause for clause in found.clauses if clause.id.startswith("horizontal"))
     assert "spec.maxReplicas" in {field["path"] for field in autoscaler.expectations[0]["fields"]}
+
+
+@pytest.mark.parametrize(
+    "stated",
+    ["min: -1", "disk: 0 GB", "taints: [{key: a, value: b, effect: never}]"],
+)
+def test_what_no_rule_takes_is_told_and_not_demanded(tmp_path: Path, stated: str) -> None:
+    found = document(tmp_path, f"```yaml\nprivileged: false\nWeb nodes:\n  max: 2\n  {stated}\n```\n")
+    assert [(note.kind, note.line) for note in found.notes] == [("not-understood", 3)]
+    document_as_policy = Library(baseline_documents=[(found.baseline, "doc.md")])
+    assert document_as_policy.baseline(found.baseline["metadata"]["name"]).controls
+
+
+def test_a_document_that_demands_only_what_no_rule_takes_is_no_policy(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match="nothing to judge by: its value is no demand: rule documented-node-groups"):
+        document(tmp_path, "```yaml\nWeb nodes: {min: -1, max: 2}\n```\n")
 
 
 def test_many_demands_take_no_long_time() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kubeassay.model import Path, format_path, parse_path
+from kubeassay.model.place import Every, Having, parse_pattern
 from kubeassay.sources.yaml_reader import read_text
 
 
@@ -38,9 +40,18 @@ def test_any_path_is_read_back(steps: list[str | int]) -> None:
 
 
 @pytest.mark.parametrize("text", ["a[", "a]", "a[x]", "a[-1]", 'a["b]', 'a"b"', "a..b", "a.", '["a"', "a[1"])
-def test_what_is_no_path(text: str) -> None:
+@pytest.mark.parametrize("parse", [parse_path, parse_pattern])
+def test_what_is_no_path(parse: Callable[[str], object], text: str) -> None:
     with pytest.raises(ValueError, match="not a field path"):
-        parse_path(text)
+        parse(text)
+
+
+def test_steps_that_may_mean_several_items() -> None:
+    steps = ("a", Every(), Having("name", "x.y"), 0, "b.c")
+    assert parse_pattern('a[*][name=x.y][0]["b.c"]') == steps
+    for text in ("a[*]", "a[name=x]"):
+        with pytest.raises(ValueError, match=r"not a field path: .* \(at character 2\)"):
+            parse_path(text)
 
 
 def test_spans_are_the_same_in_another_process() -> None:

@@ -10,7 +10,6 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 
 from kit import LIBRARY, run_within_seconds
 from kubeassay.checks.documented_object import is_path
@@ -18,11 +17,11 @@ from kubeassay.policy.document.importing import Imported, as_yaml, import_docume
 from kubeassay.policy.document.words import singular, slug, squashed, truth
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.parameters import parameter_problem
-from kubeassay.policy.validation import schema
+from kubeassay.policy.validation import validator_of
 from kubeassay.sources.markdown import document_in, read_document
 
 DOCUMENTS = Path(__file__).parent / "documents"
-SCHEMA = schema("baseline")
+SCHEMA = validator_of("baseline")
 SEVERITIES = {rule.id: rule.severity for rule in LIBRARY.rules.values()}
 
 
@@ -559,7 +558,7 @@ def test_every_style_makes_a_valid_baseline(name: str) -> None:
     text = as_yaml(found.baseline)
     assert text == as_yaml(import_document(read_document(DOCUMENTS / f"{name}.md", f"{name}.md"), SEVERITIES).baseline)
     baseline = yaml.safe_load(text)
-    assert list(Draft202012Validator(schema("baseline")).iter_errors(baseline)) == []
+    assert list(SCHEMA.iter_errors(baseline)) == []
     assert baseline == found.baseline
     for control in baseline["spec"]["controls"]:
         for use in control.get("rules", ()):
@@ -759,7 +758,7 @@ def test_whatever_the_types_are_nothing_is_raised_and_what_comes_is_valid(tree: 
     found = import_document(document_in(text.encode(), "doc.md"), SEVERITIES)
     baseline = yaml.safe_load(as_yaml(found.baseline))
     assert baseline == found.baseline
-    assert next(Draft202012Validator(SCHEMA).iter_errors(baseline), None) is None
+    assert next(SCHEMA.iter_errors(baseline), None) is None
     for control in baseline["spec"]["controls"]:
         for use in control.get("rules", ()):
             known = {parameter.name: parameter for parameter in LIBRARY.rule(use["id"]).parameters}
@@ -843,6 +842,17 @@ def test_bounds_and_defaults_are_not_what_each_container_has(text: str) -> None:
 def test_a_sentence_at_a_key_that_is_known_is_not_understood(said: str) -> None:
     found = imported(f"quota:\n  shop namespace:\n    pods: 5\n    {said.replace('Runs', 'Run')}\n")
     assert {line for line, _ in notes_of(found, "not-understood")} == {5}
+
+
+def test_a_value_with_more_below_it_is_told_where_one_of_the_two_is_not_demanded() -> None:
+    found = imported("Web nodes: spot\n  min: 1\n  max: 2\n")
+    assert rules_of(found)["documented-node-groups", 2]["groups"] == {"web": {"minimum": 1, "maximum": 2}}
+    assert notes_of(found, "not-understood") == {(2, "Web nodes")}
+    found = imported(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata:\n  list: a\n    - b\n  hard: c\n    d: 2\n"
+    )
+    assert set(fields_of(found)) == {("ConfigMap x", "data.list"), ("ConfigMap x", "data.hard")}
+    assert notes_of(found, "not-understood") == {(6, "ConfigMap x"), (8, "ConfigMap x")}
 
 
 def test_an_empty_list_is_no_sentence() -> None:

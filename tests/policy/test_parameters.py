@@ -55,6 +55,10 @@ def _profile(folder: Path, rule: str, **parameters: Any) -> str:
         ("documented-roles", "roles", {"view": [{"verb": ["get"]}]}, "verb"),
         ("documented-namespaces", "namespaces", "shop", '"shop" is not a list'),
         ("escalation-path", "allowed_subjects", ["platform-admins"], '"platform-admins" is not a subject'),
+        ("documented-object", "fields", [{"path": "x", "equal": 1}], "there is no equal here (did you mean equals?)"),
+        ("documented-object", "fields", [{"path": "x", "ordered": True}], "[0]: needs one of equals, oneOf, superset"),
+        ("documented-object", "fields", [{"path": "x", "absent": True, "equals": 1}], "[0]: 'equals' is not one of"),
+        ("documented-object", "fields", [{"path": "x..y", "equals": 1}], '[0].path: "x..y" is not a path of a field'),
         ("namespace-pod-security-labels", "level", "restrictd", "'restrictd' is not one of"),
     ],
 )

@@ -16,6 +16,7 @@ from kubeassay.analysis.meaning import compare, covers, holds_quantity, same
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
 from kubeassay.model import Inventory, Object, Path
+from kubeassay.model.place import Every, Having, Step, parse_pattern
 
 _SHOWN = 160
 
@@ -237,22 +238,6 @@ def _shown(value: Any) -> str:
 # Paths of expectations: those of findings, with [*] for every item and [key=value] for the item that has it.
 
 
-class _Every(NamedTuple):
-    pass
-
-
-class _Having(NamedTuple):
-    key: str
-    value: str
-
-
-_Step = str | int | _Every | _Having
-_STEP = re.compile(
-    r"\.?(?P<key>[^.\[\]\"]+)|\[(?P<index>[0-9]+)\]|\[\"(?P<quoted>(?:[^\"\\]|\\.)*)\"\]|\[(?P<every>\*)\]"
-    r"|\[(?P<item>[A-Za-z][A-Za-z0-9]*)=(?P<wanted>[^\]]+)\]"
-)
-
-
 def is_path(text: str) -> bool:
     """Whether a text is a path that an expectation can follow."""
     try:
@@ -271,26 +256,7 @@ def bound_problem(field: Mapping[str, Any]) -> str | None:
     return None
 
 
-@cache
-def _steps(text: str) -> tuple[_Step, ...]:
-    steps: list[_Step] = []
-    position = 0
-    while position < len(text):
-        match = _STEP.match(text, position)
-        if match is None:
-            raise ValueError(f"not a field path: {text!r} (at character {position + 1})")
-        if match["index"] is not None:
-            steps.append(int(match["index"]))
-        elif match["quoted"] is not None:
-            steps.append(re.sub(r"\\(.)", r"\1", match["quoted"]))
-        elif match["every"]:
-            steps.append(_Every())
-        elif match["item"]:
-            steps.append(_Having(match["item"], match["wanted"]))
-        else:
-            steps.append(match["key"])
-        position = match.end()
-    return tuple(steps)
+_steps = cache(parse_pattern)
 
 
 def _written(value: Any) -> str | None:
@@ -300,19 +266,19 @@ def _written(value: Any) -> str | None:
     return str(value) if isinstance(value, str | int | float) else None
 
 
-def _reach(value: Any, path: Path, steps: Sequence[_Step]) -> Iterator[tuple[Path, bool, Any]]:
+def _reach(value: Any, path: Path, steps: Sequence[Step]) -> Iterator[tuple[Path, bool, Any]]:
     """(path, whether it is there, value) of what steps lead to; of a missing one, the path as far as it can be said.
     The items of an empty list are missing."""
     if not steps:
         yield path, True, value
         return
     step, rest = steps[0], steps[1:]
-    if isinstance(step, _Every):
+    if isinstance(step, Every):
         if not isinstance(value, list) or not value:
             yield path, False, None
         for number, item in enumerate(items(value)):
             yield from _reach(item, (*path, number), rest)
-    elif isinstance(step, _Having):
+    elif isinstance(step, Having):
         # Of two items with one name either may be the one that takes effect: of variables it is the last.
         having = [n for n, item in enumerate(items(value)) if _written(mapping(item).get(step.key)) == step.value]
         for number in having:

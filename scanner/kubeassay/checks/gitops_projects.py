@@ -23,8 +23,9 @@ from kubeassay.model import Inventory, Object
 _MAX_SHOWN = 100
 
 
-def _patched(app: Application) -> str:
-    return f"{app}: its template is patched, or a generator has its own"
+def patched(app: Application) -> NotJudged:
+    """What is said of an application of which more than its template decides."""
+    return NotJudged("not-rendered", f"{app}: its template is patched, or a generator has its own", app.obj)
 
 
 @check("application-default-project")
@@ -38,7 +39,7 @@ def application_default_project(obj: Object, context: Context) -> Iterator[Said]
             f"{app} is in the project default, which permits every source and destination until somebody limits it",
         )
     elif app.patched:
-        yield NotJudged("not-rendered", _patched(app), obj)
+        yield patched(app)
 
 
 @check("application-project-missing")
@@ -50,7 +51,7 @@ def application_project_missing(inventory: Inventory, context: Context) -> Itera
         if app.project == DEFAULT_PROJECT or is_filled_in(app.project):
             continue
         if app.project in known.projects:
-            yield Passed(app.obj)
+            yield patched(app) if app.patched else Passed(app.obj)
         elif known.projects or complete:
             words = f"{app} is not deployed: there is no AppProject {app.project[:_MAX_SHOWN]}"
             yield Violation((*app.path, "project"), words, obj=app.obj)
@@ -93,7 +94,7 @@ def application_source_not_permitted(inventory: Inventory, context: Context) -> 
                 related=((f"{project} permits these", project.obj, ("spec", "sourceRepos")),),
             )
         if app.patched:
-            yield NotJudged("not-rendered", _patched(app), app.obj)
+            yield patched(app)
         elif clean and app.sources:
             yield Passed(app.obj)
 
@@ -107,7 +108,7 @@ def application_destination_not_permitted(inventory: Inventory, context: Context
         if project is None or not (to.server or to.name):
             continue
         if app.patched:
-            yield NotJudged("not-rendered", _patched(app), app.obj)
+            yield patched(app)
             continue
         if any(map(is_filled_in, (to.server, to.name, to.namespace))):
             yield NotJudged("not-rendered", f"{app}: its destination is filled in by its generator", app.obj)
@@ -149,7 +150,7 @@ def application_destination_privileged(obj: Object, context: Context) -> Iterato
             f"{app} deploys to namespace {namespace}, where Argo CD's own applications and projects are",
         )
     elif app.patched:
-        yield NotJudged("not-rendered", _patched(app), obj)
+        yield patched(app)
 
 
 @check("app-project-permits-everything")
@@ -220,7 +221,7 @@ def deployed_source_not_scanned(inventory: Inventory, context: Context) -> Itera
             detail = f"{app}: {what[:_MAX_SHOWN]} {why}: what it makes is not judged"
             yield NotJudged("not-rendered", detail, app.obj)
         if app.sources and clean:
-            yield Passed(app.obj)
+            yield patched(app) if app.patched else Passed(app.obj)
 
 
 def _is_scanned(folder: str, folders: set[str]) -> bool:

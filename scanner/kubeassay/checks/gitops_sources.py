@@ -12,6 +12,7 @@ from kubeassay.analysis.gitops.flux import HELM, KUSTOMIZE, SOURCES, followed
 from kubeassay.analysis.reading import items, mapping, quoted, string
 from kubeassay.analysis.sensitive import secret_evidence, shown_key
 from kubeassay.checks.check import Context, NotApplicable, NotJudged, Said, Violation, check
+from kubeassay.checks.gitops_projects import patched
 from kubeassay.model import Object, Path
 
 _MAX_SHOWN = 100
@@ -52,19 +53,18 @@ def gitops_revision_mutable(obj: Object, context: Context) -> Iterator[Said]:
 
 
 def _of_application(app: Application, parameters: Mapping[str, Any]) -> Iterator[Said]:
-    if not app.sources:
-        yield NotApplicable()
-        return
-    if not app.automated and not parameters["manual"]:
+    if app.patched:
+        yield patched(app)
+    if not app.sources or not (app.automated or parameters["manual"]):
         # Somebody looks at what is synchronised.
         yield NotApplicable()
         return
     to = app.destination.cluster
     if not any(fnmatchcase(to, pattern) for pattern in parameters["clusters"]):
+        if is_filled_in(to):
+            yield NotJudged("not-rendered", f"{app}: its destination is filled in by its generator", app.obj)
         yield NotApplicable()
         return
-    if app.patched:
-        yield NotJudged("not-rendered", f"{app}: its template is patched, or a generator has its own", app.obj)
     for source in app.sources:
         if is_filled_in(source.stated_revision):
             yield NotJudged("not-rendered", f"{app}: a revision is filled in by its generator", app.obj)
@@ -106,6 +106,9 @@ def _said(
 @check("gitops-source-plain-text")
 def gitops_source_plain_text(obj: Object, context: Context) -> Iterator[Said]:
     places = list(_addresses(obj))
+    app = application(obj)
+    if app is not None and app.patched:
+        yield patched(app)
     if not places:
         yield NotApplicable()
         return
@@ -114,6 +117,9 @@ def gitops_source_plain_text(obj: Object, context: Context) -> Iterator[Said]:
         if scheme in ("http", "git") and not _is_allowed(url, context.parameters["allowed_hosts"]):
             whose = "nobody vouches for what arrives" if scheme == "git" else "whoever is on the way can change it"
             yield Violation(path, f"{obj.ref.kind} {obj.ref.name} is fetched in plain text from {_shown(url)}: {whose}")
+        elif is_filled_in(scheme):
+            detail = f"{obj.ref.kind} {obj.ref.name}: how it is fetched is filled in elsewhere"
+            yield NotJudged("not-rendered", detail, obj)
     if obj.ref.group == SOURCES and obj.get("spec", "insecure") is True:
         yield Violation(
             ("spec", "insecure"), f"{obj.ref.kind} {obj.ref.name} may be fetched in plain text: insecure is true"
@@ -145,6 +151,8 @@ def gitops_sync_option_unsafe(obj: Object, context: Context) -> Iterator[Said]:
     if app is None:
         yield NotApplicable()
         return
+    if app.patched:
+        yield patched(app)
     options: Mapping[str, str] = context.parameters["options"]
     for number, option in enumerate(items(mapping(app.value.get("syncPolicy")).get("syncOptions"))):
         text = string(option).replace(" ", "")
@@ -178,6 +186,8 @@ def gitops_ignores_security_field(obj: Object, context: Context) -> Iterator[Sai
     if app is None:
         yield NotApplicable()
         return
+    if app.patched:
+        yield patched(app)
     for number, value in enumerate(items(app.value.get("ignoreDifferences"))):
         entry = mapping(value)
         kind = string(entry.get("kind"))
@@ -213,6 +223,8 @@ def gitops_secret_in_values(obj: Object, context: Context) -> Iterator[Said]:
     """Values of charts, parameters and variables that are written into what deploys them."""
     app = application(obj)
     if app is not None:
+        if app.patched:
+            yield patched(app)
         for source in app.sources:
             yield from _of_source(source)
     elif obj.ref.group == HELM and obj.ref.kind == "HelmRelease":

@@ -157,7 +157,7 @@ def claim_on_several_nodes(inventory: Inventory, context: Context) -> Iterator[S
         if not declared:
             continue
         modes = set(declared[0].access_modes)
-        if not modes or len({frozenset(claim.access_modes) for claim in declared}) > 1:
+        if not modes or not modes <= _MODES or len({frozenset(claim.access_modes) for claim in declared}) > 1:
             continue
         if not modes <= {"ReadWriteOnce", "ReadWriteOncePod"}:
             yield Passed(declared[0].obj)
@@ -276,6 +276,10 @@ def claim_volume_mismatch(inventory: Inventory, context: Context) -> Iterator[Sa
 
 
 def _against(claim: Claim, volume: Volume) -> Iterator[Said]:
+    stated = (claim.class_name, claim.volume_mode, *claim.access_modes, volume.class_name, *volume.access_modes)
+    if any(map(is_placeholder, stated)):
+        yield NotJudged("not-rendered", f"{claim} is meant for {volume}: what it asks for is filled in", claim.obj)
+        return
     found: list[Violation] = []
     related = ((f"{claim} is meant for {volume}", volume.obj, ("spec",)),)
 

@@ -25,6 +25,10 @@ _MAX_SIZE = 256 * 1024
 _MAX_NAMED = 3
 
 
+def _filled_in(cls: StorageClass, field: str) -> NotJudged:
+    return NotJudged("not-rendered", f"{cls}: its {field} is filled in elsewhere", cls.obj)
+
+
 @check("storage-class-refused")
 def storage_class_refused(obj: Object, context: Context) -> Iterator[Said]:
     """k8s.io/kubernetes pkg/apis/storage/validation, ValidateStorageClass; null is not set, and defaulted."""
@@ -82,7 +86,9 @@ def storage_provisioner_removed(obj: Object, context: Context) -> Iterator[Said]
         yield NotApplicable()
         return
     known = IN_TREE.get(cls.provisioner)
-    if known is not None and known.driver is None and known.removed <= context.kubernetes_version.minor:
+    if is_placeholder(cls.provisioner):
+        yield _filled_in(cls, "provisioner")
+    elif known is not None and known.driver is None and known.removed <= context.kubernetes_version.minor:
         yield Violation(
             ("provisioner",),
             f"nothing serves {cls}: provisioner {cls.provisioner} left Kubernetes in 1.{known.removed} without a"
@@ -97,7 +103,9 @@ def storage_provisioner_migrated(obj: Object, context: Context) -> Iterator[Said
         yield NotApplicable()
         return
     known = IN_TREE.get(cls.provisioner)
-    if known is not None and known.driver is not None and known.removed <= context.kubernetes_version.minor:
+    if is_placeholder(cls.provisioner):
+        yield _filled_in(cls, "provisioner")
+    elif known is not None and known.driver is not None and known.removed <= context.kubernetes_version.minor:
         yield Violation(
             ("provisioner",),
             f"provisioner {cls.provisioner} of {cls} left Kubernetes in 1.{known.removed}: volumes are made by"
@@ -151,7 +159,9 @@ def ebs_volume_type_outdated(obj: Object, context: Context) -> Iterator[Said]:
         return
     successors: Mapping[str, str] = context.parameters["successors"]
     kind = ebs.volume_type(cls)
-    if kind in successors:
+    if is_placeholder(kind):
+        yield _filled_in(cls, "volume type")
+    elif kind in successors:
         yield Violation(
             ("parameters", "type"), f"{cls} makes volumes of type {kind}, whose successor is {successors[kind]}"
         )
@@ -189,6 +199,8 @@ def storage_class_binds_immediately(obj: Object, context: Context) -> Iterator[S
     cls = storage_class(obj)
     if cls is None or cls.driver not in ZONAL:
         yield NotApplicable()
+    elif is_placeholder(cls.obj.get("volumeBindingMode")) and not _one_zone(cls):
+        yield _filled_in(cls, "volumeBindingMode")
     elif cls.binds_immediately and not _one_zone(cls):
         yield Violation(
             ("volumeBindingMode",),
@@ -217,6 +229,8 @@ def storage_class_deletes_data(obj: Object, context: Context) -> Iterator[Said]:
     kept: list[str] = context.parameters["classes"]
     if cls is None or not any(fnmatchcase(cls.name, pattern) for pattern in kept):
         yield NotApplicable()
+    elif is_placeholder(cls.reclaim_policy):
+        yield _filled_in(cls, "reclaimPolicy")
     elif cls.reclaim_policy == "Delete" and cls.provisioner != NO_PROVISIONER:
         yield Violation(
             ("reclaimPolicy",), f"{cls} deletes a volume with its data as soon as somebody deletes the claim"
@@ -228,6 +242,8 @@ def storage_class_not_expandable(obj: Object, context: Context) -> Iterator[Said
     cls = storage_class(obj)
     if cls is None or cls.driver not in EXPANDABLE:
         yield NotApplicable()
+    elif is_placeholder(cls.obj.get("allowVolumeExpansion")):
+        yield _filled_in(cls, "allowVolumeExpansion")
     elif not cls.expandable:
         yield Violation(
             ("allowVolumeExpansion",), f"volumes of {cls} cannot be enlarged, although {cls.driver} can do it"

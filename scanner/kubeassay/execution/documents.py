@@ -17,9 +17,11 @@ from kubeassay.execution.scan import scan
 from kubeassay.model import NEWEST_KNOWN, Finding, KubernetesVersion, Target, parse_path
 from kubeassay.model.document import Document, Node
 from kubeassay.policy.document.assembled import assembled
+from kubeassay.policy.document.clauses import Note
 from kubeassay.policy.document.contradictions import Broken, resolved
 from kubeassay.policy.document.importing import Imported, import_document
-from kubeassay.policy.library import Library
+from kubeassay.policy.errors import PolicyError
+from kubeassay.policy.library import Library, baseline_from
 from kubeassay.sources.files import Discovery, display_name
 from kubeassay.sources.markdown import read_document
 
@@ -63,9 +65,25 @@ _ABOUT_WHAT_IS_NOT_SAID = frozenset({"autoscaler-metric-without-requests", "poli
 def imported(path: Path, library: Library) -> Imported:
     """What a document demands. Raises UsageError where it cannot be read, PolicyError where it demands nothing."""
     document = read_document(path, display_name(str(path)))
-    found = import_document(document, {rule.id: rule.severity for rule in library.rules.values()})
+    found = _fitting(import_document(document, {rule.id: rule.severity for rule in library.rules.values()}), library)
+    if not found.clauses:
+        raise PolicyError(f"{document.file}: nothing to judge by: {found.notes[0].reason}")
     found = resolved(found, document, list(_broken(document, found, library)), library.rules)
     return _apart(found, set(library.baselines), set())
+
+
+def _fitting(found: Imported, library: Library) -> Imported:
+    """An import without the clauses that state what no rule takes (a size below zero): told, for with one of them the
+    whole would be no policy."""
+    controls = baseline_from(found.baseline, "").controls
+    clauses, notes = [], list(found.notes)
+    for clause, control in zip(found.clauses, controls, strict=True):
+        problem = next(filter(None, map(library.problem_of, control.rules)), None)
+        if problem is None:
+            clauses.append(clause)
+        else:
+            notes.append(Note("not-understood", clause.line, clause.title, f"its value is no demand: {problem}"))
+    return replace(found, clauses=tuple(clauses), notes=tuple(notes))
 
 
 def all_imported(paths: Sequence[Path], library: Library) -> dict[str, Imported]:

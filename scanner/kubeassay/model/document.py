@@ -61,25 +61,33 @@ class Node:
         elif self.below is not None:
             yield from self.below.children()
 
-    def at(self, path: Path) -> Node:
-        """The node at a path, or its nearest existing parent."""
+    def descendants(self) -> Iterator[Node]:
+        """The node itself and all below it."""
+        stack = [self]
+        while stack:
+            here = stack.pop()
+            yield here
+            stack.extend(child for _, child in here.children())
+
+    def along(self, path: Path) -> Iterator[Node]:
+        """The node itself and those that a path leads to, as far as there are any."""
         node = self
+        yield node
         for step in path:
             children = dict(node.children())
             if step not in children:
-                break
+                return
             node = children[step]
+            yield node
+
+    def at(self, path: Path) -> Node:
+        """The node at a path, or its nearest existing parent."""
+        *_, node = self.along(path)
         return node
 
     def has(self, path: Path) -> bool:
         """Whether there is a node at a path."""
-        node = self
-        for step in path:
-            children = dict(node.children())
-            if step not in children:
-                return False
-            node = children[step]
-        return True
+        return sum(1 for _ in self.along(path)) > len(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 #: Steps from the root of an object: a str is a mapping key, an int a list index (from 0).
 Path = tuple[str | int, ...]
@@ -33,25 +34,52 @@ def format_path(path: Path) -> str:
     return "".join(parts)
 
 
-_STEP = re.compile(r"\.?(?P<key>[^.\[\]\"]+)|\[(?P<index>[0-9]+)\]|\[\"(?P<quoted>(?:[^\"\\]|\\.)*)\"\]")
+class Every(NamedTuple):
+    """``[*]``: every item of a list."""
+
+
+class Having(NamedTuple):
+    """``[name=app]``: the items of a list that have it."""
+
+    key: str
+    value: str
+
+
+#: A step of a path that may mean several items.
+Step = str | int | Every | Having
+
+_STEP = r"\.?(?P<key>[^.\[\]\"]+)|\[(?P<index>[0-9]+)\]|\[\"(?P<quoted>(?:[^\"\\]|\\.)*)\"\]"
+_PATH = re.compile(_STEP)
+_PATTERN = re.compile(rf"{_STEP}|\[(?P<every>\*)\]|\[(?P<item>[A-Za-z][A-Za-z0-9]*)=(?P<wanted>[^\]]+)\]")
 
 
 def parse_path(text: str) -> Path:
     """Read what :func:`format_path` writes. Raises ValueError on anything else."""
-    steps: list[str | int] = []
+    return tuple(_step(match) for match in _steps(_PATH, text))
+
+
+def parse_pattern(text: str) -> tuple[Step, ...]:
+    """Read a path of which steps may mean several items of a list. Raises ValueError on anything else."""
+    return tuple(
+        Every() if match["every"] else Having(match["item"], match["wanted"]) if match["item"] else _step(match)
+        for match in _steps(_PATTERN, text)
+    )
+
+
+def _steps(grammar: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
     position = 0
     while position < len(text):
-        match = _STEP.match(text, position)
+        match = grammar.match(text, position)
         if match is None:
             raise ValueError(f"not a field path: {text!r} (at character {position + 1})")
-        if match["index"] is not None:
-            steps.append(int(match["index"]))
-        elif match["quoted"] is not None:
-            steps.append(re.sub(r"\\(.)", r"\1", match["quoted"]))
-        else:
-            steps.append(match["key"])
+        yield match
         position = match.end()
-    return tuple(steps)
+
+
+def _step(match: re.Match[str]) -> str | int:
+    if match["index"] is not None:
+        return int(match["index"])
+    return match["key"] if match["quoted"] is None else re.sub(r"\\(.)", r"\1", match["quoted"])
 
 
 @dataclass(frozen=True, slots=True, order=True)

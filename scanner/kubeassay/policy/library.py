@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -136,12 +137,8 @@ class Library:
             baseline = baseline_from(load_bundled(path), path.name)
             baselines[baseline.name] = baseline
         bundled = frozenset(baselines)
-        for path in self._baseline_files:
-            baseline = baseline_from(load_valid(path, "baseline"), path.as_posix())
-            if baseline.name in baselines:
-                raise PolicyError(f"{path}: baseline {baseline.name} exists already")
-            baselines[baseline.name] = baseline
-        for document, file in self._baseline_documents:
+        given = ((load_valid(path, "baseline"), path.as_posix()) for path in self._baseline_files)
+        for document, file in chain(given, self._baseline_documents):
             baseline = baseline_from(document, file)
             if baseline.name in baselines:
                 raise PolicyError(f"{file}: baseline {baseline.name} exists already")
@@ -162,23 +159,26 @@ class Library:
         not and values that do not fit: those of bundled files are validated by the tests."""
         for control in controls:
             for use in control.rules:
-                if use.rule not in self.rules:
-                    near = suggestion(use.rule, self.rules)
-                    raise PolicyError(f"{file}: control {control.id}: unknown rule {use.rule}{near}")
-                if bundled:
+                if bundled and use.rule in self.rules:
                     continue
-                known = {parameter.name: parameter for parameter in self.rules[use.rule].parameters}
-                for name, value in use.parameters.items():
-                    if name not in known:
-                        near = suggestion(name, known)
-                        raise PolicyError(
-                            f"{file}: control {control.id}: rule {use.rule} has no parameter {name}{near}"
-                        )
-                    problem = parameter_problem(known[name].type, known[name].schema, value)
-                    if problem is None and use.rule == EXPECTATION and name == "fields":
-                        problem = next(filter(None, map(bound_problem, value)), None)
-                    if problem is not None:
-                        raise PolicyError(f"{file}: control {control.id}: rule {use.rule}: parameter {name}: {problem}")
+                problem = self.problem_of(use)
+                if problem is not None:
+                    raise PolicyError(f"{file}: control {control.id}: {problem}")
+
+    def problem_of(self, use: RuleUse) -> str | None:
+        """Why a use of a rule is none: there is no such rule, or it takes no such value. None where nothing is."""
+        if use.rule not in self.rules:
+            return f"unknown rule {use.rule}{suggestion(use.rule, self.rules)}"
+        known = {parameter.name: parameter for parameter in self.rules[use.rule].parameters}
+        for name, value in use.parameters.items():
+            if name not in known:
+                return f"rule {use.rule} has no parameter {name}{suggestion(name, known)}"
+            problem = parameter_problem(known[name].type, known[name].schema, value)
+            if problem is None and use.rule == EXPECTATION and name == "fields":
+                problem = next(filter(None, map(bound_problem, value)), None)
+            if problem is not None:
+                return f"rule {use.rule}: parameter {name}: {problem}"
+        return None
 
     # --- profiles ---
 

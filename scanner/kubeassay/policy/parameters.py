@@ -92,11 +92,12 @@ def _schema_problem(schema: Mapping[str, Any], value: Any) -> str | None:
     from jsonschema import Draft202012Validator, FormatChecker
     from jsonschema.exceptions import best_match
 
+    from kubeassay.policy.validation import registry
+
     formats = FormatChecker(formats=())
     for name, (_, fits) in FORMATS.items():
         formats.checks(name)(lambda text, fits=fits: not isinstance(text, str) or fits(text))
-    # An empty registry: a schema that names another by its address is not fetched.
-    validator = Draft202012Validator(dict(schema), registry=referencing.Registry(), format_checker=formats)
+    validator = Draft202012Validator(dict(schema), registry=registry(), format_checker=formats)
     try:
         error = best_match(validator.iter_errors(value))
     except referencing.exceptions.Unresolvable as error:
@@ -107,6 +108,7 @@ def _schema_problem(schema: Mapping[str, Any], value: Any) -> str | None:
 def _message(error: ValidationError) -> str:
     # Here, not above: the library imports this module.
     from kubeassay.policy.library import suggestion
+    from kubeassay.policy.validation import wants
 
     text = error.message
     value: Any = error.instance
@@ -119,6 +121,8 @@ def _message(error: ValidationError) -> str:
         text = f"there is no {unknown} here{suggestion(unknown, known)}: {', '.join(known)}"
     elif error.validator == "required":
         text = f"{', '.join(name for name in wanted if name not in value)} is missing"
+    elif wants(error):
+        text = f"needs one of {', '.join(wants(error))}"
     elif error.validator == "type":
         types = wanted if isinstance(wanted, list) else [wanted]
         text = f"{_shown(value)} is not {' or '.join(_TYPES[name][0] for name in types if name in _TYPES)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,29 @@ from typing import Any
 import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
+from referencing import Registry, Resource
 from yaml.cyaml import CSafeLoader
 
 from kubeassay.policy.errors import PolicyError
 
 
 def schema(name: str) -> dict[str, Any]:
-    """A published schema: rule, baseline, profile, exceptions or configuration."""
+    """A published schema: rule, baseline, profile, exceptions or configuration; or control, which others name."""
     text = resources.files("kubeassay.policy").joinpath("schemas", f"{name}.schema.json").read_text("utf-8")
     loaded: dict[str, Any] = json.loads(text)
     return loaded
+
+
+@cache
+def registry() -> Registry[Any]:
+    """What a schema may name by its address: the published one that others have in common. Nothing is fetched."""
+    control = Resource[Any].from_contents(schema("control"))
+    return control @ Registry()
+
+
+def validator_of(name: str) -> Draft202012Validator:
+    """The validator of a published schema."""
+    return Draft202012Validator(schema(name), registry=registry())
 
 
 def validated(path: Path, schema_name: str) -> dict[str, Any]:
@@ -44,12 +58,10 @@ def validated(path: Path, schema_name: str) -> dict[str, Any]:
         raise PolicyError(f"{path}: {error}") from None
     except RecursionError:
         raise PolicyError(f"{path}: nested too deeply") from None
-    errors = sorted(
-        Draft202012Validator(schema(schema_name)).iter_errors(document), key=lambda error: list(map(str, error.path))
-    )
+    errors = sorted(validator_of(schema_name).iter_errors(document), key=lambda error: list(map(str, error.path)))
     # An unknown field may be the very one that is missed: one mistake is told once.
     unknown = {tuple(error.absolute_path) for error in errors if error.validator == "additionalProperties"}
-    errors = [error for error in errors if not (_wants(error) and tuple(error.absolute_path) in unknown)]
+    errors = [error for error in errors if not (wants(error) and tuple(error.absolute_path) in unknown)]
     if errors:
         raise PolicyError("\n".join(_message(path, node, error) for error in errors[:10]))
     if schema_name == "rule":
@@ -64,7 +76,7 @@ def validated(path: Path, schema_name: str) -> dict[str, Any]:
     return document
 
 
-def _wants(error: ValidationError) -> list[str]:
+def wants(error: ValidationError) -> list[str]:
     """The fields of which one is missed, where that is the mistake."""
     choices: Any = error.validator_value if error.validator == "anyOf" else ()
     if not all(isinstance(choice, dict) and choice.keys() == {"required"} for choice in choices):
@@ -88,7 +100,7 @@ def _message(path: Path, root: yaml.Node | None, error: ValidationError) -> str:
             node = node.value[step]
     where = f":{node.start_mark.line + 1}:{node.start_mark.column + 1}" if node is not None else ""
     field = ".".join(map(str, error.absolute_path))
-    text = f"needs one of {', '.join(_wants(error))}" if _wants(error) else error.message
+    text = f"needs one of {', '.join(wants(error))}" if wants(error) else error.message
     if unknown is not None:
         from kubeassay.policy.library import suggestion
 

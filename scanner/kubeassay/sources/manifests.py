@@ -18,7 +18,7 @@ from kubeassay.sources.yaml_reader import PlainScalars, read_text
 STDIN_NAME = "stdin"
 
 #: Byte order mark → encoding.
-BYTE_ORDER_MARKS = (
+_BYTE_ORDER_MARKS = (
     # UTF-32's marks begin with UTF-16's.
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -26,6 +26,11 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
     (codecs.BOM_UTF8, "utf-8"),
 )
+
+
+def byte_order(content: bytes) -> tuple[bytes, str]:
+    """The byte order mark that the bytes of a file begin with, if any, and the encoding of their text."""
+    return next((known for known in _BYTE_ORDER_MARKS if content.startswith(known[0])), (b"", "utf-8"))
 
 
 @dataclass(slots=True)
@@ -51,7 +56,7 @@ def read_file(file: SourceFile | LiveFile, remembered: PlainScalars | None = Non
         text, objects, errors = read_live(file)
         return ReadFile(file.name, text, objects=objects, errors=errors)
     try:
-        content = _content(file.path) if file.content is None else file.content
+        content = regular_content(file.path) if file.content is None else file.content
     except OSError as error:
         message = f"cannot be read: {error.strerror or error}"
         return ReadFile(file.name, errors=[ReadError(file=file.name, message=message)])
@@ -63,15 +68,15 @@ def read_file(file: SourceFile | LiveFile, remembered: PlainScalars | None = Non
     return read
 
 
-def _content(path: str) -> bytes | None:
-    """The bytes of a file; None for what is no regular file. Raises OSError."""
+def regular_content(path: str | os.PathLike[str], most: int = -1) -> bytes | None:
+    """The bytes of a file, or the first of them; None for what is no regular file. Raises OSError."""
     # Without O_NONBLOCK, opening a FIFO that took the file's place would wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None
         with open(descriptor, "rb", closefd=False) as stream:
-            return stream.read()
+            return stream.read(most)
     finally:
         os.close(descriptor)
 
@@ -84,7 +89,7 @@ def read_bytes(content: bytes, name: str, remembered: PlainScalars | None = None
         said = "is a snapshot of a cluster: kubeassay scan reads it where it is the only PATH"
         read.errors.append(ReadError(name, said, 1, 1))
         return read
-    mark, encoding = next((known for known in BYTE_ORDER_MARKS if content.startswith(known[0])), (b"", "utf-8"))
+    mark, encoding = byte_order(content)
     content = content[len(mark) :]
     try:
         text = content.decode(encoding)

@@ -6,16 +6,14 @@ is looked at.
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from pathlib import Path
 
 from kubeassay.model import ReadError
 from kubeassay.model.document import Block, Document
 from kubeassay.sources.files import UsageError
 from kubeassay.sources.loose_yaml import read_loosely
-from kubeassay.sources.manifests import BYTE_ORDER_MARKS
+from kubeassay.sources.manifests import byte_order, regular_content
 
 #: A larger document is refused: no architecture takes more words.
 MAX_DOCUMENT_SIZE = 16 * 2**20
@@ -36,16 +34,11 @@ def read_document(path: Path, name: str | None = None) -> Document:
     """Read a document. Raises UsageError where there is none to read, or it is no text."""
     file = name if name is not None else path.as_posix()
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise UsageError(f"{file}: is not a regular file")
-            with open(descriptor, "rb", closefd=False) as stream:
-                content = stream.read(MAX_DOCUMENT_SIZE + 1)
-        finally:
-            os.close(descriptor)
+        content = regular_content(path, MAX_DOCUMENT_SIZE + 1)
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror or error}") from None
+    if content is None:
+        raise UsageError(f"{file}: is not a regular file")
     return document_in(content, file)
 
 
@@ -53,7 +46,7 @@ def document_in(content: bytes, file: str) -> Document:
     """The document in the bytes of a file. Raises UsageError where they are no text, or too many."""
     if len(content) > MAX_DOCUMENT_SIZE:
         raise UsageError(f"{file}: a document of more than {MAX_DOCUMENT_SIZE // 2**20} MiB")
-    mark, encoding = next((known for known in BYTE_ORDER_MARKS if content.startswith(known[0])), (b"", "utf-8"))
+    mark, encoding = byte_order(content)
     content = content[len(mark) :]
     try:
         text = content.decode(encoding)
@@ -79,17 +72,18 @@ def _document(text: str, file: str) -> Document:
     except RecursionError:
         raise UsageError(f"{file}: lists and quotes nested too deeply") from None
     title = ""
-    headings: list[tuple[int, str]] = []
+    #: (depth, line, words) of the headings that what follows stands under.
+    headings: list[tuple[int, int, str]] = []
     blocks: list[Block] = []
     problems: list[ReadError] = []
     bare: dict[int, str] = {}
-    path: list[int] = []
     for number, token in enumerate(tokens):
         line = token.map[0] + 1 if token.map else 0
+        section = tuple(name for _, _, name in headings)
         if token.level >= _MAX_NESTING - 1:
             problems.append(ReadError(file, "lists and quotes nested too deeply: what is inside is not read", line))
         if token.type == "table_open":
-            blocks.append(Block("table", tuple(name for _, name in headings), line))
+            blocks.append(Block("table", section, line))
         elif token.type == "heading_open":
             depth = int(token.tag[1:])
             name = heading(tokens[number + 1].content)
@@ -98,14 +92,11 @@ def _document(text: str, file: str) -> Document:
                 continue
             while headings and headings[-1][0] >= depth:
                 headings.pop()
-                path.pop()
-            headings.append((depth, name))
-            path.append(line)
+            headings.append((depth, line, name))
             bare[line] = name
         elif token.type in ("fence", "code_block", "html_block"):
             language = language_of(token.info) if token.type == "fence" else ""
             first = line + (1 if token.type == "fence" else 0)
-            section = tuple(name for _, name in headings)
             is_yaml = language in _YAML_LANGUAGES
             if token.type == "html_block":
                 # What is commented out is not demanded; who wonders why it is not is told.
@@ -116,7 +107,7 @@ def _document(text: str, file: str) -> Document:
                 is_yaml = bool(_OBJECT.search(token.content) and _KIND.search(token.content)) or (
                     language == "json" and '"apiVersion"' in token.content
                 )
-            for heading_line in path:
+            for _, heading_line, _ in headings:
                 bare.pop(heading_line, None)
             if not is_yaml:
                 blocks.append(Block(language, section, line))

@@ -121,9 +121,16 @@ def deliveries(inventory: Inventory) -> Deliveries:
 
 
 def application(obj: Object) -> Application | None:
-    """An Application, or what an ApplicationSet makes; None for another object."""
+    """An Application, or what an ApplicationSet makes; None for another object. Read once: many rules ask."""
     if obj.ref.group != GROUP or obj.ref.kind not in ("Application", "ApplicationSet"):
         return None
+    known: Application | None = obj.facts.get(Application)
+    if known is None:
+        known = obj.facts[Application] = _application(obj)
+    return known
+
+
+def _application(obj: Object) -> Application:
     path: Path = ("spec",) if obj.ref.kind == "Application" else ("spec", "template", "spec")
     spec = mapping(obj.get(*path))
     to = mapping(spec.get("destination"))

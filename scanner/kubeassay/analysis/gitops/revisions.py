@@ -60,7 +60,7 @@ def git_revision(revision: str) -> Revision:
         return "unknown"
     if _is_range(text):
         return "newest" if text in _ANY else "range"
-    if _TAG.match(text) or _DATE.match(text):
+    if _TAG.match(text):
         return "pinned"
     return "branch" if not any(character.isdigit() for character in text) else "unknown"
 

@@ -14,14 +14,11 @@ from typing import Any
 from kubeassay.model import Path
 from kubeassay.model.document import Node
 from kubeassay.policy.document.clauses import Use
+from kubeassay.policy.document.forms import EKSCTL_FIELDS
 from kubeassay.policy.document.importing import Imported
 from kubeassay.policy.document.objects import text_at
 
 _IMAGE = "registry.example/image:1.0"
-_GROUP_FIELDS = {
-    "instance_types": "instanceTypes", "minimum": "minSize", "maximum": "maxSize", "desired": "desiredCapacity",
-    "image": "amiFamily", "disk": "volumeSize", "labels": "labels", "taints": "taints",
-}  # fmt: skip
 
 
 def assembled(found: Imported) -> Iterator[tuple[Node, bool]]:
@@ -51,7 +48,7 @@ def _clusters(found: Imported) -> Iterator[Node]:
     for use, line in _uses(found, "documented-node-groups"):
         for name, stated in use["parameters"]["groups"].items():
             lines["managedNodeGroups", len(groups)] = line
-            group = {_GROUP_FIELDS[key]: value for key, value in stated.items() if key in _GROUP_FIELDS}
+            group = {EKSCTL_FIELDS[key]: value for key, value in stated.items() if key in EKSCTL_FIELDS}
             groups.append({"name": name, **group})
     if not lines:
         return

@@ -51,6 +51,8 @@ class Facts:
 
     #: Namespace → (line, description).
     namespaces: dict[str, tuple[int, str]] = field(default_factory=dict)
+    #: Those of them that stand in a list of application namespaces.
+    application_namespaces: list[str] = field(default_factory=list)
     #: How many lists of namespaces the document has.
     namespace_lists: int = 0
     #: Namespaces that objects stand in, in order.
@@ -61,8 +63,6 @@ class Facts:
     groups: dict[str, list[str]] = field(default_factory=dict)
     #: (namespace, direction) of the policies that deny by default; without a namespace, everywhere.
     denied: set[tuple[str, str]] = field(default_factory=set)
-    #: Those of them that stand in a list of application namespaces.
-    application_namespaces: list[str] = field(default_factory=list)
     #: Field of a node group's size → (value, line), as first documented.
     sizes: dict[str, tuple[Any, int]] = field(default_factory=dict)
     #: Flag of the Cluster Autoscaler → (value, line), as first documented.
@@ -133,10 +133,7 @@ class Clauses:
         """A use of a rule; nothing where there is no such rule (an older library, say)."""
         if rule not in self.severities:
             return []
-        use: Use = {"id": rule}
-        own = self.severities[rule]
-        if SEVERITIES.index(own) > SEVERITIES.index(DOCUMENTED):
-            use["severity"] = DOCUMENTED
+        use = use_of(rule, self.severities[rule])
         if parameters:
             use["parameters"] = dict(parameters)
         narrowed = {key: list(value) for key, value in match.items() if value}
@@ -156,6 +153,16 @@ class Clauses:
 
     def account(self, *nodes: Node) -> None:
         self.accounted.update(nodes)
+
+    def accounts_within(self, node: Node) -> bool:
+        """Whether a node, or anything below it, is accounted for."""
+        return any(here in self.accounted for here in node.descendants())
+
+
+def use_of(rule: str, severity: Severity) -> Use:
+    """A use of a rule that has this severity of its own: what is documented is no less severe than others."""
+    less = SEVERITIES.index(severity) > SEVERITIES.index(DOCUMENTED)
+    return {"id": rule, "severity": DOCUMENTED} if less else {"id": rule}
 
 
 def section_of(block: Block) -> str:

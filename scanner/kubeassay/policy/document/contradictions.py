@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kubeassay.model import SEVERITIES, Path, Rule, Severity, format_path
+from kubeassay.model import Path, Rule, Severity
 from kubeassay.model.document import Document, Node
-from kubeassay.policy.document.clauses import DOCUMENTED, Clause, Note, Use
+from kubeassay.policy.document.clauses import Clause, Note, Use, use_of
 from kubeassay.policy.document.importing import Imported, baseline_of
-from kubeassay.policy.document.objects import item_names, title_of
+from kubeassay.policy.document.objects import item_names, joined, title_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +57,11 @@ def _resolved(clause: Clause, broken: list[Broken], rules: Mapping[str, Rule]) -
             kept.append(use)
     against = {path for one in broken for path in _written(one.obj, one.path)}
     expectations = [_without(expected, against) for expected in clause.expectations]
-    uses = {one.rule: _use(rules[one.rule]) for one in broken}
+    uses = {one.rule: use_of(one.rule, rules[one.rule].severity) for one in broken}
     title = clause.title
     if len(kept) < len(clause.rules) or expectations != list(clause.expectations):
         title = f"{title}; where it breaks rules, these hold"
     return replace(clause, title=title, rules=(*kept, *uses.values()), expectations=tuple(expectations))
-
-
-def _use(rule: Rule) -> Use:
-    if SEVERITIES.index(rule.severity) > SEVERITIES.index(DOCUMENTED):
-        return {"id": rule.id, "severity": DOCUMENTED}
-    return {"id": rule.id}
 
 
 def _without(expected: Use, against: set[str]) -> Use:
@@ -82,15 +76,10 @@ def _without(expected: Use, against: set[str]) -> Use:
 def _written(node: Node, path: Path) -> Iterator[str]:
     """A path and those above it, as expectations write them: items of lists by name, where they have one."""
     text = ""
-    for step in path:
-        names = item_names(node)
+    for here, step in zip(node.along(path), path, strict=False):
+        names = item_names(here)
         if isinstance(step, int) and names is not None and step < len(names):
             text = f"{text}[{names[step][0]}={names[step][1]}]"
         else:
-            part = format_path((step,))
-            text = f"{text}.{part}" if text and not part.startswith("[") else f"{text}{part}"
+            text = joined(text, step)
         yield text
-        children = dict(node.children())
-        if step not in children:
-            return
-        node = children[step]

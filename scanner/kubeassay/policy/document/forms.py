@@ -7,12 +7,12 @@ understood is noted, never passed over.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from kubeassay.analysis.quantity import parse_quantity
 from kubeassay.model.document import Block, Node
-from kubeassay.policy.document import security
+from kubeassay.policy.document import objects, security
 from kubeassay.policy.document.clauses import Clauses, Use
 from kubeassay.policy.document.words import (
     is_name,
@@ -21,7 +21,6 @@ from kubeassay.policy.document.words import (
     singular,
     slug,
     squashed,
-    truth,
     without_parentheses,
     words,
 )
@@ -121,10 +120,10 @@ def _namespace_list(keys: Keys, node: Node, block: Block, clauses: Clauses) -> b
     # One value below such a key ("Namespace: payments") says where something else stands.
     if not found or (len(found) == 1 and not node.members):
         return False
-    if not any(here.members for here in _descendants(node)):
+    if not any(here.members for here in node.descendants()):
         clauses.note("assumed", node.line, " / ".join(keys), "its keys are read as the names of namespaces")
     lines = {line for _, line, _ in found}
-    for named in [n for n in _descendants(node) if n.line in lines]:
+    for named in [n for n in node.descendants() if n.line in lines]:
         if named.is_scalar:
             clauses.account(named)
         elif "name" in named.entries or len(named.entries) == 1:
@@ -170,23 +169,19 @@ def _account_namespace(keys: Keys, node: Node, block: Block, clauses: Clauses) -
     for key, child in said.entries.items():
         if child in clauses.accounted or (child.is_scalar and _DESCRIBING & set(words(key))):
             clauses.account(child)
-        elif words(key) == ("label",) and (labels := _labels("metadata", child)) is not None:
+        elif words(key) == ("label",) and (labels := _labels(child)) is not None:
             clauses.account(child)
+            fields = [
+                {"path": f'metadata.labels["{label}"]', "equals": value.text, "line": value.line}
+                for label, value in labels.items()
+            ]
             expected = {"object": {"apiVersion": "v1", "kind": "Namespace", "name": name}, "required": False}
             clauses.add(
                 f"namespace/{name}", f"Namespace {name} has the documented labels", block, child.line,
-                expectations=[{**expected, "fields": labels}],
+                expectations=[{**expected, "fields": fields}],
             )  # fmt: skip
         elif not child.is_scalar:
             walk((*keys, f"namespace {name}", key), child, block, clauses)
-
-
-def _descendants(node: Node) -> Iterator[Node]:
-    stack = [node]
-    while stack:
-        here = stack.pop()
-        yield here
-        stack.extend(child for _, child in here.children())
 
 
 def _core(key: str, generic: frozenset[str] = _GENERIC) -> str:
@@ -463,6 +458,8 @@ def _minor(version: str) -> int:
 
 # --- clusters and node groups ---
 
+#: What is said of a cluster: a rule with its parameters, or else the fields of an expectation.
+_Cluster = tuple[str, dict[str, Any]] | list[Use]
 _CLUSTER_CONFIG = {"apiVersion": "eksctl.io/v1alpha5", "kind": "ClusterConfig"}
 _AWS_REGION = re.compile(r"[a-z]{2}(?:-[a-z]+){1,2}-[0-9]\Z")
 _LOG_TYPES = {
@@ -493,43 +490,20 @@ def _cluster_field(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bo
             clauses.account(node)
         return bool(uses)
     made = _CLUSTER_FIELDS.get(word)
-    fields = made(node) if made is not None else None
-    if fields is None:
+    said = made(node) if made is not None else None
+    if said is None:
+        return False
+    uses = clauses.use(*said) if isinstance(said, tuple) else []
+    expected: list[Use] = []
+    if isinstance(said, list):
+        wanted = {**_CLUSTER_CONFIG, "name": clauses.facts.cluster_name or "*"}
+        expected.append({"object": wanted, "fields": [{**field, "line": node.line} for field in said]})
+    elif not uses:
         return False
     clauses.account(node)
-    id_, title = f"cluster/{slug(keys[-1])}", f"{keys[-1]}: {security.shown(node)}"
-    uses = _cluster_uses(word, node, fields, clauses)
-    if uses:
-        clauses.add(id_, title, block, node.line, rules=uses)
-        return True
-    for field in fields:
-        field["line"] = node.line
-    expected: Use = {"object": {**_CLUSTER_CONFIG, "name": clauses.facts.cluster_name or "*"}}
-    if fields:
-        expected["fields"] = fields
-    clauses.add(id_, title, block, node.line, expectations=[expected])
+    title = f"{keys[-1]}: {security.shown(node)}"
+    clauses.add(f"cluster/{slug(keys[-1])}", title, block, node.line, rules=uses, expectations=expected)
     return True
-
-
-def _cluster_uses(word: str, node: Node, fields: list[Use], clauses: Clauses) -> list[Use]:
-    """What one value of a cluster's configuration demands, as uses of the rules on clusters."""
-    if word in ("clustername", "eksclustername"):
-        return clauses.use("documented-cluster", {"name": node.value})
-    stated = {field["path"]: field for field in fields}
-    if "metadata.region" in stated:
-        return clauses.use("documented-cluster", {"region": stated["metadata.region"]["equals"]})
-    if "metadata.version" in stated:
-        minor = ".".join(stated["metadata.version"]["equals"].split(".")[:2])
-        return clauses.use("documented-cluster", {"version": minor})
-    if "cloudWatch.clusterLogging.enableTypes" in stated:
-        types = stated["cloudWatch.clusterLogging.enableTypes"]["superset"]
-        return clauses.use("control-plane-logging", {"types": types})
-    if "vpc.clusterEndpoints.privateAccess" in stated:
-        private, public = (stated[f"vpc.clusterEndpoints.{kind}Access"]["equals"] for kind in ("private", "public"))
-        # A rule knows the private one alone.
-        return clauses.use("cluster-endpoint-not-private") if private and public else []
-    addons = [field["path"].removeprefix("addons[name=").partition("]")[0] for field in fields]
-    return clauses.use("documented-cluster", {"addons": addons}) if word in ("cniplugin", "cni") else []
 
 
 def cluster_name_in(keys: Keys, node: Node) -> str:
@@ -547,45 +521,47 @@ def kubernetes_version_in(keys: Keys, node: Node) -> str:
     return ""
 
 
-def _name_field(node: Node) -> list[Use] | None:
-    # That there is a cluster of this name is all that it says.
-    return [] if is_name(node.value) else None
+def _name_field(node: Node) -> _Cluster | None:
+    return ("documented-cluster", {"name": node.value}) if is_name(node.value) else None
 
 
-def _version_field(node: Node) -> list[Use] | None:
+def _version_field(node: Node) -> _Cluster | None:
     version = kubernetes_version_in(("Kubernetes Version",), node)
-    return [{"path": "metadata.version", "equals": version, "as": "version"}] if version else None
+    return ("documented-cluster", {"version": ".".join(version.split(".")[:2])}) if version else None
 
 
-def _region_field(node: Node) -> list[Use] | None:
+def _region_field(node: Node) -> _Cluster | None:
     region = without_parentheses(node.text)
-    return [{"path": "metadata.region", "equals": region}] if _AWS_REGION.match(region) else None
+    return ("documented-cluster", {"region": region}) if _AWS_REGION.match(region) else None
 
 
-def _endpoint_field(node: Node) -> list[Use] | None:
+def _endpoint_field(node: Node) -> _Cluster | None:
     said = set(words(node.text))
     if not said & {"private", "public"}:
         return None
+    # A rule knows the private one alone.
+    if said >= {"private", "public"}:
+        return "cluster-endpoint-not-private", {}
     return [
         {"path": f"vpc.clusterEndpoints.{kind}Access", "equals": kind in said, "default": kind == "public"}
         for kind in ("private", "public")
     ]
 
 
-def _logging_field(node: Node) -> list[Use] | None:
+def _logging_field(node: Node) -> _Cluster | None:
     texts = [member.value for member in node.members]
     types = [_LOG_TYPES.get(squashed(str(text))) for text in texts]
     if not types or None in types:
         return None
-    return [{"path": "cloudWatch.clusterLogging.enableTypes", "superset": types}]
+    return "control-plane-logging", {"types": types}
 
 
-def _cni_field(node: Node) -> list[Use] | None:
+def _cni_field(node: Node) -> _Cluster | None:
     addon = _CNI_ADDONS.get(squashed(node.text)) if node.is_scalar else None
-    return [{"path": f"addons[name={addon}].name", "present": True}] if addon is not None else None
+    return ("documented-cluster", {"addons": [addon]}) if addon is not None else None
 
 
-_CLUSTER_FIELDS = {
+_CLUSTER_FIELDS: Mapping[str, Callable[[Node], _Cluster | None]] = {
     "clustername": _name_field, "eksclustername": _name_field,
     "kubernetesversion": _version_field, "k8sversion": _version_field, "eksversion": _version_field,
     "region": _region_field, "awsregion": _region_field,
@@ -594,6 +570,10 @@ _CLUSTER_FIELDS = {
     "controlplanelogging": _logging_field, "controlplanelog": _logging_field, "cniplugin": _cni_field,
     "cni": _cni_field,
 }  # fmt: skip
+
+#: What is said of a node group: (parameter of documented-node-groups, value, line); taints by key and effect.
+_Stated = tuple[str, Any, int]
+_ReadGroup = Callable[[Node], list[_Stated] | None]
 
 _ZONES = frozenset({"highavailability", "availability", "availabilityzone", "zone"})
 _GROUP_WORDS = frozenset({"node", "group", "pool", "worker", "nodegroup", "nodepool", "managed"})
@@ -611,8 +591,7 @@ def _node_group(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
     name = _core(keys[-1], _GROUP_WORDS)
     if not is_name(name):
         return False
-    base = f"managedNodeGroups[name={name}]"
-    fields: list[Use] = []
+    stated: list[_Stated] = []
     options: dict[str, Any] = {}
     for key, child in node.entries.items():
         word = squashed(key)
@@ -628,43 +607,35 @@ def _node_group(keys: Keys, node: Node, block: Block, clauses: Clauses) -> bool:
         if made is None:
             walk((*keys, key), child, block, clauses)
             continue
-        uses = made(base, child)
-        if uses is None:
-            clauses.note("not-understood", child.line, " / ".join((*keys, key)), "its value is not understood")
-            clauses.account(child)
-            continue
         clauses.account(child)
-        fields += uses
-    _compare_sizes(name, fields, clauses)
+        said = made(child)
+        if said is None:
+            clauses.note("not-understood", child.line, " / ".join((*keys, key)), "its value is not understood")
+            continue
+        stated += said
+    _compare_sizes(name, stated, clauses)
     scaled = any({"autoscaler", "scaling", "scaler"} & set(words(key)) for key in keys[:-1])
-    uses = _node_group_uses(name, base, fields, options, clauses, scaled=scaled)
+    uses = _node_group_uses(name, stated, options, clauses, scaled=scaled)
     id_ = f"node-group-scaling/{name}" if scaled else f"node-group/{name}"
     clauses.add(id_, f"Node group {name} as documented", block, node.line, rules=uses)
     return True
 
 
 def _node_group_uses(
-    name: str, base: str, fields: list[Use], options: dict[str, Any], clauses: Clauses, *, scaled: bool
+    name: str, stated: list[_Stated], options: dict[str, Any], clauses: Clauses, *, scaled: bool
 ) -> list[Use]:
     """What is documented of a node group, as a use of the rule on node groups, or on their autoscaler."""
     group: dict[str, Any] = {}
-    labels: dict[str, str] = {}
-    taints: dict[str, dict[str, str]] = {}
-    for field in fields:
-        path = field["path"].removeprefix(f"{base}.")
-        if path.startswith("labels["):
-            labels[path[8:-2]] = field["equals"]
-        elif path.startswith("taints[key="):
-            key, _, part = path[11:].partition("].")
-            taints.setdefault(key, {"key": key})[part] = field["equals"]
-        elif path == "spot":
-            group["capacity_type"] = "spot" if field["equals"] else "on-demand"
+    merged: dict[str, dict[Any, Any]] = {}
+    for parameter, value, _ in stated:
+        if isinstance(value, dict):
+            merged.setdefault(parameter, {}).update(value)
         else:
-            group[_GROUP_PARAMETERS[path]] = field["equals"]
-    if labels:
-        group["labels"] = labels
-    if taints:
-        group["taints"] = list(taints.values())
+            group[parameter] = value
+    if "labels" in merged:
+        group["labels"] = merged["labels"]
+    if "taints" in merged:
+        group["taints"] = list(merged["taints"].values())
     if not scaled:
         return clauses.use("documented-node-groups", {"groups": {name: group}}) if group else []
     bounds: dict[str, Any] = {key: group[key] for key in ("minimum", "maximum") if key in group}
@@ -673,9 +644,10 @@ def _node_group_uses(
     return clauses.use("documented-cluster-autoscaler", {"groups": {name: bounds}})
 
 
-_GROUP_PARAMETERS = {
-    "instanceTypes": "instance_types", "minSize": "minimum", "maxSize": "maximum", "desiredCapacity": "desired",
-    "amiFamily": "image", "volumeSize": "disk", "taints": "taints",
+#: Parameter of documented-node-groups → the field of eksctl that it is stated in.
+EKSCTL_FIELDS = {
+    "instance_types": "instanceTypes", "minimum": "minSize", "maximum": "maxSize", "desired": "desiredCapacity",
+    "image": "amiFamily", "disk": "volumeSize", "labels": "labels", "taints": "taints",
 }  # fmt: skip
 #: Words of a key → the option of the Cluster Autoscaler that a node group may have of its own.
 _GROUP_OPTIONS = {
@@ -723,40 +695,40 @@ def _cluster_option(name: str, key: str, node: Node, block: Block, clauses: Clau
         )  # fmt: skip
 
 
-def _compare_sizes(name: str, fields: list[Use], clauses: Clauses) -> None:
+def _compare_sizes(name: str, stated: list[_Stated], clauses: Clauses) -> None:
     """Several places may give a node group's sizes."""
-    for field in fields:
-        if field["path"].endswith(("Size", "Capacity")):
-            earlier, line = clauses.facts.sizes.setdefault(field["path"], (field["equals"], field["line"]))
-            if earlier != field["equals"]:
-                what = f"{field['path'].rpartition('.')[2]} of node group {name}"
-                clauses.note("contradiction", field["line"], what, f"line {line} says {earlier}, not {field['equals']}")
+    for parameter, value, line in stated:
+        if parameter in ("minimum", "maximum", "desired", "disk"):
+            what = f"{EKSCTL_FIELDS[parameter]} of node group {name}"
+            earlier, first = clauses.facts.sizes.setdefault(what, (value, line))
+            if earlier != value:
+                clauses.note("contradiction", line, what, f"line {first} says {earlier}, not {value}")
 
 
 _INSTANCE_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
 
 
-def _number(field: str) -> Any:
-    def made(base: str, node: Node) -> list[Use] | None:
+def _number(parameter: str) -> _ReadGroup:
+    def made(node: Node) -> list[_Stated] | None:
         if not isinstance(node.value, int) or isinstance(node.value, bool):
             return None
-        return [{"path": f"{base}.{field}", "equals": node.value, "line": node.line}]
+        return [(parameter, node.value, node.line)]
 
     return made
 
 
-def _sizes(base: str, node: Node) -> list[Use] | None:
-    fields: list[Use] = []
+def _sizes(node: Node) -> list[_Stated] | None:
+    stated: list[_Stated] = []
     for key, child in node.entries.items():
         made = _SIZES.get(squashed(key))
-        uses = made(base, child) if made is not None else None
-        if uses is None:
+        sizes = made(child) if made is not None else None
+        if sizes is None:
             return None
-        fields += uses
-    return fields or None
+        stated += sizes
+    return stated or None
 
 
-def _instance_types(base: str, node: Node) -> list[Use] | None:
+def _instance_types(node: Node) -> list[_Stated] | None:
     if isinstance(node.value, str):
         types: list[Any] = re.split(r"\s*[,/|]\s*|\s+or\s+", node.value.strip())
     else:
@@ -764,65 +736,64 @@ def _instance_types(base: str, node: Node) -> list[Use] | None:
     types = [without_parentheses(type_) if isinstance(type_, str) else type_ for type_ in types]
     if not types or not all(isinstance(type_, str) and _INSTANCE_TYPE.match(type_) for type_ in types):
         return None
-    return [{"path": f"{base}.instanceTypes", "equals": types, "line": node.line}]
+    return [("instance_types", types, node.line)]
 
 
-def _labels(base: str, node: Node) -> list[Use] | None:
+def _labels(node: Node) -> Mapping[str, Node] | None:
     if not node.entries or not all(child.is_scalar for child in node.entries.values()):
         return None
     if any('"' in key or is_placeholder(child.value) for key, child in node.entries.items()):
         return None
-    return [
-        {"path": f'{base}.labels["{key}"]', "equals": child.text, "line": child.line}
-        for key, child in node.entries.items()
-    ]
+    return node.entries
 
 
-def _taints(base: str, node: Node) -> list[Use] | None:
+def _group_labels(node: Node) -> list[_Stated] | None:
+    labels = _labels(node)
+    return None if labels is None else [("labels", {key: child.text for key, child in labels.items()}, node.line)]
+
+
+def _taints(node: Node) -> list[_Stated] | None:
     if isinstance(node.value, tuple) and not node.value:
-        return [{"path": f"{base}.taints", "equals": [], "default": [], "line": node.line}]
-    fields: list[Use] = []
-    keys: set[str] = set()
+        return [("taints", [], node.line)]
+    taints: dict[tuple[str, str], dict[str, str]] = {}
     for member in node.members:
-        entries = {squashed(key): child for key, child in member.entries.items() if child.is_scalar}
-        if "key" not in entries or "effect" not in entries or "]" in entries["key"].text:
+        entries = {squashed(key): child.text for key, child in member.entries.items() if child.is_scalar}
+        if "key" not in entries or "effect" not in entries or "]" in entries["key"]:
             return None
-        # Two taints of one key differ in their effects, and a path has room for one.
-        if entries["key"].text in keys:
+        # Two taints of one key are told, not taken for one.
+        if any(key == entries["key"] for key, _ in taints):
             return None
-        keys.add(entries["key"].text)
-        for name in ("value", "effect"):
-            if name in entries:
-                path = f"{base}.taints[key={entries['key'].text}].{name}"
-                fields.append({"path": path, "equals": entries[name].text, "line": entries[name].line})
-    return fields or None
+        taints[entries["key"], entries["effect"]] = {
+            part: entries[part] for part in ("key", "value", "effect") if part in entries
+        }
+    return [("taints", taints, node.line)] if taints else None
 
 
-def _ami(base: str, node: Node) -> list[Use] | None:
+def _ami(node: Node) -> list[_Stated] | None:
     family = _AMI_FAMILIES.get(node.text.upper().partition("_")[0])
-    return [{"path": f"{base}.amiFamily", "equals": family, "line": node.line}] if family else None
+    return [("image", family, node.line)] if family else None
 
 
-def _capacity(base: str, node: Node) -> list[Use] | None:
-    spot = {"ondemand": False, "spot": True}.get(squashed(node.text))
-    return None if spot is None else [{"path": f"{base}.spot", "equals": spot, "default": False, "line": node.line}]
+def _capacity(node: Node) -> list[_Stated] | None:
+    capacity = {"ondemand": "on-demand", "spot": "spot"}.get(squashed(node.text))
+    return [("capacity_type", capacity, node.line)] if capacity else None
 
 
-def _disk(base: str, node: Node) -> list[Use] | None:
+def _disk(node: Node) -> list[_Stated] | None:
     match = _SIZE.match(node.text)
-    return [{"path": f"{base}.volumeSize", "equals": int(match["number"]), "line": node.line}] if match else None
+    return [("disk", int(match["number"]), node.line)] if match else None
 
 
-_SIZES: Mapping[str, Any] = {
-    **dict.fromkeys(("minsize", "min", "minimum", "minnode", "mincount"), _number("minSize")),
-    **dict.fromkeys(("maxsize", "max", "maximum", "maxnode", "maxcount"), _number("maxSize")),
-    **dict.fromkeys(("desiredcapacity", "desiredsize", "desired"), _number("desiredCapacity")),
+_SIZES: Mapping[str, _ReadGroup] = {
+    **dict.fromkeys(("minsize", "min", "minimum", "minnode", "mincount"), _number("minimum")),
+    **dict.fromkeys(("maxsize", "max", "maximum", "maxnode", "maxcount"), _number("maximum")),
+    **dict.fromkeys(("desiredcapacity", "desiredsize", "desired"), _number("desired")),
 }
-_GROUP_FIELDS: Mapping[str, Any] = {
+_GROUP_FIELDS: Mapping[str, _ReadGroup] = {
     **_SIZES,
     "scalingconfiguration": _sizes, "scaling": _sizes, "autoscaling": _sizes,
     **dict.fromkeys(("instancetype", "machinetype", "vmsize", "vmtype", "nodetype"), _instance_types),
-    "nodelabel": _labels, "label": _labels, "taint": _taints, "nodetaint": _taints,
+    "nodelabel": _group_labels, "label": _group_labels, "taint": _taints, "nodetaint": _taints,
     "amitype": _ami, "amifamily": _ami, "capacitytype": _capacity,
     **dict.fromkeys(("disk", "disksize", "osdisksize", "bootdisksize", "rootvolumesize", "volumesize"), _disk),
 }  # fmt: skip
@@ -923,8 +894,6 @@ _FORMS = (
 
 def walk(keys: Keys, node: Node, block: Block, clauses: Clauses) -> None:
     """Read a value and, where it has no form of its own, what is below it."""
-    from kubeassay.policy.document import objects
-
     if node in clauses.accounted:
         return
     if keys and not_meant(keys[-1]) and not security.is_any_setting(keys[-1]):
@@ -950,7 +919,7 @@ def walk(keys: Keys, node: Node, block: Block, clauses: Clauses) -> None:
             continue
         naming, name = _name_of_item(child)
         walk((*keys, name) if name else keys, child, block, clauses)
-        if name and any(value in clauses.accounted for value in _descendants(child)):
+        if name and clauses.accounts_within(child):
             clauses.account(child.entries[naming])
 
 
@@ -968,4 +937,4 @@ def _name_of_item(node: Node) -> tuple[str, str]:
     return "", ""
 
 
-__all__ = ["cluster_name_in", "kubernetes_version_in", "namespaces_in", "read", "truth", "walk"]
+__all__ = ["cluster_name_in", "kubernetes_version_in", "namespaces_in", "read", "walk"]

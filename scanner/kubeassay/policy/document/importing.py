@@ -168,35 +168,31 @@ def _leftover(keys: tuple[str, ...], node: Node, clauses: Clauses) -> None:
     """Note what nothing accounts for: as high in the tree as possible."""
     if node in clauses.accounted:
         return
-    if keys and not _any_accounted(node, clauses):
-        leaves = list(_leaves(keys[-1], node))
-        # An empty list or mapping is no sentence: it may forbid all that could stand in it.
-        prose = bool(leaves) and all(
-            isinstance(leaf.value, str) and _is_sentence(leaf.value) and not forms.is_known(key) for key, leaf in leaves
-        )
-        reason = "said in words, which nothing judges" if prose else "no form of it is known"
-        clauses.note("prose" if prose else "not-understood", node.line, " / ".join(keys), reason)
+    if keys and not clauses.accounts_within(node):
+        _not_judged(keys, node, list(_leaves(keys[-1], node)), clauses)
         return
     children = list(node.children())
+    if keys and node.below is not None:
+        # What is below it has a form, and the value itself has none.
+        _not_judged(keys, node, [(keys[-1], node)], clauses)
     if not children and not keys:
         clauses.note("not-understood", node.line, node.text[:80], "a text alone, without a key")
     for step, child in children:
         _leftover((*keys, step) if isinstance(step, str) else keys, child, clauses)
 
 
+def _not_judged(keys: tuple[str, ...], node: Node, leaves: list[tuple[str, Node]], clauses: Clauses) -> None:
+    # An empty list or mapping is no sentence: it may forbid all that could stand in it.
+    prose = bool(leaves) and all(
+        isinstance(leaf.value, str) and _is_sentence(leaf.value) and not forms.is_known(key) for key, leaf in leaves
+    )
+    reason = "said in words, which nothing judges" if prose else "no form of it is known"
+    clauses.note("prose" if prose else "not-understood", node.line, " / ".join(keys), reason)
+
+
 def _is_sentence(text: str) -> bool:
     """Whether a text is a sentence, or a part of one: two words of letters."""
     return sum(1 for word in text.split() if _LETTERS.search(word)) > 1
-
-
-def _any_accounted(node: Node, clauses: Clauses) -> bool:
-    stack = [node]
-    while stack:
-        here = stack.pop()
-        if here in clauses.accounted:
-            return True
-        stack.extend(child for _, child in here.children())
-    return False
 
 
 def _leaves(key: str, node: Node) -> Iterator[tuple[str, Node]]:

@@ -15,7 +15,7 @@ from kubeassay.checks.documented_object import bound_problem
 from kubeassay.model import Path, format_path
 from kubeassay.model.document import Block, Node
 from kubeassay.policy.document import security
-from kubeassay.policy.document.clauses import DOCUMENTED, Clauses, Use
+from kubeassay.policy.document.clauses import Clauses, Use
 from kubeassay.policy.document.words import is_name, is_placeholder, slug
 
 _API_VERSION = re.compile(r"(?P<group>[a-z0-9.-]+/)?v[0-9]+(?:(?:alpha|beta)[0-9]+)?\Z")
@@ -119,6 +119,10 @@ def clause_of(node: Node, block: Block, clauses: Clauses) -> None:
     kind, group = kind_of(node), group_of(node)
     assert kind is not None
     clauses.account(node)
+    for here in node.descendants():
+        if here.below is not None:
+            reason = "a value with more below it: an object has one or the other"
+            clauses.note("not-understood", here.line, title_of(node), reason)
     name = name_of(node)
     if name and (is_placeholder(name) or not _NAME.match(name)):
         clauses.note("not-understood", node.line, f"{kind} {name}", "its name is a placeholder, not that of an object")
@@ -186,13 +190,13 @@ def _fields(node: Node, clauses: Clauses) -> Iterator[Use]:
         if path in _NO_DEMAND:
             continue
         if isinstance(here.value, Mapping) and here.value:
-            stack += [(_joined(shown, key), (*path, key), child) for key, child in reversed(list(here.value.items()))]
+            stack += [(joined(shown, key), (*path, key), child) for key, child in reversed(list(here.value.items()))]
             continue
         for number, (naming, name, member) in reversed(list(enumerate(item_names(here) or ()))):
             base = f"{shown}[{naming}={name}]"
             for key, child in reversed(list(member.entries.items())):
                 if key != naming:
-                    stack.append((_joined(base, key), (*path, number, key), child))
+                    stack.append((joined(base, key), (*path, number, key), child))
             # Its presence is all that an item says whose other values are empty.
             if all(key == naming or child.value is None or child.value == {} for key, child in member.entries.items()):
                 yield {"path": f"{base}.{naming}", "present": True, "line": member.line}
@@ -231,9 +235,9 @@ def _fields(node: Node, clauses: Clauses) -> Iterator[Use]:
 _SELECTORS = frozenset({"selector", "podSelector", "namespaceSelector", "objectSelector", "labelSelector"})
 
 
-def _joined(path: str, key: str) -> str:
-    """A written path, and one key more."""
-    part = format_path((key,))
+def joined(path: str, step: str | int) -> str:
+    """A written path, and one step more."""
+    part = format_path((step,))
     return part if not path else f"{path}{part}" if part.startswith("[") else f"{path}.{part}"
 
 
@@ -785,7 +789,6 @@ _BY_KIND: Mapping[tuple[str, str], _Made] = {
 }
 
 __all__ = [
-    "DOCUMENTED",
     "clause_of",
     "expectation",
     "group_of",
