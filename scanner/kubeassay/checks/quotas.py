@@ -22,11 +22,12 @@ from kubeassay.analysis.quota.admission import (
 from kubeassay.analysis.quota.amounts import Amount
 from kubeassay.analysis.quota.demand import Consumer, Demand, Space, demand, nearest
 from kubeassay.analysis.quota.fit import Fit, Line, Part, Phase, fits
-from kubeassay.analysis.quota.limit_ranges import Refused, claim_breaches, shown
+from kubeassay.analysis.quota.limit_ranges import claim_breaches, shown
 from kubeassay.analysis.quota.pod_resources import resource_list
 from kubeassay.analysis.quota.quotas import Quota
 from kubeassay.analysis.quota.resource_names import is_counted, is_of_claims, is_of_pods
 from kubeassay.analysis.reading import mapping
+from kubeassay.analysis.refused import Refused
 from kubeassay.checks.check import (
     ContainerSubject,
     Context,

@@ -19,6 +19,7 @@ from kubeassay.analysis.network.endpoints import Workload, namespace_of
 from kubeassay.analysis.network.services import PodIndex
 from kubeassay.analysis.network.workloads import CONTROLLER_LABELS, untold_labels, workloads
 from kubeassay.analysis.reading import mapping, whole
+from kubeassay.analysis.refused import Refused
 from kubeassay.analysis.selectors import Selector, label_selector
 from kubeassay.model import Inventory, Object, Path
 
@@ -47,14 +48,6 @@ class Bound:
 
     def __str__(self) -> str:
         return f"{self.number}%" if self.percent else str(self.number)
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why an API server refuses an object, and where."""
-
-    path: Path
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)

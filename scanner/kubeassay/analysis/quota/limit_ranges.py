@@ -23,6 +23,7 @@ from kubeassay.analysis.quota.pod_resources import (
 )
 from kubeassay.analysis.quota.resource_names import is_overcommitted, wrong_limit_name
 from kubeassay.analysis.reading import items, mapping, string
+from kubeassay.analysis.refused import Refused
 from kubeassay.model import Object, Path
 
 #: ``default``: the API server refuses a request above the limit, and the limit is the LimitRange's default.
@@ -45,14 +46,6 @@ class Limit:
     default: Resources = field(default_factory=dict)
     default_request: Resources = field(default_factory=dict)
     ratio: Resources = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why an API server refuses an object, and where."""
-
-    path: Path
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,6 @@ from fractions import Fraction
 from math import ceil
 from typing import Any
 
-from kubeassay.analysis.quota.limit_ranges import Refused
 from kubeassay.analysis.quota.pod_resources import (
     POD_LEVEL_SINCE,
     ContainerResources,
@@ -34,6 +33,7 @@ from kubeassay.analysis.quota.resource_names import (
     wrong_quota_name,
 )
 from kubeassay.analysis.reading import items, mapping, string
+from kubeassay.analysis.refused import Refused
 from kubeassay.model import Object, Path
 
 #: From which minor version on claims are matched by VolumeAttributesClass (a feature that is on since 1.34).
