@@ -113,6 +113,7 @@ ASKED: dict[str, str | tuple[str, ...]] = {
     "_Placements": "Scheduling",
     **dict.fromkeys(("Demand", "Fits"), "Quotas"),
     **dict.fromkeys(("Access", "InEffect", "RbacObjects"), "Grants"),
+    "LimitRanges": ("LimitRange",),
     "Makers": (CUSTOM_RESOURCES,),
     "ResourceTypes": ("CustomResourceDefinition",),
     "Services": ("Service", WORKLOADS),

@@ -19,8 +19,8 @@ from kubeassay.analysis.network.makers import makers_of
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.quantity import parse_quantity
 from kubeassay.analysis.quota.injection import injection, proxy_resources
-from kubeassay.analysis.quota.limit_ranges import limit_range, shown
-from kubeassay.analysis.quota.pod_resources import POD_LEVEL_SINCE, Defaults, PodResources, pod_resources
+from kubeassay.analysis.quota.limit_ranges import limit_ranges, shown
+from kubeassay.analysis.quota.pod_resources import POD_LEVEL_SINCE, PodResources, pod_resources
 from kubeassay.analysis.reading import items, mapping, quoted, string, whole
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, PodTemplate
 from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
@@ -145,15 +145,10 @@ class _Requests:
     def __init__(self, inventory: Inventory, minor: int) -> None:
         self._inventory = inventory
         self._minor = minor
-        self._defaults: dict[str, list[Defaults]] = defaultdict(list)
-        for obj in inventory.of_kind("LimitRange", ""):
-            found = limit_range(obj)
-            if not found.refused:
-                self._defaults[namespace_of(obj)].append(found.defaults)
+        self._ranges = limit_ranges(inventory)
 
     def of(self, template: PodTemplate) -> PodResources:
-        defaults = self._defaults.get(namespace_of(template.obj), ())
-        return pod_resources(template.spec, minor=self._minor, defaults=defaults)
+        return pod_resources(template.spec, minor=self._minor, defaults=self._ranges.defaults(template.obj))
 
     def missing(self, template: PodTemplate, metric: Metric) -> list[tuple[str, Path]] | None:
         """The containers without a request that a metric needs, and where it would stand; None where the container

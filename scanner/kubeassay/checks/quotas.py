@@ -18,11 +18,12 @@ from kubeassay.analysis.quota.admission import (
     pods,
     refused_by_limit_ranges,
     refused_by_quotas,
+    refused_claims,
 )
 from kubeassay.analysis.quota.amounts import Amount
-from kubeassay.analysis.quota.demand import Consumer, Demand, Space, demand, nearest
+from kubeassay.analysis.quota.demand import Consumer, Demand, Space, demand
 from kubeassay.analysis.quota.fit import Fit, Line, Part, Phase, fits
-from kubeassay.analysis.quota.limit_ranges import claim_breaches, shown
+from kubeassay.analysis.quota.limit_ranges import shown
 from kubeassay.analysis.quota.pod_resources import resource_list
 from kubeassay.analysis.quota.quotas import Quota
 from kubeassay.analysis.quota.resource_names import is_counted, is_of_claims, is_of_pods
@@ -249,11 +250,7 @@ def limit_range_violated(inventory: Inventory, context: Context) -> Iterator[Sai
                 yield _breach(consumer, placed)
             if not refusals.breaches:
                 yield _admitted(consumer, refusals, "a LimitRange")
-        for consumer in space.consumers:
-            if consumer.kind != "claim":
-                continue
-            ranges = [one for one in nearest(space.limit_ranges, consumer.obj.file) if not one.refused]
-            found = list(claim_breaches(ranges, consumer.requests))
+        for consumer, found in refused_claims(space.consumers, space.limit_ranges):
             for breach in found:
                 words = f"claim {breach.words} by {breach.limit_range}"
                 bound = ((f"{breach.limit_range} says so", breach.limit_range.obj, breach.path),)

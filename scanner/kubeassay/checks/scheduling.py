@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubeassay.analysis.network.endpoints import Workload, namespace_of
+from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.platform.node_groups import Cluster, NodeGroup, Taint, clusters
 from kubeassay.analysis.platform.scheduling import BLOCKING_EFFECTS, Placement, Verdict, joined, placement
-from kubeassay.analysis.quota.demand import nearest
-from kubeassay.analysis.quota.limit_ranges import LimitRange, limit_range
+from kubeassay.analysis.quota.limit_ranges import limit_ranges
 from kubeassay.analysis.quota.pod_resources import pod_resources
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.analysis.workloads import PodTemplate
@@ -53,10 +51,7 @@ def _placements(inventory: Inventory, context: Context) -> tuple[_Placed, ...]:
 def _place(inventory: Inventory, context: Context) -> Iterator[_Placed]:
     known = [(cluster, _with_nodes(cluster)) for cluster in clusters(inventory) if cluster.groups]
     runtime_classes = {obj.ref.name: obj for obj in inventory.of_kind("RuntimeClass", "node.k8s.io")}
-    ranges: dict[str, list[LimitRange]] = defaultdict(list)
-    for one in map(limit_range, inventory.of_kind("LimitRange", "")):
-        if not one.refused:
-            ranges[namespace_of(one.obj)].append(one)
+    ranges = limit_ranges(inventory)
     autoscaler = _autoscaler(inventory)
     #: What a pod demands → by cluster, what each group makes of it.
     judged: dict[Any, tuple[tuple[tuple[NodeGroup, Verdict], ...], ...]] = {}
@@ -69,7 +64,7 @@ def _place(inventory: Inventory, context: Context) -> Iterator[_Placed]:
             kind=workload.obj.ref.kind,
             runtime_class=runtime_classes.get(string(template.spec.get("runtimeClassName"))),
             minor=context.kubernetes_version.minor,
-            defaults=[one.defaults for one in nearest(ranges.get(workload.namespace, ()), workload.obj.file)],
+            defaults=ranges.defaults(workload.obj),
         )
         key = own.key
         if key not in judged:

@@ -8,11 +8,10 @@ from typing import Any
 
 import click
 
-from kubeassay.analysis.quota.admission import pods, refused_by_limit_ranges, refused_by_quotas
+from kubeassay.analysis.quota.admission import pods, refused_by_limit_ranges, refused_by_quotas, refused_claims
 from kubeassay.analysis.quota.amounts import Amount
-from kubeassay.analysis.quota.demand import nearest
 from kubeassay.analysis.quota.fit import PHASES, Fit, Fits, Line, Phase, fits
-from kubeassay.analysis.quota.limit_ranges import claim_breaches, shown
+from kubeassay.analysis.quota.limit_ranges import shown
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, completeness, input_options, read_inputs
 from kubeassay.model import NEWEST_KNOWN, KubernetesVersion
@@ -172,13 +171,11 @@ def _refused(fit: Fit, minor: int) -> Iterator[dict[str, Any]]:
             words = f"pods of {ref}: {who} {breach.words} by {breach.limit_range}"
             path = (*base, *placed.path) if placed.path is not None else base
             yield {"object": str(ref), "message": words, "location": location_as_json(consumer.obj.locate(path))}
-    for consumer in space.consumers:
-        if consumer.kind == "claim":
-            ranges = [one for one in nearest(space.limit_ranges, consumer.obj.file) if not one.refused]
-            for breach in claim_breaches(ranges, consumer.requests):
-                at = location_as_json(consumer.obj.locate(consumer.path))
-                words = f"claim of {consumer.obj.ref} {breach.words} by {breach.limit_range}"
-                yield {"object": str(consumer.obj.ref), "message": words, "location": at}
+    for consumer, breaches in refused_claims(space.consumers, space.limit_ranges):
+        for breach in breaches:
+            at = location_as_json(consumer.obj.locate(consumer.path))
+            words = f"claim of {consumer.obj.ref} {breach.words} by {breach.limit_range}"
+            yield {"object": str(consumer.obj.ref), "message": words, "location": at}
 
 
 def _fit_as_json(fit: Fit) -> dict[str, Any]:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from kubeassay.analysis.quota.demand import Consumer, nearest
-from kubeassay.analysis.quota.limit_ranges import Breach, LimitRange, defaulted_breaches, pod_breaches
+from kubeassay.analysis.quota.demand import Consumer
+from kubeassay.analysis.quota.limit_ranges import (
+    Breach,
+    LimitRange,
+    claim_breaches,
+    defaulted_breaches,
+    in_effect,
+    pod_breaches,
+)
 from kubeassay.analysis.quota.quotas import Quota, counts_pod, unstated
 from kubeassay.model import Path
 
@@ -41,7 +48,7 @@ class Refusals:
 
 def refused_by_quotas(consumer: Consumer, quotas: Sequence[Quota], minor: int) -> Refusals:
     """Why quotas refuse the pods of a consumer: those of the same file, or near it."""
-    effective = [one for one in nearest(quotas, consumer.obj.file) if not one.refused]
+    effective = in_effect(quotas, consumer.obj.file)
     sure: dict[tuple[Path | None, str], tuple[str, list[Quota]]] | None = None
     perhaps = False
     for variant in consumer.variants:
@@ -63,7 +70,7 @@ def refused_by_quotas(consumer: Consumer, quotas: Sequence[Quota], minor: int) -
 
 def refused_by_limit_ranges(consumer: Consumer, ranges: Sequence[LimitRange]) -> Refusals:
     """Why limit ranges refuse the pods of a consumer: those of the same file, or near it."""
-    effective = [one for one in nearest(ranges, consumer.obj.file) if not one.refused]
+    effective = in_effect(ranges, consumer.obj.file)
     sure: dict[tuple[int, Path, Path | None], PlacedBreach] | None = None
     perhaps = False
     for variant in consumer.variants:
@@ -81,6 +88,16 @@ def refused_by_limit_ranges(consumer: Consumer, ranges: Sequence[LimitRange]) ->
         sure = found if sure is None else {key: value for key, value in sure.items() if key in found}
     listed = tuple((sure or {}).values())
     return Refusals(breaches=listed, perhaps=perhaps and not listed)
+
+
+def refused_claims(
+    consumers: Iterable[Consumer], ranges: Sequence[LimitRange]
+) -> Iterator[tuple[Consumer, tuple[Breach, ...]]]:
+    """The claims among consumers, each with why limit ranges refuse it: those of the same file, or near it."""
+    for consumer in consumers:
+        if consumer.kind == "claim":
+            effective = in_effect(ranges, consumer.obj.file)
+            yield consumer, tuple(claim_breaches(effective, consumer.requests))
 
 
 def pods(consumers: Sequence[Consumer]) -> Iterator[Consumer]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from math import ceil
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal
 
 from kubeassay.analysis.access.resources import resource_types
 from kubeassay.analysis.autoscaling.horizontal import HorizontalAutoscaler, scaling, workload_behind
@@ -29,7 +29,7 @@ from kubeassay.analysis.platform.node_groups import clusters
 from kubeassay.analysis.platform.scheduling import placement
 from kubeassay.analysis.quota.amounts import NOTHING, UNKNOWN, Amount, exactly
 from kubeassay.analysis.quota.injection import injection, proxy_resources, with_proxy
-from kubeassay.analysis.quota.limit_ranges import LimitRange, limit_range
+from kubeassay.analysis.quota.limit_ranges import LimitRange, in_effect, limit_ranges
 from kubeassay.analysis.quota.pod_resources import (
     ContainerResources,
     Defaults,
@@ -62,7 +62,7 @@ from kubeassay.analysis.quota.resource_names import (
 from kubeassay.analysis.reading import items, mapping, string, whole
 from kubeassay.analysis.storage.classes import storage_classes
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS, PodTemplate, templates_of
-from kubeassay.model import Inventory, Object, Path, shared_folders
+from kubeassay.model import Inventory, Object, Path
 
 ConsumerKind = Literal["pod", "claim", "object", "unknown"]
 
@@ -175,35 +175,6 @@ class Space:
         return next((obj for obj in self.objects if (obj.ref.group, obj.ref.kind) in kinds), None)
 
 
-class _HasObject(Protocol):
-    @property
-    def obj(self) -> Object: ...
-
-
-_T = TypeVar("_T", bound=_HasObject)
-
-
-def nearest(things: Sequence[_T], file: str) -> list[_T]:
-    """Things, those of each object once: of several objects of one name (a tree often holds one for each environment)
-    those of the one whose file shares most folders with ``file``, the first of these. All are of one namespace."""
-    groups: dict[tuple[str, str, str], dict[int, Object]] = defaultdict(dict)
-    for thing in things:
-        ref = thing.obj.ref
-        if ref.name:
-            groups[ref.group, ref.kind, ref.name][id(thing.obj)] = thing.obj
-    left_out: set[int] = set()
-    for group in groups.values():
-        if len(group) < 2:
-            continue
-        shared = {key: shared_folders(obj.file, file) for key, obj in group.items()}
-        most = max(shared.values())
-        best = next(key for key, number in shared.items() if number == most)
-        # Of a name that an API server completes (generateName) there are as many as are applied.
-        generated = group[best].ref.name.endswith("*")
-        left_out.update(key for key in group if key != best and not (generated and shared[key] == most))
-    return [thing for thing in things if id(thing.obj) not in left_out]
-
-
 class Demand:
     """The namespaces of an inventory, and what they need."""
 
@@ -212,8 +183,8 @@ class Demand:
         self.minor = minor
         self._quotas = _by_namespace(quota(obj) for obj in inventory.of_kind("ResourceQuota", ""))
         self._ranges: dict[str, list[LimitRange]] = defaultdict(list)
-        for obj in inventory.of_kind("LimitRange", ""):
-            self._ranges[obj.ref.namespace or ""].append(limit_range(obj))
+        for one in limit_ranges(inventory).all:
+            self._ranges[one.obj.ref.namespace or ""].append(one)
         self._objects: dict[str, list[Object]] = defaultdict(list)
         kinds = {(one.group, one.kind): one for one in resource_types(inventory).all}
         self._resources = kinds
@@ -278,7 +249,7 @@ class Demand:
     # --- what counts ---
 
     def _consumers(self, name: str) -> Iterator[Consumer]:
-        ranges = [one for one in self._ranges.get(name, ()) if not one.refused]
+        ranges = self._ranges.get(name, ())
         for obj in self._objects.get(name, ()):
             if not _is_applied(obj):
                 continue
@@ -367,7 +338,7 @@ class Demand:
             templates = templates if len(templates) == 1 else ()
         else:
             return
-        ranges = nearest(ranges, obj.file)
+        ranges = in_effect(ranges, obj.file)
         for template in templates:
             counts, number_path = self._counts(obj)
             pod = self._pod(obj, template, ranges, counts, number_path)

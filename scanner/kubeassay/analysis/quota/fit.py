@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
+from kubeassay.analysis.environments import nearest
 from kubeassay.analysis.quota.amounts import NOTHING, UNKNOWN, Amount, largest
-from kubeassay.analysis.quota.demand import ANY_CLASS, ANY_DEVICES, Consumer, Demand, Space, demand, nearest
+from kubeassay.analysis.quota.demand import ANY_CLASS, ANY_DEVICES, Consumer, Demand, Space, demand
 from kubeassay.analysis.quota.quotas import OF_DEVICE_CLASS, Quota, Scope, counts_claim, counts_pod
 from kubeassay.analysis.quota.resource_names import CLAIMS_AS_EXTENDED_SINCE, OF_STORAGE_CLASS, is_of_claims, is_of_pods
 from kubeassay.model import Inventory, Object
