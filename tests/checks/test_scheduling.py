@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from network_outcomes import outcomes
 
-from kit import failing, plan_of, profile_of, run_within_seconds, scan_text
+from kit import failing, objects_in, plan_of, profile_of, run_within_seconds, scan_text
+from kubeassay.checks.check import Violation
+from kubeassay.model import Inventory
+from kubeassay.sources.manifests import read_bytes
 
 SELECTOR = "node-selector-without-group"
 TOLERATED = "dedicated-nodes-not-tolerated"
@@ -252,6 +255,35 @@ spec: {limits: [{type: Container, default: {cpu: 20}}]}
     assert said(FITS, NODES, workload("")) == {("pass", "Deployment shop/web", "")}
     assert said(FITS, NODES, workload(""), limits % "other") == {("pass", "Deployment shop/web", "")}
     assert said(FITS, NODES, workload(""), limits % "shop") == {web}
+
+
+def test_what_is_asked_for_depends_on_the_version_that_is_asked_about() -> None:
+    """On the same objects, too: what a pod requests as a whole counts from 1.34 on."""
+    objects = Inventory(objects_in(NODES + workload("resources: {requests: {memory: 20Gi}}")))
+    fails = []
+    for version in ("1.33", "1.34"):
+        (active,) = plan_of(profile_of(FITS), version).rules
+        fails.append(any(isinstance(one, Violation) for one in active.function(objects, active.context)))
+    assert fails == [False, True]
+
+
+def test_a_runtime_class_is_that_of_its_environment() -> None:
+    class_ = """
+apiVersion: node.k8s.io/v1
+kind: RuntimeClass
+metadata: {name: sandbox}
+handler: sandbox
+scheduling: {nodeSelector: {workload: %s}}
+"""
+    web = workload("runtimeClassName: sandbox")
+    texts = {"nodes": CONFIG, "dev": class_ % "gpu" + web, "prod": class_ % "general" + web}
+    objects = [obj for at, text in texts.items() for obj in read_bytes(text.encode(), f"{at}/all.yaml").objects]
+    (active,) = plan_of(profile_of(SELECTOR)).rules
+    found = {(type(one).__name__, str(one.obj)) for one in active.function(Inventory(objects), active.context)}
+    assert found == {
+        ("Violation", "<Deployment shop/web in dev/all.yaml>"),
+        ("Passed", "<Deployment shop/web in prod/all.yaml>"),
+    }
 
 
 def test_an_init_container_that_is_too_large_is_shown() -> None:

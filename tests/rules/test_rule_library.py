@@ -110,7 +110,7 @@ ASKED: dict[str, str | tuple[str, ...]] = {
     "Policies": "Authorization",
     **dict.fromkeys(("ClientTls", "Memberships", "MeshSettings", "Mtls", "Waypoints"), "Mesh"),
     "_Clusters": "Clusters",
-    "_Placements": "Scheduling",
+    "_Placed": "Scheduling",
     **dict.fromkeys(("Demand", "Fits"), "Quotas"),
     **dict.fromkeys(("Access", "InEffect", "RbacObjects"), "Grants"),
     "LimitRanges": ("LimitRange",),

@@ -9,7 +9,14 @@ from typing import Any
 from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.platform.node_groups import Cluster, NodeGroup, Taint, clusters
-from kubeassay.analysis.platform.scheduling import BLOCKING_EFFECTS, Placement, Verdict, joined, placement
+from kubeassay.analysis.platform.scheduling import (
+    BLOCKING_EFFECTS,
+    Placement,
+    Verdict,
+    joined,
+    placement,
+    runtime_class,
+)
 from kubeassay.analysis.quota.limit_ranges import limit_ranges
 from kubeassay.analysis.quota.pod_resources import pod_resources
 from kubeassay.analysis.reading import items, mapping, string
@@ -36,21 +43,16 @@ class _Placed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Placements:
-    placed: tuple[_Placed, ...]
-
-
 def _placements(inventory: Inventory, context: Context) -> tuple[_Placed, ...]:
-    found: _Placements | None = inventory.facts.get(_Placements)
-    if found is None:
-        found = inventory.facts[_Placements] = _Placements(tuple(_place(inventory, context)))
-    return found.placed
+    known: dict[int, tuple[_Placed, ...]] = inventory.facts.setdefault(_Placed, {})
+    minor = context.kubernetes_version.minor
+    if minor not in known:
+        known[minor] = tuple(_place(inventory, minor))
+    return known[minor]
 
 
-def _place(inventory: Inventory, context: Context) -> Iterator[_Placed]:
+def _place(inventory: Inventory, minor: int) -> Iterator[_Placed]:
     known = [(cluster, _with_nodes(cluster)) for cluster in clusters(inventory) if cluster.groups]
-    runtime_classes = {obj.ref.name: obj for obj in inventory.of_kind("RuntimeClass", "node.k8s.io")}
     ranges = limit_ranges(inventory)
     autoscaler = _autoscaler(inventory)
     #: What a pod demands → by cluster, what each group makes of it.
@@ -62,8 +64,8 @@ def _place(inventory: Inventory, context: Context) -> Iterator[_Placed]:
         own = placement(
             template.spec,
             kind=workload.obj.ref.kind,
-            runtime_class=runtime_classes.get(string(template.spec.get("runtimeClassName"))),
-            minor=context.kubernetes_version.minor,
+            runtime_class=runtime_class(inventory, template.spec, workload.obj.file),
+            minor=minor,
             defaults=ranges.defaults(workload.obj),
         )
         key = own.key

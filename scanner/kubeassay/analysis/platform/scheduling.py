@@ -23,7 +23,7 @@ from kubeassay.analysis.platform.node_groups import NodeShape, Taint
 from kubeassay.analysis.quota.pod_resources import Defaults, Resources, pod_resources, resource_list
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.analysis.selectors import label_selector
-from kubeassay.model import NEWEST_KNOWN, Object, Path
+from kubeassay.model import NEWEST_KNOWN, Inventory, Object, Path
 
 #: Effects that keep a pod off a node; PreferNoSchedule only ranks nodes.
 BLOCKING_EFFECTS = ("NoSchedule", "NoExecute")
@@ -194,6 +194,12 @@ class Placement:
             elif not shape.exhaustive and amount > has * _SURE.get(name, 1):
                 unknown = unknown or name
         return Verdict(None, "resources", (), f"whether it has room for the {unknown}") if unknown else _FITS
+
+
+def runtime_class(inventory: Inventory, spec: Mapping[str, Any], file: str) -> Object | None:
+    """The RuntimeClass that a decoded PodSpec of a file names; None where it names none that is among the inputs."""
+    name = string(spec.get("runtimeClassName"))
+    return inventory.nearest("node.k8s.io", "RuntimeClass", None, name, file) if name else None
 
 
 def placement(

@@ -26,7 +26,7 @@ from kubeassay.analysis.network.endpoints import owner_among, owner_of
 from kubeassay.analysis.network.makers import makers_of
 from kubeassay.analysis.network.workloads import unknown_workloads, workloads
 from kubeassay.analysis.platform.node_groups import clusters
-from kubeassay.analysis.platform.scheduling import placement
+from kubeassay.analysis.platform.scheduling import placement, runtime_class
 from kubeassay.analysis.quota.amounts import NOTHING, UNKNOWN, Amount, exactly
 from kubeassay.analysis.quota.injection import injection, proxy_resources, with_proxy
 from kubeassay.analysis.quota.limit_ranges import LimitRange, in_effect, limit_ranges
@@ -411,7 +411,7 @@ class Demand:
         overhead: Resources | None = None
         runtime = string(spec.get("runtimeClassName"))
         if runtime:
-            class_ = self.inventory.nearest("node.k8s.io", "RuntimeClass", None, runtime, template.obj.file)
+            class_ = runtime_class(self.inventory, spec, template.obj.file)
             if class_ is not None:
                 overhead = resource_list(class_.get("overhead", "podFixed"))
             elif not mapping(spec.get("overhead")):
@@ -546,9 +546,8 @@ class Demand:
             rest = UNKNOWN if now is None else exactly(max(now, 0))
             return Counts(rest, Amount(rest.low, None), UNKNOWN if rolls else NOTHING, why)
         spec = templates[0].spec
-        runtime = string(spec.get("runtimeClassName"))
-        runtime_class = self.inventory.nearest("node.k8s.io", "RuntimeClass", None, runtime, obj.file)
-        place = placement(spec, kind="DaemonSet", runtime_class=runtime_class, minor=self.minor)
+        class_ = runtime_class(self.inventory, spec, obj.file)
+        place = placement(spec, kind="DaemonSet", runtime_class=class_, minor=self.minor)
         rest, maximum = NOTHING, NOTHING
         for group in known[0].groups:
             chosen = {
