@@ -8,7 +8,7 @@ from typing import Any
 
 from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.workloads import workloads
-from kubeassay.analysis.platform.node_groups import Cluster, NodeGroup, Taint, clusters
+from kubeassay.analysis.platform.node_groups import Cluster, NodeGroup, Taint, clusters, node_groups
 from kubeassay.analysis.platform.scheduling import (
     BLOCKING_EFFECTS,
     Placement,
@@ -16,6 +16,7 @@ from kubeassay.analysis.platform.scheduling import (
     joined,
     placement,
     runtime_class,
+    stated_tolerations,
 )
 from kubeassay.analysis.quota.limit_ranges import limit_ranges
 from kubeassay.analysis.quota.pod_resources import pod_resources
@@ -150,8 +151,11 @@ def autoscaler_container(template: PodTemplate) -> int | None:
     return None
 
 
-def _judged(inventory: Inventory, context: Context) -> Iterator[_Placed | NotJudged]:
-    """The workloads that the scheduler places; what is not known of them."""
+def _judged(inventory: Inventory, context: Context) -> Iterator[_Placed | NotJudged | NotApplicable]:
+    """The workloads that the scheduler places; what is not known of them. Without node groups there is nothing to say."""
+    if not node_groups(inventory):
+        yield NotApplicable()
+        return
     for placed in _placements(inventory, context):
         # A live Pod has its node already; a nodeName in a manifest passes the scheduler by, which is another finding.
         if placed.placement.node_name:
@@ -163,8 +167,13 @@ def _judged(inventory: Inventory, context: Context) -> Iterator[_Placed | NotJud
             yield placed
 
 
-def _no_groups(inventory: Inventory) -> bool:
-    return not any(cluster.groups for cluster in clusters(inventory))
+def _tainted(inventory: Inventory) -> list[NodeGroup]:
+    """The node groups that take only pods that tolerate a taint."""
+    return [group for group in node_groups(inventory) if any(map(_blocks, group.taints))]
+
+
+def _blocks(taint: Taint) -> bool:
+    return taint.effect in BLOCKING_EFFECTS
 
 
 def _refusals(placed: _Placed) -> list[tuple[NodeGroup, Verdict]]:
@@ -174,11 +183,8 @@ def _refusals(placed: _Placed) -> list[tuple[NodeGroup, Verdict]]:
 @check("node-selector-without-group")
 def node_selector_without_group(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Workloads whose node selector or required node affinity takes nodes of no group."""
-    if _no_groups(inventory):
-        yield NotApplicable()
-        return
     for placed in _judged(inventory, context):
-        if isinstance(placed, NotJudged):
+        if not isinstance(placed, _Placed):
             yield placed
             continue
         if not placed.placement.selects:
@@ -215,7 +221,7 @@ def _requirements(own: Placement) -> Iterator[Any]:
 def dedicated_nodes_not_tolerated(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Workloads that select the nodes of tainted groups, by name or as documented, and do not tolerate the taints."""
     dedicated = [_documented(entry) for entry in context.parameters["dedicated"]]
-    if _no_groups(inventory) and not dedicated:
+    if not node_groups(inventory) and not dedicated:
         yield NotApplicable()
         return
     for placed in _placements(inventory, context):
@@ -267,11 +273,8 @@ def _selecting_path(own: Placement, group: NodeGroup) -> Path:
 @check("pod-fits-no-node-group")
 def pod_fits_no_node_group(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Workloads that no node group has a node for, for other reasons than what they select."""
-    if _no_groups(inventory):
-        yield NotApplicable()
-        return
     for placed in _judged(inventory, context):
-        if isinstance(placed, NotJudged):
+        if not isinstance(placed, _Placed):
             yield placed
             continue
         refusals = _refusals(placed)
@@ -311,12 +314,7 @@ def _resources_path(placed: _Placed, refusals: Sequence[tuple[NodeGroup, Verdict
 @check("tainted-group-unused")
 def tainted_group_unused(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Groups that are kept free by a taint for workloads of which there are none."""
-    tainted = [
-        (cluster, group)
-        for cluster in clusters(inventory)
-        for group in cluster.groups
-        if any(taint.effect in BLOCKING_EFFECTS for taint in group.taints)
-    ]
+    tainted = _tainted(inventory)
     if not tainted:
         yield NotApplicable()
         return
@@ -330,11 +328,11 @@ def tainted_group_unused(inventory: Inventory, context: Context) -> Iterator[Sai
             # What is not known to be refused may be what the group is for.
             if verdict.fits is not False or verdict.cause == "resources":
                 users.add(id(group))
-    for _, group in tainted:
+    for group in tainted:
         if id(group) in users:
             yield Passed(group.obj)
             continue
-        taint = next(taint for taint in group.taints if taint.effect in BLOCKING_EFFECTS)
+        taint = next(filter(_blocks, group.taints))
         yield Violation(
             taint.path, f"no workload tolerates taint {taint} of {group}, so its nodes stay empty", obj=group.obj
         )
@@ -343,12 +341,7 @@ def tainted_group_unused(inventory: Inventory, context: Context) -> Iterator[Sai
 @check("tolerates-without-selecting")
 def tolerates_without_selecting(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Workloads that tolerate the taint of a dedicated group, and may run elsewhere all the same."""
-    groups = [
-        group
-        for cluster in clusters(inventory)
-        for group in cluster.groups
-        if any(taint.effect in BLOCKING_EFFECTS for taint in group.taints)
-    ]
+    groups = _tainted(inventory)
     if not groups:
         yield NotApplicable()
         return
@@ -360,8 +353,7 @@ def tolerates_without_selecting(inventory: Inventory, context: Context) -> Itera
             meant = [
                 group
                 for group in groups
-                if toleration.key
-                and any(taint.effect in BLOCKING_EFFECTS and toleration.tolerates(taint) for taint in group.taints)
+                if toleration.key and any(_blocks(taint) and toleration.tolerates(taint) for taint in group.taints)
             ]
             if not meant:
                 continue
@@ -384,7 +376,7 @@ def tolerates_every_taint(template: PodTemplate, context: Context) -> Iterator[S
     if obj.ref.kind in context.parameters["allowed_kinds"] or _is_static(obj):
         yield NotApplicable()
         return
-    for toleration in placement(template.spec).tolerations:
+    for toleration in stated_tolerations(template.spec):
         # One that is for NoExecute alone keeps a pod running; it lets it in nowhere.
         if toleration.everything and toleration.effect in ("", "NoSchedule"):
             yield Violation(

@@ -224,7 +224,7 @@ def placement(
     selector = tuple(_node_selector(spec.get("nodeSelector"), ("nodeSelector",)))
     if runtime:
         selector += tuple(_node_selector(runtime.get("nodeSelector"), ("runtimeClassName",)))
-    tolerations = tuple(_tolerations(spec.get("tolerations"), ("tolerations",)))
+    tolerations = stated_tolerations(spec)
     if runtime:
         tolerations += tuple(_tolerations(runtime.get("tolerations"), ("runtimeClassName",)))
     if kind == "DaemonSet":
@@ -295,6 +295,11 @@ def _requirements(value: Any, path: Path, *, is_field: bool) -> Iterator[Require
             asked = {"matchExpressions": [{"key": key, "operator": operator, "values": list(values)}]}
             valid = not label_selector(asked).invalid
         yield Requirement(key, operator, values, (*path, number), is_field) if valid else None
+
+
+def stated_tolerations(spec: Mapping[str, Any]) -> tuple[Toleration, ...]:
+    """The tolerations that a decoded PodSpec states itself."""
+    return tuple(_tolerations(spec.get("tolerations"), ("tolerations",)))
 
 
 def _tolerations(value: Any, path: Path) -> Iterator[Toleration]:
