@@ -208,6 +208,25 @@ def test_groups_that_nothing_uses_and_tolerations_that_select_nothing(nodes: str
     }
 
 
+def test_whether_pods_may_run_elsewhere_or_use_a_group_may_not_be_known() -> None:
+    rule, tolerating = "tolerates-without-selecting", "tolerations: [{key: data, operator: Exists}]"
+    unknown = {("not-judged", "Deployment shop/web", "unknown-nodes")}
+    # Its RuntimeClass may select nodes, and tolerate taints.
+    assert said(rule, CONFIG, workload(f"{tolerating}, runtimeClassName: sandbox")) == unknown
+    of_group = {("not-judged", "ClusterConfig shop", "unknown-nodes")}
+    assert said("tainted-group-unused", CONFIG, workload("runtimeClassName: sandbox")) == of_group
+    # The group without a taint may have room for it.
+    big = workload(tolerating).replace("app:1}", "app:1, resources: {requests: {memory: 7Gi}}}")
+    assert said(rule, CONFIG, big) == unknown
+    # Others make nodes, without any taint for all that is known.
+    only = CONFIG.replace("labels: {workload: general}", "labels: {workload: general}, maxSize: 0")
+    assert said(rule, only, workload(tolerating)) == {("pass", "Deployment shop/web", "")}
+    pool = "---\napiVersion: karpenter.sh/v1\nkind: NodePool\nmetadata: {name: p}\nspec: {}\n"
+    assert said(rule, only, pool, workload(tolerating)) == unknown
+    selecting = workload(f"{tolerating}, nodeSelector: {{workload: data}}")
+    assert said(rule, only, pool, selecting) == {("pass", "Deployment shop/web", "")}
+
+
 def test_pods_that_live_are_not_bound_by_their_manifest() -> None:
     pod = (
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: a, namespace: b{}}}\n"

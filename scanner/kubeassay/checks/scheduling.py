@@ -110,9 +110,7 @@ def _answer(
     for cluster, verdicts in by_cluster:
         fits = joined(verdict for _, verdict in verdicts)
         if fits is None:
-            reason = next(
-                f"of {group}, {verdict.words} is not known" for group, verdict in verdicts if verdict.fits is None
-            )
+            reason = _not_known(verdicts)
         if fits is False and cluster.elsewhere:
             fits, reason = None, cluster.elsewhere
         elif fits is False and cluster.live and autoscaler is not None:
@@ -123,6 +121,13 @@ def _answer(
     if len(set(answers)) > 1:
         return None, f"it fits nodes of some of {len(answers)} clusters, and for which it is meant is not stated"
     return (answers[0] if answers else None), reason
+
+
+def _not_known(verdicts: Sequence[tuple[NodeGroup, Verdict]]) -> str:
+    """The first thing that is not known of groups; empty: nothing is."""
+    return next(
+        (f"of {group}, {verdict.words} is not known" for group, verdict in verdicts if verdict.fits is None), ""
+    )
 
 
 def _on_fargate(workload: Workload, cluster: Cluster) -> bool:
@@ -152,7 +157,7 @@ def autoscaler_container(template: PodTemplate) -> int | None:
 
 
 def _judged(inventory: Inventory, context: Context) -> Iterator[_Placed | NotJudged | NotApplicable]:
-    """The workloads that the scheduler places; what is not known of them. Without node groups there is nothing to say."""
+    """The workloads that the scheduler places; what is not known of them. Without node groups: nothing."""
     if not node_groups(inventory):
         yield NotApplicable()
         return
@@ -328,9 +333,14 @@ def tainted_group_unused(inventory: Inventory, context: Context) -> Iterator[Sai
             # What is not known to be refused may be what the group is for.
             if verdict.fits is not False or verdict.cause == "resources":
                 users.add(id(group))
+    open_ = next((one for one in placed if one.placement.unknown), None)
     for group in tainted:
         if id(group) in users:
             yield Passed(group.obj)
+            continue
+        if open_ is not None:
+            detail = f"whether {open_.workload} uses {group} is not known: {open_.placement.unknown}"
+            yield NotJudged("unknown-nodes", detail, group.obj)
             continue
         taint = next(filter(_blocks, group.taints))
         yield Violation(
@@ -345,6 +355,7 @@ def tolerates_without_selecting(inventory: Inventory, context: Context) -> Itera
     if not groups:
         yield NotApplicable()
         return
+    makers = next((cluster.elsewhere for cluster in clusters(inventory) if cluster.elsewhere), "")
     for one in _placements(inventory, context):
         own, obj = one.placement, one.workload.obj
         if own.node_name or obj.ref.kind == "DaemonSet":
@@ -357,8 +368,14 @@ def tolerates_without_selecting(inventory: Inventory, context: Context) -> Itera
             ]
             if not meant:
                 continue
-            free = next((group for group, verdict in one.verdicts if verdict.fits is True and not group.taints), None)
-            if free is None:
+            untainted = [(group, verdict) for group, verdict in one.verdicts if not group.taints]
+            free = next((group for group, verdict in untainted if verdict.fits is True), None)
+            unknown = own.unknown
+            if free is None and not unknown:
+                unknown = _not_known(untainted) or ("" if own.selects else makers)
+            if unknown:
+                yield NotJudged("unknown-nodes", f"whether {one.workload} may run elsewhere, too: {unknown}", obj)
+            elif free is None:
                 yield Passed(obj)
             else:
                 yield Violation(
