@@ -479,6 +479,8 @@ def test_evictions_without_a_budget() -> None:
     assert said(rule, workload(), vpa(updatePolicy=None)) == fails
     assert said(rule, workload(), vpa(), budget) == {("pass", VPA, "")}
     assert said(rule, workload(), vpa(), {**budget, "metadata": {"name": "web", "namespace": "other"}}) == fails
+    perhaps = {**budget, "spec": {"selector": {"matchLabels": {"pod-template-hash": "1"}}, "maxUnavailable": 1}}
+    assert said(rule, workload(), vpa(), perhaps) == {("not-judged", VPA, "unknown-labels")}
     for mode in ("Initial", "Off"):
         assert said(rule, workload(), vpa(mode=mode)) == set()
     assert said(rule, vpa()) == set()

@@ -4,7 +4,7 @@ bounds that contradict each other or what the workload states."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -691,9 +691,13 @@ def vpa_evicts_without_budget(inventory: Inventory, context: Context) -> Iterato
         if workload is None:
             yield NotJudged("no-objects", f"the pods that {one} may evict are not known", one.obj)
             continue
-        budgets: Sequence[object] = facts.of(workload)
-        if budgets:
+        budgets = facts.of(workload)
+        if any(facts.selects(budget, workload) for budget in budgets):
             yield Passed(one.obj)
+            continue
+        if budgets:
+            detail = f"whether {budgets[0]} selects the pods that {one} may evict depends on labels that nothing tells"
+            yield NotJudged("unknown-labels", detail, one.obj)
             continue
         words = f"{one} evicts pods of {workload} to resize them, and no PodDisruptionBudget bounds how many"
         yield Violation(("spec", "updatePolicy", "updateMode"), words, obj=one.obj)
