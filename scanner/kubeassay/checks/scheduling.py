@@ -21,7 +21,7 @@ from kubeassay.analysis.platform.scheduling import (
 from kubeassay.analysis.quota.limit_ranges import limit_ranges
 from kubeassay.analysis.quota.pod_resources import pod_resources
 from kubeassay.analysis.reading import items, mapping, string
-from kubeassay.analysis.workloads import PodTemplate
+from kubeassay.analysis.workloads import Container, PodTemplate
 from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
 from kubeassay.checks.images import parse_image
 from kubeassay.checks.network_common import matches_name, shown
@@ -145,14 +145,14 @@ def _autoscaler(inventory: Inventory) -> Object | None:
     return None
 
 
-def autoscaler_container(template: PodTemplate) -> int | None:
-    """The number of the container that is a Cluster Autoscaler, by its image's name or its command; None: none is."""
-    for number, container in enumerate(template.containers):
+def autoscaler_container(template: PodTemplate) -> Container | None:
+    """The container that is a Cluster Autoscaler, by its image's name or its command; None: none is."""
+    for container in template.containers:
         name = parse_image(string(container.spec.get("image"))).repository.rpartition("/")[2]
         words = [word for word in items(container.spec.get("command")) if isinstance(word, str)]
         program = words[0].rpartition("/")[2] if words else ""
         if container.type in ("container", "sidecar") and "cluster-autoscaler" in (name, program):
-            return number
+            return container
     return None
 
 
