@@ -8,6 +8,8 @@ import pytest
 
 from checks.network_outcomes import Outcome, each_outcome, outcomes
 from kit import failing, plan_of, profile_of, run_within_seconds, scan_text
+from kubeassay.model import Inventory
+from kubeassay.sources.manifests import read_bytes
 
 QUOTA = "ResourceQuota shop/q"
 WEB = "Deployment shop/web"
@@ -155,6 +157,30 @@ DOCUMENTED = {"shop": {"limits.cpu": "8", "requests.storage": "100Gi"}}
 )
 def test_a_documented_quota(text: str, expected: set[Outcome]) -> None:
     assert outcomes("documented-quota", text, quotas=DOCUMENTED) == expected
+
+
+def test_quotas_of_an_environment_are_judged_together() -> None:
+    """Each with what is nearest of other names, in its own folder or above it."""
+    files = {
+        "all": quota("requests.storage: 100Gi"),
+        "all/dev": quota("limits.cpu: 8", name="cpu"),
+        "all/test": quota("limits.cpu: 80", name="cpu"),
+        "all/prod": quota("limits.cpu: 4", name="cpu"),
+    }
+    objects = [obj for at, text in files.items() for obj in read_bytes(text.encode(), f"{at}/all.yaml").objects]
+    (active,) = plan_of(profile_of("documented-quota", quotas=DOCUMENTED)).rules
+    found = {(type(one).__name__, one.obj.file) for one in active.function(Inventory(objects), active.context)}
+    assert found == {
+        ("Passed", "all/all.yaml"),
+        ("Passed", "all/dev/all.yaml"),
+        ("Violation", "all/test/all.yaml"),
+        ("Passed", "all/prod/all.yaml"),
+    }
+
+
+def test_a_second_quota_of_a_name_is_judged_too() -> None:
+    text = quota("limits.cpu: 8, requests.storage: 1Gi") + quota("limits.cpu: 80, requests.storage: 1Gi")
+    assert {one.kind for one in outcomes("documented-quota", text, quotas=DOCUMENTED)} == {"pass", "fail"}
 
 
 def test_a_lower_limit_is_a_finding_where_it_has_to_be_exact() -> None:

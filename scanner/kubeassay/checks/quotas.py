@@ -9,6 +9,7 @@ from typing import Any
 
 from kubeassay.analysis.access.resources import resource_types
 from kubeassay.analysis.autoscaling.horizontal import HorizontalAutoscaler, scaling
+from kubeassay.analysis.environments import nearest
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES
 from kubeassay.analysis.quantity import parse_quantity
 from kubeassay.analysis.quota.admission import (
@@ -133,9 +134,13 @@ def documented_quota(inventory: Inventory, context: Context) -> Iterator[Said]:
         if not quotas:
             yield _undocumented(space)
             continue
-        # A tree with an environment a folder has quotas of one name: each is judged by itself.
+        failed: dict[tuple[int, Path, str], Violation] = {}
         for group in _together(quotas):
-            yield from _against(group, limits, exact=exact)
+            for one in _against(group, limits, exact=exact):
+                failed[id(one.obj), one.path, one.message] = one
+        yield from failed.values()
+        wrong = {number for number, _, _ in failed}
+        yield from (Passed(one.obj) for one in quotas if id(one.obj) not in wrong)
 
 
 def _undocumented(space: Space) -> Said:
@@ -148,19 +153,18 @@ def _undocumented(space: Space) -> Said:
 
 
 def _together(quotas: Sequence[Quota]) -> Iterator[list[Quota]]:
-    """Quotas that one cluster can have together: of each name one."""
-    rounds: list[dict[str, Quota]] = []
+    """Quotas that one cluster can have together: to each those of other names that are nearest to it."""
+    told: set[tuple[int, ...]] = set()
     for one in quotas:
-        free = next((group for group in rounds if one.obj.ref.name not in group), None)
-        if free is None:
-            rounds.append(free := {})
-        free[one.obj.ref.name] = one
-    for group in rounds:
-        yield list(group.values())
+        name = one.obj.ref.name
+        group = nearest([other for other in quotas if other is one or other.obj.ref.name != name], one.obj.file)
+        key = tuple(map(id, group))
+        if key not in told:
+            told.add(key)
+            yield group
 
 
-def _against(quotas: Sequence[Quota], limits: Mapping[str, Any], *, exact: bool) -> Iterator[Said]:
-    failed: set[int] = set()
+def _against(quotas: Sequence[Quota], limits: Mapping[str, Any], *, exact: bool) -> Iterator[Violation]:
     for resource, text in limits.items():
         wanted = parse_quantity(text)
         if wanted is None:
@@ -170,19 +174,14 @@ def _against(quotas: Sequence[Quota], limits: Mapping[str, Any], *, exact: bool)
             # It belongs after what the quota has already.
             last = next(reversed(list(quotas[0].hard)), None)
             path = _HARD if last is None else (*_HARD, last)
-            failed.add(id(quotas[0]))
             words = f"{quotas[0]} does not limit {resource}; {text} is documented"
             yield Violation(path, words, key=True, obj=quotas[0].obj)
             continue
         least = min(stated, key=lambda one: one.hard[resource])
         has = least.hard[resource]
         if has > wanted or (exact and has != wanted):
-            failed.add(id(least))
             words = f"{least} limits {resource} to {mapping(least.obj.get(*_HARD)).get(resource)}, {text} is documented"
             yield Violation((*_HARD, resource), words, obj=least.obj)
-    for one in quotas:
-        if id(one) not in failed:
-            yield Passed(one.obj)
 
 
 # --- what is refused ---
