@@ -13,6 +13,7 @@ from kubeassay.analysis.autoscaling.disruption import disruptions
 from kubeassay.analysis.autoscaling.horizontal import HorizontalAutoscaler, Metric, Reference, scaling
 from kubeassay.analysis.autoscaling.vertical import VerticalAutoscaler, limit_at, verticals
 from kubeassay.analysis.fields import nearest_name
+from kubeassay.analysis.mesh.membership import PROXY
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES
 from kubeassay.analysis.network.makers import makers_of
@@ -28,11 +29,8 @@ from kubeassay.checks.network_common import shown as listed
 from kubeassay.model import Inventory, Object, Path, format_path
 
 #: Containers that a mesh or another webhook adds to pods: no template has them.
-INJECTED = frozenset(
-    {"daprd", "envoy-sidecar", "istio-init", "istio-proxy", "linkerd-init", "linkerd-proxy", "vault-agent"}
-)
+INJECTED = frozenset({"daprd", "envoy-sidecar", "istio-init", PROXY, "linkerd-init", "linkerd-proxy", "vault-agent"})
 
-PROXY = "istio-proxy"
 #: From this minor version on an autoscaler may go down to 0 by default (feature HPAScaleToZero).
 _SCALE_TO_ZERO_SINCE = 37
 

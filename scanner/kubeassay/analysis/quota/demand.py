@@ -39,7 +39,6 @@ from kubeassay.analysis.quota.pod_resources import (
     resource_list,
 )
 from kubeassay.analysis.quota.quotas import (
-    OF_DEVICE_CLASS,
     ClaimFacts,
     PodFacts,
     Quota,
@@ -57,6 +56,7 @@ from kubeassay.analysis.quota.resource_names import (
     COUNT_ALIASES,
     DEVICE_CLASS,
     OF_CLAIMS,
+    OF_DEVICE_CLASS,
     OF_STORAGE_CLASS,
 )
 from kubeassay.analysis.reading import items, mapping, string, whole
@@ -480,12 +480,12 @@ class Demand:
         of_class = {name: usage[name] for name in OF_CLAIMS if name in usage}
         added = dict(usage)
         if not defaults:
-            added.update((f"{ANY_CLASS}{name}", _perhaps(amount)) for name, amount in of_class.items())
+            added.update((f"{ANY_CLASS}{name}", amount.perhaps) for name, amount in of_class.items())
             added.update((f"{name}{OF_STORAGE_CLASS}{of}", NOTHING) for name in classes for of in of_class)
             return added, "it names no StorageClass, and which is the default is not among the inputs"
         for name in defaults:
             for of, amount in of_class.items():
-                added[f"{name}{OF_STORAGE_CLASS}{of}"] = amount if len(defaults) == 1 else _perhaps(amount)
+                added[f"{name}{OF_STORAGE_CLASS}{of}"] = amount if len(defaults) == 1 else amount.perhaps
         return added, "" if len(defaults) == 1 else "it names no StorageClass, and several are the default"
 
     def _of_devices(self, spec: Mapping[str, Any]) -> dict[str, Amount]:
@@ -500,7 +500,7 @@ class Demand:
                 continue
             class_ = self.inventory.nearest(_DEVICES, "DeviceClass", None, name, "")
             stated = "" if class_ is None else string(class_.get("spec", "extendedResourceName"))
-            usage[f"requests.{DEVICE_CLASS}{name}"] = amount if stated else _perhaps(amount)
+            usage[f"requests.{DEVICE_CLASS}{name}"] = amount if stated else amount.perhaps
             if stated:
                 usage[f"requests.{stated}"] = amount
         return usage
@@ -610,10 +610,6 @@ def _by_namespace(quotas: Iterable[Quota]) -> Mapping[str, list[Quota]]:
 def _is_applied(obj: Object) -> bool:
     """Whether an object is one that a cluster stores: some kinds are read by tools alone."""
     return not obj.ref.group.endswith(("kustomize.config.k8s.io", "kubeassay.dev"))
-
-
-def _perhaps(amount: Amount) -> Amount:
-    return Amount(Fraction(0), amount.high)
 
 
 def _exactly(usage: Mapping[str, Fraction]) -> dict[str, Amount]:
@@ -735,17 +731,16 @@ def _surge(obj: Object, spec: Mapping[str, Any], replicas: int | None) -> Amount
 _PERCENT = re.compile(r"([0-9]{1,9})%\Z")
 
 
-def scaled(value: Any, total: int | None, *, up: bool = True) -> int | None:
-    """A number, or a share in percent of a total, rounded up or down (intstr.GetScaledValueFromIntOrPercent); None for
-    what is neither, or where the total is not known."""
+def scaled(value: Any, total: int | None) -> int | None:
+    """A number, or a share in percent of a total, rounded up (intstr.GetScaledValueFromIntOrPercent); None for what is
+    neither, or where the total is not known."""
     number = whole(value)
     if number is not None:
         return max(number, 0)
     match = _PERCENT.match(value) if isinstance(value, str) else None
     if match is None or total is None:
         return None
-    share = Fraction(int(match[1]) * total, 100)
-    return ceil(share) if up else int(share)
+    return ceil(Fraction(int(match[1]) * total, 100))
 
 
 def _resized_spec(
