@@ -99,6 +99,16 @@ def test_more_than_any_node_has(nodes: str) -> None:
     assert said(FITS, nodes, workload("")) == {("pass", "Deployment shop/web", "")}
 
 
+def test_amounts_that_differ_by_little_are_told_apart() -> None:
+    big = workload("").replace("app:1}", "app:1, resources: {requests: {memory: 15728641Ki}}}")
+    (message,) = (o.message for o in outcomes(FITS, NODES + big) if o.kind == "fail")
+    assert "data: taint" in message
+    assert "requests 15728641Ki of memory, and a node has 7Gi" in message
+    tolerating = big.replace("spec: {containers", "spec: {tolerations: [{operator: Exists}], containers")
+    (message,) = (o.message for o in outcomes(FITS, NODES + tolerating) if o.kind == "fail")
+    assert "data: requests 15728641Ki of memory, and a node has 15Gi" in message
+
+
 @EITHER
 def test_every_group_is_tainted(nodes: str) -> None:
     only_data = nodes.replace(

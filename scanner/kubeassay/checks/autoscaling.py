@@ -18,9 +18,9 @@ from kubeassay.analysis.network.endpoints import Workload, namespace_of
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES
 from kubeassay.analysis.network.makers import makers_of
 from kubeassay.analysis.network.workloads import workloads
-from kubeassay.analysis.quantity import parse_quantity
+from kubeassay.analysis.quantity import parse_quantity, shown
 from kubeassay.analysis.quota.injection import injection, proxy_resources
-from kubeassay.analysis.quota.limit_ranges import limit_ranges, shown
+from kubeassay.analysis.quota.limit_ranges import limit_ranges
 from kubeassay.analysis.quota.pod_resources import POD_LEVEL_SINCE, PodResources, pod_resources
 from kubeassay.analysis.reading import items, mapping, quoted, string, whole
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, PodTemplate

@@ -11,7 +11,7 @@ from kubeassay.analysis.access.resources import resource_types
 from kubeassay.analysis.autoscaling.horizontal import HorizontalAutoscaler, scaling
 from kubeassay.analysis.environments import nearest
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES
-from kubeassay.analysis.quantity import parse_quantity
+from kubeassay.analysis.quantity import parse_quantity, shown
 from kubeassay.analysis.quota.admission import (
     PlacedBreach,
     Refusals,
@@ -24,7 +24,6 @@ from kubeassay.analysis.quota.admission import (
 from kubeassay.analysis.quota.amounts import Amount
 from kubeassay.analysis.quota.demand import Consumer, Demand, Space, demand
 from kubeassay.analysis.quota.fit import Fit, Line, Part, Phase, fits
-from kubeassay.analysis.quota.limit_ranges import shown
 from kubeassay.analysis.quota.pod_resources import resource_list
 from kubeassay.analysis.quota.quotas import Quota
 from kubeassay.analysis.quota.resource_names import is_counted, is_of_claims, is_of_pods

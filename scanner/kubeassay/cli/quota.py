@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
+from kubeassay.analysis.quantity import shown
 from kubeassay.analysis.quota.admission import pods, refused_by_limit_ranges, refused_by_quotas, refused_claims
 from kubeassay.analysis.quota.amounts import Amount
 from kubeassay.analysis.quota.fit import PHASES, Fit, Fits, Line, Phase, fits
-from kubeassay.analysis.quota.limit_ranges import shown
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, completeness, input_options, read_inputs
 from kubeassay.model import NEWEST_KNOWN, KubernetesVersion

@@ -20,6 +20,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from kubeassay.analysis.platform.node_groups import NodeShape, Taint
+from kubeassay.analysis.quantity import shown
 from kubeassay.analysis.quota.pod_resources import Defaults, Resources, pod_resources, resource_list
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.analysis.selectors import label_selector
@@ -189,7 +190,7 @@ class Placement:
             if has is None and not shape.exhaustive:
                 unknown = unknown or name
             elif has is None or (amount > has and (shape.exhaustive or name != _EPHEMERAL)):
-                words = f"requests {_shown(name, amount)} of {name}, and a node has {_shown(name, has or Fraction(0))}"
+                words = f"requests {shown(name, amount)} of {name}, and a node has {shown(name, has or Fraction(0))}"
                 return Verdict(False, "resources", (), words, name)
             elif not shape.exhaustive and amount > has * _SURE.get(name, 1):
                 unknown = unknown or name
@@ -378,11 +379,3 @@ def _not_carried(requirement: Requirement, shape: NodeShape) -> str:
         requirement.operator, f"{'>' if requirement.operator == 'Gt' else '<'} {wanted}"
     )
     return f"{requirement.key} {text}".rstrip() + f" is demanded, and it {has}"
-
-
-def _shown(name: str, amount: Fraction) -> str:
-    if name == "cpu":
-        return f"{float(amount):g}"
-    if name in ("memory", _EPHEMERAL) or name.startswith("hugepages-"):
-        return f"{float(amount / 2**30):g}Gi"
-    return f"{float(amount):g}"

@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from kubeassay.analysis.environments import nearest
 from kubeassay.analysis.network.endpoints import namespace_of
+from kubeassay.analysis.quantity import shown
 from kubeassay.analysis.quota.pod_resources import (
     ContainerResources,
     Defaults,
@@ -348,21 +349,3 @@ def _below(
     elif resource in most and high < enforced:
         words = f"has a {resource} limit of {shown(resource, most[resource])}, {wanted}"
         yield Breach(limits, path, "min", resource, container, "limit", words)
-
-
-_BINARY = ((1 << 40, "Ti"), (1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki"))
-_BYTES = ("memory", "storage", "ephemeral-storage")
-
-
-def shown(resource: str, value: Fraction) -> str:
-    """A quantity as Kubernetes would write it (``250m``, ``1.5Gi`` becomes ``1536Mi``)."""
-    own = resource.rpartition("/")[2].removeprefix("requests.").removeprefix("limits.")
-    if (own in _BYTES or own.startswith("hugepages-")) and value.denominator == 1:
-        for unit, suffix in _BINARY:
-            if value and abs(value) >= unit and value % unit == 0:
-                return f"{value // unit}{suffix}"
-    if value.denominator == 1:
-        return str(value)
-    if (value * 1000).denominator == 1:
-        return f"{value * 1000}m"
-    return f"{value * 10**9}n" if (value * 10**9).denominator == 1 else str(float(value))
