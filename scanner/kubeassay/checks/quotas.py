@@ -23,12 +23,12 @@ from kubeassay.analysis.quota.admission import (
 )
 from kubeassay.analysis.quota.amounts import Amount
 from kubeassay.analysis.quota.demand import Consumer, Demand, Space, demand
-from kubeassay.analysis.quota.fit import Fit, Line, Part, Phase, fits
+from kubeassay.analysis.quota.fit import Line, Part, Phase, fits
+from kubeassay.analysis.quota.limit_ranges import LimitRange
 from kubeassay.analysis.quota.pod_resources import resource_list
 from kubeassay.analysis.quota.quotas import Quota
 from kubeassay.analysis.quota.resource_names import is_counted, is_of_claims, is_of_pods
 from kubeassay.analysis.reading import mapping
-from kubeassay.analysis.refused import Refused
 from kubeassay.checks.check import (
     ContainerSubject,
     Context,
@@ -276,17 +276,13 @@ def _breach(consumer: Consumer, placed: PlacedBreach) -> Violation:
 @check("quota-or-limit-range-refused")
 def quota_or_limit_range_refused(inventory: Inventory, context: Context) -> Iterator[Said]:
     of = demand(inventory, context.kubernetes_version.minor)
-    for name in of.names:
-        space = of.space(name)
-        both: Iterable[tuple[Object, tuple[Refused, ...]]] = (
-            *((one.obj, one.refused) for one in space.quotas),
-            *((one.obj, one.refused) for one in space.limit_ranges),
-        )
-        for obj, refused in both:
-            for one in refused:
-                yield Violation(one.path, f"an API server refuses {obj.ref}: {one.reason}", obj=obj)
-            if not refused:
-                yield Passed(obj)
+    for space in map(of.space, of.names):
+        both: tuple[Quota | LimitRange, ...] = (*space.quotas, *space.limit_ranges)
+        for one in both:
+            for refused in one.refused:
+                yield Violation(refused.path, f"an API server refuses {one}: {refused.reason}", obj=one.obj)
+            if not one.refused:
+                yield Passed(one.obj)
 
 
 @check("quota-resource-not-counted")
@@ -331,31 +327,30 @@ def _not_counted(of: Quota, resource: str, minor: int) -> str:
 # --- what does not fit ---
 
 
-def _lines(inventory: Inventory, context: Context, *, claims: bool) -> Iterator[tuple[Fit, list[list[Line]]]]:
-    """The quotas of each namespace, each with its lines on claims, or with all others."""
+def _lines(inventory: Inventory, context: Context, *, claims: bool | None = None) -> Iterator[list[Line]]:
+    """The lines of each quota: those on claims, those on all else, or all."""
     for fit in fits(inventory, context.kubernetes_version.minor):
         by_quota: dict[int, list[Line]] = {}
         for line in fit.lines:
-            if is_of_claims(line.resource) == claims:
+            if claims is None or is_of_claims(line.resource) == claims:
                 by_quota.setdefault(id(line.quota), []).append(line)
-        yield fit, list(by_quota.values())
+        yield from by_quota.values()
 
 
 def _judge(inventory: Inventory, context: Context, phase: Phase, before: Phase | None) -> Iterator[Said]:
     """What does not fit in a phase, once it fits, or may, in the one before."""
-    for _, quotas in _lines(inventory, context, claims=False):
-        for lines in quotas:
-            failed, unknown = False, []
-            for line in lines:
-                answer = line.fits(phase)
-                if answer is False:
-                    failed = True
-                    if before is None or line.fits(before) is not False:
-                        yield _excess(inventory, line, phase)
-                elif answer is None:
-                    unknown.append(line)
-            if not failed:
-                yield _rest(lines[0].quota, unknown, phase)
+    for lines in _lines(inventory, context, claims=False):
+        failed, unknown = False, []
+        for line in lines:
+            answer = line.fits(phase)
+            if answer is False:
+                failed = True
+                if before is None or line.fits(before) is not False:
+                    yield _excess(inventory, line, phase)
+            elif answer is None:
+                unknown.append(line)
+        if not failed:
+            yield _rest(lines[0].quota, unknown, phase)
 
 
 def _rest(of: Quota, unknown: Sequence[Line], phase: Phase) -> Said:
@@ -471,19 +466,18 @@ def autoscaler_maximum_exceeds_quota(inventory: Inventory, context: Context) -> 
 def storage_quota_exceeded(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Findings at the limit, and, where several want a part of it, at each claim that it has no room for, in reading
     order."""
-    for _, quotas in _lines(inventory, context, claims=True):
-        for lines in quotas:
-            failed, unknown = False, []
-            for line in lines:
-                phase: Phase = "rest" if line.fits("rest") is False else "surge"
-                if line.fits(phase) is False:
-                    failed = True
-                    yield _excess(inventory, line, phase)
-                    yield from _too_much(line, phase)
-                elif line.fits(phase) is None:
-                    unknown.append(line)
-            if not failed:
-                yield _rest(lines[0].quota, unknown, "surge")
+    for lines in _lines(inventory, context, claims=True):
+        failed, unknown = False, []
+        for line in lines:
+            phase: Phase = "rest" if line.fits("rest") is False else "surge"
+            if line.fits(phase) is False:
+                failed = True
+                yield _excess(inventory, line, phase)
+                yield from _too_much(line, phase)
+            elif line.fits(phase) is None:
+                unknown.append(line)
+        if not failed:
+            yield _rest(lines[0].quota, unknown, "surge")
 
 
 def _too_much(line: Line, phase: Phase) -> Iterator[Violation]:
@@ -506,37 +500,33 @@ def _too_much(line: Line, phase: Phase) -> Iterator[Violation]:
 def quota_without_headroom(inventory: Inventory, context: Context) -> Iterator[Said]:
     """What is left of a limit when all is there that is declared. What does not fit is another finding."""
     percent = context.parameters["percent"]
-    for fit in fits(inventory, context.kubernetes_version.minor):
-        by_quota: dict[int, list[Line]] = {}
-        for line in fit.lines:
-            by_quota.setdefault(id(line.quota), []).append(line)
-        for lines in by_quota.values():
-            clean, unknown = True, []
-            for line in lines:
-                if not line.hard or line.fits("surge") is False:
-                    clean = clean and not line.hard
-                    continue
-                left = line.hard - line.surge.low
-                if left * 100 <= line.hard * percent:
-                    clean = False
-                    needed = ("" if line.surge.exact else "at least ") + shown(line.resource, line.surge.low)
-                    words = f"{line.resource}: {needed} of {shown(line.resource, line.hard)} are needed,"
-                    words = f"{words} {shown(line.resource, left) if left else 'nothing'} is left"
-                    parts = sorted(line.parts, key=lambda part: -_in_phase(part, "surge").low)[:_NAMED]
-                    related = tuple(
-                        (
-                            f"{part.consumer.obj.ref} needs {shown(line.resource, _in_phase(part, 'surge').low)}",
-                            part.consumer.obj,
-                            part.consumer.path,
-                        )
-                        for part in parts
-                        if _in_phase(part, "surge").low
+    for lines in _lines(inventory, context):
+        clean, unknown = True, []
+        for line in lines:
+            if not line.hard or line.fits("surge") is False:
+                clean = clean and not line.hard
+                continue
+            left = line.hard - line.surge.low
+            if left * 100 <= line.hard * percent:
+                clean = False
+                needed = ("" if line.surge.exact else "at least ") + shown(line.resource, line.surge.low)
+                words = f"{line.resource}: {needed} of {shown(line.resource, line.hard)} are needed,"
+                words = f"{words} {shown(line.resource, left) if left else 'nothing'} is left"
+                parts = sorted(line.parts, key=lambda part: -_in_phase(part, "surge").low)[:_NAMED]
+                related = tuple(
+                    (
+                        f"{part.consumer.obj.ref} needs {shown(line.resource, _in_phase(part, 'surge').low)}",
+                        part.consumer.obj,
+                        part.consumer.path,
                     )
-                    yield Violation((*_HARD, line.resource), words, obj=line.quota.obj, related=related)
-                elif line.surge.high is None or (line.hard - line.surge.high) * 100 <= line.hard * percent:
-                    unknown.append(line)
-            if clean:
-                yield _rest(lines[0].quota, unknown, "surge")
+                    for part in parts
+                    if _in_phase(part, "surge").low
+                )
+                yield Violation((*_HARD, line.resource), words, obj=line.quota.obj, related=related)
+            elif line.surge.high is None or (line.hard - line.surge.high) * 100 <= line.hard * percent:
+                unknown.append(line)
+        if clean:
+            yield _rest(lines[0].quota, unknown, "surge")
 
 
 # --- containers ---

@@ -12,6 +12,8 @@ from kubeassay.analysis.quantity import shown
 from kubeassay.analysis.quota.admission import pods, refused_by_limit_ranges, refused_by_quotas, refused_claims
 from kubeassay.analysis.quota.amounts import Amount
 from kubeassay.analysis.quota.fit import PHASES, Fit, Fits, Line, Phase, fits
+from kubeassay.analysis.quota.limit_ranges import LimitRange
+from kubeassay.analysis.quota.quotas import Quota
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, completeness, input_options, read_inputs
 from kubeassay.model import NEWEST_KNOWN, KubernetesVersion
@@ -150,13 +152,11 @@ def _unknown(found: Iterable[Fit]) -> Iterator[str]:
 def _refused(fit: Fit, minor: int) -> Iterator[dict[str, Any]]:
     """What is refused in a namespace: objects that an API server does not take, pods, claims."""
     space = fit.space
-    for obj, reasons in (
-        *((one.obj, one.refused) for one in space.quotas),
-        *((one.obj, one.refused) for one in space.limit_ranges),
-    ):
-        for reason in reasons:
-            at = location_as_json(obj.locate(reason.path))
-            yield {"object": str(obj.ref), "message": f"{obj.ref}: {reason.reason}", "location": at}
+    both: tuple[Quota | LimitRange, ...] = (*space.quotas, *space.limit_ranges)
+    for stated in both:
+        for reason in stated.refused:
+            at = location_as_json(stated.obj.locate(reason.path))
+            yield {"object": str(stated), "message": f"{stated}: {reason.reason}", "location": at}
     for consumer in pods(space.consumers):
         assert consumer.template is not None
         base = consumer.template.spec_path
