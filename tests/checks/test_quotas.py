@@ -461,6 +461,26 @@ def test_an_autoscaler_whose_maximum_does_not_fit(limit: int, expected: Outcome)
     assert outcomes("autoscaler-maximum-exceeds-quota", text) == {expected}
 
 
+def test_what_others_need_at_the_maximum_may_not_be_known() -> None:
+    """Although it is known that another workload cannot be rolled out then."""
+    rolled = "replicas: 3\n  strategy: {rollingUpdate: {maxSurge: 100%}}"
+    other = deployment(spec=rolled, name="other")
+    job = """
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: job, namespace: shop}
+spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: a}]}}}}}
+"""
+    web = deployment(spec="strategy: {type: Recreate}") + autoscaler(1, 4)
+    about = "HorizontalPodAutoscaler shop/web"
+    rule = "autoscaler-maximum-exceeds-quota"
+    # 4 and 3 are needed, 3 more while the other one is rolled out; and a run of the job, at least.
+    assert outcomes(rule, quota("pods: 9") + web + other) == {passed(about)}
+    assert outcomes(rule, quota("pods: 9") + web + other + job) == {Outcome("not-judged", about, "unknown-demand")}
+    assert outcomes(rule, quota("pods: 7") + web + other + job) == {fail(about, "spec.maxReplicas")}
+
+
 def test_claims_that_do_not_fit() -> None:
     text = quota("requests.storage: 500Gi, persistentvolumeclaims: 5")
     assert outcomes("storage-quota-exceeded", text + claim("media", "500Gi")) == {passed(QUOTA)}

@@ -444,7 +444,7 @@ def autoscaler_maximum_exceeds_quota(inventory: Inventory, context: Context) -> 
                         said[id(scaler)] = (scaler, line, "")
                     elif line.fits("surge") is False and line.rolled is part.consumer.obj:
                         said.setdefault(id(scaler), (scaler, line, " while it is rolled out"))
-                    elif line.fits("surge") is None:
+                    elif None in (line.fits("maximum"), line.fits("surge")):
                         unknown.setdefault(id(scaler), listed(line.unknown["surge"], "; "))
     for number, scaler in judged.items():
         if number in said:
