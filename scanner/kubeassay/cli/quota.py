@@ -11,6 +11,7 @@ import click
 from kubeassay.analysis.quantity import shown
 from kubeassay.analysis.quota.admission import pods, refused_by_limit_ranges, refused_by_quotas, refused_claims
 from kubeassay.analysis.quota.amounts import Amount
+from kubeassay.analysis.quota.demand import Space
 from kubeassay.analysis.quota.fit import PHASES, Fit, Fits, Line, Phase, fits
 from kubeassay.analysis.quota.limit_ranges import LimitRange
 from kubeassay.analysis.quota.quotas import Quota
@@ -69,8 +70,11 @@ def quota(
         if name not in all_fits.demand.names:
             raise click.UsageError(f"--namespace {name}: nothing of this namespace is among the inputs.", ctx)
     found = [all_fits.of(name) for name in names] if names else list(all_fits)
-    unknown = list(_unknown(found))
-    refused = [said for fit in found for said in _refused(fit, minor)]
+    # A namespace that has no quota in effect may have one that is refused, or limit ranges.
+    spaces = [all_fits.demand.space(name) for name in dict.fromkeys(names or all_fits.demand.names)]
+    limited = [space for space in spaces if space.quotas or space.limit_ranges]
+    unknown = [*_unknown(found), *(said for space in limited for said in _perhaps_refused(space, minor))]
+    refused = [said for space in limited for said in _refused(space, minor)]
     if format_name == "json":
         answer = {
             "namespaces": [_fit_as_json(fit) for fit in found],
@@ -149,9 +153,21 @@ def _unknown(found: Iterable[Fit]) -> Iterator[str]:
             yield f"namespace {_title(fit.space.name)}: {reason} ({', '.join(listed[:_NAMED])}{more} not known in full)"
 
 
-def _refused(fit: Fit, minor: int) -> Iterator[dict[str, Any]]:
+def _perhaps_refused(space: Space, minor: int) -> Iterator[str]:
+    """The pods of which it is not known whether they are refused, a line for each object that makes them."""
+    for consumer in pods(space.consumers):
+        refusals = {
+            "a quota": refused_by_quotas(consumer, space.quotas, minor),
+            "a LimitRange": refused_by_limit_ranges(consumer, space.limit_ranges),
+        }
+        perhaps = [by for by, refusal in refusals.items() if refusal.perhaps]
+        if perhaps:
+            words = f"whether {' or '.join(perhaps)} refuses the pods of {consumer.obj.ref} is not known"
+            yield f"namespace {_title(space.name)}: {words}"
+
+
+def _refused(space: Space, minor: int) -> Iterator[dict[str, Any]]:
     """What is refused in a namespace: objects that an API server does not take, pods, claims."""
-    space = fit.space
     both: tuple[Quota | LimitRange, ...] = (*space.quotas, *space.limit_ranges)
     for stated in both:
         for reason in stated.refused:
