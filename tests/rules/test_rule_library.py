@@ -116,6 +116,7 @@ ASKED: dict[str, str | tuple[str, ...]] = {
     "LimitRanges": ("LimitRange",),
     "Makers": (CUSTOM_RESOURCES,),
     "ResourceTypes": ("CustomResourceDefinition",),
+    "PodIndex": (WORKLOADS,),
     "Services": ("Service", WORKLOADS),
     "StorageClass": ("StorageClass",),
     "_Found": (WORKLOADS,),
