@@ -195,6 +195,33 @@ def test_limit_ranges_give_requests(limits: list[Value], fails: bool) -> None:
     assert said(rule, elsewhere, workload(), hpa()) == {("fail", HPA, "spec.metrics")}
 
 
+def test_an_environment_s_limit_range_gives_nothing_to_another() -> None:
+    """Of several of one name that of the nearest folder counts, also where it gives nothing, or is refused."""
+    gives, other = {"defaultRequest": {"cpu": "100m"}}, {"defaultRequest": {"memory": "1Gi"}}
+    refused = {"defaultRequest": {"cpu": 2}, "max": {"cpu": 1}}
+    for entry in (other, refused):
+        ranges = [
+            {
+                "apiVersion": "v1",
+                "kind": "LimitRange",
+                "metadata": {"name": "l", "namespace": "shop"},
+                "spec": {"limits": [{"type": "Container", **limits}]},
+            }
+            for limits in (gives, entry)
+        ]
+        placed = [
+            ("dev", ranges[0]), ("dev", workload()), ("dev", hpa()),
+            ("prod", ranges[1]), ("prod", workload()), ("prod", hpa()),
+        ]  # fmt: skip
+        objects = [read_bytes(json.dumps(o).encode(), f"{at}/{o['kind']}.yaml").objects[0] for at, o in placed]
+        (active,) = plan_of(profile_of("autoscaler-metric-without-requests")).rules
+        found = {(type(one).__name__, str(one.obj)) for one in active.function(Inventory(objects), active.context)}
+        assert found == {
+            ("Passed", "<HorizontalPodAutoscaler shop/web in dev/HorizontalPodAutoscaler.yaml>"),
+            ("Violation", "<HorizontalPodAutoscaler shop/web in prod/HorizontalPodAutoscaler.yaml>"),
+        }
+
+
 def test_each_metric_is_told_with_its_containers() -> None:
     containers = [
         {"name": "app", "resources": REQUESTS},
@@ -452,6 +479,8 @@ def test_evictions_without_a_budget() -> None:
     assert said(rule, workload(), vpa(updatePolicy=None)) == fails
     assert said(rule, workload(), vpa(), budget) == {("pass", VPA, "")}
     assert said(rule, workload(), vpa(), {**budget, "metadata": {"name": "web", "namespace": "other"}}) == fails
+    perhaps = {**budget, "spec": {"selector": {"matchLabels": {"pod-template-hash": "1"}}, "maxUnavailable": 1}}
+    assert said(rule, workload(), vpa(), perhaps) == {("not-judged", VPA, "unknown-labels")}
     for mode in ("Initial", "Off"):
         assert said(rule, workload(), vpa(mode=mode)) == set()
     assert said(rule, vpa()) == set()

@@ -200,6 +200,11 @@ def test_budgets_that_are_missing() -> None:
     assert said(rule, workload(replicas=2), pdb()) == {("pass", WEB, "")}
     assert said(rule, workload(), hpa()) == {("fail", WEB, "metadata.name")}
     assert said(rule, workload(kind="DaemonSet")) == set()
+    # Whether it selects them depends on what is given to pods when they are made.
+    perhaps = pdb("perhaps", {"matchLabels": {"pod-template-hash": "1"}})
+    assert said(rule, workload(replicas=2), perhaps) == {("not-judged", WEB, "unknown-labels")}
+    assert said(rule, workload(replicas=2), perhaps, pdb()) == {("pass", WEB, "")}
+    assert said(rule, workload(replicas=1), perhaps) == set()
 
 
 def test_too_few_replicas() -> None:

@@ -124,6 +124,9 @@ def test_bounds_beyond_the_groups_own() -> None:
     assert failed(rule, good + groups) == set()
     assert failed(rule, good.replace("1:5", "0:5") + groups) == {f"{PLACE}.command[1]"}
     assert failed(rule, good.replace("2:2", "1:3") + groups) == {f"{PLACE}.command[2]"}
+    # What fails is no pass besides.
+    assert {o.kind for o in outcomes(rule, good + groups)} == {"pass"}
+    assert {o.kind for o in outcomes(rule, good.replace("2:2", "1:3") + groups)} == {"fail"}
 
 
 def test_versions() -> None:

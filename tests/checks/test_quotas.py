@@ -8,6 +8,8 @@ import pytest
 
 from checks.network_outcomes import Outcome, each_outcome, outcomes
 from kit import failing, plan_of, profile_of, run_within_seconds, scan_text
+from kubeassay.model import Inventory
+from kubeassay.sources.manifests import read_bytes
 
 QUOTA = "ResourceQuota shop/q"
 WEB = "Deployment shop/web"
@@ -155,6 +157,30 @@ DOCUMENTED = {"shop": {"limits.cpu": "8", "requests.storage": "100Gi"}}
 )
 def test_a_documented_quota(text: str, expected: set[Outcome]) -> None:
     assert outcomes("documented-quota", text, quotas=DOCUMENTED) == expected
+
+
+def test_quotas_of_an_environment_are_judged_together() -> None:
+    """Each with what is nearest of other names, in its own folder or above it."""
+    files = {
+        "all": quota("requests.storage: 100Gi"),
+        "all/dev": quota("limits.cpu: 8", name="cpu"),
+        "all/test": quota("limits.cpu: 80", name="cpu"),
+        "all/prod": quota("limits.cpu: 4", name="cpu"),
+    }
+    objects = [obj for at, text in files.items() for obj in read_bytes(text.encode(), f"{at}/all.yaml").objects]
+    (active,) = plan_of(profile_of("documented-quota", quotas=DOCUMENTED)).rules
+    found = {(type(one).__name__, one.obj.file) for one in active.function(Inventory(objects), active.context)}
+    assert found == {
+        ("Passed", "all/all.yaml"),
+        ("Passed", "all/dev/all.yaml"),
+        ("Violation", "all/test/all.yaml"),
+        ("Passed", "all/prod/all.yaml"),
+    }
+
+
+def test_a_second_quota_of_a_name_is_judged_too() -> None:
+    text = quota("limits.cpu: 8, requests.storage: 1Gi") + quota("limits.cpu: 80, requests.storage: 1Gi")
+    assert {one.kind for one in outcomes("documented-quota", text, quotas=DOCUMENTED)} == {"pass", "fail"}
 
 
 def test_a_lower_limit_is_a_finding_where_it_has_to_be_exact() -> None:
@@ -433,6 +459,26 @@ def test_each_of_several_quotas_must_admit() -> None:
 def test_an_autoscaler_whose_maximum_does_not_fit(limit: int, expected: Outcome) -> None:
     text = quota(f"limits.cpu: {limit}") + deployment(CPUS) + autoscaler(3, 15)
     assert outcomes("autoscaler-maximum-exceeds-quota", text) == {expected}
+
+
+def test_what_others_need_at_the_maximum_may_not_be_known() -> None:
+    """Although it is known that another workload cannot be rolled out then."""
+    rolled = "replicas: 3\n  strategy: {rollingUpdate: {maxSurge: 100%}}"
+    other = deployment(spec=rolled, name="other")
+    job = """
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: job, namespace: shop}
+spec: {jobTemplate: {spec: {template: {spec: {containers: [{name: a}]}}}}}
+"""
+    web = deployment(spec="strategy: {type: Recreate}") + autoscaler(1, 4)
+    about = "HorizontalPodAutoscaler shop/web"
+    rule = "autoscaler-maximum-exceeds-quota"
+    # 4 and 3 are needed, 3 more while the other one is rolled out; and a run of the job, at least.
+    assert outcomes(rule, quota("pods: 9") + web + other) == {passed(about)}
+    assert outcomes(rule, quota("pods: 9") + web + other + job) == {Outcome("not-judged", about, "unknown-demand")}
+    assert outcomes(rule, quota("pods: 7") + web + other + job) == {fail(about, "spec.maxReplicas")}
 
 
 def test_claims_that_do_not_fit() -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from network_outcomes import outcomes
 
-from kit import failing, plan_of, profile_of, run_within_seconds, scan_text
+from kit import failing, objects_in, plan_of, profile_of, run_within_seconds, scan_text
+from kubeassay.checks.check import Violation
+from kubeassay.model import Inventory
+from kubeassay.sources.manifests import read_bytes
 
 SELECTOR = "node-selector-without-group"
 TOLERATED = "dedicated-nodes-not-tolerated"
@@ -94,6 +97,16 @@ def test_more_than_any_node_has(nodes: str) -> None:
     assert said(FITS, nodes, big) == {("fail", "Deployment shop/web", "spec.template.spec.containers[0].resources")}
     assert failed(SELECTOR, nodes, big) == set()
     assert said(FITS, nodes, workload("")) == {("pass", "Deployment shop/web", "")}
+
+
+def test_amounts_that_differ_by_little_are_told_apart() -> None:
+    big = workload("").replace("app:1}", "app:1, resources: {requests: {memory: 15728641Ki}}}")
+    (message,) = (o.message for o in outcomes(FITS, NODES + big) if o.kind == "fail")
+    assert "data: taint" in message
+    assert "requests 15728641Ki of memory, and a node has 7Gi" in message
+    tolerating = big.replace("spec: {containers", "spec: {tolerations: [{operator: Exists}], containers")
+    (message,) = (o.message for o in outcomes(FITS, NODES + tolerating) if o.kind == "fail")
+    assert "data: requests 15728641Ki of memory, and a node has 15Gi" in message
 
 
 @EITHER
@@ -205,6 +218,25 @@ def test_groups_that_nothing_uses_and_tolerations_that_select_nothing(nodes: str
     }
 
 
+def test_whether_pods_may_run_elsewhere_or_use_a_group_may_not_be_known() -> None:
+    rule, tolerating = "tolerates-without-selecting", "tolerations: [{key: data, operator: Exists}]"
+    unknown = {("not-judged", "Deployment shop/web", "unknown-nodes")}
+    # Its RuntimeClass may select nodes, and tolerate taints.
+    assert said(rule, CONFIG, workload(f"{tolerating}, runtimeClassName: sandbox")) == unknown
+    of_group = {("not-judged", "ClusterConfig shop", "unknown-nodes")}
+    assert said("tainted-group-unused", CONFIG, workload("runtimeClassName: sandbox")) == of_group
+    # The group without a taint may have room for it.
+    big = workload(tolerating).replace("app:1}", "app:1, resources: {requests: {memory: 7Gi}}}")
+    assert said(rule, CONFIG, big) == unknown
+    # Others make nodes, without any taint for all that is known.
+    only = CONFIG.replace("labels: {workload: general}", "labels: {workload: general}, maxSize: 0")
+    assert said(rule, only, workload(tolerating)) == {("pass", "Deployment shop/web", "")}
+    pool = "---\napiVersion: karpenter.sh/v1\nkind: NodePool\nmetadata: {name: p}\nspec: {}\n"
+    assert said(rule, only, pool, workload(tolerating)) == unknown
+    selecting = workload(f"{tolerating}, nodeSelector: {{workload: data}}")
+    assert said(rule, only, pool, selecting) == {("pass", "Deployment shop/web", "")}
+
+
 def test_pods_that_live_are_not_bound_by_their_manifest() -> None:
     pod = (
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: a, namespace: b{}}}\n"
@@ -252,6 +284,35 @@ spec: {limits: [{type: Container, default: {cpu: 20}}]}
     assert said(FITS, NODES, workload("")) == {("pass", "Deployment shop/web", "")}
     assert said(FITS, NODES, workload(""), limits % "other") == {("pass", "Deployment shop/web", "")}
     assert said(FITS, NODES, workload(""), limits % "shop") == {web}
+
+
+def test_what_is_asked_for_depends_on_the_version_that_is_asked_about() -> None:
+    """On the same objects, too: what a pod requests as a whole counts from 1.34 on."""
+    objects = Inventory(objects_in(NODES + workload("resources: {requests: {memory: 20Gi}}")))
+    fails = []
+    for version in ("1.33", "1.34"):
+        (active,) = plan_of(profile_of(FITS), version).rules
+        fails.append(any(isinstance(one, Violation) for one in active.function(objects, active.context)))
+    assert fails == [False, True]
+
+
+def test_a_runtime_class_is_that_of_its_environment() -> None:
+    class_ = """
+apiVersion: node.k8s.io/v1
+kind: RuntimeClass
+metadata: {name: sandbox}
+handler: sandbox
+scheduling: {nodeSelector: {workload: %s}}
+"""
+    web = workload("runtimeClassName: sandbox")
+    texts = {"nodes": CONFIG, "dev": class_ % "gpu" + web, "prod": class_ % "general" + web}
+    objects = [obj for at, text in texts.items() for obj in read_bytes(text.encode(), f"{at}/all.yaml").objects]
+    (active,) = plan_of(profile_of(SELECTOR)).rules
+    found = {(type(one).__name__, str(one.obj)) for one in active.function(Inventory(objects), active.context)}
+    assert found == {
+        ("Violation", "<Deployment shop/web in dev/all.yaml>"),
+        ("Passed", "<Deployment shop/web in prod/all.yaml>"),
+    }
 
 
 def test_an_init_container_that_is_too_large_is_shown() -> None:

@@ -124,6 +124,34 @@ def test_what_is_refused_is_told(folder: Path) -> None:
     ]
 
 
+def test_what_is_refused_where_no_quota_is_in_effect_is_told(folder: Path) -> None:
+    limits = "---\napiVersion: v1\nkind: LimitRange\nmetadata: {name: l, namespace: shop}\n"
+    (folder / "a.yaml").write_text(WEB + limits + "spec: {limits: [{type: Container, max: {cpu: 500m}}]}\n", "utf-8")
+    (found,) = as_json()["refused"]
+    assert found["message"].startswith("pods of Deployment shop/web: container app has a cpu limit of 1, at most 500m")
+    (folder / "a.yaml").write_text(WEB + "---\n" + QUOTA.replace('"50"', '"-1"'), "utf-8")
+    assert [said["message"] for said in as_json()["refused"]] == ["ResourceQuota shop/q: pods is below 0"]
+    assert [said["message"] for said in as_json("-n", "shop", "-n", "shop")["refused"]] == [
+        "ResourceQuota shop/q: pods is below 0"
+    ]
+
+
+def test_what_may_be_refused_is_not_known(folder: Path) -> None:
+    """Which of two defaults a container gets is not, so whether it is within its bound is not either."""
+    text = WEB.replace("{limits: {cpu: 1}}", "{}")
+    for name, entry in (("a", "default: {memory: 1Gi}"), ("b", "default: {memory: 3Gi}")):
+        text += f"---\napiVersion: v1\nkind: LimitRange\nmetadata: {{name: {name}, namespace: shop}}\n"
+        text += f"spec: {{limits: [{{type: Container, {entry}}}]}}\n"
+    text += "---\napiVersion: v1\nkind: LimitRange\nmetadata: {name: c, namespace: shop}\n"
+    text += "spec: {limits: [{type: Pod, max: {memory: 2Gi}}]}\n"
+    (folder / "a.yaml").write_text(text, "utf-8")
+    found = as_json(code=3)
+    assert found["refused"] == []
+    assert found["notEvaluated"] == [
+        "namespace shop: whether a LimitRange refuses the pods of Deployment shop/web is not known"
+    ]
+
+
 def test_one_namespace_and_one_version(folder: Path) -> None:
     (folder / "a.yaml").write_text(QUOTA + WEB + POD + QUOTA.replace("shop", "other").join(("---\n", "")), "utf-8")
     assert [entry["namespace"] for entry in as_json()["namespaces"]] == ["other", "shop"]

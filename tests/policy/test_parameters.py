@@ -16,6 +16,7 @@ from kubeassay.policy.library import Library
 from kubeassay.policy.parameters import FORMATS, parameter_problem
 
 PATH = {"from": "shop", "to": "data"}
+METRIC = {"type": "Pods", "name": "requests"}
 
 
 def _profile(folder: Path, rule: str, **parameters: Any) -> str:
@@ -60,6 +61,12 @@ def _profile(folder: Path, rule: str, **parameters: Any) -> str:
         ("documented-object", "fields", [{"path": "x", "absent": True, "equals": 1}], "[0]: 'equals' is not one of"),
         ("documented-object", "fields", [{"path": "x..y", "equals": 1}], '[0].path: "x..y" is not a path of a field'),
         ("namespace-pod-security-labels", "level", "restrictd", "'restrictd' is not one of"),
+        # Nothing can be compared with what is no quantity.
+        ("documented-quota", "quotas", {"shop": {"limits.cpu": "8 cores"}}, '"8 cores" is not a quantity'),
+        ("vpa-maximum-above-limit", "limits", {"memory": "2GB"}, 'memory: "2GB" is not a quantity'),
+        ("limit-to-request-ratio", "max_cpu", "4x", '"4x" is not a quantity'),
+        ("limit-to-request-ratio", "max_memory", [4], "[4] is not a text or a number"),
+        ("autoscaler-metrics-differ", "metrics", [{**METRIC, "value": "10/s"}], '[0].value: "10/s" is not a quantity'),
     ],
 )
 def test_a_value_of_another_form_is_no_policy(rule: str, parameter: str, value: Any, said: str, tmp_path: Path) -> None:
@@ -114,6 +121,7 @@ def test_defaults_examples_and_bundled_policy_fit() -> None:
         ("workloads", ["shop", "shop/*", "*/*", "shop/db[Deploy*]", "a/b.c[Db]#spec.x"], ["", "shop/", "10.0.0.0/33"]),
         ("path-end", ["internet", "dns", "*", "10.0.0.0/8", "::/0", "a/b[Pod]"], ["10.0.0.0/33", "1.2.3", ":"]),
         ("ports", ["1", "65535/UDP", "1-2", "5-5/SCTP"], ["0", "65536", "2-1", "53/udp", "x", "5\n"]),
+        ("quantity", ["8", "500m", "1.5Gi", "1e3", "-1"], ["8 cores", "2GB", "", "1.5.0"]),
         ("subject", ["Group a", "User a b", "ServiceAccount a/b"], ["a", "Group ", "ServiceAccount a", "group a"]),
     ],
 )

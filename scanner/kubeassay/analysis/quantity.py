@@ -62,3 +62,21 @@ def _number(text: str) -> Fraction:
     if len(part) > _MAX_DIGITS:
         part = part[:_MAX_DIGITS] + ("1" if part[_MAX_DIGITS:].strip("0") else "")
     return Fraction(f"{whole or '0'}.{part or '0'}")
+
+
+_BINARY = ((1 << 40, "Ti"), (1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki"))
+_BYTES = ("memory", "storage", "ephemeral-storage")
+
+
+def shown(resource: str, value: Fraction) -> str:
+    """A quantity as Kubernetes would write it (``250m``, ``1.5Gi`` becomes ``1536Mi``)."""
+    own = resource.rpartition("/")[2].removeprefix("requests.").removeprefix("limits.")
+    if (own in _BYTES or own.startswith("hugepages-")) and value.denominator == 1:
+        for unit, suffix in _BINARY:
+            if value and abs(value) >= unit and value % unit == 0:
+                return f"{value // unit}{suffix}"
+    if value.denominator == 1:
+        return str(value)
+    if (value * 1000).denominator == 1:
+        return f"{value * 1000}m"
+    return f"{value * 10**9}n" if (value * 10**9).denominator == 1 else str(float(value))

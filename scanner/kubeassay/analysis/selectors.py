@@ -94,6 +94,12 @@ class Selector:
         return None if depends else True
 
     @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels of which it takes one value alone."""
+        single = [one for one in self.requirements if one.operator == "In" and len(one.values) == 1]
+        return {one.key: next(iter(one.values)) for one in single}
+
+    @property
     def key(self) -> tuple[Any, ...]:
         """Equal for selectors that select the same by the same requirements, wherever they stand."""
         return (self.invalid, *sorted((r.key, r.operator, tuple(sorted(r.values))) for r in self.requirements))

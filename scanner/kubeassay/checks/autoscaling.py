@@ -4,7 +4,7 @@ bounds that contradict each other or what the workload states."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -13,14 +13,15 @@ from kubeassay.analysis.autoscaling.disruption import disruptions
 from kubeassay.analysis.autoscaling.horizontal import HorizontalAutoscaler, Metric, Reference, scaling
 from kubeassay.analysis.autoscaling.vertical import VerticalAutoscaler, limit_at, verticals
 from kubeassay.analysis.fields import nearest_name
+from kubeassay.analysis.mesh.membership import PROXY
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES
 from kubeassay.analysis.network.makers import makers_of
 from kubeassay.analysis.network.workloads import workloads
-from kubeassay.analysis.quantity import parse_quantity
+from kubeassay.analysis.quantity import parse_quantity, shown
 from kubeassay.analysis.quota.injection import injection, proxy_resources
-from kubeassay.analysis.quota.limit_ranges import limit_range, shown
-from kubeassay.analysis.quota.pod_resources import POD_LEVEL_SINCE, Defaults, PodResources, pod_resources
+from kubeassay.analysis.quota.limit_ranges import limit_ranges
+from kubeassay.analysis.quota.pod_resources import POD_LEVEL_SINCE, PodResources, pod_resources
 from kubeassay.analysis.reading import items, mapping, quoted, string, whole
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, PodTemplate
 from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
@@ -28,11 +29,8 @@ from kubeassay.checks.network_common import shown as listed
 from kubeassay.model import Inventory, Object, Path, format_path
 
 #: Containers that a mesh or another webhook adds to pods: no template has them.
-INJECTED = frozenset(
-    {"daprd", "envoy-sidecar", "istio-init", "istio-proxy", "linkerd-init", "linkerd-proxy", "vault-agent"}
-)
+INJECTED = frozenset({"daprd", "envoy-sidecar", "istio-init", PROXY, "linkerd-init", "linkerd-proxy", "vault-agent"})
 
-PROXY = "istio-proxy"
 #: From this minor version on an autoscaler may go down to 0 by default (feature HPAScaleToZero).
 _SCALE_TO_ZERO_SINCE = 37
 
@@ -145,15 +143,10 @@ class _Requests:
     def __init__(self, inventory: Inventory, minor: int) -> None:
         self._inventory = inventory
         self._minor = minor
-        self._defaults: dict[str, list[Defaults]] = defaultdict(list)
-        for obj in inventory.of_kind("LimitRange", ""):
-            found = limit_range(obj)
-            if not found.refused:
-                self._defaults[namespace_of(obj)].append(found.defaults)
+        self._ranges = limit_ranges(inventory)
 
     def of(self, template: PodTemplate) -> PodResources:
-        defaults = self._defaults.get(namespace_of(template.obj), ())
-        return pod_resources(template.spec, minor=self._minor, defaults=defaults)
+        return pod_resources(template.spec, minor=self._minor, defaults=self._ranges.defaults(template.obj))
 
     def missing(self, template: PodTemplate, metric: Metric) -> list[tuple[str, Path]] | None:
         """The containers without a request that a metric needs, and where it would stand; None where the container
@@ -696,9 +689,13 @@ def vpa_evicts_without_budget(inventory: Inventory, context: Context) -> Iterato
         if workload is None:
             yield NotJudged("no-objects", f"the pods that {one} may evict are not known", one.obj)
             continue
-        budgets: Sequence[object] = facts.of(workload)
-        if budgets:
+        budgets = facts.of(workload)
+        if any(facts.selects(budget, workload) for budget in budgets):
             yield Passed(one.obj)
+            continue
+        if budgets:
+            detail = f"whether {budgets[0]} selects the pods that {one} may evict depends on labels that nothing tells"
+            yield NotJudged("unknown-labels", detail, one.obj)
             continue
         words = f"{one} evicts pods of {workload} to resize them, and no PodDisruptionBudget bounds how many"
         yield Violation(("spec", "updatePolicy", "updateMode"), words, obj=one.obj)

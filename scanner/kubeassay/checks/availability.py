@@ -185,9 +185,16 @@ def disruption_budget_missing(inventory: Inventory, context: Context) -> Iterato
     for one in _replicated(inventory):
         if isinstance(one, NotJudged):
             yield one
-        elif facts.of(one.workload):
+            continue
+        budgets = facts.of(one.workload)
+        if any(facts.selects(budget, one.workload) for budget in budgets):
             yield Passed(one.workload.obj)
-        elif one.replicas.minimum >= 2:
+        elif one.replicas.minimum < 2:
+            continue
+        elif budgets:
+            detail = f"whether {budgets[0]} selects the pods of {one.workload} depends on labels that nothing tells"
+            yield NotJudged("unknown-labels", detail, one.workload.obj)
+        else:
             words = f"{one.workload} has {one.replicas.minimum} replicas and no PodDisruptionBudget"
             words += ": an upgrade of the nodes may evict all at once"
             yield _of(one, words)

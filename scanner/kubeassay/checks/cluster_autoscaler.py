@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from kubeassay.analysis.network.workloads import workloads
@@ -20,7 +20,7 @@ from kubeassay.analysis.platform.cluster_autoscaler import (
     last,
     node_ranges,
 )
-from kubeassay.analysis.platform.node_groups import NodeGroup, clusters, node_groups
+from kubeassay.analysis.platform.node_groups import NodeGroup, clusters, kubernetes_minor, node_groups
 from kubeassay.analysis.reading import string
 from kubeassay.analysis.workloads import Container
 from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
@@ -28,38 +28,58 @@ from kubeassay.checks.images import parse_image
 from kubeassay.checks.scheduling import autoscaler_container
 from kubeassay.model import Inventory, Object, Path
 
-_TAG = re.compile(r"v?1\.([0-9]{1,3})(?:[.+-]|\Z)")
+
+@dataclass(frozen=True, slots=True)
+class _Autoscaler:
+    """A Cluster Autoscaler: the object that makes its pod, and its container."""
+
+    obj: Object
+    container: Container
+
+    @property
+    def flags_path(self) -> Path:
+        """Where its flags stand, or would."""
+        return (*self.container.path, "args" if self.container.spec.get("args") else "command")
+
+    def violation(self, path: Path, message: str, *related: tuple[str, Object, Path]) -> Violation:
+        return Violation(path, message, container=self.container.name, obj=self.obj, related=related)
 
 
-def _autoscalers(inventory: Inventory) -> Iterator[tuple[Object, Container]]:
+def _autoscalers(inventory: Inventory) -> Iterator[_Autoscaler]:
     for workload in workloads(inventory):
-        number = None if workload.template is None else autoscaler_container(workload.template)
-        if workload.template is not None and number is not None:
-            yield workload.obj, workload.template.containers[number]
+        container = None if workload.template is None else autoscaler_container(workload.template)
+        if container is not None:
+            yield _Autoscaler(workload.obj, container)
+
+
+def _readable(inventory: Inventory) -> Iterator[tuple[_Autoscaler, tuple[Flag, ...]] | NotJudged]:
+    """Those with their flags, as far as these can be read."""
+    for one in _autoscalers(inventory):
+        if is_readable(one.container):
+            yield one, flags(one.container)
+        else:
+            words = f"{one.obj.ref}: its flags are not words of its command that can be read"
+            yield NotJudged("unsupported", words, one.obj)
 
 
 @check("cluster-autoscaler-version")
 def cluster_autoscaler_version(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Cluster Autoscalers that are of another minor version than the cluster."""
     minors = {cluster.minor for cluster in clusters(inventory)}
-    for obj, container in _autoscalers(inventory):
-        tag = parse_image(string(container.spec.get("image"))).tag
-        match = _TAG.match(tag)
+    for one in _autoscalers(inventory):
+        obj, container = one.obj, one.container
+        own = kubernetes_minor(parse_image(string(container.spec.get("image"))).tag)
         if not minors or None in minors:
             yield NotJudged("missing-input", f"{obj.ref}: which version the cluster has is not known", obj)
-        elif match is None:
+        elif own is None:
             yield NotJudged("missing-input", f"{obj.ref}: the image's tag does not tell its version", obj)
-        elif int(match[1]) in minors:
+        elif own in minors:
             # Of several clusters it is that of one of them.
             yield Passed(obj)
         else:
             versions = " and ".join(f"1.{minor}" for minor in sorted(minor for minor in minors if minor is not None))
-            yield Violation(
-                (*container.path, "image"),
-                f"Cluster Autoscaler 1.{match[1]} is for Kubernetes 1.{match[1]}, and the cluster is {versions}",
-                container=container.name,
-                obj=obj,
-            )
+            words = f"Cluster Autoscaler 1.{own} is for Kubernetes 1.{own}, and the cluster is {versions}"
+            yield one.violation((*container.path, "image"), words)
 
 
 @check("cluster-autoscaler-node-groups")
@@ -69,12 +89,13 @@ def cluster_autoscaler_node_groups(inventory: Inventory, context: Context) -> It
     if not groups:
         yield NotApplicable()
         return
-    for obj, container in _autoscalers(inventory):
-        if not is_readable(container):
-            yield _unreadable(obj)
+    for found in _readable(inventory):
+        if isinstance(found, NotJudged):
+            yield found
             continue
-        judged = False
-        for one in node_ranges(flags(container)):
+        autoscaler, own = found
+        judged, clean = False, True
+        for one in node_ranges(own):
             group = _group_of(one.name, groups)
             if group is None:
                 continue
@@ -87,24 +108,16 @@ def cluster_autoscaler_node_groups(inventory: Inventory, context: Context) -> It
             if one.minimum > one.maximum:
                 wrong.append("the least size is above the greatest")
             if wrong:
-                yield Violation(
-                    one.path,
-                    f"{group}: {', and '.join(wrong)}",
-                    container=container.name,
-                    obj=obj,
-                    related=((str(group), group.obj, group.path),),
-                )
-        if judged:
-            yield Passed(obj)
-
-
-def _unreadable(obj: Object) -> NotJudged:
-    return NotJudged("unsupported", f"{obj.ref}: its flags are not words of its command that can be read", obj)
+                clean = False
+                words = f"{group}: {', and '.join(wrong)}"
+                yield autoscaler.violation(one.path, words, (str(group), group.obj, group.path))
+        if judged and clean:
+            yield Passed(autoscaler.obj)
 
 
 def _group_of(name: str, groups: list[NodeGroup]) -> NodeGroup | None:
     """The node group that an Auto Scaling group belongs to: of several whose names are in it, the longest name's."""
-    found = [group for group in groups if is_of(name, group)]
+    found = [group for group in groups if is_of(name, group.name)]
     # A cluster's name may hold that of a group.
     return max(found, key=lambda group: (name.endswith(group.name), len(group.name)), default=None)
 
@@ -117,57 +130,42 @@ def documented_cluster_autoscaler(inventory: Inventory, context: Context) -> Ite
     if not settings and not documented:
         yield NotApplicable()
         return
-    found = list(_autoscalers(inventory))
-    if not found:
+    readable = list(_readable(inventory))
+    if not readable:
         yield NotJudged("no-objects", "no Cluster Autoscaler is among the inputs")
     groups = {group.name: group for group in node_groups(inventory) if not group.live}
-    for obj, container in found:
-        if not is_readable(container):
-            yield _unreadable(obj)
+    for found in readable:
+        if isinstance(found, NotJudged):
+            yield found
             continue
-        own = flags(container)
-        said: list[Violation | NotJudged] = [*_flag_differences(obj, container, own, settings)]
+        one, own = found
+        said: list[Violation | NotJudged] = [*_flag_differences(one, own, settings)]
         for name, wanted in documented.items():
-            said += _group_differences(obj, container, own, name, wanted, groups.get(name))
+            if "minimum" in wanted or "maximum" in wanted:
+                said += _bounds(one, own, name, wanted, groups.get(name))
+            said += _options(one, own, name, wanted.get("options") or {}, groups.get(name))
         yield from said
         if not said:
-            yield Passed(obj)
+            yield Passed(one.obj)
 
 
-def _list_of(container: Container) -> Path:
-    return (*container.path, "args" if container.spec.get("args") else "command")
-
-
-def _flag_differences(
-    obj: Object, container: Container, own: tuple[Flag, ...], settings: Mapping[str, Any]
-) -> Iterator[Violation]:
+def _flag_differences(one: _Autoscaler, own: tuple[Flag, ...], settings: Mapping[str, Any]) -> Iterator[Violation]:
     for name, demanded in settings.items():
         flag = last(own, name)
         value = flag.value if flag is not None else DEFAULTS.get(name)
         if value is None or comparable(value) != comparable(demanded):
             has = f"is {value}" if flag is not None else "is not set" + (f" ({value} by default)" if value else "")
-            yield Violation(
-                flag.path if flag is not None else _list_of(container),
-                f"--{name} {has}, and {demanded} is documented",
-                container=container.name,
-                obj=obj,
-            )
+            path = flag.path if flag is not None else one.flags_path
+            yield one.violation(path, f"--{name} {has}, and {demanded} is documented")
 
 
-def _group_differences(
-    obj: Object,
-    container: Container,
-    own: tuple[Flag, ...],
-    name: str,
-    wanted: Mapping[str, Any],
-    group: NodeGroup | None,
+def _options(
+    one: _Autoscaler, own: tuple[Flag, ...], name: str, options: Mapping[str, Any], group: NodeGroup | None
 ) -> Iterator[Violation | NotJudged]:
-    if "minimum" in wanted or "maximum" in wanted:
-        yield from _bounds(obj, container, own, name, wanted, group)
-    for flag_name, demanded in (wanted.get("options") or {}).items():
+    for flag_name, demanded in options.items():
         if group is None:
             detail = f"node group {name} is not among the inputs, so whether its tags set {flag_name} is not known"
-            yield NotJudged("missing-input", detail, obj)
+            yield NotJudged("missing-input", detail, one.obj)
             continue
         option = group_option(group, flag_name)
         if option is not None:
@@ -187,24 +185,13 @@ def _group_differences(
 
 
 def _bounds(
-    obj: Object,
-    container: Container,
-    own: tuple[Flag, ...],
-    name: str,
-    wanted: Mapping[str, Any],
-    group: NodeGroup | None,
+    one: _Autoscaler, own: tuple[Flag, ...], name: str, wanted: Mapping[str, Any], group: NodeGroup | None
 ) -> Iterator[Violation | NotJudged]:
     text = f"{wanted.get('minimum', '')} to {wanted.get('maximum', '')} nodes are documented"
-    ranges = node_ranges(own)
-    named = [
-        one
-        for one in ranges
-        if (is_of(one.name, group) if group else re.search(rf"(\A|-){re.escape(name)}(-|\Z)", one.name))
-    ]
-    for one in named:
-        if (one.minimum, one.maximum) != (wanted.get("minimum", one.minimum), wanted.get("maximum", one.maximum)):
-            message = f"node group {name} has {one.minimum} to {one.maximum} nodes, and {text}"
-            yield Violation(one.path, message, container=container.name, obj=obj)
+    named = [of for of in node_ranges(own) if is_of(of.name, name)]
+    for of in named:
+        if (of.minimum, of.maximum) != (wanted.get("minimum", of.minimum), wanted.get("maximum", of.maximum)):
+            yield one.violation(of.path, f"node group {name} has {of.minimum} to {of.maximum} nodes, and {text}")
     if named:
         return
     asked = discovery_tags(own)
@@ -213,8 +200,8 @@ def _bounds(
     if True in answers:
         return
     if None in answers:
-        yield NotJudged("missing-input", f"{obj.ref}: whether it finds node group {name} is not known", obj)
+        yield NotJudged("missing-input", f"{one.obj.ref}: whether it finds node group {name} is not known", one.obj)
     else:
         flag = last(own, "nodes")
-        path = flag.path if flag is not None else _list_of(container)
-        yield Violation(path, f"node group {name} is not scaled, and {text}", container=container.name, obj=obj)
+        path = flag.path if flag is not None else one.flags_path
+        yield one.violation(path, f"node group {name} is not scaled, and {text}")

@@ -9,8 +9,9 @@ from typing import Any
 
 from kubeassay.analysis.access.resources import resource_types
 from kubeassay.analysis.autoscaling.horizontal import HorizontalAutoscaler, scaling
+from kubeassay.analysis.environments import nearest
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES
-from kubeassay.analysis.quantity import parse_quantity
+from kubeassay.analysis.quantity import parse_quantity, shown
 from kubeassay.analysis.quota.admission import (
     PlacedBreach,
     Refusals,
@@ -18,11 +19,12 @@ from kubeassay.analysis.quota.admission import (
     pods,
     refused_by_limit_ranges,
     refused_by_quotas,
+    refused_claims,
 )
 from kubeassay.analysis.quota.amounts import Amount
-from kubeassay.analysis.quota.demand import Consumer, Demand, Space, demand, nearest
-from kubeassay.analysis.quota.fit import Fit, Line, Part, Phase, fits
-from kubeassay.analysis.quota.limit_ranges import Refused, claim_breaches, shown
+from kubeassay.analysis.quota.demand import Consumer, Demand, Space, demand
+from kubeassay.analysis.quota.fit import Line, Part, Phase, fits
+from kubeassay.analysis.quota.limit_ranges import LimitRange
 from kubeassay.analysis.quota.pod_resources import resource_list
 from kubeassay.analysis.quota.quotas import Quota
 from kubeassay.analysis.quota.resource_names import is_counted, is_of_claims, is_of_pods
@@ -131,9 +133,13 @@ def documented_quota(inventory: Inventory, context: Context) -> Iterator[Said]:
         if not quotas:
             yield _undocumented(space)
             continue
-        # A tree with an environment a folder has quotas of one name: each is judged by itself.
+        failed: dict[tuple[int, Path, str], Violation] = {}
         for group in _together(quotas):
-            yield from _against(group, limits, exact=exact)
+            for one in _against(group, limits, exact=exact):
+                failed[id(one.obj), one.path, one.message] = one
+        yield from failed.values()
+        wrong = {number for number, _, _ in failed}
+        yield from (Passed(one.obj) for one in quotas if id(one.obj) not in wrong)
 
 
 def _undocumented(space: Space) -> Said:
@@ -146,19 +152,18 @@ def _undocumented(space: Space) -> Said:
 
 
 def _together(quotas: Sequence[Quota]) -> Iterator[list[Quota]]:
-    """Quotas that one cluster can have together: of each name one."""
-    rounds: list[dict[str, Quota]] = []
+    """Quotas that one cluster can have together: to each those of other names that are nearest to it."""
+    told: set[tuple[int, ...]] = set()
     for one in quotas:
-        free = next((group for group in rounds if one.obj.ref.name not in group), None)
-        if free is None:
-            rounds.append(free := {})
-        free[one.obj.ref.name] = one
-    for group in rounds:
-        yield list(group.values())
+        name = one.obj.ref.name
+        group = nearest([other for other in quotas if other is one or other.obj.ref.name != name], one.obj.file)
+        key = tuple(map(id, group))
+        if key not in told:
+            told.add(key)
+            yield group
 
 
-def _against(quotas: Sequence[Quota], limits: Mapping[str, Any], *, exact: bool) -> Iterator[Said]:
-    failed: set[int] = set()
+def _against(quotas: Sequence[Quota], limits: Mapping[str, Any], *, exact: bool) -> Iterator[Violation]:
     for resource, text in limits.items():
         wanted = parse_quantity(text)
         if wanted is None:
@@ -168,19 +173,14 @@ def _against(quotas: Sequence[Quota], limits: Mapping[str, Any], *, exact: bool)
             # It belongs after what the quota has already.
             last = next(reversed(list(quotas[0].hard)), None)
             path = _HARD if last is None else (*_HARD, last)
-            failed.add(id(quotas[0]))
             words = f"{quotas[0]} does not limit {resource}; {text} is documented"
             yield Violation(path, words, key=True, obj=quotas[0].obj)
             continue
         least = min(stated, key=lambda one: one.hard[resource])
         has = least.hard[resource]
         if has > wanted or (exact and has != wanted):
-            failed.add(id(least))
             words = f"{least} limits {resource} to {mapping(least.obj.get(*_HARD)).get(resource)}, {text} is documented"
             yield Violation((*_HARD, resource), words, obj=least.obj)
-    for one in quotas:
-        if id(one) not in failed:
-            yield Passed(one.obj)
 
 
 # --- what is refused ---
@@ -248,11 +248,7 @@ def limit_range_violated(inventory: Inventory, context: Context) -> Iterator[Sai
                 yield _breach(consumer, placed)
             if not refusals.breaches:
                 yield _admitted(consumer, refusals, "a LimitRange")
-        for consumer in space.consumers:
-            if consumer.kind != "claim":
-                continue
-            ranges = [one for one in nearest(space.limit_ranges, consumer.obj.file) if not one.refused]
-            found = list(claim_breaches(ranges, consumer.requests))
+        for consumer, found in refused_claims(space.consumers, space.limit_ranges):
             for breach in found:
                 words = f"claim {breach.words} by {breach.limit_range}"
                 bound = ((f"{breach.limit_range} says so", breach.limit_range.obj, breach.path),)
@@ -280,17 +276,13 @@ def _breach(consumer: Consumer, placed: PlacedBreach) -> Violation:
 @check("quota-or-limit-range-refused")
 def quota_or_limit_range_refused(inventory: Inventory, context: Context) -> Iterator[Said]:
     of = demand(inventory, context.kubernetes_version.minor)
-    for name in of.names:
-        space = of.space(name)
-        both: Iterable[tuple[Object, tuple[Refused, ...]]] = (
-            *((one.obj, one.refused) for one in space.quotas),
-            *((one.obj, one.refused) for one in space.limit_ranges),
-        )
-        for obj, refused in both:
-            for one in refused:
-                yield Violation(one.path, f"an API server refuses {obj.ref}: {one.reason}", obj=obj)
-            if not refused:
-                yield Passed(obj)
+    for space in map(of.space, of.names):
+        both: tuple[Quota | LimitRange, ...] = (*space.quotas, *space.limit_ranges)
+        for one in both:
+            for refused in one.refused:
+                yield Violation(refused.path, f"an API server refuses {one}: {refused.reason}", obj=one.obj)
+            if not one.refused:
+                yield Passed(one.obj)
 
 
 @check("quota-resource-not-counted")
@@ -335,31 +327,30 @@ def _not_counted(of: Quota, resource: str, minor: int) -> str:
 # --- what does not fit ---
 
 
-def _lines(inventory: Inventory, context: Context, *, claims: bool) -> Iterator[tuple[Fit, list[list[Line]]]]:
-    """The quotas of each namespace, each with its lines on claims, or with all others."""
+def _lines(inventory: Inventory, context: Context, *, claims: bool | None = None) -> Iterator[list[Line]]:
+    """The lines of each quota: those on claims, those on all else, or all."""
     for fit in fits(inventory, context.kubernetes_version.minor):
         by_quota: dict[int, list[Line]] = {}
         for line in fit.lines:
-            if is_of_claims(line.resource) == claims:
+            if claims is None or is_of_claims(line.resource) == claims:
                 by_quota.setdefault(id(line.quota), []).append(line)
-        yield fit, list(by_quota.values())
+        yield from by_quota.values()
 
 
 def _judge(inventory: Inventory, context: Context, phase: Phase, before: Phase | None) -> Iterator[Said]:
     """What does not fit in a phase, once it fits, or may, in the one before."""
-    for _, quotas in _lines(inventory, context, claims=False):
-        for lines in quotas:
-            failed, unknown = False, []
-            for line in lines:
-                answer = line.fits(phase)
-                if answer is False:
-                    failed = True
-                    if before is None or line.fits(before) is not False:
-                        yield _excess(inventory, line, phase)
-                elif answer is None:
-                    unknown.append(line)
-            if not failed:
-                yield _rest(lines[0].quota, unknown, phase)
+    for lines in _lines(inventory, context, claims=False):
+        failed, unknown = False, []
+        for line in lines:
+            answer = line.fits(phase)
+            if answer is False:
+                failed = True
+                if before is None or line.fits(before) is not False:
+                    yield _excess(inventory, line, phase)
+            elif answer is None:
+                unknown.append(line)
+        if not failed:
+            yield _rest(lines[0].quota, unknown, phase)
 
 
 def _rest(of: Quota, unknown: Sequence[Line], phase: Phase) -> Said:
@@ -453,7 +444,7 @@ def autoscaler_maximum_exceeds_quota(inventory: Inventory, context: Context) -> 
                         said[id(scaler)] = (scaler, line, "")
                     elif line.fits("surge") is False and line.rolled is part.consumer.obj:
                         said.setdefault(id(scaler), (scaler, line, " while it is rolled out"))
-                    elif line.fits("surge") is None:
+                    elif None in (line.fits("maximum"), line.fits("surge")):
                         unknown.setdefault(id(scaler), listed(line.unknown["surge"], "; "))
     for number, scaler in judged.items():
         if number in said:
@@ -475,19 +466,18 @@ def autoscaler_maximum_exceeds_quota(inventory: Inventory, context: Context) -> 
 def storage_quota_exceeded(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Findings at the limit, and, where several want a part of it, at each claim that it has no room for, in reading
     order."""
-    for _, quotas in _lines(inventory, context, claims=True):
-        for lines in quotas:
-            failed, unknown = False, []
-            for line in lines:
-                phase: Phase = "rest" if line.fits("rest") is False else "surge"
-                if line.fits(phase) is False:
-                    failed = True
-                    yield _excess(inventory, line, phase)
-                    yield from _too_much(line, phase)
-                elif line.fits(phase) is None:
-                    unknown.append(line)
-            if not failed:
-                yield _rest(lines[0].quota, unknown, "surge")
+    for lines in _lines(inventory, context, claims=True):
+        failed, unknown = False, []
+        for line in lines:
+            phase: Phase = "rest" if line.fits("rest") is False else "surge"
+            if line.fits(phase) is False:
+                failed = True
+                yield _excess(inventory, line, phase)
+                yield from _too_much(line, phase)
+            elif line.fits(phase) is None:
+                unknown.append(line)
+        if not failed:
+            yield _rest(lines[0].quota, unknown, "surge")
 
 
 def _too_much(line: Line, phase: Phase) -> Iterator[Violation]:
@@ -510,37 +500,33 @@ def _too_much(line: Line, phase: Phase) -> Iterator[Violation]:
 def quota_without_headroom(inventory: Inventory, context: Context) -> Iterator[Said]:
     """What is left of a limit when all is there that is declared. What does not fit is another finding."""
     percent = context.parameters["percent"]
-    for fit in fits(inventory, context.kubernetes_version.minor):
-        by_quota: dict[int, list[Line]] = {}
-        for line in fit.lines:
-            by_quota.setdefault(id(line.quota), []).append(line)
-        for lines in by_quota.values():
-            clean, unknown = True, []
-            for line in lines:
-                if not line.hard or line.fits("surge") is False:
-                    clean = clean and not line.hard
-                    continue
-                left = line.hard - line.surge.low
-                if left * 100 <= line.hard * percent:
-                    clean = False
-                    needed = ("" if line.surge.exact else "at least ") + shown(line.resource, line.surge.low)
-                    words = f"{line.resource}: {needed} of {shown(line.resource, line.hard)} are needed,"
-                    words = f"{words} {shown(line.resource, left) if left else 'nothing'} is left"
-                    parts = sorted(line.parts, key=lambda part: -_in_phase(part, "surge").low)[:_NAMED]
-                    related = tuple(
-                        (
-                            f"{part.consumer.obj.ref} needs {shown(line.resource, _in_phase(part, 'surge').low)}",
-                            part.consumer.obj,
-                            part.consumer.path,
-                        )
-                        for part in parts
-                        if _in_phase(part, "surge").low
+    for lines in _lines(inventory, context):
+        clean, unknown = True, []
+        for line in lines:
+            if not line.hard or line.fits("surge") is False:
+                clean = clean and not line.hard
+                continue
+            left = line.hard - line.surge.low
+            if left * 100 <= line.hard * percent:
+                clean = False
+                needed = ("" if line.surge.exact else "at least ") + shown(line.resource, line.surge.low)
+                words = f"{line.resource}: {needed} of {shown(line.resource, line.hard)} are needed,"
+                words = f"{words} {shown(line.resource, left) if left else 'nothing'} is left"
+                parts = sorted(line.parts, key=lambda part: -_in_phase(part, "surge").low)[:_NAMED]
+                related = tuple(
+                    (
+                        f"{part.consumer.obj.ref} needs {shown(line.resource, _in_phase(part, 'surge').low)}",
+                        part.consumer.obj,
+                        part.consumer.path,
                     )
-                    yield Violation((*_HARD, line.resource), words, obj=line.quota.obj, related=related)
-                elif line.surge.high is None or (line.hard - line.surge.high) * 100 <= line.hard * percent:
-                    unknown.append(line)
-            if clean:
-                yield _rest(lines[0].quota, unknown, "surge")
+                    for part in parts
+                    if _in_phase(part, "surge").low
+                )
+                yield Violation((*_HARD, line.resource), words, obj=line.quota.obj, related=related)
+            elif line.surge.high is None or (line.hard - line.surge.high) * 100 <= line.hard * percent:
+                unknown.append(line)
+        if clean:
+            yield _rest(lines[0].quota, unknown, "surge")
 
 
 # --- containers ---

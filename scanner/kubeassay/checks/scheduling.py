@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubeassay.analysis.network.endpoints import Workload, namespace_of
+from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.workloads import workloads
-from kubeassay.analysis.platform.node_groups import Cluster, NodeGroup, Taint, clusters
-from kubeassay.analysis.platform.scheduling import BLOCKING_EFFECTS, Placement, Verdict, joined, placement
-from kubeassay.analysis.quota.demand import nearest
-from kubeassay.analysis.quota.limit_ranges import LimitRange, limit_range
+from kubeassay.analysis.platform.node_groups import Cluster, NodeGroup, Taint, clusters, node_groups
+from kubeassay.analysis.platform.scheduling import (
+    BLOCKING_EFFECTS,
+    Placement,
+    Verdict,
+    joined,
+    placement,
+    runtime_class,
+    stated_tolerations,
+)
+from kubeassay.analysis.quota.limit_ranges import limit_ranges
 from kubeassay.analysis.quota.pod_resources import pod_resources
 from kubeassay.analysis.reading import items, mapping, string
-from kubeassay.analysis.workloads import PodTemplate
+from kubeassay.analysis.workloads import Container, PodTemplate
 from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
 from kubeassay.checks.images import parse_image
 from kubeassay.checks.network_common import matches_name, shown
@@ -38,25 +44,17 @@ class _Placed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Placements:
-    placed: tuple[_Placed, ...]
-
-
 def _placements(inventory: Inventory, context: Context) -> tuple[_Placed, ...]:
-    found: _Placements | None = inventory.facts.get(_Placements)
-    if found is None:
-        found = inventory.facts[_Placements] = _Placements(tuple(_place(inventory, context)))
-    return found.placed
+    known: dict[int, tuple[_Placed, ...]] = inventory.facts.setdefault(_Placed, {})
+    minor = context.kubernetes_version.minor
+    if minor not in known:
+        known[minor] = tuple(_place(inventory, minor))
+    return known[minor]
 
 
-def _place(inventory: Inventory, context: Context) -> Iterator[_Placed]:
+def _place(inventory: Inventory, minor: int) -> Iterator[_Placed]:
     known = [(cluster, _with_nodes(cluster)) for cluster in clusters(inventory) if cluster.groups]
-    runtime_classes = {obj.ref.name: obj for obj in inventory.of_kind("RuntimeClass", "node.k8s.io")}
-    ranges: dict[str, list[LimitRange]] = defaultdict(list)
-    for one in map(limit_range, inventory.of_kind("LimitRange", "")):
-        if not one.refused:
-            ranges[namespace_of(one.obj)].append(one)
+    ranges = limit_ranges(inventory)
     autoscaler = _autoscaler(inventory)
     #: What a pod demands → by cluster, what each group makes of it.
     judged: dict[Any, tuple[tuple[tuple[NodeGroup, Verdict], ...], ...]] = {}
@@ -67,9 +65,9 @@ def _place(inventory: Inventory, context: Context) -> Iterator[_Placed]:
         own = placement(
             template.spec,
             kind=workload.obj.ref.kind,
-            runtime_class=runtime_classes.get(string(template.spec.get("runtimeClassName"))),
-            minor=context.kubernetes_version.minor,
-            defaults=[one.defaults for one in nearest(ranges.get(workload.namespace, ()), workload.obj.file)],
+            runtime_class=runtime_class(inventory, template.spec, workload.obj.file),
+            minor=minor,
+            defaults=ranges.defaults(workload.obj),
         )
         key = own.key
         if key not in judged:
@@ -112,9 +110,7 @@ def _answer(
     for cluster, verdicts in by_cluster:
         fits = joined(verdict for _, verdict in verdicts)
         if fits is None:
-            reason = next(
-                f"of {group}, {verdict.words} is not known" for group, verdict in verdicts if verdict.fits is None
-            )
+            reason = _not_known(verdicts)
         if fits is False and cluster.elsewhere:
             fits, reason = None, cluster.elsewhere
         elif fits is False and cluster.live and autoscaler is not None:
@@ -125,6 +121,13 @@ def _answer(
     if len(set(answers)) > 1:
         return None, f"it fits nodes of some of {len(answers)} clusters, and for which it is meant is not stated"
     return (answers[0] if answers else None), reason
+
+
+def _not_known(verdicts: Sequence[tuple[NodeGroup, Verdict]]) -> str:
+    """The first thing that is not known of groups; empty: nothing is."""
+    return next(
+        (f"of {group}, {verdict.words} is not known" for group, verdict in verdicts if verdict.fits is None), ""
+    )
 
 
 def _on_fargate(workload: Workload, cluster: Cluster) -> bool:
@@ -142,19 +145,22 @@ def _autoscaler(inventory: Inventory) -> Object | None:
     return None
 
 
-def autoscaler_container(template: PodTemplate) -> int | None:
-    """The number of the container that is a Cluster Autoscaler, by its image's name or its command; None: none is."""
-    for number, container in enumerate(template.containers):
+def autoscaler_container(template: PodTemplate) -> Container | None:
+    """The container that is a Cluster Autoscaler, by its image's name or its command; None: none is."""
+    for container in template.containers:
         name = parse_image(string(container.spec.get("image"))).repository.rpartition("/")[2]
         words = [word for word in items(container.spec.get("command")) if isinstance(word, str)]
         program = words[0].rpartition("/")[2] if words else ""
         if container.type in ("container", "sidecar") and "cluster-autoscaler" in (name, program):
-            return number
+            return container
     return None
 
 
-def _judged(inventory: Inventory, context: Context) -> Iterator[_Placed | NotJudged]:
-    """The workloads that the scheduler places; what is not known of them."""
+def _judged(inventory: Inventory, context: Context) -> Iterator[_Placed | NotJudged | NotApplicable]:
+    """The workloads that the scheduler places; what is not known of them. Without node groups: nothing."""
+    if not node_groups(inventory):
+        yield NotApplicable()
+        return
     for placed in _placements(inventory, context):
         # A live Pod has its node already; a nodeName in a manifest passes the scheduler by, which is another finding.
         if placed.placement.node_name:
@@ -166,8 +172,13 @@ def _judged(inventory: Inventory, context: Context) -> Iterator[_Placed | NotJud
             yield placed
 
 
-def _no_groups(inventory: Inventory) -> bool:
-    return not any(cluster.groups for cluster in clusters(inventory))
+def _tainted(inventory: Inventory) -> list[NodeGroup]:
+    """The node groups that take only pods that tolerate a taint."""
+    return [group for group in node_groups(inventory) if any(map(_blocks, group.taints))]
+
+
+def _blocks(taint: Taint) -> bool:
+    return taint.effect in BLOCKING_EFFECTS
 
 
 def _refusals(placed: _Placed) -> list[tuple[NodeGroup, Verdict]]:
@@ -177,11 +188,8 @@ def _refusals(placed: _Placed) -> list[tuple[NodeGroup, Verdict]]:
 @check("node-selector-without-group")
 def node_selector_without_group(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Workloads whose node selector or required node affinity takes nodes of no group."""
-    if _no_groups(inventory):
-        yield NotApplicable()
-        return
     for placed in _judged(inventory, context):
-        if isinstance(placed, NotJudged):
+        if not isinstance(placed, _Placed):
             yield placed
             continue
         if not placed.placement.selects:
@@ -218,7 +226,7 @@ def _requirements(own: Placement) -> Iterator[Any]:
 def dedicated_nodes_not_tolerated(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Workloads that select the nodes of tainted groups, by name or as documented, and do not tolerate the taints."""
     dedicated = [_documented(entry) for entry in context.parameters["dedicated"]]
-    if _no_groups(inventory) and not dedicated:
+    if not node_groups(inventory) and not dedicated:
         yield NotApplicable()
         return
     for placed in _placements(inventory, context):
@@ -270,11 +278,8 @@ def _selecting_path(own: Placement, group: NodeGroup) -> Path:
 @check("pod-fits-no-node-group")
 def pod_fits_no_node_group(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Workloads that no node group has a node for, for other reasons than what they select."""
-    if _no_groups(inventory):
-        yield NotApplicable()
-        return
     for placed in _judged(inventory, context):
-        if isinstance(placed, NotJudged):
+        if not isinstance(placed, _Placed):
             yield placed
             continue
         refusals = _refusals(placed)
@@ -314,12 +319,7 @@ def _resources_path(placed: _Placed, refusals: Sequence[tuple[NodeGroup, Verdict
 @check("tainted-group-unused")
 def tainted_group_unused(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Groups that are kept free by a taint for workloads of which there are none."""
-    tainted = [
-        (cluster, group)
-        for cluster in clusters(inventory)
-        for group in cluster.groups
-        if any(taint.effect in BLOCKING_EFFECTS for taint in group.taints)
-    ]
+    tainted = _tainted(inventory)
     if not tainted:
         yield NotApplicable()
         return
@@ -333,11 +333,16 @@ def tainted_group_unused(inventory: Inventory, context: Context) -> Iterator[Sai
             # What is not known to be refused may be what the group is for.
             if verdict.fits is not False or verdict.cause == "resources":
                 users.add(id(group))
-    for _, group in tainted:
+    open_ = next((one for one in placed if one.placement.unknown), None)
+    for group in tainted:
         if id(group) in users:
             yield Passed(group.obj)
             continue
-        taint = next(taint for taint in group.taints if taint.effect in BLOCKING_EFFECTS)
+        if open_ is not None:
+            detail = f"whether {open_.workload} uses {group} is not known: {open_.placement.unknown}"
+            yield NotJudged("unknown-nodes", detail, group.obj)
+            continue
+        taint = next(filter(_blocks, group.taints))
         yield Violation(
             taint.path, f"no workload tolerates taint {taint} of {group}, so its nodes stay empty", obj=group.obj
         )
@@ -346,15 +351,11 @@ def tainted_group_unused(inventory: Inventory, context: Context) -> Iterator[Sai
 @check("tolerates-without-selecting")
 def tolerates_without_selecting(inventory: Inventory, context: Context) -> Iterator[Said]:
     """Workloads that tolerate the taint of a dedicated group, and may run elsewhere all the same."""
-    groups = [
-        group
-        for cluster in clusters(inventory)
-        for group in cluster.groups
-        if any(taint.effect in BLOCKING_EFFECTS for taint in group.taints)
-    ]
+    groups = _tainted(inventory)
     if not groups:
         yield NotApplicable()
         return
+    makers = next((cluster.elsewhere for cluster in clusters(inventory) if cluster.elsewhere), "")
     for one in _placements(inventory, context):
         own, obj = one.placement, one.workload.obj
         if own.node_name or obj.ref.kind == "DaemonSet":
@@ -363,13 +364,18 @@ def tolerates_without_selecting(inventory: Inventory, context: Context) -> Itera
             meant = [
                 group
                 for group in groups
-                if toleration.key
-                and any(taint.effect in BLOCKING_EFFECTS and toleration.tolerates(taint) for taint in group.taints)
+                if toleration.key and any(_blocks(taint) and toleration.tolerates(taint) for taint in group.taints)
             ]
             if not meant:
                 continue
-            free = next((group for group, verdict in one.verdicts if verdict.fits is True and not group.taints), None)
-            if free is None:
+            untainted = [(group, verdict) for group, verdict in one.verdicts if not group.taints]
+            free = next((group for group, verdict in untainted if verdict.fits is True), None)
+            unknown = own.unknown
+            if free is None and not unknown:
+                unknown = _not_known(untainted) or ("" if own.selects else makers)
+            if unknown:
+                yield NotJudged("unknown-nodes", f"whether {one.workload} may run elsewhere, too: {unknown}", obj)
+            elif free is None:
                 yield Passed(obj)
             else:
                 yield Violation(
@@ -387,7 +393,7 @@ def tolerates_every_taint(template: PodTemplate, context: Context) -> Iterator[S
     if obj.ref.kind in context.parameters["allowed_kinds"] or _is_static(obj):
         yield NotApplicable()
         return
-    for toleration in placement(template.spec).tolerations:
+    for toleration in stated_tolerations(template.spec):
         # One that is for NoExecute alone keeps a pod running; it lets it in nowhere.
         if toleration.everything and toleration.effect in ("", "NoSchedule"):
             yield Violation(

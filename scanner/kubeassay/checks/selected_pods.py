@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kubeassay.analysis.network.endpoints import namespace_of
 from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, unknown_pods
 from kubeassay.analysis.network.makers import makers_of
-from kubeassay.analysis.network.services import PodIndex
+from kubeassay.analysis.network.services import pod_index
 from kubeassay.analysis.network.workloads import CONTROLLER_LABELS, workloads
 from kubeassay.analysis.selectors import Selector
 from kubeassay.checks.check import NotJudged, Passed, Said, Violation
@@ -50,7 +50,7 @@ class Around:
         for workload in workloads(inventory):
             self._labels[workload.namespace].append(workload.labels)
             self._names[workload.namespace].update((workload.obj.ref.name, *workload.labels.values()))
-        self._index = PodIndex(workloads(inventory))
+        self._index = pod_index(inventory)
         self._unknown: Mapping[str, Object] = unknown_pods(inventory)
         self._makers = makers_of(inventory)
 
@@ -110,12 +110,7 @@ class Around:
 
     def _elsewhere(self, empty: Empty) -> bool:
         """Whether it would select something if both went to one namespace, which one of them does not state."""
-        stated = {
-            one.key: value
-            for one in empty.selector.requirements
-            for value in one.values
-            if one.operator == "In" and len(one.values) == 1
-        }
+        stated = empty.selector.labels
         return bool(stated) and any(
             empty.selector.matches(workload.labels)
             and (workload.obj.ref.namespace is None or empty.obj.ref.namespace is None)

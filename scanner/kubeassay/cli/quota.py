@@ -8,11 +8,13 @@ from typing import Any
 
 import click
 
-from kubeassay.analysis.quota.admission import pods, refused_by_limit_ranges, refused_by_quotas
+from kubeassay.analysis.quantity import shown
+from kubeassay.analysis.quota.admission import pods, refused_by_limit_ranges, refused_by_quotas, refused_claims
 from kubeassay.analysis.quota.amounts import Amount
-from kubeassay.analysis.quota.demand import nearest
+from kubeassay.analysis.quota.demand import Space
 from kubeassay.analysis.quota.fit import PHASES, Fit, Fits, Line, Phase, fits
-from kubeassay.analysis.quota.limit_ranges import claim_breaches, shown
+from kubeassay.analysis.quota.limit_ranges import LimitRange
+from kubeassay.analysis.quota.quotas import Quota
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, completeness, input_options, read_inputs
 from kubeassay.model import NEWEST_KNOWN, KubernetesVersion
@@ -68,8 +70,11 @@ def quota(
         if name not in all_fits.demand.names:
             raise click.UsageError(f"--namespace {name}: nothing of this namespace is among the inputs.", ctx)
     found = [all_fits.of(name) for name in names] if names else list(all_fits)
-    unknown = list(_unknown(found))
-    refused = [said for fit in found for said in _refused(fit, minor)]
+    # A namespace that has no quota in effect may have one that is refused, or limit ranges.
+    spaces = [all_fits.demand.space(name) for name in dict.fromkeys(names or all_fits.demand.names)]
+    limited = [space for space in spaces if space.quotas or space.limit_ranges]
+    unknown = [*_unknown(found), *(said for space in limited for said in _perhaps_refused(space, minor))]
+    refused = [said for space in limited for said in _refused(space, minor)]
     if format_name == "json":
         answer = {
             "namespaces": [_fit_as_json(fit) for fit in found],
@@ -148,16 +153,26 @@ def _unknown(found: Iterable[Fit]) -> Iterator[str]:
             yield f"namespace {_title(fit.space.name)}: {reason} ({', '.join(listed[:_NAMED])}{more} not known in full)"
 
 
-def _refused(fit: Fit, minor: int) -> Iterator[dict[str, Any]]:
+def _perhaps_refused(space: Space, minor: int) -> Iterator[str]:
+    """The pods of which it is not known whether they are refused, a line for each object that makes them."""
+    for consumer in pods(space.consumers):
+        refusals = {
+            "a quota": refused_by_quotas(consumer, space.quotas, minor),
+            "a LimitRange": refused_by_limit_ranges(consumer, space.limit_ranges),
+        }
+        perhaps = [by for by, refusal in refusals.items() if refusal.perhaps]
+        if perhaps:
+            words = f"whether {' or '.join(perhaps)} refuses the pods of {consumer.obj.ref} is not known"
+            yield f"namespace {_title(space.name)}: {words}"
+
+
+def _refused(space: Space, minor: int) -> Iterator[dict[str, Any]]:
     """What is refused in a namespace: objects that an API server does not take, pods, claims."""
-    space = fit.space
-    for obj, reasons in (
-        *((one.obj, one.refused) for one in space.quotas),
-        *((one.obj, one.refused) for one in space.limit_ranges),
-    ):
-        for reason in reasons:
-            at = location_as_json(obj.locate(reason.path))
-            yield {"object": str(obj.ref), "message": f"{obj.ref}: {reason.reason}", "location": at}
+    both: tuple[Quota | LimitRange, ...] = (*space.quotas, *space.limit_ranges)
+    for stated in both:
+        for reason in stated.refused:
+            at = location_as_json(stated.obj.locate(reason.path))
+            yield {"object": str(stated), "message": f"{stated}: {reason.reason}", "location": at}
     for consumer in pods(space.consumers):
         assert consumer.template is not None
         base = consumer.template.spec_path
@@ -172,13 +187,11 @@ def _refused(fit: Fit, minor: int) -> Iterator[dict[str, Any]]:
             words = f"pods of {ref}: {who} {breach.words} by {breach.limit_range}"
             path = (*base, *placed.path) if placed.path is not None else base
             yield {"object": str(ref), "message": words, "location": location_as_json(consumer.obj.locate(path))}
-    for consumer in space.consumers:
-        if consumer.kind == "claim":
-            ranges = [one for one in nearest(space.limit_ranges, consumer.obj.file) if not one.refused]
-            for breach in claim_breaches(ranges, consumer.requests):
-                at = location_as_json(consumer.obj.locate(consumer.path))
-                words = f"claim of {consumer.obj.ref} {breach.words} by {breach.limit_range}"
-                yield {"object": str(consumer.obj.ref), "message": words, "location": at}
+    for consumer, breaches in refused_claims(space.consumers, space.limit_ranges):
+        for breach in breaches:
+            at = location_as_json(consumer.obj.locate(consumer.path))
+            words = f"claim of {consumer.obj.ref} {breach.words} by {breach.limit_range}"
+            yield {"object": str(consumer.obj.ref), "message": words, "location": at}
 
 
 def _fit_as_json(fit: Fit) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from kubeassay.analysis.network.connections import addresses, read_ports
+from kubeassay.analysis.quantity import parse_quantity
 from kubeassay.checks.documented_object import is_path
 from kubeassay.policy.errors import PolicyError
 
@@ -44,6 +45,10 @@ def _is_cidr(text: str) -> bool:
     return addresses(text) is not None
 
 
+def _is_quantity(text: str) -> bool:
+    return parse_quantity(text) is not None
+
+
 def _is_date(text: str) -> bool:
     try:
         return datetime.date.fromisoformat(text).isoformat() == text
@@ -66,6 +71,7 @@ FORMATS: Mapping[str, tuple[str, Callable[[str], bool]]] = {
         lambda text: _is_cidr(text) or bool(_WORKLOADS.match(text)),
     ),
     "ports": ("a port, as 8080, 8000-8080 or 53/UDP", _is_ports),
+    "quantity": ("a quantity, as 500m or 2Gi", _is_quantity),
     "subject": (
         'a subject, as "Group admins", "User alice" or "ServiceAccount namespace/name"',
         lambda text: bool(_SUBJECT.match(text)),

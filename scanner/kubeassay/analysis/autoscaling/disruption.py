@@ -16,9 +16,10 @@ from typing import Any
 
 from kubeassay.analysis.autoscaling.horizontal import Replicas, Scaling, nearest_of, scaling
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
-from kubeassay.analysis.network.services import PodIndex
+from kubeassay.analysis.network.services import pod_index
 from kubeassay.analysis.network.workloads import CONTROLLER_LABELS, untold_labels, workloads
 from kubeassay.analysis.reading import mapping, whole
+from kubeassay.analysis.refused import Refused
 from kubeassay.analysis.selectors import Selector, label_selector
 from kubeassay.model import Inventory, Object, Path
 
@@ -47,14 +48,6 @@ class Bound:
 
     def __str__(self) -> str:
         return f"{self.number}%" if self.percent else str(self.number)
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why an API server refuses an object, and where."""
-
-    path: Path
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,7 +138,7 @@ class Disruptions:
     def __init__(self, inventory: Inventory) -> None:
         self._inventory = inventory
         self._scaling: Scaling = scaling(inventory)
-        self._index = PodIndex(workloads(inventory))
+        self._index = pod_index(inventory)
         self._same_name: Counter[tuple[str, str, str]] = Counter(map(_name, workloads(inventory)))
         self._selections: dict[Hashable, tuple[tuple[Workload, ...], tuple[Workload, ...]]] = {}
         #: In reading order.
@@ -224,12 +217,7 @@ class Disruptions:
         found = self._selections.get(key)
         if found is None:
             # Labels with values that templates do not tell are not in the index.
-            stated = {
-                one.key: value
-                for one in selector.requirements
-                for value in one.values
-                if one.operator == "In" and len(one.values) == 1 and one.key not in CONTROLLER_LABELS
-            }
+            stated = {key: value for key, value in selector.labels.items() if key not in CONTROLLER_LABELS}
             selected: list[Workload] = []
             perhaps: list[Workload] = []
             for workload in self._index.with_labels(namespace, stated):

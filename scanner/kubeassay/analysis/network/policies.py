@@ -28,6 +28,7 @@ from kubeassay.analysis.network.connections import (
 )
 from kubeassay.analysis.network.endpoints import namespace_of
 from kubeassay.analysis.reading import items, mapping, port_number, string
+from kubeassay.analysis.refused import Refused
 from kubeassay.analysis.selectors import Selector, label_selector
 from kubeassay.model import NEWEST_KNOWN, Inventory, Object, Path
 
@@ -117,14 +118,6 @@ class Rule:
     peers: tuple[Peer, ...] | None
     connections: Connections
     named: tuple[NamedPort, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why an API server refuses a policy, and where."""
-
-    path: Path
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -109,11 +109,19 @@ class PodIndex:
         return found
 
 
+def pod_index(inventory: Inventory) -> PodIndex:
+    """All workloads of an inventory by the labels of their pods."""
+    found: PodIndex | None = inventory.facts.get(PodIndex)
+    if found is None:
+        found = inventory.facts[PodIndex] = PodIndex(workloads(inventory))
+    return found
+
+
 class Services:
     """The Services of an inventory, resolved, and their references that lead nowhere."""
 
     def __init__(self, inventory: Inventory) -> None:
-        self.pods = PodIndex(workloads(inventory))
+        self.pods = pod_index(inventory)
         self._inventory = inventory
         self._unknown_in = {namespace_of(obj) for obj, _ in unknown_workloads(inventory)}
         self._nearest: dict[tuple[str, str, str], Service | None] = {}

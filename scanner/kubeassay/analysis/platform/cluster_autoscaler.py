@@ -140,12 +140,10 @@ def is_discovered(group: NodeGroup, asked: Mapping[str, str | None]) -> bool | N
     return True
 
 
-def is_of(name: str, group: NodeGroup) -> bool:
-    """Whether the name of an Auto Scaling group is that of a node group: EKS and eksctl put the group's name between
-    others (``eks-NAME-UUID``, ``eksctl-CLUSTER-nodegroup-NAME-NodeGroup-…``)."""
-    if not group.name:
-        return False
-    return re.search(rf"(?:\A|-){re.escape(group.name)}(?:-|\Z)", name) is not None
+def is_of(name: str, group: str) -> bool:
+    """Whether the name of an Auto Scaling group is that of a node group of a name: EKS and eksctl put it between others
+    (``eks-NAME-UUID``, ``eksctl-CLUSTER-nodegroup-NAME-NodeGroup-…``)."""
+    return bool(group) and re.search(rf"(?:\A|-){re.escape(group)}(?:-|\Z)", name) is not None
 
 
 def group_option(group: NodeGroup, flag: str) -> tuple[str, Path] | None:

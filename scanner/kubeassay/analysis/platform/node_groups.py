@@ -472,9 +472,13 @@ def _group_key(node: Object) -> Any:
     for key in _GROUP_LABELS:
         if labels.get(key):
             return key, labels[key]
-    own = frozenset((key, value) for key, value in labels.items() if _is_own(key))
-    taints = frozenset((taint.key, taint.value, taint.effect) for taint in _lasting(node))
-    return own, taints
+    return _marks(node)
+
+
+def _marks(node: Object) -> tuple[frozenset[tuple[str, str]], frozenset[Taint]]:
+    """The labels and taints that those who run the cluster gave a node."""
+    own = frozenset((key, value) for key, value in labels_of(node.value).items() if _is_own(key))
+    return own, frozenset(_lasting(node))
 
 
 def _is_own(label: str) -> bool:
@@ -582,11 +586,8 @@ def uniform(group: NodeGroup) -> tuple[NodeGroup, ...]:
         return (group,)
     parts: dict[Any, list[Object]] = {}
     for node in group.nodes:
-        labels = labels_of(node.value)
-        own = frozenset((key, value) for key, value in labels.items() if _is_own(key))
-        taints = frozenset((taint.key, taint.value, taint.effect) for taint in _lasting(node))
         image = _image(string(node.get("status", "nodeInfo", "osImage")))
-        parts.setdefault((own, taints, image, labels.get(CAPACITY_TYPE)), []).append(node)
+        parts.setdefault((_marks(node), image, labels_of(node.value).get(CAPACITY_TYPE)), []).append(node)
     return tuple(_live_group(nodes) for nodes in parts.values())
 
 

@@ -20,10 +20,11 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from kubeassay.analysis.platform.node_groups import NodeShape, Taint
+from kubeassay.analysis.quantity import shown
 from kubeassay.analysis.quota.pod_resources import Defaults, Resources, pod_resources, resource_list
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.analysis.selectors import label_selector
-from kubeassay.model import NEWEST_KNOWN, Object, Path
+from kubeassay.model import NEWEST_KNOWN, Inventory, Object, Path
 
 #: Effects that keep a pod off a node; PreferNoSchedule only ranks nodes.
 BLOCKING_EFFECTS = ("NoSchedule", "NoExecute")
@@ -189,11 +190,17 @@ class Placement:
             if has is None and not shape.exhaustive:
                 unknown = unknown or name
             elif has is None or (amount > has and (shape.exhaustive or name != _EPHEMERAL)):
-                words = f"requests {_shown(name, amount)} of {name}, and a node has {_shown(name, has or Fraction(0))}"
+                words = f"requests {shown(name, amount)} of {name}, and a node has {shown(name, has or Fraction(0))}"
                 return Verdict(False, "resources", (), words, name)
             elif not shape.exhaustive and amount > has * _SURE.get(name, 1):
                 unknown = unknown or name
         return Verdict(None, "resources", (), f"whether it has room for the {unknown}") if unknown else _FITS
+
+
+def runtime_class(inventory: Inventory, spec: Mapping[str, Any], file: str) -> Object | None:
+    """The RuntimeClass that a decoded PodSpec of a file names; None where it names none that is among the inputs."""
+    name = string(spec.get("runtimeClassName"))
+    return inventory.nearest("node.k8s.io", "RuntimeClass", None, name, file) if name else None
 
 
 def placement(
@@ -218,7 +225,7 @@ def placement(
     selector = tuple(_node_selector(spec.get("nodeSelector"), ("nodeSelector",)))
     if runtime:
         selector += tuple(_node_selector(runtime.get("nodeSelector"), ("runtimeClassName",)))
-    tolerations = tuple(_tolerations(spec.get("tolerations"), ("tolerations",)))
+    tolerations = stated_tolerations(spec)
     if runtime:
         tolerations += tuple(_tolerations(runtime.get("tolerations"), ("runtimeClassName",)))
     if kind == "DaemonSet":
@@ -289,6 +296,11 @@ def _requirements(value: Any, path: Path, *, is_field: bool) -> Iterator[Require
             asked = {"matchExpressions": [{"key": key, "operator": operator, "values": list(values)}]}
             valid = not label_selector(asked).invalid
         yield Requirement(key, operator, values, (*path, number), is_field) if valid else None
+
+
+def stated_tolerations(spec: Mapping[str, Any]) -> tuple[Toleration, ...]:
+    """The tolerations that a decoded PodSpec states itself."""
+    return tuple(_tolerations(spec.get("tolerations"), ("tolerations",)))
 
 
 def _tolerations(value: Any, path: Path) -> Iterator[Toleration]:
@@ -367,11 +379,3 @@ def _not_carried(requirement: Requirement, shape: NodeShape) -> str:
         requirement.operator, f"{'>' if requirement.operator == 'Gt' else '<'} {wanted}"
     )
     return f"{requirement.key} {text}".rstrip() + f" is demanded, and it {has}"
-
-
-def _shown(name: str, amount: Fraction) -> str:
-    if name == "cpu":
-        return f"{float(amount):g}"
-    if name in ("memory", _EPHEMERAL) or name.startswith("hugepages-"):
-        return f"{float(amount / 2**30):g}Gi"
-    return f"{float(amount):g}"

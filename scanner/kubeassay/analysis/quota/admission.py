@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from kubeassay.analysis.quota.demand import Consumer, nearest
-from kubeassay.analysis.quota.limit_ranges import Breach, LimitRange, defaulted_breaches, pod_breaches
+from kubeassay.analysis.quota.demand import Consumer
+from kubeassay.analysis.quota.limit_ranges import (
+    Breach,
+    LimitRange,
+    claim_breaches,
+    defaulted_breaches,
+    in_effect,
+    pod_breaches,
+)
 from kubeassay.analysis.quota.quotas import Quota, counts_pod, unstated
 from kubeassay.model import Path
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +52,8 @@ class Refusals:
 
 def refused_by_quotas(consumer: Consumer, quotas: Sequence[Quota], minor: int) -> Refusals:
     """Why quotas refuse the pods of a consumer: those of the same file, or near it."""
-    effective = [one for one in nearest(quotas, consumer.obj.file) if not one.refused]
-    sure: dict[tuple[Path | None, str], tuple[str, list[Quota]]] | None = None
+    effective = in_effect(quotas, consumer.obj.file)
+    of_each: list[dict[tuple[Path | None, str], tuple[str, list[Quota]]]] = []
     perhaps = False
     for variant in consumer.variants:
         found: dict[tuple[Path | None, str], tuple[str, list[Quota]]] = {}
@@ -55,16 +66,16 @@ def refused_by_quotas(consumer: Consumer, quotas: Sequence[Quota], minor: int) -
                     perhaps = True
                     continue
                 found.setdefault((path, name), (container.name, []))[1].append(one)
-        perhaps = perhaps or (sure is not None and found.keys() != sure.keys())
-        sure = found if sure is None else {key: value for key, value in sure.items() if key in found}
-    listed = tuple(Unstated(path, name, of, tuple(by)) for (path, of), (name, by) in (sure or {}).items())
-    return Refusals(unstated=listed, perhaps=perhaps and not listed)
+        of_each.append(found)
+    sure, differ = _in_all(of_each)
+    listed = tuple(Unstated(path, name, of, tuple(by)) for (path, of), (name, by) in sure.items())
+    return Refusals(unstated=listed, perhaps=(perhaps or differ) and not listed)
 
 
 def refused_by_limit_ranges(consumer: Consumer, ranges: Sequence[LimitRange]) -> Refusals:
     """Why limit ranges refuse the pods of a consumer: those of the same file, or near it."""
-    effective = [one for one in nearest(ranges, consumer.obj.file) if not one.refused]
-    sure: dict[tuple[int, Path, Path | None], PlacedBreach] | None = None
+    effective = in_effect(ranges, consumer.obj.file)
+    of_each: list[dict[tuple[int, Path, Path | None], PlacedBreach]] = []
     perhaps = False
     for variant in consumer.variants:
         found: dict[tuple[int, Path, Path | None], PlacedBreach] = {}
@@ -77,10 +88,29 @@ def refused_by_limit_ranges(consumer: Consumer, ranges: Sequence[LimitRange]) ->
                     perhaps = True
                     continue
             found[id(breach.limit_range), breach.path, path] = PlacedBreach(path, breach)
-        perhaps = perhaps or (sure is not None and found.keys() != sure.keys())
-        sure = found if sure is None else {key: value for key, value in sure.items() if key in found}
-    listed = tuple((sure or {}).values())
-    return Refusals(breaches=listed, perhaps=perhaps and not listed)
+        of_each.append(found)
+    sure, differ = _in_all(of_each)
+    listed = tuple(sure.values())
+    return Refusals(breaches=listed, perhaps=(perhaps or differ) and not listed)
+
+
+def _in_all(of_each: Sequence[Mapping[_K, _V]]) -> tuple[Mapping[_K, _V], bool]:
+    """What is found in each variant of a pod, as in the first, and whether they differ in what is found."""
+    if not of_each:
+        return {}, False
+    first, *others = of_each
+    sure = {key: value for key, value in first.items() if all(key in other for other in others)}
+    return sure, any(other.keys() != first.keys() for other in others)
+
+
+def refused_claims(
+    consumers: Iterable[Consumer], ranges: Sequence[LimitRange]
+) -> Iterator[tuple[Consumer, tuple[Breach, ...]]]:
+    """The claims among consumers, each with why limit ranges refuse it: those of the same file, or near it."""
+    for consumer in consumers:
+        if consumer.kind == "claim":
+            effective = in_effect(ranges, consumer.obj.file)
+            yield consumer, tuple(claim_breaches(effective, consumer.requests))
 
 
 def pods(consumers: Sequence[Consumer]) -> Iterator[Consumer]:

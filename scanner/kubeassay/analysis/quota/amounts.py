@@ -34,6 +34,11 @@ class Amount:
         high = None if self.high is None or other.high is None else max(self.high, other.high)
         return Amount(min(self.low, other.low), high)
 
+    @property
+    def perhaps(self) -> Amount:
+        """The same of something that may be there or not."""
+        return Amount(_ZERO, self.high)
+
     def at_most(self, bound: Fraction) -> bool | None:
         """Whether it is at most a bound; None where that is not known."""
         if self.high is not None and self.high <= bound:

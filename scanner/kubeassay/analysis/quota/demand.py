@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from math import ceil
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal
 
 from kubeassay.analysis.access.resources import resource_types
 from kubeassay.analysis.autoscaling.horizontal import HorizontalAutoscaler, scaling, workload_behind
@@ -26,10 +26,10 @@ from kubeassay.analysis.network.endpoints import owner_among, owner_of
 from kubeassay.analysis.network.makers import makers_of
 from kubeassay.analysis.network.workloads import unknown_workloads, workloads
 from kubeassay.analysis.platform.node_groups import clusters
-from kubeassay.analysis.platform.scheduling import placement
+from kubeassay.analysis.platform.scheduling import placement, runtime_class
 from kubeassay.analysis.quota.amounts import NOTHING, UNKNOWN, Amount, exactly
 from kubeassay.analysis.quota.injection import injection, proxy_resources, with_proxy
-from kubeassay.analysis.quota.limit_ranges import LimitRange, limit_range
+from kubeassay.analysis.quota.limit_ranges import LimitRange, in_effect, limit_ranges
 from kubeassay.analysis.quota.pod_resources import (
     ContainerResources,
     Defaults,
@@ -39,7 +39,6 @@ from kubeassay.analysis.quota.pod_resources import (
     resource_list,
 )
 from kubeassay.analysis.quota.quotas import (
-    OF_DEVICE_CLASS,
     ClaimFacts,
     PodFacts,
     Quota,
@@ -57,12 +56,13 @@ from kubeassay.analysis.quota.resource_names import (
     COUNT_ALIASES,
     DEVICE_CLASS,
     OF_CLAIMS,
+    OF_DEVICE_CLASS,
     OF_STORAGE_CLASS,
 )
 from kubeassay.analysis.reading import items, mapping, string, whole
 from kubeassay.analysis.storage.classes import storage_classes
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS, PodTemplate, templates_of
-from kubeassay.model import Inventory, Object, Path, shared_folders
+from kubeassay.model import Inventory, Object, Path
 
 ConsumerKind = Literal["pod", "claim", "object", "unknown"]
 
@@ -175,35 +175,6 @@ class Space:
         return next((obj for obj in self.objects if (obj.ref.group, obj.ref.kind) in kinds), None)
 
 
-class _HasObject(Protocol):
-    @property
-    def obj(self) -> Object: ...
-
-
-_T = TypeVar("_T", bound=_HasObject)
-
-
-def nearest(things: Sequence[_T], file: str) -> list[_T]:
-    """Things, those of each object once: of several objects of one name (a tree often holds one for each environment)
-    those of the one whose file shares most folders with ``file``, the first of these. All are of one namespace."""
-    groups: dict[tuple[str, str, str], dict[int, Object]] = defaultdict(dict)
-    for thing in things:
-        ref = thing.obj.ref
-        if ref.name:
-            groups[ref.group, ref.kind, ref.name][id(thing.obj)] = thing.obj
-    left_out: set[int] = set()
-    for group in groups.values():
-        if len(group) < 2:
-            continue
-        shared = {key: shared_folders(obj.file, file) for key, obj in group.items()}
-        most = max(shared.values())
-        best = next(key for key, number in shared.items() if number == most)
-        # Of a name that an API server completes (generateName) there are as many as are applied.
-        generated = group[best].ref.name.endswith("*")
-        left_out.update(key for key in group if key != best and not (generated and shared[key] == most))
-    return [thing for thing in things if id(thing.obj) not in left_out]
-
-
 class Demand:
     """The namespaces of an inventory, and what they need."""
 
@@ -212,8 +183,8 @@ class Demand:
         self.minor = minor
         self._quotas = _by_namespace(quota(obj) for obj in inventory.of_kind("ResourceQuota", ""))
         self._ranges: dict[str, list[LimitRange]] = defaultdict(list)
-        for obj in inventory.of_kind("LimitRange", ""):
-            self._ranges[obj.ref.namespace or ""].append(limit_range(obj))
+        for one in limit_ranges(inventory).all:
+            self._ranges[one.obj.ref.namespace or ""].append(one)
         self._objects: dict[str, list[Object]] = defaultdict(list)
         kinds = {(one.group, one.kind): one for one in resource_types(inventory).all}
         self._resources = kinds
@@ -278,7 +249,7 @@ class Demand:
     # --- what counts ---
 
     def _consumers(self, name: str) -> Iterator[Consumer]:
-        ranges = [one for one in self._ranges.get(name, ()) if not one.refused]
+        ranges = self._ranges.get(name, ())
         for obj in self._objects.get(name, ()):
             if not _is_applied(obj):
                 continue
@@ -367,7 +338,7 @@ class Demand:
             templates = templates if len(templates) == 1 else ()
         else:
             return
-        ranges = nearest(ranges, obj.file)
+        ranges = in_effect(ranges, obj.file)
         for template in templates:
             counts, number_path = self._counts(obj)
             pod = self._pod(obj, template, ranges, counts, number_path)
@@ -440,7 +411,7 @@ class Demand:
         overhead: Resources | None = None
         runtime = string(spec.get("runtimeClassName"))
         if runtime:
-            class_ = self.inventory.nearest("node.k8s.io", "RuntimeClass", None, runtime, template.obj.file)
+            class_ = runtime_class(self.inventory, spec, template.obj.file)
             if class_ is not None:
                 overhead = resource_list(class_.get("overhead", "podFixed"))
             elif not mapping(spec.get("overhead")):
@@ -509,12 +480,12 @@ class Demand:
         of_class = {name: usage[name] for name in OF_CLAIMS if name in usage}
         added = dict(usage)
         if not defaults:
-            added.update((f"{ANY_CLASS}{name}", _perhaps(amount)) for name, amount in of_class.items())
+            added.update((f"{ANY_CLASS}{name}", amount.perhaps) for name, amount in of_class.items())
             added.update((f"{name}{OF_STORAGE_CLASS}{of}", NOTHING) for name in classes for of in of_class)
             return added, "it names no StorageClass, and which is the default is not among the inputs"
         for name in defaults:
             for of, amount in of_class.items():
-                added[f"{name}{OF_STORAGE_CLASS}{of}"] = amount if len(defaults) == 1 else _perhaps(amount)
+                added[f"{name}{OF_STORAGE_CLASS}{of}"] = amount if len(defaults) == 1 else amount.perhaps
         return added, "" if len(defaults) == 1 else "it names no StorageClass, and several are the default"
 
     def _of_devices(self, spec: Mapping[str, Any]) -> dict[str, Amount]:
@@ -529,7 +500,7 @@ class Demand:
                 continue
             class_ = self.inventory.nearest(_DEVICES, "DeviceClass", None, name, "")
             stated = "" if class_ is None else string(class_.get("spec", "extendedResourceName"))
-            usage[f"requests.{DEVICE_CLASS}{name}"] = amount if stated else _perhaps(amount)
+            usage[f"requests.{DEVICE_CLASS}{name}"] = amount if stated else amount.perhaps
             if stated:
                 usage[f"requests.{stated}"] = amount
         return usage
@@ -575,9 +546,8 @@ class Demand:
             rest = UNKNOWN if now is None else exactly(max(now, 0))
             return Counts(rest, Amount(rest.low, None), UNKNOWN if rolls else NOTHING, why)
         spec = templates[0].spec
-        runtime = string(spec.get("runtimeClassName"))
-        runtime_class = self.inventory.nearest("node.k8s.io", "RuntimeClass", None, runtime, obj.file)
-        place = placement(spec, kind="DaemonSet", runtime_class=runtime_class, minor=self.minor)
+        class_ = runtime_class(self.inventory, spec, obj.file)
+        place = placement(spec, kind="DaemonSet", runtime_class=class_, minor=self.minor)
         rest, maximum = NOTHING, NOTHING
         for group in known[0].groups:
             chosen = {
@@ -640,10 +610,6 @@ def _by_namespace(quotas: Iterable[Quota]) -> Mapping[str, list[Quota]]:
 def _is_applied(obj: Object) -> bool:
     """Whether an object is one that a cluster stores: some kinds are read by tools alone."""
     return not obj.ref.group.endswith(("kustomize.config.k8s.io", "kubeassay.dev"))
-
-
-def _perhaps(amount: Amount) -> Amount:
-    return Amount(Fraction(0), amount.high)
 
 
 def _exactly(usage: Mapping[str, Fraction]) -> dict[str, Amount]:
@@ -765,17 +731,16 @@ def _surge(obj: Object, spec: Mapping[str, Any], replicas: int | None) -> Amount
 _PERCENT = re.compile(r"([0-9]{1,9})%\Z")
 
 
-def scaled(value: Any, total: int | None, *, up: bool = True) -> int | None:
-    """A number, or a share in percent of a total, rounded up or down (intstr.GetScaledValueFromIntOrPercent); None for
-    what is neither, or where the total is not known."""
+def scaled(value: Any, total: int | None) -> int | None:
+    """A number, or a share in percent of a total, rounded up (intstr.GetScaledValueFromIntOrPercent); None for what is
+    neither, or where the total is not known."""
     number = whole(value)
     if number is not None:
         return max(number, 0)
     match = _PERCENT.match(value) if isinstance(value, str) else None
     if match is None or total is None:
         return None
-    share = Fraction(int(match[1]) * total, 100)
-    return ceil(share) if up else int(share)
+    return ceil(Fraction(int(match[1]) * total, 100))
 
 
 def _resized_spec(

@@ -8,10 +8,17 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Literal
 
+from kubeassay.analysis.environments import nearest
 from kubeassay.analysis.quota.amounts import NOTHING, UNKNOWN, Amount, largest
-from kubeassay.analysis.quota.demand import ANY_CLASS, ANY_DEVICES, Consumer, Demand, Space, demand, nearest
-from kubeassay.analysis.quota.quotas import OF_DEVICE_CLASS, Quota, Scope, counts_claim, counts_pod
-from kubeassay.analysis.quota.resource_names import CLAIMS_AS_EXTENDED_SINCE, OF_STORAGE_CLASS, is_of_claims, is_of_pods
+from kubeassay.analysis.quota.demand import ANY_CLASS, ANY_DEVICES, Consumer, Demand, Space, demand
+from kubeassay.analysis.quota.quotas import Quota, Scope, counts_claim, counts_pod
+from kubeassay.analysis.quota.resource_names import (
+    CLAIMS_AS_EXTENDED_SINCE,
+    OF_DEVICE_CLASS,
+    OF_STORAGE_CLASS,
+    is_of_claims,
+    is_of_pods,
+)
 from kubeassay.model import Inventory, Object
 
 Phase = Literal["rest", "maximum", "surge"]
@@ -175,17 +182,13 @@ class Fits:
             counts = consumer.counts
             if (each * (counts.maximum + counts.rest)).high != 0:
                 objects.add(id(consumer.obj))
-                rest += _perhaps(each * counts.rest)
-                maximum += _perhaps(each * counts.maximum)
-                surge += _perhaps(each * counts.surge)
+                rest += (each * counts.rest).perhaps
+                maximum += (each * counts.maximum).perhaps
+                surge += (each * counts.surge).perhaps
         number = len(objects)
         why = f"{number} {'objects state' if number > 1 else 'object states'} no namespace" if number else ""
         answer = self._unplaced[resource, quota.scopes] = (rest, maximum, surge), why
         return answer
-
-
-def _perhaps(amount: Amount) -> Amount:
-    return Amount(NOTHING.low, amount.high)
 
 
 def _count(consumer: Consumer, phase: Phase) -> Amount:
@@ -215,7 +218,7 @@ def _each(quota: Quota, consumer: Consumer, resource: str, minor: int) -> Amount
     counted = {counts_pod(quota, variant.facts, minor) for variant in consumer.variants}
     if counted == {False}:
         return NOTHING
-    return amount if counted == {True} else Amount(Fraction(0), amount.high)
+    return amount if counted == {True} else amount.perhaps
 
 
 def fits(inventory: Inventory, minor: int) -> Fits:

@@ -85,7 +85,7 @@ def proxy_resources(template: PodTemplate, inventory: Inventory) -> Mapping[str,
 def with_proxy(spec: Mapping[str, Any], resources: Mapping[str, Any], *, sidecar: bool) -> Mapping[str, Any]:
     """A pod spec with the proxy as one more container, or as the first init container that goes on running: which of
     them it is depends on the versions and settings of both."""
-    proxy: dict[str, Any] = {"name": "istio-proxy", "resources": resources}
+    proxy: dict[str, Any] = {"name": PROXY, "resources": resources}
     field = "initContainers" if sidecar else "containers"
     if sidecar:
         proxy["restartPolicy"] = "Always"

@@ -7,12 +7,16 @@ claim is made, and on no workload.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, inf
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
+from kubeassay.analysis.environments import nearest
+from kubeassay.analysis.network.endpoints import namespace_of
+from kubeassay.analysis.quantity import shown
 from kubeassay.analysis.quota.pod_resources import (
     ContainerResources,
     Defaults,
@@ -23,7 +27,8 @@ from kubeassay.analysis.quota.pod_resources import (
 )
 from kubeassay.analysis.quota.resource_names import is_overcommitted, wrong_limit_name
 from kubeassay.analysis.reading import items, mapping, string
-from kubeassay.model import Object, Path
+from kubeassay.analysis.refused import Refused
+from kubeassay.model import Inventory, Object, Path
 
 #: ``default``: the API server refuses a request above the limit, and the limit is the LimitRange's default.
 Constraint = Literal["min", "max", "maxLimitRequestRatio", "default"]
@@ -45,14 +50,6 @@ class Limit:
     default: Resources = field(default_factory=dict)
     default_request: Resources = field(default_factory=dict)
     ratio: Resources = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Why an API server refuses an object, and where."""
-
-    path: Path
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +87,45 @@ class Breach:
     container: ContainerResources | None
     at: Literal["request", "limit"]
     words: str
+
+
+class _Refusable(Protocol):
+    @property
+    def obj(self) -> Object: ...
+    @property
+    def refused(self) -> tuple[Refused, ...]: ...
+
+
+_T = TypeVar("_T", bound=_Refusable)
+
+
+def in_effect(things: Sequence[_T], file: str) -> list[_T]:
+    """The quotas, or limit ranges, of a namespace that act on what a file states: the nearest of each name, without
+    those that an API server refuses."""
+    return [one for one in nearest(things, file) if not one.refused]
+
+
+class LimitRanges:
+    """The LimitRanges of an inventory."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        #: In reading order.
+        self.all = tuple(map(limit_range, inventory.of_kind("LimitRange", "")))
+        self._by_namespace: dict[str, list[LimitRange]] = defaultdict(list)
+        for one in self.all:
+            self._by_namespace[namespace_of(one.obj)].append(one)
+
+    def defaults(self, obj: Object) -> list[Defaults]:
+        """What the containers get that an object makes, in reading order."""
+        return [one.defaults for one in in_effect(self._by_namespace.get(namespace_of(obj), ()), obj.file)]
+
+
+def limit_ranges(inventory: Inventory) -> LimitRanges:
+    """The LimitRanges of an inventory, read."""
+    found: LimitRanges | None = inventory.facts.get(LimitRanges)
+    if found is None:
+        found = inventory.facts[LimitRanges] = LimitRanges(inventory)
+    return found
 
 
 def limit_range(obj: Object) -> LimitRange:
@@ -313,21 +349,3 @@ def _below(
     elif resource in most and high < enforced:
         words = f"has a {resource} limit of {shown(resource, most[resource])}, {wanted}"
         yield Breach(limits, path, "min", resource, container, "limit", words)
-
-
-_BINARY = ((1 << 40, "Ti"), (1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki"))
-_BYTES = ("memory", "storage", "ephemeral-storage")
-
-
-def shown(resource: str, value: Fraction) -> str:
-    """A quantity as Kubernetes would write it (``250m``, ``1.5Gi`` becomes ``1536Mi``)."""
-    own = resource.rpartition("/")[2].removeprefix("requests.").removeprefix("limits.")
-    if (own in _BYTES or own.startswith("hugepages-")) and value.denominator == 1:
-        for unit, suffix in _BINARY:
-            if value and abs(value) >= unit and value % unit == 0:
-                return f"{value // unit}{suffix}"
-    if value.denominator == 1:
-        return str(value)
-    if (value * 1000).denominator == 1:
-        return f"{value * 1000}m"
-    return f"{value * 10**9}n" if (value * 10**9).denominator == 1 else str(float(value))

@@ -14,7 +14,6 @@ from fractions import Fraction
 from math import ceil
 from typing import Any
 
-from kubeassay.analysis.quota.limit_ranges import Refused
 from kubeassay.analysis.quota.pod_resources import (
     POD_LEVEL_SINCE,
     ContainerResources,
@@ -24,6 +23,7 @@ from kubeassay.analysis.quota.pod_resources import (
 )
 from kubeassay.analysis.quota.resource_names import (
     MUST_BE_STATED,
+    OF_DEVICE_CLASS,
     OF_STORAGE_CLASS,
     STANDARD_QUOTA_NAMES,
     is_of_claims,
@@ -34,6 +34,8 @@ from kubeassay.analysis.quota.resource_names import (
     wrong_quota_name,
 )
 from kubeassay.analysis.reading import items, mapping, string
+from kubeassay.analysis.refused import Refused
+from kubeassay.analysis.storage.claims import CLASS_ANNOTATION
 from kubeassay.model import Object, Path
 
 #: From which minor version on claims are matched by VolumeAttributesClass (a feature that is on since 1.34).
@@ -240,13 +242,10 @@ def usage_of_claim(claim: Mapping[str, Any]) -> dict[str, Fraction]:
     return usage
 
 
-_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
-
-
 def storage_class(claim: Mapping[str, Any]) -> str:
     """The StorageClass that a claim names; the annotation of old comes first (GetPersistentVolumeClaimClass)."""
     annotations = mapping(mapping(claim.get("metadata")).get("annotations"))
-    beta = annotations.get(_CLASS_ANNOTATION, ...)
+    beta = annotations.get(CLASS_ANNOTATION, ...)
     return string(mapping(claim.get("spec")).get("storageClassName")) if beta is ... else string(beta)
 
 
@@ -254,7 +253,7 @@ def wants_default_class(claim: Mapping[str, Any]) -> bool:
     """Whether a claim gets the default StorageClass when it is made (PersistentVolumeClaimHasClass): an empty class is
     one, and what is made already has what it got."""
     metadata = mapping(claim.get("metadata"))
-    if metadata.get("uid") is not None or _CLASS_ANNOTATION in mapping(metadata.get("annotations")):
+    if metadata.get("uid") is not None or CLASS_ANNOTATION in mapping(metadata.get("annotations")):
         return False
     return mapping(claim.get("spec")).get("storageClassName") is None
 
@@ -288,8 +287,6 @@ def usage_of_service(service: Mapping[str, Any]) -> dict[str, Fraction]:
     }
 
 
-#: What a quota's resource for devices of one DeviceClass has after the name of the class.
-OF_DEVICE_CLASS = ".deviceclass.resource.k8s.io/devices"
 #: As many devices as one request gets at most (k8s.io/api/resource/v1, AllocationResultsMaxSize).
 _ALL_DEVICES = 32
 

@@ -85,6 +85,8 @@ def is_of_pods(name: str, minor: int) -> bool:
 OF_CLAIMS = ("persistentvolumeclaims", "requests.storage")
 #: What a quota's resource for claims of one StorageClass has after the name of the class.
 OF_STORAGE_CLASS = ".storageclass.storage.k8s.io/"
+#: The same for devices of one DeviceClass.
+OF_DEVICE_CLASS = ".deviceclass.resource.k8s.io/devices"
 _ENDS_OF_CLAIMS = tuple(OF_STORAGE_CLASS + name for name in OF_CLAIMS)
 
 
@@ -116,7 +118,7 @@ def is_counted(name: str, minor: int) -> bool:
         or is_of_services(name)
         or name in COUNT_ALIASES
         or name.startswith("count/")
-        or name.endswith(".deviceclass.resource.k8s.io/devices")
+        or name.endswith(OF_DEVICE_CLASS)
     )
 
 
