@@ -93,6 +93,32 @@ def test_the_values_of_a_secret_and_copies_of_an_object_are_not_stored() -> None
     assert b"hunter2" not in live_file("c", value).content
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"kind": "Secret", "spec": {"password": "hunter2hunter2", "pin": 48151623}},
+        {"kind": "Secret", "spec": {"image": 48151623, "images": [{"image": "hunter2"}]}},
+        {"kind": "Secret", "data": {"a": "hunter2"}, "spec": {"values": ["hunter2", 48151623]}},
+        {"kind": "Database", "spec": {"password": 48151623, "args": ["--password", 48151623]}},
+        {"kind": "Set", "spec": {"template": {"kind": "Secret", "data": {"a": "hunter2", "b": 48151623}}}},
+    ],
+)
+def test_secrets_of_custom_resources_are_not_stored(value: dict[str, Any]) -> None:
+    stored = live_file("c", {"apiVersion": "example.com/v1", "metadata": {"name": "x"}, **value})
+    assert b"hunter2" not in stored.content
+    assert b"48151623" not in stored.content
+    assert live_file("c", json.loads(stored.content)) == stored
+
+
+def test_whose_token_a_secret_holds_stays_known() -> None:
+    annotations = {"kubernetes.io/service-account.name": "build", "applied": "H4sIAAAAAAAA"}
+    metadata = {"name": "t", "namespace": "n", "annotations": annotations}
+    value = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "kubernetes.io/service-account-token"}
+    content = live_file("c", value).content
+    assert b'"kubernetes.io/service-account.name":"build"' in content
+    assert b"H4sIAAAAAAAA" not in content
+
+
 @pytest.mark.parametrize("name", ["s.jsonl", "s.jsonl.gz"])
 def test_a_snapshot_is_read_as_it_was_written(tmp_path: Path, name: str) -> None:
     snapshot = Snapshot(

@@ -19,7 +19,7 @@ from typing import Any
 
 from kubeassay import __version__
 from kubeassay.analysis.selectors import parse_selector
-from kubeassay.analysis.sensitive import secret_arguments, secret_evidence, sensitive_paths
+from kubeassay.analysis.sensitive import has_user, secret_arguments, secret_evidence, sensitive_paths
 from kubeassay.model import Path
 from kubeassay.model.unread import Unread
 from kubeassay.sources.files import UsageError
@@ -31,8 +31,12 @@ _REDACTED = "•••"
 _REDACTED_FORM = "-----BEGIN REDACTED PRIVATE KEY-----"
 #: In place of what no rule takes for a secret, and no report may show.
 _NO_SECRET = "redacted"
+#: In place of numbers: the digits of a password, and a count.
+_NUMBERS = (1111, 0)
 _FLAG = re.compile(r"-{1,2}[A-Za-z][A-Za-z0-9_.-]*\Z")
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+#: Whose token a Secret holds: the name of a ServiceAccount, by which rules know what a reader of the Secret may do.
+_TOKEN_OF: Path = ("metadata", "annotations", "kubernetes.io/service-account.name")
 #: What says who wrote the object last, and when: nothing of the object itself.
 _PASSING = ("managedFields", "resourceVersion", "selfLink")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -103,16 +107,16 @@ def strip(value: dict[str, Any]) -> None:
 
 def _redact(value: dict[str, Any]) -> None:
     for path in sensitive_paths(value):
-        *parents, last = path
-        if value.get("kind") == "Secret" and path[:1] != ("metadata",):
+        if path == _TOKEN_OF:
             continue
+        *parents, last = path
         holder: Any = value
         for step in parents:
             holder = holder[step]
         text = holder[last]
-        if not isinstance(text, str) or not text:
+        if isinstance(text, bool) or not isinstance(text, str | int | float) or text == "":
             continue
-        if last == "image":
+        if last == "image" and isinstance(text, str) and has_user(text):
             # A user in front of the registry; the rest is what rules judge.
             holder[last] = f"{_REDACTED}@{text.rpartition('@')[2]}"
             continue
@@ -125,8 +129,10 @@ def _redact(value: dict[str, Any]) -> None:
             holder[last] = _REDACTED
 
 
-def _candidates(text: str) -> tuple[str, ...]:
-    """Texts of which one is a secret to the rules where ``text`` is one, for the same reason, and none where not."""
+def _candidates(text: str | int | float) -> tuple[str | int, ...]:
+    """Values of which one is a secret to the rules where ``text`` is one, for the same reason, and none where not."""
+    if not isinstance(text, str):
+        return _NUMBERS
     whole = (_REDACTED, _REDACTED_FORM, _NO_SECRET, f"{_REDACTED_FORM}\n{_NO_SECRET}")
     flag, equals, _ = text.partition("=")
     if equals and _FLAG.match(flag):
@@ -144,7 +150,7 @@ def _evidence(holder: Any, path: Path) -> Any:
     text = holder[last]
     # A variable, a parameter of a chart, or a key with its value: a whole file has no name that tells.
     name = holder.get("name") if last == "value" else last
-    return secret_evidence(name if isinstance(name, str) and "\n" not in text.strip() else "", text)
+    return secret_evidence(name if isinstance(name, str) and "\n" not in str(text).strip() else "", text)
 
 
 def write(snapshot: Snapshot, path: str) -> bytes:
