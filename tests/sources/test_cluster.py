@@ -336,6 +336,17 @@ def test_objects_with_a_label_are_judged(server: FaultServer) -> None:
     assert result.summary.objects == 8
 
 
+def test_pods_with_a_label_are_judged_at_an_owner_without_it(server: FaultServer) -> None:
+    pod = server.objects["/api/v1/pods"][0]
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": pod["spec"]}
+    server.add("ReplicaSet", "web", "a", spec={"template": template})
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "ReplicaSet-web", "controller": True}
+    pod["metadata"] |= {"labels": {"app": "web"}, "ownerReferences": [owner], "uid": "p"}
+    result = judged(server, "allow-privilege-escalation", selector="app=web")
+    assert [(f.object.kind, f.object.name) for f in failing(result)] == [("ReplicaSet", "web")]
+    assert result.not_evaluated == ()
+
+
 @pytest.mark.parametrize("options", [{"namespaces": ["shop"]}, {"selector": "app=none"}])
 def test_a_namespace_or_label_that_is_not_there_is_said(server: FaultServer, options: dict[str, Any]) -> None:
     result = judged(server, "allow-privilege-escalation", **options)

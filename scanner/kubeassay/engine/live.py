@@ -42,6 +42,8 @@ class Live:
     metadata_only: frozenset[str] = frozenset()
     namespaces: frozenset[str] | None = None
     selector: Selector | None = None
+    #: Places of owners of objects that the selector selects, which are judged at their owner.
+    owners: frozenset[str] = frozenset()
 
     def judges(self, obj: Object) -> bool:
         """Whether an object is judged, and not only what others are judged by."""
@@ -51,7 +53,7 @@ class Live:
             return True
         metadata = obj.value.get("metadata")
         labels = metadata.get("labels") if isinstance(metadata, dict) else None
-        return self.selector.matches(labels if isinstance(labels, dict) else {})
+        return self.selector.matches(labels if isinstance(labels, dict) else {}) or obj.file in self.owners
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,8 @@ def audit(
         parse_selector(snapshot.selector) if snapshot.selector else None,
     )
     made = made_by_others(_makers(snapshot.files))
+    if live.selector is not None:
+        live = replace(live, owners=frozenset(entry.owner.file for entry in made if live.judges(entry.obj)))
     elsewhere = {entry.obj.file for entry in made}
     return scan(
         replace(plan, live=live),
