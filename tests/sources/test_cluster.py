@@ -364,3 +364,15 @@ def test_a_snapshot_for_other_rules_is_not_enough(server: FaultServer) -> None:
     result = audit(plan_of(profile_of("namespace-without-isolation")), found)
     assert failing(result) == []
     assert {n.reason for n in result.not_evaluated} == {"not-read"}
+
+
+def test_what_a_narrowed_snapshot_has_of_some_namespaces_is_not_all(server: FaultServer) -> None:
+    """A rule that joins pods of all namespaces, and a snapshot for rules that judge pods by themselves."""
+    found = read(server, wanted(plan_of(profile_of("allow-privilege-escalation"))), namespaces=["a"])
+    assert found.narrowed == ("Pod", "ReplicaSet")
+    joining = plan_of(profile_of("namespace-without-isolation"))
+    whole = audit(joining, read(server, wanted(joining), namespaces=["a"]))
+    assert not any(n.reason == "not-read" for n in whole.not_evaluated)
+    found.asked = tuple(sorted(wanted(joining).kinds))
+    gaps = {n.detail for n in audit(joining, found).not_evaluated if n.rule is None and n.reason == "not-read"}
+    assert any(detail.startswith("Pod in namespaces other than a ") for detail in gaps)

@@ -128,6 +128,7 @@ def test_a_snapshot_is_read_as_it_was_written(tmp_path: Path, name: str) -> None
         [live_file("c", pod())],
         ["Pod"],
         ("Secret",),
+        narrowed=("Pod",),
         namespaces=("n",),
         selector="a=b",
     )

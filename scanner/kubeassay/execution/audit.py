@@ -108,6 +108,8 @@ def _not_asked(plan: Plan, snapshot: Snapshot) -> Iterator[Unread]:
     needed = wanted(plan)
     for kind in sorted(needed.kinds - set(snapshot.asked)):
         yield Unread("", kind, None, "not-read", "the snapshot was made for other rules")
+    for kind in sorted(needed.everywhere.intersection(snapshot.narrowed)):
+        yield Unread("", kind, None, "not-read", "the snapshot was made for other rules", snapshot.namespaces or ())
     if needed.custom and CUSTOM_RESOURCES not in snapshot.asked:
         yield Unread("*", "", None, "not-read", "the snapshot was made for other rules")
 

@@ -445,6 +445,7 @@ def read_cluster(
     snapshot.unread += found.unread
     kinds = [kind for kind in found.kinds if wanted.wants(kind)]
     readers = [_Reader(api, kind, connection.name, snapshot.namespaces, wanted, progress) for kind in kinds]
+    snapshot.narrowed = tuple(sorted({reader.kind.kind for reader in readers if reader.namespaces is not None}))
     # The names of namespaces are what other kinds are asked for by, where they cannot be listed everywhere.
     known = _Namespaces(api, snapshot.namespaces, connection.context_namespace)
     with ThreadPoolExecutor(_WORKERS) as pool:

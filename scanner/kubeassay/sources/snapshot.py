@@ -60,6 +60,8 @@ class Snapshot:
     metadata_only: tuple[str, ...] = ()
     #: The kinds that were asked for, served or not; ``CustomResource`` stands for all of them.
     asked: tuple[str, ...] = ()
+    #: Those of which only the objects in the namespaces were read: nothing that was asked for joins them.
+    narrowed: tuple[str, ...] = ()
     #: What is judged: the namespaces (None: all) and the label selector that were asked for.
     namespaces: tuple[str, ...] | None = None
     selector: str = ""
@@ -165,6 +167,7 @@ def write(snapshot: Snapshot, path: str) -> bytes:
         "namespaces": None if snapshot.namespaces is None else list(snapshot.namespaces),
         "selector": snapshot.selector,
         "asked": list(snapshot.asked),
+        "narrowed": list(snapshot.narrowed),
         "read": snapshot.read,
         "unread": [
             {
@@ -228,6 +231,7 @@ def read(path: str) -> Snapshot:
             ],
             read=[str(kind) for kind in header["read"]],
             asked=tuple(str(kind) for kind in header["asked"]),
+            narrowed=tuple(str(kind) for kind in header["narrowed"]),
             metadata_only=tuple(str(kind) for kind in header["metadataOnly"]),
             namespaces=None if header["namespaces"] is None else tuple(map(str, header["namespaces"])),
             selector=str(header["selector"]),
