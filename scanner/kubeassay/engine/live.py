@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubeassay.analysis.facts import CUSTOM_RESOURCES
+from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS
 from kubeassay.analysis.kinds import kinds_of_group
 from kubeassay.analysis.selectors import Selector
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS
@@ -20,8 +20,6 @@ from kubeassay.checks.check import CheckFunction, ContainerSubject, Context, Not
 from kubeassay.model import NotEvaluated, Object, Rule
 from kubeassay.model.unread import Unread
 
-#: In ``needs``, what stands for everything that makes pods.
-WORKLOAD = "Workload"
 TEMPLATE_KINDS = frozenset(kind for _, kind in TEMPLATE_PATHS)
 _NAMED = 3
 
@@ -79,7 +77,7 @@ class Gaps:
 def gaps_of(kinds: Iterable[str], unread: Iterable[Unread]) -> Gaps:
     """What of some kinds (as ``needs`` names them) was not read."""
     wanted = set(kinds)
-    if WORKLOAD in wanted:
+    if WORKLOADS in wanted:
         wanted |= TEMPLATE_KINDS
     named, possible = [], []
     for gap in unread:
@@ -93,7 +91,7 @@ def gaps_of(kinds: Iterable[str], unread: Iterable[Unread]) -> Gaps:
 
 
 def _is_custom(kind: str) -> bool:
-    return kind != WORKLOAD and not any(kind in kinds_of_group(group) for group in BUILT_IN_GROUPS)
+    return kind != WORKLOADS and not any(kind in kinds_of_group(group) for group in BUILT_IN_GROUPS)
 
 
 def judged_kinds(rule: Rule) -> tuple[str, ...]:
@@ -129,7 +127,9 @@ def readable_only(function: CheckFunction, gaps: Gaps) -> CheckFunction:
 
     def judge(subject: Any, context: Context) -> Iterable[Said]:
         obj: Object = subject.pod.obj if isinstance(subject, ContainerSubject) else getattr(subject, "obj", subject)
-        missing = [gap for gap in where if gap.covers(obj.ref.namespace) or (gap.namespace is None and not gap.but)]
+        namespace = namespace_about(obj)
+        # An object of the whole cluster may be judged by objects of any namespace.
+        missing = [gap for gap in where if namespace is None or gap.covers(namespace)]
         if missing:
             said = saying(None, missing, "what is judged by it was not judged")
             return (NotJudged(said.reason, said.detail),)

@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from kubeassay.analysis.facts import CUSTOM_RESOURCES
+from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS
 from kubeassay.analysis.kinds import kinds_of_group
 from kubeassay.analysis.owners import Made, made_by_others
 from kubeassay.analysis.selectors import parse_selector
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS
-from kubeassay.engine.live import TEMPLATE_KINDS, WORKLOAD, Live, judged_kinds
+from kubeassay.engine.live import TEMPLATE_KINDS, Live, judged_kinds
 from kubeassay.engine.plan import Plan
 from kubeassay.execution.scan import Progress, scan
 from kubeassay.model import NotEvaluated, Object, Result, Rule, Target
@@ -44,7 +44,7 @@ def everything_wanted(rules: Iterable[Rule]) -> Wanted:
         else:
             joined.add(CUSTOM_RESOURCES)
             joined.update(kind for group in BUILT_IN_GROUPS for kind in kinds_of_group(group))
-    if WORKLOAD in joined:
+    if WORKLOADS in joined:
         joined |= TEMPLATE_KINDS
     if joined or not kinds.isdisjoint(TEMPLATE_KINDS):
         # What a pod belongs to, and which namespaces there are.
