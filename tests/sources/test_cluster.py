@@ -167,6 +167,16 @@ def test_a_group_that_cannot_be_discovered_is_said(server: FaultServer) -> None:
     assert (gap.group, gap.kind, gap.reason) == ("example.com", "", "not-readable")
 
 
+def test_a_resource_of_no_known_kind_is_said(server: FaultServer) -> None:
+    resources = [{"resource": "things", "scope": "Namespaced", "verbs": ["list"], "responseKind": None}]
+    versions = [{"version": "v1", "resources": resources}]
+    item = {"metadata": {"name": "example.com"}, "versions": versions}
+    answer = {"kind": "APIGroupDiscoveryList", "items": [item]}
+    server.fault = lambda path, query, number: (200, answer) if path == "/apis" else None
+    (gap,) = read(server).unread
+    assert (gap.group, gap.kind, gap.reason) == ("example.com", "", "not-readable")
+
+
 def test_a_token_that_expires_half_way_is_renewed(server: FaultServer) -> None:
     def fault(path: str, query: Mapping[str, str], number: int) -> Any:
         if path == "/api/v1/pods" and number == 1:

@@ -361,7 +361,12 @@ def _aggregated(item: dict[str, Any], found: Discovered, taken: set[tuple[str, s
             found.unread.append(_undiscovered(group, str(version.get("version")), "its API does not answer"))
         for resource in _dicts(version.get("resources")):
             served = resource.get("responseKind") or {}
-            if "list" in (resource.get("verbs") or ()) and served.get("kind"):
+            if "list" not in (resource.get("verbs") or ()):
+                continue
+            if not served.get("kind"):
+                why = f"what {resource.get('resource')} are is not said"
+                found.unread.append(_undiscovered(group, str(version.get("version")), why))
+            else:
                 _take(
                     Kind(
                         str(served.get("group") or group),
