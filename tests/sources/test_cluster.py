@@ -13,6 +13,7 @@ import pytest
 from kit import failing, plan_of, profile_of
 from kubeassay.execution.audit import audit, wanted
 from kubeassay.model import Result
+from kubeassay.policy.library import Library
 from kubeassay.sources import cluster
 from kubeassay.sources.cluster import Api, ClusterError, Wanted, connect, read_cluster
 from kubeassay.sources.snapshot import Snapshot
@@ -363,10 +364,37 @@ def test_a_namespace_or_label_that_is_not_there_is_said(server: FaultServer, opt
     assert {n.reason for n in result.not_evaluated} == {"no-objects"}
 
 
-def test_rules_on_values_of_secrets_do_not_pass(server: FaultServer) -> None:
-    result = judged(server, "secret-in-manifest")
+def test_rules_on_values_of_secrets_do_not_pass(server: FaultServer, tmp_path: Path) -> None:
+    spec = {
+        "title": "A Secret without a password",
+        "area": "secrets",
+        "severity": "high",
+        "subject": "object",
+        "needs": ["Secret"],
+        "rationale": "x",
+        "remediation": "x",
+        "expression": "has(object.data) && 'password' in object.data",
+        "messageExpression": "'no password'",
+    }
+    rule = {"apiVersion": "kubeassay.dev/v1", "kind": "Rule", "metadata": {"id": "no-password"}, "spec": spec}
+    (tmp_path / "no-password.yaml").write_text(json.dumps(rule))
+    library = Library([tmp_path / "no-password.yaml"])
+    plan = plan_of(profile_of("no-password", library=library), library=library)
+    result = audit(plan, read(server, wanted(plan)))
+    assert failing(result) == []
     assert (result.summary.passed, result.summary.not_evaluated) == (0, 2)
     assert {n.reason for n in result.not_evaluated} == {"metadata-only"}
+
+
+def test_rules_on_manifests_alone_do_not_apply_to_secrets(server: FaultServer) -> None:
+    rules = ("secret-in-manifest", "unknown-field", "mistyped-field")
+    secrets_alone = judged(server, "secret-in-manifest")
+    result = audit(plan_of(profile_of(*rules)), read(server))
+    assert server.asked["/api/v1/secrets"] == 2
+    for found in (secrets_alone, result):
+        assert failing(found) == []
+        assert not any(n.reason == "metadata-only" for n in found.not_evaluated)
+    assert (secrets_alone.summary.passed, secrets_alone.summary.not_evaluated) == (0, 0)
 
 
 def test_a_snapshot_for_other_rules_is_not_enough(server: FaultServer) -> None:

@@ -127,7 +127,6 @@ def test_a_snapshot_is_read_as_it_was_written(tmp_path: Path, name: str) -> None
         [Unread("", "Secret", None, "forbidden", "says no")],
         [live_file("c", pod())],
         ["Pod"],
-        ("Secret",),
         narrowed=("Pod",),
         namespaces=("n",),
         selector="a=b",

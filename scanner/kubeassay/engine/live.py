@@ -18,7 +18,7 @@ from kubeassay.analysis.selectors import Selector
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS
 from kubeassay.checks.check import CheckFunction, ContainerSubject, Context, NotJudged, Said
 from kubeassay.model import NotEvaluated, Object, Rule
-from kubeassay.model.unread import Unread
+from kubeassay.model.unread import METADATA_ONLY, Unread
 
 TEMPLATE_KINDS = frozenset(kind for _, kind in TEMPLATE_PATHS)
 _NAMED = 3
@@ -36,7 +36,7 @@ class Live:
     everything was read, and is judged."""
 
     unread: tuple[Unread, ...] = ()
-    #: Kinds of the core group of which only the metadata was read.
+    #: Kinds of the core group of which only the metadata was read: :data:`METADATA_ONLY` for a cluster.
     metadata_only: frozenset[str] = frozenset()
     namespaces: frozenset[str] | None = None
     selector: Selector | None = None
@@ -95,9 +95,9 @@ def _is_custom(kind: str) -> bool:
 
 
 def judged_kinds(rule: Rule) -> tuple[str, ...]:
-    """The kinds of the subjects of a rule that is about single objects (none for one on objects of any kind)."""
+    """The kinds of a cluster that are subjects of a rule on single objects (none for one on objects of any kind)."""
     if rule.subject == "object":
-        return rule.needs
+        return tuple(kind for kind in rule.needs if not (rule.manifest_only and kind in METADATA_ONLY))
     return ("Namespace",) if rule.subject == "namespace" else tuple(sorted(TEMPLATE_KINDS))
 
 

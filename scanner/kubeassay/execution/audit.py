@@ -15,7 +15,7 @@ from kubeassay.engine.live import TEMPLATE_KINDS, Live, judged_kinds
 from kubeassay.engine.plan import Plan
 from kubeassay.execution.scan import Progress, scan
 from kubeassay.model import NotEvaluated, Object, Result, Rule, Target
-from kubeassay.model.unread import Unread
+from kubeassay.model.unread import METADATA_ONLY, Unread
 from kubeassay.sources.cluster import Wanted
 from kubeassay.sources.files import Discovery
 from kubeassay.sources.live_objects import LiveFile, without_places
@@ -65,7 +65,7 @@ def audit(
     """Judge what was read of a cluster."""
     live = Live(
         (*snapshot.unread, *_not_asked(plan, snapshot)),
-        frozenset(snapshot.metadata_only),
+        METADATA_ONLY,
         None if snapshot.namespaces is None else frozenset(snapshot.namespaces),
         parse_selector(snapshot.selector) if snapshot.selector else None,
     )

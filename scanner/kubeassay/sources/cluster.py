@@ -461,8 +461,6 @@ def read_cluster(
                 snapshot.read.append(
                     f"{reader.kind.kind}.{reader.kind.group}" if reader.kind.group else reader.kind.kind
                 )
-            if reader.kind.kind == "Secret" and not reader.kind.group:
-                snapshot.metadata_only = ("Secret",)
     snapshot.files = list({file.name: file for file in snapshot.files}.values())
     snapshot.files.sort(key=lambda file: file.name)
     snapshot.unread = sorted(

@@ -21,7 +21,7 @@ from kubeassay import __version__
 from kubeassay.analysis.selectors import parse_selector
 from kubeassay.analysis.sensitive import has_user, secret_arguments, secret_evidence, sensitive_paths
 from kubeassay.model import Path
-from kubeassay.model.unread import Unread
+from kubeassay.model.unread import METADATA_ONLY, Unread
 from kubeassay.sources.files import UsageError
 from kubeassay.sources.live_objects import SNAPSHOT_HEADER as HEADER
 from kubeassay.sources.live_objects import LiveFile
@@ -56,8 +56,6 @@ class Snapshot:
     files: list[LiveFile] = field(default_factory=list)
     #: Kinds that were listed, in words for people.
     read: list[str] = field(default_factory=list)
-    #: Kinds whose objects are there, but not their values: ``Secret``.
-    metadata_only: tuple[str, ...] = ()
     #: The kinds that were asked for, served or not; ``CustomResource`` stands for all of them.
     asked: tuple[str, ...] = ()
     #: Those of which only the objects in the namespaces were read: nothing that was asked for joins them.
@@ -163,7 +161,7 @@ def write(snapshot: Snapshot, path: str) -> bytes:
         "toolVersion": __version__,
         "cluster": snapshot.cluster,
         "serverVersion": snapshot.version,
-        "metadataOnly": list(snapshot.metadata_only),
+        "metadataOnly": sorted(METADATA_ONLY),
         "namespaces": None if snapshot.namespaces is None else list(snapshot.namespaces),
         "selector": snapshot.selector,
         "asked": list(snapshot.asked),
@@ -232,7 +230,6 @@ def read(path: str) -> Snapshot:
             read=[str(kind) for kind in header["read"]],
             asked=tuple(str(kind) for kind in header["asked"]),
             narrowed=tuple(str(kind) for kind in header["narrowed"]),
-            metadata_only=tuple(str(kind) for kind in header["metadataOnly"]),
             namespaces=None if header["namespaces"] is None else tuple(map(str, header["namespaces"])),
             selector=str(header["selector"]),
         )
