@@ -50,7 +50,7 @@ def read(server: FaultServer, needed: Wanted = EVERYTHING, **options: Any) -> Sn
 
 
 def names(snapshot: Snapshot) -> set[str]:
-    return {file.name.removeprefix("clusters/c-1/") for file in snapshot.files}
+    return {name.removeprefix("clusters/c-1/") for name in snapshot.files}
 
 
 def unread(snapshot: Snapshot) -> set[tuple[str, str | None, str]]:
@@ -86,9 +86,8 @@ def test_what_is_wanted_is_read_in_pages(server: FaultServer, aggregated: bool) 
 
 
 def test_of_secrets_the_metadata_alone_is_asked_for(server: FaultServer) -> None:
-    secrets = {
-        file.name.rpartition("/")[2]: json.loads(file.content) for file in read(server).files if "Secret" in file.name
-    }
+    files = read(server).files
+    secrets = {name.rpartition("/")[2]: json.loads(files[name]) for name in files if "Secret" in name}
     assert "data" not in secrets["s.yaml"]
     assert "type" not in secrets["s.yaml"]
     assert secrets["t.yaml"]["type"] == "kubernetes.io/service-account-token"
@@ -98,7 +97,7 @@ def test_a_server_that_ignores_what_it_is_asked_for_gives_no_secret_away(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "_METADATA_ONLY", "application/json")
-    assert all(b"aHVudGVyMg" not in file.content for file in read(server).files)
+    assert all(b"aHVudGVyMg" not in content for content in read(server).files.values())
 
 
 def test_an_expired_page_begins_the_list_anew(server: FaultServer) -> None:
@@ -145,9 +144,10 @@ def test_a_kind_that_cannot_be_read_is_said(server: FaultServer, status: int) ->
         b"[" * 99999,
     ],
 )
-def test_an_answer_that_is_no_list_is_said(server: FaultServer, body: bytes) -> None:
-    server.fault = lambda path, query, number: (200, body) if path == "/api/v1/pods" else None
-    assert unread(read(server)) == {("Pod", None, "not-readable")}
+@pytest.mark.parametrize(("resource", "kind"), [("pods", "Pod"), ("secrets", "Secret")])
+def test_an_answer_that_is_no_list_is_said(server: FaultServer, body: bytes, resource: str, kind: str) -> None:
+    server.fault = lambda path, query, number: (200, body) if path == f"/api/v1/{resource}" else None
+    assert unread(read(server)) == {(kind, None, "not-readable")}
 
 
 def test_pages_that_do_not_end_are_said(server: FaultServer) -> None:

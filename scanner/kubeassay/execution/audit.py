@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS
@@ -17,8 +17,8 @@ from kubeassay.execution.scan import Progress, scan
 from kubeassay.model import NotEvaluated, Object, Result, Rule, Target
 from kubeassay.model.unread import METADATA_ONLY, Unread
 from kubeassay.sources.cluster import Wanted
-from kubeassay.sources.files import Discovery
-from kubeassay.sources.live_objects import LiveFile, without_places
+from kubeassay.sources.files import Discovery, SourceFile
+from kubeassay.sources.live_objects import without_places
 from kubeassay.sources.snapshot import Snapshot
 
 _NAMED = 3
@@ -75,7 +75,13 @@ def audit(
     elsewhere = {entry.obj.file for entry in made}
     return scan(
         replace(plan, live=live),
-        Discovery(files=[file for file in snapshot.files if file.name not in elsewhere]),
+        Discovery(
+            files=[
+                SourceFile("", name, len(content), content=content, live=True)
+                for name, content in snapshot.files.items()
+                if name not in elsewhere
+            ]
+        ),
         Target("cluster", snapshot.cluster),
         processes=processes,
         progress=progress,
@@ -88,19 +94,19 @@ def _nothing(snapshot: Snapshot, live: Live) -> Iterator[NotEvaluated]:
     root = f"clusters/{snapshot.cluster}"
     for namespace in snapshot.namespaces or ():
         place = f"{root}/_cluster/core.Namespace/{namespace}.yaml"
-        if not any(file.name == place or file.name.startswith(f"{root}/{namespace}/") for file in snapshot.files):
+        if place not in snapshot.files and not any(name.startswith(f"{root}/{namespace}/") for name in snapshot.files):
             said = f"no object of namespace {namespace} was read: is there such a namespace?"
             yield NotEvaluated("no-objects", said, namespace=namespace)
     if live.selector is not None:
-        objects = (without_places(file) for file in snapshot.files)
+        objects = (without_places(content, name) for name, content in snapshot.files.items())
         if not any(obj is not None and live.judges(obj) for obj in objects):
             yield NotEvaluated("no-objects", f"no object that is judged has the labels {snapshot.selector}")
 
 
-def _makers(files: Iterable[LiveFile]) -> Iterable[Object]:
-    for file in files:
-        if any(folder in file.name for folder in _FOLDERS):
-            yield from filter(None, (without_places(file),))
+def _makers(files: Mapping[str, bytes]) -> Iterable[Object]:
+    for name, content in files.items():
+        if any(folder in name for folder in _FOLDERS):
+            yield from filter(None, (without_places(content, name),))
 
 
 def _not_asked(plan: Plan, snapshot: Snapshot) -> Iterator[Unread]:

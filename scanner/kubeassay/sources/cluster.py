@@ -20,7 +20,6 @@ from kubeassay.analysis.facts import CUSTOM_RESOURCES
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS
 from kubeassay.model.unread import Unread
 from kubeassay.sources.files import UsageError
-from kubeassay.sources.live_objects import LiveFile
 from kubeassay.sources.snapshot import Snapshot, cluster_name, live_file
 
 _PAGE = 500
@@ -455,14 +454,13 @@ def read_cluster(
     known = _Namespaces(api, snapshot.namespaces, connection.context_namespace)
     with ThreadPoolExecutor(_WORKERS) as pool:
         for reader in pool.map(lambda reader: reader.run(known), readers):
-            snapshot.files += reader.files
+            snapshot.files |= reader.files
             snapshot.unread += reader.unread
             if reader.listed:
                 snapshot.read.append(
                     f"{reader.kind.kind}.{reader.kind.group}" if reader.kind.group else reader.kind.kind
                 )
-    snapshot.files = list({file.name: file for file in snapshot.files}.values())
-    snapshot.files.sort(key=lambda file: file.name)
+    snapshot.files = dict(sorted(snapshot.files.items()))
     snapshot.unread = sorted(
         set(snapshot.unread), key=lambda u: (u.group, u.kind, u.namespace or "", u.reason, u.detail)
     )
@@ -517,7 +515,8 @@ class _Reader:
         #: None: to be listed everywhere.
         self.namespaces = namespaces if kind.namespaced and not wanted.joins(kind) else None
         self.progress = progress
-        self.files: list[LiveFile] = []
+        #: By their places.
+        self.files: dict[str, bytes] = {}
         self.unread: list[Unread] = []
         #: Whether anything could be listed.
         self.listed = False
@@ -560,16 +559,16 @@ class _Reader:
     def _list(self, namespace: str | None) -> None:
         path = self.kind.path(namespace)
         if self.kind.kind == "Secret" and not self.kind.group:
-            self.files += self._secrets(path)
+            self.files |= self._secrets(path)
         else:
-            self.files += _list(self.api, path, self._file, progress=self._page)
+            self.files |= _list(self.api, path, self._file, progress=self._page)
         self.listed = True
 
     def _page(self, count: int) -> None:
         if self.progress is not None:
             self.progress(self.kind.kind, count)
 
-    def _secrets(self, path: str) -> list[LiveFile]:
+    def _secrets(self, path: str) -> Iterable[tuple[str, bytes]]:
         """Secrets without their values. Which hold a token of a service account, a second list says: the type is no
         part of the metadata."""
         metadata = _list(self.api, path, _metadata, accept=_METADATA_ONLY, progress=self._page)
@@ -578,9 +577,9 @@ class _Reader:
         # One that was made in between is in the second list alone.
         for item in tokens:
             values[_name(item)] = {**item, "type": _TOKEN}
-        return [self._file(value) for value in values.values()]
+        return map(self._file, values.values())
 
-    def _file(self, item: dict[str, Any]) -> LiveFile:
+    def _file(self, item: dict[str, Any]) -> tuple[str, bytes]:
         # Members of a list carry no type of their own.
         rest = {key: value for key, value in item.items() if key not in ("apiVersion", "kind")}
         return live_file(self.cluster, {"apiVersion": self.kind.api_version, "kind": self.kind.kind, **rest})
@@ -592,7 +591,7 @@ def _name(item: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _metadata(item: dict[str, Any]) -> dict[str, Any]:
-    return {"metadata": item.get("metadata")}
+    return {"metadata": dict(item.get("metadata") or {})}
 
 
 _T = TypeVar("_T")

@@ -24,7 +24,6 @@ from kubeassay.model import Path
 from kubeassay.model.unread import METADATA_ONLY, Unread
 from kubeassay.sources.files import UsageError
 from kubeassay.sources.live_objects import SNAPSHOT_HEADER as HEADER
-from kubeassay.sources.live_objects import LiveFile
 
 #: In place of what has a secret's name, and of what has a secret's form: the rules that found the secret find these.
 _REDACTED = "•••"
@@ -53,7 +52,8 @@ class Snapshot:
     cluster: str
     version: str
     unread: list[Unread] = field(default_factory=list)
-    files: list[LiveFile] = field(default_factory=list)
+    #: The objects by their places, in order: JSON.
+    files: dict[str, bytes] = field(default_factory=dict)
     #: Kinds that were listed, in words for people.
     read: list[str] = field(default_factory=list)
     #: The kinds that were asked for, served or not; ``CustomResource`` stands for all of them.
@@ -80,10 +80,11 @@ def file_name(cluster: str, value: dict[str, Any]) -> str:
     return f"clusters/{cluster}/{namespace}/{group}.{value.get('kind', '')}/{name}.yaml"
 
 
-def live_file(cluster: str, value: dict[str, Any]) -> LiveFile:
-    """An object as it is judged and stored: without what says nothing of the object itself, and without secrets."""
+def live_file(cluster: str, value: dict[str, Any]) -> tuple[str, bytes]:
+    """The place of an object, and its JSON as it is judged and stored: without what says nothing of the object itself,
+    and without secrets."""
     strip(value)
-    return LiveFile(file_name(cluster, value), encode(value))
+    return file_name(cluster, value), encode(value)
 
 
 def encode(value: Any) -> bytes:
@@ -183,16 +184,16 @@ def write(snapshot: Snapshot, path: str) -> bytes:
     stream = io.BytesIO()
     if path.endswith(".gz"):
         with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as compressed:
-            _write(compressed, header, snapshot.files)
+            _write(compressed, header, snapshot.files.values())
     else:
-        _write(stream, header, snapshot.files)
+        _write(stream, header, snapshot.files.values())
     return stream.getvalue()
 
 
-def _write(stream: Any, header: dict[str, Any], files: Iterable[LiveFile]) -> None:
+def _write(stream: Any, header: dict[str, Any], objects: Iterable[bytes]) -> None:
     stream.write(encode(header) + b"\n")
-    for file in files:
-        stream.write(file.content + b"\n")
+    for content in objects:
+        stream.write(content + b"\n")
 
 
 def is_snapshot(path: str) -> bool:
@@ -240,14 +241,15 @@ def read(path: str) -> Snapshot:
             if not isinstance(value, dict) or not isinstance(value.get("metadata"), dict):
                 raise ValueError("a line is no object")
             # Anyone may have written the file: what it says of secrets is not relied upon.
-            snapshot.files.append(live_file(snapshot.cluster, value))
+            name, content = live_file(snapshot.cluster, value)
+            if name in snapshot.files:
+                raise ValueError("an object stands in it twice")
+            snapshot.files[name] = content
         count = header["objects"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SnapshotError(f"{path} is a damaged snapshot: {error}") from None
     if len(snapshot.files) != count:
         raise SnapshotError(f"{path} is a damaged snapshot: {len(snapshot.files)} of {count} objects are there")
-    if len({file.name for file in snapshot.files}) != count:
-        raise SnapshotError(f"{path} is a damaged snapshot: an object stands in it twice")
     return snapshot
 
 
