@@ -161,9 +161,10 @@ def test_a_kind_that_is_gone_after_discovery_is_said(server: FaultServer) -> Non
     assert unread(read(server)) == {("Thing", None, "not-readable")}
 
 
-def test_a_group_that_cannot_be_discovered_is_said(server: FaultServer) -> None:
+@pytest.mark.parametrize("answer", [(503, {}), (200, {"kind": "Status"}), (200, []), (200, b"<html>")])
+def test_a_group_that_cannot_be_discovered_is_said(server: FaultServer, answer: tuple[int, Any]) -> None:
     server.aggregated = False
-    server.fault = lambda path, query, number: (503, {}) if path == "/apis/example.com/v1" else None
+    server.fault = lambda path, query, number: answer if path == "/apis/example.com/v1" else None
     (gap,) = read(server).unread
     assert (gap.group, gap.kind, gap.reason) == ("example.com", "", "not-readable")
 

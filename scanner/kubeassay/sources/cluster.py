@@ -384,10 +384,12 @@ def _legacy(api: Api, group: str, version: str, found: Discovered, taken: set[tu
         return
     try:
         answer = api.get(f"/apis/{group}/{version}" if group else f"/api/{version}")
+        if not isinstance(answer, dict) or "resources" not in answer:
+            raise RequestFailed(-1, "the answer is no list of resources")
     except RequestFailed as failed:
         found.unread.append(_undiscovered(group, version, failed.message))
         return
-    for resource in _dicts(answer.get("resources") if isinstance(answer, dict) else None):
+    for resource in _dicts(answer["resources"]):
         name = str(resource.get("name"))
         if "/" not in name and "list" in (resource.get("verbs") or ()):
             _take(Kind(group, version, name, str(resource.get("kind")), bool(resource.get("namespaced"))), found, taken)
