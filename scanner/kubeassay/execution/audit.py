@@ -9,6 +9,7 @@ from dataclasses import replace
 from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS
 from kubeassay.analysis.kinds import kinds_of_group
 from kubeassay.analysis.owners import Made, made_by_others
+from kubeassay.analysis.reading import items, mapping
 from kubeassay.analysis.selectors import parse_selector
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS
 from kubeassay.engine.live import TEMPLATE_KINDS, Live, judged_kinds
@@ -145,5 +146,7 @@ def _is_over(obj: Object) -> bool:
     if obj.ref.kind == "ReplicaSet":
         return bool(obj.get("spec", "replicas") == 0)
     if obj.ref.kind == "Job":
-        return not obj.get("status", "active") and bool(obj.get("status", "conditions"))
+        conditions = map(mapping, items(obj.get("status", "conditions")))
+        # One that is suspended has a condition, too, and may go on.
+        return any(c.get("type") in ("Complete", "Failed") and c.get("status") == "True" for c in conditions)
     return obj.get("status", "phase") in ("Succeeded", "Failed")
