@@ -629,11 +629,11 @@ def _list(
                     raise RequestFailed(-1, "the answer is no list of objects")
                 try:
                     items += map(make, page)
+                    following = (answer.get("metadata") or {}).get("continue")
                 except (AttributeError, RecursionError, TypeError, ValueError):
-                    raise RequestFailed(-1, "an object of the list is not understood") from None
+                    raise RequestFailed(-1, "the list, or an object of it, is not understood") from None
                 if progress is not None:
                     progress(len(page))
-                following = (answer.get("metadata") or {}).get("continue")
                 if not following:
                     return items
                 if following == token:
