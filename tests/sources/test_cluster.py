@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kit import failing, plan_of, profile_of
-from kubeassay.execution.audit import audit, wanted
+from kubeassay.engine.comparison import compare
+from kubeassay.execution.audit import asks_about, audit, wanted
 from kubeassay.model import Result
 from kubeassay.policy.library import Library
 from kubeassay.sources import cluster
@@ -135,6 +137,7 @@ def test_a_kind_that_cannot_be_read_is_said(server: FaultServer, status: int) ->
     "body",
     [
         b'{"items": [{"metadata": 1}]}',
+        b'{"items": [], "metadata": 1}',
         b"",
         b"{",
         b"[]",
@@ -357,6 +360,17 @@ def test_pods_with_a_label_are_judged_at_an_owner_without_it(server: FaultServer
     result = judged(server, "allow-privilege-escalation", selector="app=web")
     assert [(f.object.kind, f.object.name) for f in failing(result)] == [("ReplicaSet", "web")]
     assert result.not_evaluated == ()
+
+
+@pytest.mark.parametrize("narrowed", [{"namespaces": ["a"]}, {"selector": "app=web"}])
+def test_what_was_not_asked_for_is_no_fix(server: FaultServer, narrowed: dict[str, Any]) -> None:
+    server.objects["/api/v1/pods"][0]["metadata"]["labels"] = {"app": "web"}
+    before = judged(server, "allow-privilege-escalation")
+    plan = plan_of(profile_of("allow-privilege-escalation"))
+    snapshot = read(server, wanted(plan), **narrowed)
+    found = compare(before, audit(plan, snapshot), partial(asks_about, snapshot))
+    assert found.fixed == ()
+    assert len(found.unchanged) + len(found.unknown) == len(failing(before))
 
 
 @pytest.mark.parametrize("options", [{"namespaces": ["shop"]}, {"selector": "app=none"}])

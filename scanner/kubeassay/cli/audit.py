@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,8 +26,8 @@ from kubeassay.cli.judging import (
 )
 from kubeassay.cli.outputs import write_file
 from kubeassay.engine.plan import make_plan
+from kubeassay.execution.audit import asks_about, everything_wanted, wanted
 from kubeassay.execution.audit import audit as run_audit
-from kubeassay.execution.audit import everything_wanted, wanted
 from kubeassay.model import KubernetesVersion
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import Library
@@ -81,7 +82,7 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
         judged = judging(options, config, version)
         snapshot = _read(api, wanted(judged.plan), version, options)
         result = run_audit(judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"])
-        return report(judged, result, options)
+        return report(judged, result, options, partial(asks_about, snapshot))
     except (PolicyError, UsageError) as error:
         raise click.UsageError(printable(str(error)), ctx) from None
 

@@ -23,6 +23,7 @@ from kubeassay.model import (
     NEWEST_KNOWN,
     SEVERITIES,
     Control,
+    Finding,
     KubernetesVersion,
     NotEvaluated,
     Outcome,
@@ -276,8 +277,10 @@ def _say_compared(comparison: Comparison, file: str) -> None:
             click.echo(printable(f"{word}: {finding.severity} {finding.rule}: {finding.object}{where}"), err=True)
 
 
-def report(judged: Judging, result: Result, options: Mapping[str, Any]) -> int:
-    """Write the reports; the exit code."""
+def report(
+    judged: Judging, result: Result, options: Mapping[str, Any], asks: Callable[[Finding], bool] = lambda _: True
+) -> int:
+    """Write the reports; the exit code. ``asks``: as :func:`kubeassay.engine.comparison.compare` takes it."""
     # The result stays to the end: the collector is not to walk it for every report.
     gc.freeze()
     _warn(judged.plan, result, judged.wanted)
@@ -300,7 +303,7 @@ def report(judged: Judging, result: Result, options: Mapping[str, Any]) -> int:
     )
     if judged.outputs and not options["quiet"]:
         _say_written(result, judged.outputs)
-    comparison = compare(judged.previous, result) if judged.previous is not None else None
+    comparison = compare(judged.previous, result, asks) if judged.previous is not None else None
     if comparison is not None and not options["quiet"]:
         _say_compared(comparison, options["compare"])
     return exit_code(

@@ -86,12 +86,12 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
 
 def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, Any]) -> int:
     # Imported here: few scans are of a snapshot.
-    from kubeassay.execution.audit import audit
+    from kubeassay.execution.audit import asks_about, audit
 
     snapshot = read(path)
     judged = judging(options, config, snapshot.version)
     result = audit(judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"])
-    return report(judged, result, options)
+    return report(judged, result, options, partial(asks_about, snapshot))
 
 
 def _run(

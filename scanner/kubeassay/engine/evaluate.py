@@ -509,7 +509,7 @@ class Evaluation:
                         raise ValueError("a violation of an inventory rule names no object")
                     if not matcher.object(obj.ref, obj.value) or not self.plan.live.judges(obj):
                         continue
-                    if gaps and (isinstance(said, Passed) or gaps.cover(namespace_about(obj))):
+                    if gaps and (isinstance(said, Passed) or gaps.cover(namespace_about(obj.ref))):
                         self._not_evaluated[active.number] += 1
                     elif isinstance(said, Passed):
                         self._silent(active, obj, obj, (), None, True)

@@ -17,16 +17,15 @@ from kubeassay.analysis.kinds import kinds_of_group
 from kubeassay.analysis.selectors import Selector
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS
 from kubeassay.checks.check import CheckFunction, ContainerSubject, Context, NotJudged, Said
-from kubeassay.model import NotEvaluated, Object, Rule
+from kubeassay.model import NotEvaluated, Object, ObjectRef, Rule
 from kubeassay.model.unread import METADATA_ONLY, Unread
 
 TEMPLATE_KINDS = frozenset(kind for _, kind in TEMPLATE_PATHS)
 _NAMED = 3
 
 
-def namespace_about(obj: Object) -> str | None:
+def namespace_about(ref: ObjectRef) -> str | None:
     """The namespace that an object is in, or is."""
-    ref = obj.ref
     return ref.name if ref.kind == "Namespace" and not ref.group else ref.namespace
 
 
@@ -45,7 +44,7 @@ class Live:
 
     def judges(self, obj: Object) -> bool:
         """Whether an object is judged, and not only what others are judged by."""
-        if self.namespaces is not None and namespace_about(obj) not in self.namespaces:
+        if self.namespaces is not None and namespace_about(obj.ref) not in self.namespaces:
             return False
         if self.selector is None:
             return True
@@ -127,7 +126,7 @@ def readable_only(function: CheckFunction, gaps: Gaps) -> CheckFunction:
 
     def judge(subject: Any, context: Context) -> Iterable[Said]:
         obj: Object = subject.pod.obj if isinstance(subject, ContainerSubject) else getattr(subject, "obj", subject)
-        namespace = namespace_about(obj)
+        namespace = namespace_about(obj.ref)
         # An object of the whole cluster may be judged by objects of any namespace.
         missing = [gap for gap in where if namespace is None or gap.covers(namespace)]
         if missing:

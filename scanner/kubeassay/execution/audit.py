@@ -12,10 +12,10 @@ from kubeassay.analysis.owners import Made, made_by_others
 from kubeassay.analysis.reading import items, mapping
 from kubeassay.analysis.selectors import parse_selector
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS
-from kubeassay.engine.live import TEMPLATE_KINDS, Live, judged_kinds
+from kubeassay.engine.live import TEMPLATE_KINDS, Live, judged_kinds, namespace_about
 from kubeassay.engine.plan import Plan
 from kubeassay.execution.scan import Progress, scan
-from kubeassay.model import NotEvaluated, Object, Result, Rule, Target
+from kubeassay.model import Finding, NotEvaluated, Object, Result, Rule, Target
 from kubeassay.model.unread import METADATA_ONLY, Unread
 from kubeassay.sources.cluster import Wanted
 from kubeassay.sources.files import Discovery, SourceFile
@@ -88,6 +88,13 @@ def audit(
         progress=progress,
         not_evaluated=(*not_evaluated, *_drifted(made, live), *_nothing(snapshot, live)),
     )
+
+
+def asks_about(snapshot: Snapshot, finding: Finding) -> bool:
+    """Whether a finding, of another time, is of what is judged now; False, too, where its labels would have to tell."""
+    if snapshot.selector:
+        return False
+    return snapshot.namespaces is None or namespace_about(finding.object) in snapshot.namespaces
 
 
 def _nothing(snapshot: Snapshot, live: Live) -> Iterator[NotEvaluated]:
