@@ -429,3 +429,8 @@ def test_what_a_narrowed_snapshot_has_of_some_namespaces_is_not_all(server: Faul
     found.asked = tuple(sorted(wanted(joining).kinds))
     gaps = {n.detail for n in audit(joining, found).not_evaluated if n.rule is None and n.reason == "not-read"}
     assert any(detail.startswith("Pod in namespaces other than a ") for detail in gaps)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("2", 2), ("-1", 0), ("nan", 0), ("Wed, 21 Oct 2026", 0), (None, 0)])
+def test_how_long_to_wait(text: str | None, seconds: float) -> None:
+    assert cluster._seconds(text) == seconds

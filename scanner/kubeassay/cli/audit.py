@@ -182,7 +182,7 @@ class _Progress:
     def __call__(self, kind: str, count: int) -> None:
         with self._lock:
             self._count += count
-            click.echo(f"\r\x1b[KReading {kind}: {self._count:,} objects", err=True, nl=False)
+            click.echo(f"\r\x1b[KReading {printable(kind)}: {self._count:,} objects", err=True, nl=False)
 
     def end(self) -> None:
         click.echo("\r\x1b[K", err=True, nl=False)

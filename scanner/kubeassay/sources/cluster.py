@@ -188,9 +188,7 @@ class Api:
             try:
                 status, headers, body = self._request(client, url, accept)
             except RequestFailed as failed:
-                if tried >= _TRIES:
-                    raise
-                if failed.status != 0:
+                if failed.status != 0 or tried >= _TRIES:
                     raise
                 self._sleep(pause)
                 pause *= 2
@@ -267,9 +265,11 @@ def _reason(error: BaseException) -> str:
 
 def _seconds(text: str | None) -> float:
     try:
-        return max(float(text or 0), 0.0)
+        seconds = float(text or 0)
     except ValueError:
         return 0.0
+    # Not a number is not greater either.
+    return seconds if seconds > 0 else 0.0
 
 
 def _message(status: int, body: bytes) -> str:
