@@ -61,16 +61,8 @@ def owned_by(owner: dict[str, Any]) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def api_server(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
     """A server without controllers, which add objects and remove those whose owners were made up."""
-    server = OwnServer(binaries, tmp_path_factory.mktemp("audit") / "server")
-    try:
+    with OwnServer(binaries, tmp_path_factory.mktemp("audit") / "server") as server:
         yield server
-    finally:
-        server.stop()
-
-
-@pytest.fixture(scope="module")
-def own_server(api_server: OwnServer) -> OwnServer:
-    return api_server
 
 
 @pytest.fixture
