@@ -338,6 +338,15 @@ def test_a_pod_is_not_judged_by_a_service_account_that_is_not_readable(server: F
     assert ("forbidden", rule, "b") in {(n.reason, n.rule, n.namespace) for n in result.not_evaluated}
 
 
+def test_pod_templates_that_a_configuration_names_are_read(server: FaultServer) -> None:
+    server.objects["/apis/example.com/v1/things"][0]["spec"] = {"pod": {"spec": {"containers": [{"name": "c"}]}}}
+    plan = plan_of(
+        profile_of("allow-privilege-escalation"), pod_template_paths={("example.com", "Thing"): (("spec", "pod"),)}
+    )
+    result = audit(plan, read(server, wanted(plan)))
+    assert ("Thing", "one") in {(f.object.kind, f.object.name) for f in failing(result)}
+
+
 def test_one_namespace_is_judged_by_everything(server: FaultServer) -> None:
     result = judged(server, "allow-privilege-escalation", "namespace-without-isolation", namespaces=["a"])
     assert {finding.object.namespace or finding.object.name for finding in failing(result)} == {"a"}

@@ -29,7 +29,14 @@ _FOLDERS = tuple(f"/{group or 'core'}.{kind}/" for group, kind in TEMPLATE_PATHS
 
 def wanted(plan: Plan) -> Wanted:
     """The kinds that the rules of a plan need, and no others."""
-    return everything_wanted(active.rule for active in plan.rules)
+    found = everything_wanted(active.rule for active in plan.rules)
+    # Where a configuration says that there are pod templates, too.
+    own = {kind for _, kind in plan.pod_template_paths}
+    return replace(
+        found,
+        kinds=found.kinds if found.kinds.isdisjoint(TEMPLATE_KINDS) else found.kinds | own,
+        everywhere=found.everywhere if found.everywhere.isdisjoint(TEMPLATE_KINDS) else found.everywhere | own,
+    )
 
 
 def everything_wanted(rules: Iterable[Rule]) -> Wanted:
