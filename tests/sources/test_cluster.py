@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from kit import failing, plan_of, profile_of
+from kit import LIBRARY, failing, plan_of, profile_of
 from kubeassay.engine.comparison import compare
-from kubeassay.execution.audit import asks_about, audit, wanted
+from kubeassay.execution.audit import asks_about, audit, everything_wanted, wanted
 from kubeassay.model import Result
 from kubeassay.policy.library import Library
 from kubeassay.sources import cluster
@@ -345,6 +345,11 @@ def test_pod_templates_that_a_configuration_names_are_read(server: FaultServer) 
     )
     result = audit(plan, read(server, wanted(plan)))
     assert ("Thing", "one") in {(f.object.kind, f.object.name) for f in failing(result)}
+    # A snapshot of all custom resources has them, whoever asks for them later.
+    whole = read(server, everything_wanted(LIBRARY.rules.values()))
+    again = audit(plan, whole)
+    assert ("Thing", "one") in {(f.object.kind, f.object.name) for f in failing(again)}
+    assert again.not_evaluated == ()
 
 
 def test_one_namespace_is_judged_by_everything(server: FaultServer) -> None:

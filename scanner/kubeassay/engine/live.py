@@ -83,13 +83,14 @@ def gaps_of(kinds: Iterable[str], unread: Iterable[Unread]) -> Gaps:
         if gap.kind in wanted or (not gap.kind and not wanted.isdisjoint(kinds_of_group(gap.group))):
             named.append(gap)
         elif gap.group not in BUILT_IN_GROUPS and (
-            CUSTOM_RESOURCES in wanted or (not gap.kind and any(_is_custom(kind) for kind in wanted))
+            CUSTOM_RESOURCES in wanted or (not gap.kind and any(is_custom(kind) for kind in wanted))
         ):
             possible.append(gap)
     return Gaps(tuple(named), tuple(possible))
 
 
-def _is_custom(kind: str) -> bool:
+def is_custom(kind: str) -> bool:
+    """Whether a kind, as ``needs`` names it, is of custom resources alone."""
     return kind != WORKLOADS and not any(kind in kinds_of_group(group) for group in BUILT_IN_GROUPS)
 
 

@@ -12,7 +12,7 @@ from kubeassay.analysis.owners import Made, made_by_others
 from kubeassay.analysis.reading import items, mapping
 from kubeassay.analysis.selectors import parse_selector
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS
-from kubeassay.engine.live import TEMPLATE_KINDS, Live, judged_kinds, namespace_about
+from kubeassay.engine.live import TEMPLATE_KINDS, Live, is_custom, judged_kinds, namespace_about
 from kubeassay.engine.plan import Plan
 from kubeassay.execution.scan import Progress, scan
 from kubeassay.model import Finding, NotEvaluated, Object, Result, Rule, Target
@@ -127,11 +127,14 @@ def _makers(files: Mapping[str, bytes]) -> Iterable[Object]:
 def _not_asked(plan: Plan, snapshot: Snapshot) -> Iterator[Unread]:
     """What the rules need of a snapshot that was made for others."""
     needed = wanted(plan)
+    all_custom = CUSTOM_RESOURCES in snapshot.asked
     for kind in sorted(needed.kinds - set(snapshot.asked)):
+        if all_custom and is_custom(kind):
+            continue
         yield Unread("", kind, None, "not-read", "the snapshot was made for other rules")
     for kind in sorted(needed.everywhere.intersection(snapshot.narrowed)):
         yield Unread("", kind, None, "not-read", "the snapshot was made for other rules", snapshot.namespaces or ())
-    if needed.custom and CUSTOM_RESOURCES not in snapshot.asked:
+    if needed.custom and not all_custom:
         yield Unread("*", "", None, "not-read", "the snapshot was made for other rules")
 
 
