@@ -72,6 +72,11 @@ def test_a_pod_is_judged_at_the_top_owner_that_is_there() -> None:
         ({"hostUsers": False}, ("spec.hostUsers",)),
         ({"securityContext": {"runAsUser": 0}}, ("spec.securityContext",)),
         ({"volumes": [{"name": "host", "hostPath": {"path": "/"}}]}, ("spec.volumes",)),
+        ({"volumes": [{"name": "kube-api-access-x", "projected": {"sources": [{"serviceAccountToken": {}}]}}]}, ()),
+        (
+            {"volumes": [{"name": "kube-api-access-x", "projected": {"sources": [{"secret": {"name": "admin"}}]}}]},
+            ("spec.volumes",),
+        ),
         # By its name alone a volume is none of the admission plug-in.
         ({"volumes": [{"name": "kube-api-access-x", "hostPath": {"path": "/"}}]}, ("spec.volumes",)),
         (
@@ -95,6 +100,16 @@ def test_claims_of_a_stateful_set_are_no_drift() -> None:
     )
     claimed = pod(owner, volumes=[{"name": "d", "persistentVolumeClaim": {"claimName": "d-db-0"}}])
     assert made(owner, claimed) == {"Pod n/web-1-a": ("StatefulSet n/db", ())}
+    other = pod(owner, volumes=[{"name": "d", "hostPath": {"path": "/"}}])
+    assert made(owner, other) == {"Pod n/web-1-a": ("StatefulSet n/db", ("spec.volumes",))}
+
+
+def test_labels_that_controllers_do_not_set_are_drift() -> None:
+    labelled = pod()
+    labelled["metadata"]["labels"] |= {"batch.kubernetes.io/job-name": "x", "role": "client"}
+    assert made(REPLICA_SET, labelled) == {"Pod n/web-1-a": ("ReplicaSet n/web-1", ("label role",))}
+    del labelled["metadata"]["labels"]["app"]
+    assert made(REPLICA_SET, labelled)["Pod n/web-1-a"][1] == ("label app", "label role")
 
 
 def test_an_owner_that_is_only_claimed_is_not_believed() -> None:

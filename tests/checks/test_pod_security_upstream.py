@@ -5,8 +5,6 @@ Needs Go, and the module (from the module cache or a proxy); skipped without.
 
 from __future__ import annotations
 
-import copy
-import itertools
 import json
 import random
 import re
@@ -19,16 +17,12 @@ import pytest
 import yaml
 
 from checks.pod_security_cases import (
-    ALLOWED_VOLUMES,
     CASES,
     CHECKS,
-    FORBIDDEN_VOLUMES,
-    HARMLESS_CAPABILITIES,
     LEVELS,
     MINORS,
-    SYSCTLS,
     active_rules,
-    compliant_pod,
+    random_pod,
     rule_spec,
     violations,
 )
@@ -140,7 +134,7 @@ def test_the_cases_fail_the_same_checks(upstream: Path) -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_random_pods_fail_the_same_checks(upstream: Path, seed: int) -> None:
     source = random.Random(seed)
-    _assert_same(upstream, [_random_pod(source) for _ in range(1000)])
+    _assert_same(upstream, [random_pod(source) for _ in range(1000)])
 
 
 _TEST_POD = re.compile(r"([a-z_]+?)\d*\Z")
@@ -175,111 +169,3 @@ def test_upstream_test_pods_pass_and_fail(upstream: Path, testdata: Path) -> Non
     assert read > 0
     assert wrong == []
     _assert_same(upstream, list(pods.values()))
-
-
-def _random_pod(source: random.Random) -> dict[str, Any]:
-    """A pod in which any field that a check reads may be set, often to something odd that still decodes."""
-    pod: dict[str, Any] = source.choice(
-        (compliant_pod(), {"apiVersion": "v1", "kind": "Pod", "metadata": {}, "spec": {}})
-    )
-    spec = pod["spec"]
-    often = source.choice((0.02, 0.1, 0.4))
-
-    def maybe(at: dict[str, Any], key: str, *values: Any) -> None:
-        if source.random() < often:
-            at[key] = copy.deepcopy(source.choice((*values, None)))
-
-    for kind in ("containers", "initContainers", "ephemeralContainers"):
-        maybe(spec, kind, [{}], [{}, {"name": "app"}], [None, {"name": ""}], [])
-    maybe(pod, "metadata", {"annotations": _random_annotations(source)}, {"annotations": None})
-    for field in ("hostNetwork", "hostPID", "hostIPC", "hostUsers"):
-        maybe(spec, field, True, False)
-    maybe(spec, "os", {"name": "windows"}, {"name": "linux"}, {"name": "Windows"}, {"name": None}, {})
-    maybe(spec, "volumes", [_random_volume(source) for _ in range(source.randrange(4))])
-    lists = [spec.get(kind) or [] for kind in ("containers", "initContainers", "ephemeralContainers")]
-    containers = [member for member in itertools.chain(*lists) if member is not None]
-    for place in (spec, *containers):
-        maybe(place, "securityContext", {})
-        context = place.get("securityContext")
-        if context is None:
-            context = {}
-            maybe(place, "securityContext", context)
-            context = place.get("securityContext") or {}
-        for name in ("appArmorProfile", "seccompProfile"):
-            types = ("RuntimeDefault", "Localhost", "Unconfined", "", None, "runtime/default")
-            maybe(context, name, {}, *({"type": value} for value in types))
-        maybe(context, "seLinuxOptions", {}, _random_selinux(source), _random_selinux(source))
-        maybe(context, "windowsOptions", {}, *({"hostProcess": value} for value in (True, False, None)))
-        maybe(context, "runAsNonRoot", True, False)
-        maybe(context, "runAsUser", 0, 1, 10001)
-        if place is spec:
-            maybe(context, "sysctls", [_random_sysctl(source) for _ in range(source.randrange(4))])
-            continue
-        maybe(context, "privileged", True, False)
-        maybe(context, "allowPrivilegeEscalation", True, False)
-        maybe(context, "procMount", "Default", "Unmasked", "")
-        maybe(context, "capabilities", {}, _random_capabilities(source), _random_capabilities(source))
-        maybe(place, "ports", [], *([_random_port(source) for _ in range(2)] for _ in range(3)))
-        for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
-            maybe(place, probe, _random_handler(source), _random_handler(source))
-        hooks = {hook: _random_handler(source) for hook in ("postStart", "preStop") if source.random() < 0.5}
-        maybe(place, "lifecycle", hooks, {"preStop": None})
-    return pod
-
-
-def _random_annotations(source: random.Random) -> dict[str, Any]:
-    keys = ["seccomp.security.alpha.kubernetes.io/pod", "example.com/a"]
-    for prefix in (
-        "container.apparmor.security.beta.kubernetes.io/",
-        "container.seccomp.security.alpha.kubernetes.io/",
-    ):
-        keys += [prefix + name for name in ("app", "setup", "proxy", "debug", "nobody", "", "containers[0]")]
-    values = ("runtime/default", "docker/default", "localhost/a", "localhost", "unconfined", "", None)
-    return {key: source.choice(values) for key in source.sample(keys, source.randrange(1, 4))}
-
-
-def _random_volume(source: random.Random) -> dict[str, Any] | None:
-    if source.random() < 0.1:
-        return None
-    sources = {**ALLOWED_VOLUMES, **FORBIDDEN_VOLUMES, "hostPath": {"path": "/"}}
-    volume: dict[str, Any] = {"name": source.choice(("data", "", None))}
-    for name in source.sample(sorted(sources), source.choice((0, 1, 1, 1, 2))):
-        volume[name] = source.choice((sources[name], {}, None))
-    return volume
-
-
-def _random_selinux(source: random.Random) -> dict[str, Any]:
-    types = ("container_t", "container_init_t", "container_kvm_t", "container_engine_t", "spc_t", "", None)
-    options = {
-        "type": source.choice(types),
-        "user": source.choice(("u", "", None)),
-        "role": source.choice(("r", "", None)),
-    }
-    return {key: options[key] for key in source.sample(sorted(options), source.randrange(4))}
-
-
-def _random_sysctl(source: random.Random) -> dict[str, Any] | None:
-    names = (*SYSCTLS, "kernel.msgmax", "net.ipv4.tcp_rmem ", "")
-    return source.choice(({"name": source.choice(names), "value": "1"}, {"name": source.choice(names)}, {}, None))
-
-
-def _random_capabilities(source: random.Random) -> dict[str, Any]:
-    names = (*HARMLESS_CAPABILITIES, "NET_BIND_SERVICE", "NET_RAW", "SYS_ADMIN", "ALL", "all", "CAP_CHOWN", "", None)
-    capabilities: dict[str, Any] = {}
-    for key in ("add", "drop"):
-        some = [source.choice(names) for _ in range(source.randrange(3))]
-        capabilities[key] = source.choice((some, ["ALL"], ["NET_BIND_SERVICE"], [], None))
-    return capabilities
-
-
-def _random_port(source: random.Random) -> dict[str, Any] | None:
-    return source.choice(({"containerPort": 80}, {"hostPort": source.choice((0, 80, None))}, {}, None))
-
-
-def _random_handler(source: random.Random) -> dict[str, Any]:
-    hosts = ("", None, "127.0.0.1", "web.example")
-    handler: dict[str, Any] = {}
-    for request in ("httpGet", "tcpSocket"):
-        if source.random() < 0.5:
-            handler[request] = source.choice(({"host": source.choice(hosts), "port": 80}, {"port": "http"}, {}, None))
-    return handler

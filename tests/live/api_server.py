@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import urllib3
 import yaml
@@ -124,9 +124,7 @@ def collection(obj: Mapping[str, Any]) -> str:
 
 
 class ApiServer:
-    """A running API server. ``own``: started by the tests, which may do with it what they like."""
-
-    own = False
+    """A running API server; at the end of a ``with`` block it is stopped."""
 
     def __init__(self, kubeconfig: Path) -> None:
         self.kubeconfig = kubeconfig
@@ -142,6 +140,12 @@ class ApiServer:
     def stop(self) -> None:
         self.admin.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
 
 class OwnServer(ApiServer):
     """etcd and kube-apiserver of our own; :meth:`stop` ends them, and so does the end of this process.
@@ -149,8 +153,6 @@ class OwnServer(ApiServer):
     Authorization is by RBAC; the admission plugins are Kubernetes' defaults and NodeRestriction. ``api_arguments`` and
     ``etcd_arguments`` come last, so they win.
     """
-
-    own = True
 
     def __init__(
         self,

@@ -7,6 +7,8 @@ the cluster that KUBECONFIG happens to name.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import secrets
 import sys
@@ -47,36 +49,30 @@ StartServer = Callable[..., OwnServer]
 @pytest.fixture
 def start_server(binaries: Path, tmp_path: Path) -> Iterator[StartServer]:
     """Starts an API server for one test, which may stop it or start it oddly: ``start_server(etcd_arguments=[…])``."""
-    servers: list[OwnServer] = []
+    numbers = itertools.count()
+    with contextlib.ExitStack() as servers:
 
-    def start(**arguments: list[str]) -> OwnServer:
-        server = OwnServer(binaries, tmp_path / f"server{len(servers)}", **arguments)
-        servers.append(server)
-        return server
+        def start(**arguments: list[str]) -> OwnServer:
+            return servers.enter_context(OwnServer(binaries, tmp_path / f"server{next(numbers)}", **arguments))
 
-    try:
         yield start
-    finally:
-        for server in servers:
-            server.stop()
 
 
 @pytest.fixture(scope="session")
 def api_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """The API server of all tests: each makes namespaces of its own in it."""
     theirs = os.environ.get(KUBECONFIG)
+    server: ApiServer
     if theirs:
         print(f"live tests run on the cluster of {theirs}", file=sys.stderr)
         server = ApiServer(Path(theirs))
     else:
         server = OwnServer(request.getfixturevalue("binaries"), tmp_path_factory.mktemp("live") / "server")
-    try:
+    with server:
         yield server
-    finally:
-        server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def own_server(api_server: ApiServer) -> OwnServer:
     """The API server, where it is our own; a test that needs that is skipped on somebody's cluster."""
     if not isinstance(api_server, OwnServer):

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from checks.pod_security_cases import CASES, CHECKS, active_rules, violations
-from checks.test_pod_security_upstream import _random_pod
+from checks.pod_security_cases import CASES, CHECKS, active_rules, random_pod, violations
 from kubeassay.checks import registry
 from kubeassay.model import KubernetesVersion
 from live.api_server import ApiServer
@@ -68,7 +67,7 @@ def test_pods_are_judged_as_by_the_admission_plugin(
         labels = {LABEL: level, f"{LABEL}-version": f"v1.{enforced}"}
         namespace = namespaces(f"{level}-{enforced}", labels)
         cases = [case.pod for case in CASES if "ephemeral" not in case.id]
-        cases += [completed(_random_pod(source), source) for _ in range(RANDOM_ASKED)]
+        cases += [completed(random_pod(source), source) for _ in range(RANDOM_ASKED)]
         seen = {"refused": 0, "admitted": 0, "invalid": 0}
         wrong = []
         for case in cases:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from analysis.quota import test_quota_upstream as cases
+from analysis.quota import cases
 from kit import objects_in
 from kubeassay.analysis.quantity import parse_quantity
 from kubeassay.analysis.quota.admission import refused_by_limit_ranges, refused_by_quotas

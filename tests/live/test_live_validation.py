@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from analysis.access.test_access_upstream import REFUSED, TAKEN
-from analysis.access.worlds import random_world
-from analysis.autoscaling import test_disruption_upstream as disruption
-from analysis.autoscaling import test_horizontal_upstream as horizontal
-from analysis.network import test_policies_upstream as network
+from analysis.access.worlds import REFUSED, TAKEN, random_world
+from analysis.autoscaling import disruption_cases as disruption
+from analysis.autoscaling import horizontal_cases as horizontal
+from analysis.network import policy_cases as network
 from kit import failing, plan_of, profile_of, scan_text
 from live.api_server import ApiServer
 
@@ -61,14 +60,14 @@ def compare(asking: Asking, objects: Iterable[Value], *rules: str) -> tuple[int,
 
 def _network_policies() -> Iterable[Value]:
     yield from (
-        network._policy({"podSelector": {}, "ingress": [{"from": [{"podSelector": s}]}]}) for s in network.SELECTORS
+        network.policy_of({"podSelector": {}, "ingress": [{"from": [{"podSelector": s}]}]}) for s in network.SELECTORS
     )
-    yield from (network._policy({"podSelector": {}, "ingress": [{"ports": [port]}]}) for port in network.PORTS)
+    yield from (network.policy_of({"podSelector": {}, "ingress": [{"ports": [port]}]}) for port in network.PORTS)
     yield from (
-        network._policy({"podSelector": {}, "egress": [{"to": [{"ipBlock": block}]}]}) for block in network.BLOCKS
+        network.policy_of({"podSelector": {}, "egress": [{"to": [{"ipBlock": block}]}]}) for block in network.BLOCKS
     )
     chance = random.Random(6)
-    yield from (network._policy(network._spec(chance)) for _ in range(200))
+    yield from (network.policy_of(network.random_spec(chance)) for _ in range(200))
 
 
 def test_network_policies(asking: Asking) -> None:

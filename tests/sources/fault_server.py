@@ -23,6 +23,7 @@ KINDS = (
     ("", "v1", "pods", "Pod", True),
     ("", "v1", "secrets", "Secret", True),
     ("", "v1", "serviceaccounts", "ServiceAccount", True),
+    ("apps", "v1", "replicasets", "ReplicaSet", True),
     ("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", True),
     ("example.com", "v1", "things", "Thing", True),
 )
@@ -44,7 +45,8 @@ class FaultServer:
         self._lock = threading.Lock()
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.http.daemon_threads = True
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        # How soon it sees that it is to stop: each test waits for that.
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
         self.kubeconfig = folder / "kubeconfig"
         self.configure("good")
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kit import failing, plan_of, profile_of
-from kubeassay.execution.audit import audit, wanted
+from kit import LIBRARY, failing, plan_of, profile_of
+from kubeassay.engine.comparison import compare
+from kubeassay.execution.audit import asks_about, audit, everything_wanted, wanted
 from kubeassay.model import Result
+from kubeassay.policy.library import Library
 from kubeassay.sources import cluster
 from kubeassay.sources.cluster import Api, ClusterError, Wanted, connect, read_cluster
 from kubeassay.sources.snapshot import Snapshot
@@ -49,7 +52,7 @@ def read(server: FaultServer, needed: Wanted = EVERYTHING, **options: Any) -> Sn
 
 
 def names(snapshot: Snapshot) -> set[str]:
-    return {file.name.removeprefix("clusters/c-1/") for file in snapshot.files}
+    return {name.removeprefix("clusters/c-1/") for name in snapshot.files}
 
 
 def unread(snapshot: Snapshot) -> set[tuple[str, str | None, str]]:
@@ -85,9 +88,8 @@ def test_what_is_wanted_is_read_in_pages(server: FaultServer, aggregated: bool) 
 
 
 def test_of_secrets_the_metadata_alone_is_asked_for(server: FaultServer) -> None:
-    secrets = {
-        file.name.rpartition("/")[2]: json.loads(file.content) for file in read(server).files if "Secret" in file.name
-    }
+    files = read(server).files
+    secrets = {name.rpartition("/")[2]: json.loads(files[name]) for name in files if "Secret" in name}
     assert "data" not in secrets["s.yaml"]
     assert "type" not in secrets["s.yaml"]
     assert secrets["t.yaml"]["type"] == "kubernetes.io/service-account-token"
@@ -97,7 +99,7 @@ def test_a_server_that_ignores_what_it_is_asked_for_gives_no_secret_away(
     server: FaultServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "_METADATA_ONLY", "application/json")
-    assert all(b"aHVudGVyMg" not in file.content for file in read(server).files)
+    assert all(b"aHVudGVyMg" not in content for content in read(server).files.values())
 
 
 def test_an_expired_page_begins_the_list_anew(server: FaultServer) -> None:
@@ -135,6 +137,7 @@ def test_a_kind_that_cannot_be_read_is_said(server: FaultServer, status: int) ->
     "body",
     [
         b'{"items": [{"metadata": 1}]}',
+        b'{"items": [], "metadata": 1}',
         b"",
         b"{",
         b"[]",
@@ -144,9 +147,10 @@ def test_a_kind_that_cannot_be_read_is_said(server: FaultServer, status: int) ->
         b"[" * 99999,
     ],
 )
-def test_an_answer_that_is_no_list_is_said(server: FaultServer, body: bytes) -> None:
-    server.fault = lambda path, query, number: (200, body) if path == "/api/v1/pods" else None
-    assert unread(read(server)) == {("Pod", None, "not-readable")}
+@pytest.mark.parametrize(("resource", "kind"), [("pods", "Pod"), ("secrets", "Secret")])
+def test_an_answer_that_is_no_list_is_said(server: FaultServer, body: bytes, resource: str, kind: str) -> None:
+    server.fault = lambda path, query, number: (200, body) if path == f"/api/v1/{resource}" else None
+    assert unread(read(server)) == {(kind, None, "not-readable")}
 
 
 def test_pages_that_do_not_end_are_said(server: FaultServer) -> None:
@@ -160,9 +164,20 @@ def test_a_kind_that_is_gone_after_discovery_is_said(server: FaultServer) -> Non
     assert unread(read(server)) == {("Thing", None, "not-readable")}
 
 
-def test_a_group_that_cannot_be_discovered_is_said(server: FaultServer) -> None:
+@pytest.mark.parametrize("answer", [(503, {}), (200, {"kind": "Status"}), (200, []), (200, b"<html>")])
+def test_a_group_that_cannot_be_discovered_is_said(server: FaultServer, answer: tuple[int, Any]) -> None:
     server.aggregated = False
-    server.fault = lambda path, query, number: (503, {}) if path == "/apis/example.com/v1" else None
+    server.fault = lambda path, query, number: answer if path == "/apis/example.com/v1" else None
+    (gap,) = read(server).unread
+    assert (gap.group, gap.kind, gap.reason) == ("example.com", "", "not-readable")
+
+
+def test_a_resource_of_no_known_kind_is_said(server: FaultServer) -> None:
+    resources = [{"resource": "things", "scope": "Namespaced", "verbs": ["list"], "responseKind": None}]
+    versions = [{"version": "v1", "resources": resources}]
+    item = {"metadata": {"name": "example.com"}, "versions": versions}
+    answer = {"kind": "APIGroupDiscoveryList", "items": [item]}
+    server.fault = lambda path, query, number: (200, answer) if path == "/apis" else None
     (gap,) = read(server).unread
     assert (gap.group, gap.kind, gap.reason) == ("example.com", "", "not-readable")
 
@@ -323,6 +338,20 @@ def test_a_pod_is_not_judged_by_a_service_account_that_is_not_readable(server: F
     assert ("forbidden", rule, "b") in {(n.reason, n.rule, n.namespace) for n in result.not_evaluated}
 
 
+def test_pod_templates_that_a_configuration_names_are_read(server: FaultServer) -> None:
+    server.objects["/apis/example.com/v1/things"][0]["spec"] = {"pod": {"spec": {"containers": [{"name": "c"}]}}}
+    plan = plan_of(
+        profile_of("allow-privilege-escalation"), pod_template_paths={("example.com", "Thing"): (("spec", "pod"),)}
+    )
+    result = audit(plan, read(server, wanted(plan)))
+    assert ("Thing", "one") in {(f.object.kind, f.object.name) for f in failing(result)}
+    # A snapshot of all custom resources has them, whoever asks for them later.
+    whole = read(server, everything_wanted(LIBRARY.rules.values()))
+    again = audit(plan, whole)
+    assert ("Thing", "one") in {(f.object.kind, f.object.name) for f in failing(again)}
+    assert again.not_evaluated == ()
+
+
 def test_one_namespace_is_judged_by_everything(server: FaultServer) -> None:
     result = judged(server, "allow-privilege-escalation", "namespace-without-isolation", namespaces=["a"])
     assert {finding.object.namespace or finding.object.name for finding in failing(result)} == {"a"}
@@ -336,16 +365,65 @@ def test_objects_with_a_label_are_judged(server: FaultServer) -> None:
     assert result.summary.objects == 8
 
 
+def test_pods_with_a_label_are_judged_at_an_owner_without_it(server: FaultServer) -> None:
+    pod = server.objects["/api/v1/pods"][0]
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": pod["spec"]}
+    server.add("ReplicaSet", "web", "a", spec={"template": template})
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "ReplicaSet-web", "controller": True}
+    pod["metadata"] |= {"labels": {"app": "web"}, "ownerReferences": [owner], "uid": "p"}
+    result = judged(server, "allow-privilege-escalation", selector="app=web")
+    assert [(f.object.kind, f.object.name) for f in failing(result)] == [("ReplicaSet", "web")]
+    assert result.not_evaluated == ()
+
+
+@pytest.mark.parametrize("narrowed", [{"namespaces": ["a"]}, {"selector": "app=web"}])
+def test_what_was_not_asked_for_is_no_fix(server: FaultServer, narrowed: dict[str, Any]) -> None:
+    server.objects["/api/v1/pods"][0]["metadata"]["labels"] = {"app": "web"}
+    before = judged(server, "allow-privilege-escalation")
+    plan = plan_of(profile_of("allow-privilege-escalation"))
+    snapshot = read(server, wanted(plan), **narrowed)
+    found = compare(before, audit(plan, snapshot), partial(asks_about, snapshot))
+    assert found.fixed == ()
+    assert len(found.unchanged) + len(found.unknown) == len(failing(before))
+
+
 @pytest.mark.parametrize("options", [{"namespaces": ["shop"]}, {"selector": "app=none"}])
 def test_a_namespace_or_label_that_is_not_there_is_said(server: FaultServer, options: dict[str, Any]) -> None:
     result = judged(server, "allow-privilege-escalation", **options)
     assert {n.reason for n in result.not_evaluated} == {"no-objects"}
 
 
-def test_rules_on_values_of_secrets_do_not_pass(server: FaultServer) -> None:
-    result = judged(server, "secret-in-manifest")
+def test_rules_on_values_of_secrets_do_not_pass(server: FaultServer, tmp_path: Path) -> None:
+    spec = {
+        "title": "A Secret without a password",
+        "area": "secrets",
+        "severity": "high",
+        "subject": "object",
+        "needs": ["Secret"],
+        "rationale": "x",
+        "remediation": "x",
+        "expression": "has(object.data) && 'password' in object.data",
+        "messageExpression": "'no password'",
+    }
+    rule = {"apiVersion": "kubeassay.dev/v1", "kind": "Rule", "metadata": {"id": "no-password"}, "spec": spec}
+    (tmp_path / "no-password.yaml").write_text(json.dumps(rule))
+    library = Library([tmp_path / "no-password.yaml"])
+    plan = plan_of(profile_of("no-password", library=library), library=library)
+    result = audit(plan, read(server, wanted(plan)))
+    assert failing(result) == []
     assert (result.summary.passed, result.summary.not_evaluated) == (0, 2)
     assert {n.reason for n in result.not_evaluated} == {"metadata-only"}
+
+
+def test_rules_on_manifests_alone_do_not_apply_to_secrets(server: FaultServer) -> None:
+    rules = ("secret-in-manifest", "unknown-field", "mistyped-field")
+    secrets_alone = judged(server, "secret-in-manifest")
+    result = audit(plan_of(profile_of(*rules)), read(server))
+    assert server.asked["/api/v1/secrets"] == 2
+    for found in (secrets_alone, result):
+        assert failing(found) == []
+        assert not any(n.reason == "metadata-only" for n in found.not_evaluated)
+    assert (secrets_alone.summary.passed, secrets_alone.summary.not_evaluated) == (0, 0)
 
 
 def test_a_snapshot_for_other_rules_is_not_enough(server: FaultServer) -> None:
@@ -353,3 +431,20 @@ def test_a_snapshot_for_other_rules_is_not_enough(server: FaultServer) -> None:
     result = audit(plan_of(profile_of("namespace-without-isolation")), found)
     assert failing(result) == []
     assert {n.reason for n in result.not_evaluated} == {"not-read"}
+
+
+def test_what_a_narrowed_snapshot_has_of_some_namespaces_is_not_all(server: FaultServer) -> None:
+    """A rule that joins pods of all namespaces, and a snapshot for rules that judge pods by themselves."""
+    found = read(server, wanted(plan_of(profile_of("allow-privilege-escalation"))), namespaces=["a"])
+    assert found.narrowed == ("Pod", "ReplicaSet")
+    joining = plan_of(profile_of("namespace-without-isolation"))
+    whole = audit(joining, read(server, wanted(joining), namespaces=["a"]))
+    assert not any(n.reason == "not-read" for n in whole.not_evaluated)
+    found.asked = tuple(sorted(wanted(joining).kinds))
+    gaps = {n.detail for n in audit(joining, found).not_evaluated if n.rule is None and n.reason == "not-read"}
+    assert any(detail.startswith("Pod in namespaces other than a ") for detail in gaps)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("2", 2), ("-1", 0), ("nan", 0), ("Wed, 21 Oct 2026", 0), (None, 0)])
+def test_how_long_to_wait(text: str | None, seconds: float) -> None:
+    assert cluster._seconds(text) == seconds

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubeassay.model import Path
-from kubeassay.sources.live_objects import LiveFile, read_live, render
+from kubeassay.sources.live_objects import read_live, render
 from kubeassay.sources.manifests import read_bytes
 
 SCALARS = (
@@ -76,7 +76,7 @@ def test_the_text_is_the_object(value: dict[str, Any]) -> None:
 @given(OBJECTS)
 @settings(max_examples=150, deadline=None)
 def test_places_are_those_that_a_reader_of_the_text_finds(value: dict[str, Any]) -> None:
-    write, objects, errors = read_live(LiveFile("x.yaml", json.dumps(value).encode()))
+    write, objects, errors = read_live(json.dumps(value).encode(), "x.yaml")
     assert not errors
     (live,) = objects
     (read,) = read_bytes(write().encode("utf-8", "surrogatepass"), "x.yaml").objects
@@ -89,6 +89,6 @@ def test_places_are_those_that_a_reader_of_the_text_finds(value: dict[str, Any])
 
 def test_what_is_no_object_is_an_error() -> None:
     for content in (b"", b"[]", b'{"kind": 1}', b"{", b"[" * 100_000, b'{"a":' * 5000 + b"1" + b"}" * 5000):
-        _, objects, errors = read_live(LiveFile("x.yaml", content))
+        _, objects, errors = read_live(content, "x.yaml")
         assert not objects
         assert len(errors) == 1

@@ -14,8 +14,7 @@ from kit import LIBRARY, failing, objects_in, plan_of, profile_of
 from kubeassay.execution.scan import scan
 from kubeassay.model import Example, Rule, Target
 from kubeassay.model.unread import Unread
-from kubeassay.sources.files import Discovery
-from kubeassay.sources.live_objects import LiveFile
+from kubeassay.sources.files import Discovery, SourceFile
 from kubeassay.sources.manifests import read_bytes
 from kubeassay.sources.snapshot import (
     Snapshot,
@@ -44,10 +43,9 @@ def pod(**container: Any) -> dict[str, Any]:
     }
 
 
-def outcomes(rule: Rule, example: Example, files: list[LiveFile]) -> Any:
-    result = scan(
-        plan_of(profile_of(rule.id, **example.parameters)), Discovery(files=list(files)), Target("cluster", "c")
-    )
+def outcomes(rule: Rule, example: Example, objects: list[tuple[str, bytes]]) -> Any:
+    files = [SourceFile("", name, len(content), content=content, live=True) for name, content in objects]
+    result = scan(plan_of(profile_of(rule.id, **example.parameters)), Discovery(files=files), Target("cluster", "c"))
     return (
         [(f.object, f.path, f.container, f.location.start_line) for f in failing(result)],
         result.summary.passed,
@@ -60,7 +58,7 @@ def test_redaction_changes_no_verdict(rule: Rule, example: Example) -> None:
     values = [obj.value for obj in objects_in(example.text) if obj.ref.kind != "Secret"]
     if any("kubectl.kubernetes.io/last-applied" in json.dumps(value) for value in values):
         return
-    whole = [LiveFile(file_name("c", value), encode(value)) for value in values]
+    whole = [(file_name("c", value), encode(value)) for value in values]
     redacted = [live_file("c", copy.deepcopy(value)) for value in values]
     assert outcomes(rule, example, redacted) == outcomes(rule, example, whole)
 
@@ -77,9 +75,9 @@ def test_redaction_changes_no_verdict(rule: Rule, example: Example) -> None:
     ],
 )
 def test_a_secret_is_not_stored(container: dict[str, Any]) -> None:
-    stored = live_file("c", pod(**container))
-    assert b"hunter2" not in stored.content
-    assert live_file("c", json.loads(stored.content)) == stored
+    name, content = live_file("c", pod(**container))
+    assert b"hunter2" not in content
+    assert live_file("c", json.loads(content)) == (name, content)
 
 
 def test_the_values_of_a_secret_and_copies_of_an_object_are_not_stored() -> None:
@@ -90,7 +88,33 @@ def test_the_values_of_a_secret_and_copies_of_an_object_are_not_stored() -> None
         "annotations": {"kubectl.kubernetes.io/last-applied-configuration": '{"data":{"a":"hunter2"}}'},
     }
     value = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {"a": "hunter2"}, "type": "Opaque"}
-    assert b"hunter2" not in live_file("c", value).content
+    assert b"hunter2" not in live_file("c", value)[1]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"kind": "Secret", "spec": {"password": "hunter2hunter2", "pin": 48151623}},
+        {"kind": "Secret", "spec": {"image": 48151623, "images": [{"image": "hunter2"}]}},
+        {"kind": "Secret", "data": {"a": "hunter2"}, "spec": {"values": ["hunter2", 48151623]}},
+        {"kind": "Database", "spec": {"password": 48151623, "args": ["--password", 48151623]}},
+        {"kind": "Set", "spec": {"template": {"kind": "Secret", "data": {"a": "hunter2", "b": 48151623}}}},
+    ],
+)
+def test_secrets_of_custom_resources_are_not_stored(value: dict[str, Any]) -> None:
+    name, content = live_file("c", {"apiVersion": "example.com/v1", "metadata": {"name": "x"}, **value})
+    assert b"hunter2" not in content
+    assert b"48151623" not in content
+    assert live_file("c", json.loads(content)) == (name, content)
+
+
+def test_whose_token_a_secret_holds_stays_known() -> None:
+    annotations = {"kubernetes.io/service-account.name": "build", "applied": "H4sIAAAAAAAA"}
+    metadata = {"name": "t", "namespace": "n", "annotations": annotations}
+    value = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "kubernetes.io/service-account-token"}
+    _, content = live_file("c", value)
+    assert b'"kubernetes.io/service-account.name":"build"' in content
+    assert b"H4sIAAAAAAAA" not in content
 
 
 @pytest.mark.parametrize("name", ["s.jsonl", "s.jsonl.gz"])
@@ -99,9 +123,9 @@ def test_a_snapshot_is_read_as_it_was_written(tmp_path: Path, name: str) -> None
         "c",
         "v1.33.1",
         [Unread("", "Secret", None, "forbidden", "says no")],
-        [live_file("c", pod())],
+        dict([live_file("c", pod())]),
         ["Pod"],
-        ("Secret",),
+        narrowed=("Pod",),
         namespaces=("n",),
         selector="a=b",
     )
@@ -113,7 +137,7 @@ def test_a_snapshot_is_read_as_it_was_written(tmp_path: Path, name: str) -> None
 
 
 def test_a_cut_snapshot_is_refused(tmp_path: Path) -> None:
-    content = write(Snapshot("c", "v1.33.1", files=[live_file("c", pod())]), "s.jsonl")
+    content = write(Snapshot("c", "v1.33.1", files=dict([live_file("c", pod())])), "s.jsonl")
     for cut in (content[: content.index(b"\n") + 1], content[:-20]):
         (tmp_path / "s").write_bytes(cut)
         with pytest.raises(SnapshotError):
@@ -124,7 +148,7 @@ def test_a_cut_snapshot_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_snapshot_among_manifests_is_not_read_as_manifests(tmp_path: Path) -> None:
-    content = write(Snapshot("c", "v1.33.1", files=[live_file("c", pod())]), "s.json")
+    content = write(Snapshot("c", "v1.33.1", files=dict([live_file("c", pod())])), "s.json")
     found = read_bytes(content, "s.json")
     assert found.objects == []
     assert len(found.errors) == 1
@@ -143,15 +167,15 @@ def test_a_snapshot_among_manifests_is_not_read_as_manifests(tmp_path: Path) -> 
     ],
 )
 def test_a_snapshot_of_other_hands_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
-    header, line = write(Snapshot("c", "v1.33.1", files=[live_file("c", pod())]), "s").splitlines()
+    header, line = write(Snapshot("c", "v1.33.1", files=dict([live_file("c", pod())])), "s").splitlines()
     (tmp_path / "s").write_bytes(encode({**json.loads(header), **change}) + b"\n" + line)
     with pytest.raises(SnapshotError):
         read(str(tmp_path / "s"))
 
 
 def test_an_object_that_stands_twice_is_refused(tmp_path: Path) -> None:
-    file = live_file("c", pod())
-    (tmp_path / "s").write_bytes(write(Snapshot("c", "v1.33.1", files=[file, file]), "s"))
+    header, line = write(Snapshot("c", "v1.33.1", files=dict([live_file("c", pod())])), "s").splitlines(keepends=True)
+    (tmp_path / "s").write_bytes(header.replace(b'"objects":1', b'"objects":2') + line + line)
     with pytest.raises(SnapshotError, match="twice"):
         read(str(tmp_path / "s"))
 

@@ -40,7 +40,14 @@ _OF_CONTAINERS = frozenset(
 )
 #: Annotations that stand for fields of a security context.
 _SECURITY = ("container.apparmor.security.beta.kubernetes.io/", "seccomp.security.alpha.kubernetes.io/")
+#: Labels, or prefixes of their keys, with which controllers, and the admission plug-in PodTopologyLabels, mark pods.
+_LABELS_OF_CONTROLLERS = frozenset({
+    "pod-template-hash", "controller-revision-hash", "pod-template-generation", "controller-uid", "job-name",
+    "apps.kubernetes.io", "batch.kubernetes.io", "statefulset.kubernetes.io", "topology.kubernetes.io",
+})  # fmt: skip
 _TOKENS = "/var/run/secrets/kubernetes.io/serviceaccount"
+#: What the ServiceAccount admission plug-in projects there.
+_TOKEN_SOURCES = frozenset({"serviceAccountToken", "configMap", "downwardAPI"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +129,12 @@ def drift(obj: Object, owner: Object) -> Iterator[str]:
     for key in sorted(annotations.keys() | declared.keys()):
         if key.startswith(_SECURITY) and annotations.get(key) != declared.get(key):
             yield f"annotation {key}"
-    labels = made[0].labels
-    for key, value in sorted(wanted[0].labels.items()):
-        if labels.get(key) != value:
+    labels, stated = made[0].labels, wanted[0].labels
+    for key in sorted(labels.keys() | stated.keys()):
+        # One that was added can take a pod out of a policy's reach, or into one's.
+        if labels.get(key) != stated.get(key) and (
+            key in stated or key.partition("/")[0] not in _LABELS_OF_CONTROLLERS
+        ):
             yield f"label {key}"
 
 
@@ -136,7 +146,15 @@ def _meant(value: Any) -> Any:
 def _is_given(volume: Mapping[str, Any], claims: set[Any]) -> bool:
     """The volume of the token that the ServiceAccount admission plug-in mounts, and those of a StatefulSet's claims."""
     name = volume.get("name")
-    return name in claims or (isinstance(name, str) and name.startswith("kube-api-access-") and "projected" in volume)
+    if name in claims:
+        return "persistentVolumeClaim" in volume
+    sources = map(mapping, items(mapping(volume.get("projected")).get("sources")))
+    return (
+        isinstance(name, str)
+        and name.startswith("kube-api-access-")
+        and "projected" in volume
+        and all(source.keys() <= _TOKEN_SOURCES for source in sources)
+    )
 
 
 def _containers(made: Iterable[Any], wanted: Iterable[Any], field: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,8 +13,9 @@ import click
 
 from kubeassay.analysis.selectors import parse_selector
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
+from kubeassay.cli.inputs import CONTEXT
 from kubeassay.cli.judging import (
-    Judging,
+    applied,
     configuration,
     judging,
     policy_options,
@@ -24,8 +26,8 @@ from kubeassay.cli.judging import (
 )
 from kubeassay.cli.outputs import write_file
 from kubeassay.engine.plan import make_plan
+from kubeassay.execution.audit import asks_about, everything_wanted, wanted
 from kubeassay.execution.audit import audit as run_audit
-from kubeassay.execution.audit import everything_wanted, wanted
 from kubeassay.model import KubernetesVersion
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import Library
@@ -34,13 +36,13 @@ from kubeassay.sources import snapshot as snapshots
 from kubeassay.sources.cluster import Api, Wanted, connect, read_cluster, server_version
 from kubeassay.sources.files import UsageError
 
-CONTEXT = {"help_option_names": ["-h", "--help"]}
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _cluster_options(command: _F) -> _F:
     """Which cluster, as whom, and what of it."""
-    for option in reversed(
+    return applied(
+        command,
         [
             click.option("--context", metavar="NAME", help="The kubeconfig's context.  [default: the current one]"),
             click.option("--kubeconfig", metavar="FILE", help="The kubeconfig.  [default: as kubectl]"),
@@ -51,10 +53,8 @@ def _cluster_options(command: _F) -> _F:
             click.option("--as", "user", metavar="USER", help="Impersonate a user."),
             click.option("--as-group", "groups", multiple=True, metavar="GROUP", help="Impersonate a group. Repeats."),
             click.option("--cluster-name", metavar="NAME", help="The cluster in places.  [default: the kubeconfig's]"),
-        ]
-    ):
-        command = option(command)
-    return command
+        ],
+    )
 
 
 @click.command(context_settings=CONTEXT)
@@ -76,13 +76,13 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
     try:
         config = configuration(options)
         # What is wrong with the policy is said before a cluster is read.
-        made = judging(options, config)
-        api, name = _connected(options)
+        judging(options, config)
+        api = _connected(options)
         version = server_version(api)
-        judged: Judging = judging(options, config, _version(version)) if not _states_version(options, config) else made
-        snapshot = _read(api, name, wanted(judged.plan), version, options)
+        judged = judging(options, config, version)
+        snapshot = _read(api, wanted(judged.plan), version, options)
         result = run_audit(judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"])
-        return report(judged, result, options)
+        return report(judged, result, options, partial(asks_about, snapshot))
     except (PolicyError, UsageError) as error:
         raise click.UsageError(printable(str(error)), ctx) from None
 
@@ -106,8 +106,8 @@ def snapshot(ctx: click.Context, /, **options: Any) -> int:
         needed = everything_wanted(library.rules.values())
         if options["profile"] is not None:
             needed = wanted(make_plan(library.profile(options["profile"]), library, KubernetesVersion.parse("latest")))
-        api, name = _connected(options)
-        found = _read(api, name, needed, server_version(api), options)
+        api = _connected(options)
+        found = _read(api, needed, server_version(api), options)
         write_file(Path(options["output"]), snapshots.write(found, options["output"]))
         if not options["quiet"]:
             click.echo(
@@ -118,18 +118,7 @@ def snapshot(ctx: click.Context, /, **options: Any) -> int:
     return INCOMPLETE if found.unread and not options["allow_incomplete"] else COMPLIES
 
 
-def _states_version(options: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-    return options["kubernetes_version"] is not None or "kubernetesVersion" in config
-
-
-def _version(text: str) -> KubernetesVersion | None:
-    try:
-        return KubernetesVersion.parse(text)
-    except ValueError:
-        return None
-
-
-def _connected(options: Mapping[str, Any]) -> tuple[Api, str]:
+def _connected(options: Mapping[str, Any]) -> Api:
     if options["selector"]:
         try:
             parse_selector(options["selector"])
@@ -137,17 +126,18 @@ def _connected(options: Mapping[str, Any]) -> tuple[Api, str]:
             raise UsageError(f"--selector: {error}") from None
     if options["groups"] and options["user"] is None:
         raise UsageError("--as-group needs --as")
-    connection = connect(
-        kubeconfig=options["kubeconfig"],
-        context=options["context"],
-        user=options["user"],
-        groups=options["groups"],
-        name=options["cluster_name"],
+    return Api(
+        connect(
+            kubeconfig=options["kubeconfig"],
+            context=options["context"],
+            user=options["user"],
+            groups=options["groups"],
+            name=options["cluster_name"],
+        )
     )
-    return Api(connection), connection.name
 
 
-def _read(api: Api, name: str, needed: Wanted, version: str, options: Mapping[str, Any]) -> snapshots.Snapshot:
+def _read(api: Api, needed: Wanted, version: str, options: Mapping[str, Any]) -> snapshots.Snapshot:
     progress = None if options["quiet"] or not sys.stderr.isatty() else _Progress()
     try:
         found = read_cluster(
@@ -171,11 +161,11 @@ def _said(found: snapshots.Snapshot) -> list[str]:
     """What was and was not readable: in front of the report."""
     objects, kinds = plural(len(found.files), "object"), plural(len(found.read), "kind")
     lines = [f"cluster {found.cluster}, {found.version}: read {objects} of {kinds}"]
-    by_detail: dict[tuple[str, str], list[str]] = {}
+    by_kind: dict[tuple[str, str], list[str]] = {}
     for unread in found.unread:
         where = unread.namespace or (f"all but {', '.join(unread.but)}" if unread.but else "")
-        by_detail.setdefault((unread.name, unread.reason), []).append(where)
-    for (kind, reason), places in by_detail.items():
+        by_kind.setdefault((unread.name, unread.reason), []).append(where)
+    for (kind, reason), places in by_kind.items():
         named = [place for place in places if place]
         where = f" in {', '.join(named[:5])}{f' and {len(named) - 5} more' if len(named) > 5 else ''}" if named else ""
         lines.append(f"not read: {kind}{where} ({reason})")
@@ -192,7 +182,7 @@ class _Progress:
     def __call__(self, kind: str, count: int) -> None:
         with self._lock:
             self._count += count
-            click.echo(f"\r\x1b[KReading {kind}: {self._count:,} objects", err=True, nl=False)
+            click.echo(f"\r\x1b[KReading {printable(kind)}: {self._count:,} objects", err=True, nl=False)
 
     def end(self) -> None:
         click.echo("\r\x1b[K", err=True, nl=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import shutil
@@ -22,6 +23,7 @@ from kubeassay.model import (
     NEWEST_KNOWN,
     SEVERITIES,
     Control,
+    Finding,
     KubernetesVersion,
     NotEvaluated,
     Outcome,
@@ -71,7 +73,8 @@ class _Version(click.ParamType[KubernetesVersion]):
             self.fail(str(error), param, ctx)
 
 
-def _applied(command: _F, options: Sequence[Callable[[_F], _F]]) -> _F:
+def applied(command: _F, options: Sequence[Callable[[_F], _F]]) -> _F:
+    """A command with options, in their order."""
     for option in reversed(options):
         command = option(command)
     return command
@@ -79,7 +82,7 @@ def _applied(command: _F, options: Sequence[Callable[[_F], _F]]) -> _F:
 
 def policy_options(command: _F) -> _F:
     """What to judge by."""
-    return _applied(
+    return applied(
         command,
         [
             click.option(
@@ -111,7 +114,7 @@ def policy_options(command: _F) -> _F:
 
 def report_options(command: _F) -> _F:
     """What to report, where, and when to fail."""
-    return _applied(
+    return applied(
         command,
         [
             click.option(
@@ -154,7 +157,7 @@ def report_options(command: _F) -> _F:
 
 def sarif_options(command: _F) -> _F:
     """Of reports in SARIF."""
-    return _applied(
+    return applied(
         command,
         [
             click.option(
@@ -171,7 +174,7 @@ def sarif_options(command: _F) -> _F:
 
 def running_options(command: _F) -> _F:
     """How the program runs."""
-    return _applied(
+    return applied(
         command,
         [
             click.option(
@@ -204,9 +207,9 @@ def configuration(options: Mapping[str, Any]) -> Mapping[str, Any]:
     return spec
 
 
-def judging(options: Mapping[str, Any], config: Mapping[str, Any], version: KubernetesVersion | None = None) -> Judging:
-    """The plan of what the options and the configuration demand. ``version``: the one to judge by where nobody says
-    another; the profile's where there is none."""
+def judging(options: Mapping[str, Any], config: Mapping[str, Any], server_version: str | None = None) -> Judging:
+    """The plan of what the options and the configuration demand. ``server_version``: what a server says of its version,
+    which is judged by where nobody says another; the profile's where there is none, or it is not understood."""
     outputs = parse_outputs(options["outputs"])
     baselines = [*options["baselines"], *config.get("baselines", ())]
     rule_paths = [FilePath(path) for path in (*options["rule_paths"], *config.get("rules", ()))]
@@ -225,8 +228,11 @@ def judging(options: Mapping[str, Any], config: Mapping[str, Any], version: Kube
     wanted = options["kubernetes_version"]
     if wanted is None and "kubernetesVersion" in config:
         wanted = KubernetesVersion.parse(str(config["kubernetesVersion"]))
+    if wanted is None and server_version is not None:
+        with contextlib.suppress(ValueError):
+            wanted = KubernetesVersion.parse(server_version)
     if wanted is None:
-        wanted = version or KubernetesVersion.parse(profile.kubernetes_version)
+        wanted = KubernetesVersion.parse(profile.kubernetes_version)
     plan = make_plan(
         profile,
         library,
@@ -271,8 +277,10 @@ def _say_compared(comparison: Comparison, file: str) -> None:
             click.echo(printable(f"{word}: {finding.severity} {finding.rule}: {finding.object}{where}"), err=True)
 
 
-def report(judged: Judging, result: Result, options: Mapping[str, Any]) -> int:
-    """Write the reports; the exit code."""
+def report(
+    judged: Judging, result: Result, options: Mapping[str, Any], asks: Callable[[Finding], bool] = lambda _: True
+) -> int:
+    """Write the reports; the exit code. ``asks``: as :func:`kubeassay.engine.comparison.compare` takes it."""
     # The result stays to the end: the collector is not to walk it for every report.
     gc.freeze()
     _warn(judged.plan, result, judged.wanted)
@@ -295,7 +303,7 @@ def report(judged: Judging, result: Result, options: Mapping[str, Any]) -> int:
     )
     if judged.outputs and not options["quiet"]:
         _say_written(result, judged.outputs)
-    comparison = compare(judged.previous, result) if judged.previous is not None else None
+    comparison = compare(judged.previous, result, asks) if judged.previous is not None else None
     if comparison is not None and not options["quiet"]:
         _say_compared(comparison, options["compare"])
     return exit_code(

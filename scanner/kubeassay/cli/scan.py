@@ -20,7 +20,7 @@ from kubeassay.cli.judging import (
 )
 from kubeassay.engine.plan import Plan
 from kubeassay.execution.scan import scan as run_scan
-from kubeassay.model import KubernetesVersion, NotEvaluated, Result, Target
+from kubeassay.model import NotEvaluated, Result, Target
 from kubeassay.policy.errors import PolicyError
 from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, discover, display_name
 from kubeassay.sources.manifests import STDIN_NAME
@@ -86,16 +86,12 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
 
 def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, Any]) -> int:
     # Imported here: few scans are of a snapshot.
-    from kubeassay.execution.audit import audit
+    from kubeassay.execution.audit import asks_about, audit
 
     snapshot = read(path)
-    try:
-        version = KubernetesVersion.parse(snapshot.version)
-    except ValueError:
-        version = None
-    judged = judging(options, config, version)
+    judged = judging(options, config, snapshot.version)
     result = audit(judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"])
-    return report(judged, result, options)
+    return report(judged, result, options, partial(asks_about, snapshot))
 
 
 def _run(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from kubeassay.engine.live import namespace_about
 from kubeassay.model import Finding, Result
 
 
@@ -19,8 +21,9 @@ class Comparison:
     unknown: tuple[Finding, ...]
 
 
-def compare(previous: Result, now: Result) -> Comparison:
-    """Compare a result with an earlier one of the same target."""
+def compare(previous: Result, now: Result, asks: Callable[[Finding], bool] = lambda _: True) -> Comparison:
+    """Compare a result with an earlier one of the same target. ``asks``: whether what a finding of the earlier one is
+    about was to be judged now."""
     before = {finding.fingerprint: finding for finding in previous.findings if finding.outcome == "fail"}
     failing = {finding.fingerprint: finding for finding in now.findings if finding.outcome == "fail"}
     accepted = {finding.fingerprint for finding in now.findings if finding.outcome == "excepted"}
@@ -30,7 +33,7 @@ def compare(previous: Result, now: Result) -> Comparison:
             continue
         if fingerprint in accepted:
             excepted.append(finding)
-        elif _was_judged(finding, now):
+        elif asks(finding) and _was_judged(finding, now):
             fixed.append(finding)
         else:
             unknown.append(finding)
@@ -47,8 +50,7 @@ def _was_judged(finding: Finding, now: Result) -> bool:
     """Whether a finding that is gone is surely no more: its rule ran, and nothing that it is about went unjudged."""
     if finding.rule not in now.rules:
         return False
-    ref, file = finding.object, finding.location.file
-    namespace = ref.name if ref.kind == "Namespace" else ref.namespace
+    namespace, file = namespace_about(finding.object), finding.location.file
     for gap in now.not_evaluated:
         if (
             gap.rule in (None, finding.rule)

@@ -254,8 +254,9 @@ class Evaluation:
         for active, matcher in rules.objects:
             if (not active.rule.needs or ref.kind in active.rule.needs) and matcher.object(ref, value):
                 if metadata_only and ref.kind in active.rule.needs:
-                    said = f"of objects of kind {ref.kind} only the metadata is read from a cluster"
-                    self._not_judged(active, NotJudged("metadata-only", said), None)
+                    if not active.rule.manifest_only:
+                        said = f"of objects of kind {ref.kind} only the metadata is read from a cluster"
+                        self._not_judged(active, NotJudged("metadata-only", said), None)
                     continue
                 self._run(active, obj, obj, (), source, True)
         if ref.kind == "Namespace" and ref.group == "":
@@ -508,7 +509,7 @@ class Evaluation:
                         raise ValueError("a violation of an inventory rule names no object")
                     if not matcher.object(obj.ref, obj.value) or not self.plan.live.judges(obj):
                         continue
-                    if gaps and (isinstance(said, Passed) or gaps.cover(namespace_about(obj))):
+                    if gaps and (isinstance(said, Passed) or gaps.cover(namespace_about(obj.ref))):
                         self._not_evaluated[active.number] += 1
                     elif isinstance(said, Passed):
                         self._silent(active, obj, obj, (), None, True)

@@ -12,23 +12,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubeassay.analysis.facts import CUSTOM_RESOURCES
+from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS
 from kubeassay.analysis.kinds import kinds_of_group
 from kubeassay.analysis.selectors import Selector
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS
 from kubeassay.checks.check import CheckFunction, ContainerSubject, Context, NotJudged, Said
-from kubeassay.model import NotEvaluated, Object, Rule
-from kubeassay.model.unread import Unread
+from kubeassay.model import NotEvaluated, Object, ObjectRef, Rule
+from kubeassay.model.unread import METADATA_ONLY, Unread
 
-#: In ``needs``, what stands for everything that makes pods.
-WORKLOAD = "Workload"
 TEMPLATE_KINDS = frozenset(kind for _, kind in TEMPLATE_PATHS)
 _NAMED = 3
 
 
-def namespace_about(obj: Object) -> str | None:
+def namespace_about(ref: ObjectRef) -> str | None:
     """The namespace that an object is in, or is."""
-    ref = obj.ref
     return ref.name if ref.kind == "Namespace" and not ref.group else ref.namespace
 
 
@@ -38,20 +35,22 @@ class Live:
     everything was read, and is judged."""
 
     unread: tuple[Unread, ...] = ()
-    #: Kinds of the core group of which only the metadata was read.
+    #: Kinds of the core group of which only the metadata was read: :data:`METADATA_ONLY` for a cluster.
     metadata_only: frozenset[str] = frozenset()
     namespaces: frozenset[str] | None = None
     selector: Selector | None = None
+    #: Places of owners of objects that the selector selects, which are judged at their owner.
+    owners: frozenset[str] = frozenset()
 
     def judges(self, obj: Object) -> bool:
         """Whether an object is judged, and not only what others are judged by."""
-        if self.namespaces is not None and namespace_about(obj) not in self.namespaces:
+        if self.namespaces is not None and namespace_about(obj.ref) not in self.namespaces:
             return False
         if self.selector is None:
             return True
         metadata = obj.value.get("metadata")
         labels = metadata.get("labels") if isinstance(metadata, dict) else None
-        return self.selector.matches(labels if isinstance(labels, dict) else {})
+        return self.selector.matches(labels if isinstance(labels, dict) else {}) or obj.file in self.owners
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,27 +76,28 @@ class Gaps:
 def gaps_of(kinds: Iterable[str], unread: Iterable[Unread]) -> Gaps:
     """What of some kinds (as ``needs`` names them) was not read."""
     wanted = set(kinds)
-    if WORKLOAD in wanted:
+    if WORKLOADS in wanted:
         wanted |= TEMPLATE_KINDS
     named, possible = [], []
     for gap in unread:
         if gap.kind in wanted or (not gap.kind and not wanted.isdisjoint(kinds_of_group(gap.group))):
             named.append(gap)
         elif gap.group not in BUILT_IN_GROUPS and (
-            CUSTOM_RESOURCES in wanted or (not gap.kind and any(_is_custom(kind) for kind in wanted))
+            CUSTOM_RESOURCES in wanted or (not gap.kind and any(is_custom(kind) for kind in wanted))
         ):
             possible.append(gap)
     return Gaps(tuple(named), tuple(possible))
 
 
-def _is_custom(kind: str) -> bool:
-    return kind != WORKLOAD and not any(kind in kinds_of_group(group) for group in BUILT_IN_GROUPS)
+def is_custom(kind: str) -> bool:
+    """Whether a kind, as ``needs`` names it, is of custom resources alone."""
+    return kind != WORKLOADS and not any(kind in kinds_of_group(group) for group in BUILT_IN_GROUPS)
 
 
 def judged_kinds(rule: Rule) -> tuple[str, ...]:
-    """The kinds of the subjects of a rule that is about single objects (none for one on objects of any kind)."""
+    """The kinds of a cluster that are subjects of a rule on single objects (none for one on objects of any kind)."""
     if rule.subject == "object":
-        return rule.needs
+        return tuple(kind for kind in rule.needs if not (rule.manifest_only and kind in METADATA_ONLY))
     return ("Namespace",) if rule.subject == "namespace" else tuple(sorted(TEMPLATE_KINDS))
 
 
@@ -127,7 +127,9 @@ def readable_only(function: CheckFunction, gaps: Gaps) -> CheckFunction:
 
     def judge(subject: Any, context: Context) -> Iterable[Said]:
         obj: Object = subject.pod.obj if isinstance(subject, ContainerSubject) else getattr(subject, "obj", subject)
-        missing = [gap for gap in where if gap.covers(obj.ref.namespace) or (gap.namespace is None and not gap.but)]
+        namespace = namespace_about(obj.ref)
+        # An object of the whole cluster may be judged by objects of any namespace.
+        missing = [gap for gap in where if namespace is None or gap.covers(namespace)]
         if missing:
             said = saying(None, missing, "what is judged by it was not judged")
             return (NotJudged(said.reason, said.detail),)

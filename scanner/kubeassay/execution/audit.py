@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from kubeassay.analysis.facts import CUSTOM_RESOURCES
+from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS
 from kubeassay.analysis.kinds import kinds_of_group
 from kubeassay.analysis.owners import Made, made_by_others
+from kubeassay.analysis.reading import items, mapping
 from kubeassay.analysis.selectors import parse_selector
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS
-from kubeassay.engine.live import TEMPLATE_KINDS, WORKLOAD, Live, judged_kinds
+from kubeassay.engine.live import TEMPLATE_KINDS, Live, is_custom, judged_kinds, namespace_about
 from kubeassay.engine.plan import Plan
 from kubeassay.execution.scan import Progress, scan
-from kubeassay.model import NotEvaluated, Object, Result, Rule, Target
-from kubeassay.model.unread import Unread
+from kubeassay.model import Finding, NotEvaluated, Object, Result, Rule, Target
+from kubeassay.model.unread import METADATA_ONLY, Unread
 from kubeassay.sources.cluster import Wanted
-from kubeassay.sources.files import Discovery
-from kubeassay.sources.live_objects import LiveFile, without_places
+from kubeassay.sources.files import Discovery, SourceFile
+from kubeassay.sources.live_objects import without_places
 from kubeassay.sources.snapshot import Snapshot
 
 _NAMED = 3
@@ -28,7 +29,14 @@ _FOLDERS = tuple(f"/{group or 'core'}.{kind}/" for group, kind in TEMPLATE_PATHS
 
 def wanted(plan: Plan) -> Wanted:
     """The kinds that the rules of a plan need, and no others."""
-    return everything_wanted(active.rule for active in plan.rules)
+    found = everything_wanted(active.rule for active in plan.rules)
+    # Where a configuration says that there are pod templates, too.
+    own = {kind for _, kind in plan.pod_template_paths}
+    return replace(
+        found,
+        kinds=found.kinds if found.kinds.isdisjoint(TEMPLATE_KINDS) else found.kinds | own,
+        everywhere=found.everywhere if found.everywhere.isdisjoint(TEMPLATE_KINDS) else found.everywhere | own,
+    )
 
 
 def everything_wanted(rules: Iterable[Rule]) -> Wanted:
@@ -44,7 +52,7 @@ def everything_wanted(rules: Iterable[Rule]) -> Wanted:
         else:
             joined.add(CUSTOM_RESOURCES)
             joined.update(kind for group in BUILT_IN_GROUPS for kind in kinds_of_group(group))
-    if WORKLOAD in joined:
+    if WORKLOADS in joined:
         joined |= TEMPLATE_KINDS
     if joined or not kinds.isdisjoint(TEMPLATE_KINDS):
         # What a pod belongs to, and which namespaces there are.
@@ -65,15 +73,23 @@ def audit(
     """Judge what was read of a cluster."""
     live = Live(
         (*snapshot.unread, *_not_asked(plan, snapshot)),
-        frozenset(snapshot.metadata_only),
+        METADATA_ONLY,
         None if snapshot.namespaces is None else frozenset(snapshot.namespaces),
         parse_selector(snapshot.selector) if snapshot.selector else None,
     )
     made = made_by_others(_makers(snapshot.files))
+    if live.selector is not None:
+        live = replace(live, owners=frozenset(entry.owner.file for entry in made if live.judges(entry.obj)))
     elsewhere = {entry.obj.file for entry in made}
     return scan(
         replace(plan, live=live),
-        Discovery(files=[file for file in snapshot.files if file.name not in elsewhere]),
+        Discovery(
+            files=[
+                SourceFile("", name, len(content), content=content, live=True)
+                for name, content in snapshot.files.items()
+                if name not in elsewhere
+            ]
+        ),
         Target("cluster", snapshot.cluster),
         processes=processes,
         progress=progress,
@@ -81,32 +97,44 @@ def audit(
     )
 
 
+def asks_about(snapshot: Snapshot, finding: Finding) -> bool:
+    """Whether a finding, of another time, is of what is judged now; False, too, where its labels would have to tell."""
+    if snapshot.selector:
+        return False
+    return snapshot.namespaces is None or namespace_about(finding.object) in snapshot.namespaces
+
+
 def _nothing(snapshot: Snapshot, live: Live) -> Iterator[NotEvaluated]:
     """What was to be judged and is not there: a mistyped name is no cluster without findings."""
     root = f"clusters/{snapshot.cluster}"
     for namespace in snapshot.namespaces or ():
         place = f"{root}/_cluster/core.Namespace/{namespace}.yaml"
-        if not any(file.name == place or file.name.startswith(f"{root}/{namespace}/") for file in snapshot.files):
+        if place not in snapshot.files and not any(name.startswith(f"{root}/{namespace}/") for name in snapshot.files):
             said = f"no object of namespace {namespace} was read: is there such a namespace?"
             yield NotEvaluated("no-objects", said, namespace=namespace)
     if live.selector is not None:
-        objects = (without_places(file) for file in snapshot.files)
+        objects = (without_places(content, name) for name, content in snapshot.files.items())
         if not any(obj is not None and live.judges(obj) for obj in objects):
             yield NotEvaluated("no-objects", f"no object that is judged has the labels {snapshot.selector}")
 
 
-def _makers(files: Iterable[LiveFile]) -> Iterable[Object]:
-    for file in files:
-        if any(folder in file.name for folder in _FOLDERS):
-            yield from filter(None, (without_places(file),))
+def _makers(files: Mapping[str, bytes]) -> Iterable[Object]:
+    for name, content in files.items():
+        if any(folder in name for folder in _FOLDERS):
+            yield from filter(None, (without_places(content, name),))
 
 
 def _not_asked(plan: Plan, snapshot: Snapshot) -> Iterator[Unread]:
     """What the rules need of a snapshot that was made for others."""
     needed = wanted(plan)
+    all_custom = CUSTOM_RESOURCES in snapshot.asked
     for kind in sorted(needed.kinds - set(snapshot.asked)):
+        if all_custom and is_custom(kind):
+            continue
         yield Unread("", kind, None, "not-read", "the snapshot was made for other rules")
-    if needed.custom and CUSTOM_RESOURCES not in snapshot.asked:
+    for kind in sorted(needed.everywhere.intersection(snapshot.narrowed)):
+        yield Unread("", kind, None, "not-read", "the snapshot was made for other rules", snapshot.namespaces or ())
+    if needed.custom and not all_custom:
         yield Unread("*", "", None, "not-read", "the snapshot was made for other rules")
 
 
@@ -135,5 +163,7 @@ def _is_over(obj: Object) -> bool:
     if obj.ref.kind == "ReplicaSet":
         return bool(obj.get("spec", "replicas") == 0)
     if obj.ref.kind == "Job":
-        return not obj.get("status", "active") and bool(obj.get("status", "conditions"))
+        conditions = map(mapping, items(obj.get("status", "conditions")))
+        # One that is suspended has a condition, too, and may go on.
+        return any(c.get("type") in ("Complete", "Failed") and c.get("status") == "True" for c in conditions)
     return obj.get("status", "phase") in ("Succeeded", "Failed")

@@ -22,7 +22,6 @@ from kubeassay.engine.plan import ActiveRule, Plan
 from kubeassay.execution.collector import idle_collector
 from kubeassay.model import Inventory, NotEvaluated, Object, ObjectRef, ReadError, Result, Target
 from kubeassay.sources.files import Discovery, SourceFile, UsageError
-from kubeassay.sources.live_objects import LiveFile
 from kubeassay.sources.manifests import ReadFile, read_bytes, read_file
 from kubeassay.sources.yaml_reader import PlainScalars
 
@@ -92,7 +91,7 @@ def scan(
 class _Texts:
     """Files, read again when a finding that came of several files points into one."""
 
-    def __init__(self, files: Sequence[SourceFile | LiveFile], stdin_name: str, stdin: bytes | None) -> None:
+    def __init__(self, files: Sequence[SourceFile], stdin_name: str, stdin: bytes | None) -> None:
         self._files = {file.name: file for file in files}
         self._stdin_name = stdin_name
         self._stdin = stdin
@@ -129,7 +128,7 @@ def _evaluate(evaluation: Evaluation, read: ReadFile) -> None:
     evaluation.file(read.objects, SourceText(read.given, read.had_bom, read.objects))
 
 
-def _run(evaluation: Evaluation, files: Iterable[SourceFile | LiveFile], progress: Progress | None = None) -> None:
+def _run(evaluation: Evaluation, files: Iterable[SourceFile], progress: Progress | None = None) -> None:
     remembered: PlainScalars = {}
     for file in files:
         _evaluate(evaluation, read_file(file, remembered))
@@ -137,9 +136,9 @@ def _run(evaluation: Evaluation, files: Iterable[SourceFile | LiveFile], progres
             progress(file.size)
 
 
-def _shares(files: Sequence[SourceFile | LiveFile], count: int) -> list[list[SourceFile | LiveFile]]:
+def _shares(files: Sequence[SourceFile], count: int) -> list[list[SourceFile]]:
     """The files in shares of about equal size, the largest files dealt out first."""
-    shares: list[list[SourceFile | LiveFile]] = [[] for _ in range(count)]
+    shares: list[list[SourceFile]] = [[] for _ in range(count)]
     loads = [0] * count
     for file in sorted(files, key=lambda file: -file.size):
         least = loads.index(min(loads))
@@ -150,7 +149,7 @@ def _shares(files: Sequence[SourceFile | LiveFile], count: int) -> list[list[Sou
 
 
 def _forked(
-    evaluation: Evaluation, files: Sequence[SourceFile | LiveFile], count: int, texts: _Texts, progress: Progress | None
+    evaluation: Evaluation, files: Sequence[SourceFile], count: int, texts: _Texts, progress: Progress | None
 ) -> Partial:
     shares = _shares(files, count)
     workers = [_Worker(evaluation.plan, share, texts) for share in shares[1:]]
@@ -317,7 +316,7 @@ def _unpacked(packed: bytes) -> list[Object]:
 class _Worker:
     """A forked process that evaluates a share of the files: first by themselves, then with the objects of all files."""
 
-    def __init__(self, plan: Plan, files: Sequence[SourceFile | LiveFile], texts: _Texts) -> None:
+    def __init__(self, plan: Plan, files: Sequence[SourceFile], texts: _Texts) -> None:
         self._plan = plan
         self._files = files
         self._texts = texts

@@ -59,6 +59,8 @@ class Rule:
     needs: tuple[str, ...] = ()
     #: Where its parameters name one more such kind: ``object.kind``.
     needs_from: str = ""
+    #: What it finds stands in manifests alone: of a cluster's objects it judges none that is read without its values.
+    manifest_only: bool = False
     #: Kinds of other objects that the subject is judged by (a pod by its ServiceAccount).
     context: tuple[str, ...] = ()
     parameters: tuple[Parameter, ...] = ()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: Kinds of the core group of which only the metadata is read from a cluster.
+METADATA_ONLY = frozenset({"Secret"})
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Unread:

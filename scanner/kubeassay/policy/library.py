@@ -355,6 +355,7 @@ def rule_from(document: Mapping[str, Any], file: str) -> Rule:
         field=spec.get("field"),
         needs=kinds_of(spec.get("needs", ())),
         needs_from=spec.get("needsFrom", ""),
+        manifest_only=spec.get("manifestOnly", False),
         context=tuple(spec.get("context", ())),
         parameters=tuple(
             Parameter(name, p["type"], p.get("default"), p.get("description", "").strip(), p.get("schema", {}))

@@ -79,6 +79,8 @@ _REASONS = {
     "ambiguous-environment": "Which environment an object belongs to can be read in several ways.",
     "not-understood": "A part of a document was not understood.",
     "forbidden": "The cluster did not permit reading what a rule needs.",
+    "not-readable": "The cluster did not answer for what a rule needs.",
+    "not-read": "A snapshot was made for other rules, and lacks what a rule needs.",
     "metadata-only": "Values of Secrets are not read from a cluster.",
     "drift": "What runs differs from what its owner's template says.",
     "host-network": "What policies do to pods on their node's network is not defined.",

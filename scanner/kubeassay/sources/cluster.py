@@ -20,7 +20,6 @@ from kubeassay.analysis.facts import CUSTOM_RESOURCES
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS
 from kubeassay.model.unread import Unread
 from kubeassay.sources.files import UsageError
-from kubeassay.sources.live_objects import LiveFile
 from kubeassay.sources.snapshot import Snapshot, cluster_name, live_file
 
 _PAGE = 500
@@ -189,9 +188,7 @@ class Api:
             try:
                 status, headers, body = self._request(client, url, accept)
             except RequestFailed as failed:
-                if tried >= _TRIES:
-                    raise
-                if failed.status != 0:
+                if failed.status != 0 or tried >= _TRIES:
                     raise
                 self._sleep(pause)
                 pause *= 2
@@ -268,9 +265,11 @@ def _reason(error: BaseException) -> str:
 
 def _seconds(text: str | None) -> float:
     try:
-        return max(float(text or 0), 0.0)
+        seconds = float(text or 0)
     except ValueError:
         return 0.0
+    # Not a number is not greater either.
+    return seconds if seconds > 0 else 0.0
 
 
 def _message(status: int, body: bytes) -> str:
@@ -361,7 +360,12 @@ def _aggregated(item: dict[str, Any], found: Discovered, taken: set[tuple[str, s
             found.unread.append(_undiscovered(group, str(version.get("version")), "its API does not answer"))
         for resource in _dicts(version.get("resources")):
             served = resource.get("responseKind") or {}
-            if "list" in (resource.get("verbs") or ()) and served.get("kind"):
+            if "list" not in (resource.get("verbs") or ()):
+                continue
+            if not served.get("kind"):
+                why = f"what {resource.get('resource')} are is not said"
+                found.unread.append(_undiscovered(group, str(version.get("version")), why))
+            else:
                 _take(
                     Kind(
                         str(served.get("group") or group),
@@ -380,10 +384,12 @@ def _legacy(api: Api, group: str, version: str, found: Discovered, taken: set[tu
         return
     try:
         answer = api.get(f"/apis/{group}/{version}" if group else f"/api/{version}")
+        if not isinstance(answer, dict) or "resources" not in answer:
+            raise RequestFailed(-1, "the answer is no list of resources")
     except RequestFailed as failed:
         found.unread.append(_undiscovered(group, version, failed.message))
         return
-    for resource in _dicts(answer.get("resources") if isinstance(answer, dict) else None):
+    for resource in _dicts(answer["resources"]):
         name = str(resource.get("name"))
         if "/" not in name and "list" in (resource.get("verbs") or ()):
             _take(Kind(group, version, name, str(resource.get("kind")), bool(resource.get("namespaced"))), found, taken)
@@ -445,20 +451,18 @@ def read_cluster(
     snapshot.unread += found.unread
     kinds = [kind for kind in found.kinds if wanted.wants(kind)]
     readers = [_Reader(api, kind, connection.name, snapshot.namespaces, wanted, progress) for kind in kinds]
+    snapshot.narrowed = tuple(sorted({reader.kind.kind for reader in readers if reader.namespaces is not None}))
     # The names of namespaces are what other kinds are asked for by, where they cannot be listed everywhere.
     known = _Namespaces(api, snapshot.namespaces, connection.context_namespace)
     with ThreadPoolExecutor(_WORKERS) as pool:
         for reader in pool.map(lambda reader: reader.run(known), readers):
-            snapshot.files += reader.files
+            snapshot.files |= reader.files
             snapshot.unread += reader.unread
             if reader.listed:
                 snapshot.read.append(
                     f"{reader.kind.kind}.{reader.kind.group}" if reader.kind.group else reader.kind.kind
                 )
-            if reader.kind.kind == "Secret" and not reader.kind.group:
-                snapshot.metadata_only = ("Secret",)
-    snapshot.files = list({file.name: file for file in snapshot.files}.values())
-    snapshot.files.sort(key=lambda file: file.name)
+    snapshot.files = dict(sorted(snapshot.files.items()))
     snapshot.unread = sorted(
         set(snapshot.unread), key=lambda u: (u.group, u.kind, u.namespace or "", u.reason, u.detail)
     )
@@ -513,7 +517,8 @@ class _Reader:
         #: None: to be listed everywhere.
         self.namespaces = namespaces if kind.namespaced and not wanted.joins(kind) else None
         self.progress = progress
-        self.files: list[LiveFile] = []
+        #: By their places.
+        self.files: dict[str, bytes] = {}
         self.unread: list[Unread] = []
         #: Whether anything could be listed.
         self.listed = False
@@ -556,16 +561,16 @@ class _Reader:
     def _list(self, namespace: str | None) -> None:
         path = self.kind.path(namespace)
         if self.kind.kind == "Secret" and not self.kind.group:
-            self.files += self._secrets(path)
+            self.files |= self._secrets(path)
         else:
-            self.files += _list(self.api, path, self._file, progress=self._page)
+            self.files |= _list(self.api, path, self._file, progress=self._page)
         self.listed = True
 
     def _page(self, count: int) -> None:
         if self.progress is not None:
             self.progress(self.kind.kind, count)
 
-    def _secrets(self, path: str) -> list[LiveFile]:
+    def _secrets(self, path: str) -> Iterable[tuple[str, bytes]]:
         """Secrets without their values. Which hold a token of a service account, a second list says: the type is no
         part of the metadata."""
         metadata = _list(self.api, path, _metadata, accept=_METADATA_ONLY, progress=self._page)
@@ -574,9 +579,9 @@ class _Reader:
         # One that was made in between is in the second list alone.
         for item in tokens:
             values[_name(item)] = {**item, "type": _TOKEN}
-        return [self._file(value) for value in values.values()]
+        return map(self._file, values.values())
 
-    def _file(self, item: dict[str, Any]) -> LiveFile:
+    def _file(self, item: dict[str, Any]) -> tuple[str, bytes]:
         # Members of a list carry no type of their own.
         rest = {key: value for key, value in item.items() if key not in ("apiVersion", "kind")}
         return live_file(self.cluster, {"apiVersion": self.kind.api_version, "kind": self.kind.kind, **rest})
@@ -588,7 +593,7 @@ def _name(item: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _metadata(item: dict[str, Any]) -> dict[str, Any]:
-    return {"metadata": item.get("metadata")}
+    return {"metadata": dict(item.get("metadata") or {})}
 
 
 _T = TypeVar("_T")
@@ -624,11 +629,11 @@ def _list(
                     raise RequestFailed(-1, "the answer is no list of objects")
                 try:
                     items += map(make, page)
+                    following = (answer.get("metadata") or {}).get("continue")
                 except (AttributeError, RecursionError, TypeError, ValueError):
-                    raise RequestFailed(-1, "an object of the list is not understood") from None
+                    raise RequestFailed(-1, "the list, or an object of it, is not understood") from None
                 if progress is not None:
                     progress(len(page))
-                following = (answer.get("metadata") or {}).get("continue")
                 if not following:
                     return items
                 if following == token:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from kubeassay.model import ReadError, Skipped
 from kubeassay.sources.git_index import TrackedFiles
 from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES, used_files
-from kubeassay.sources.live_objects import LiveFile
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -31,6 +30,8 @@ class SourceFile:
     """A file to read. ``path`` opens it, ``name`` is what reports call it, ``size`` is in bytes.
 
     ``content``: its bytes, where they are at hand (from an API server or an archive); ``path`` means nothing then.
+    ``live``: they are the JSON of an object of a cluster, whose places are in the text that it is written as
+    (sources/live_objects.py).
 
     ``role`` is what the file seems to be by its name, as the reason and detail of a skip. It is that only where it
     holds no object: any file can be given any name.
@@ -41,13 +42,14 @@ class SourceFile:
     size: int
     role: tuple[str, str] | None = None
     content: bytes | None = None
+    live: bool = False
 
 
 @dataclass(slots=True)
 class Discovery:
     """The files of a target in a fixed order, and all that was seen and is not among them."""
 
-    files: list[SourceFile | LiveFile] = field(default_factory=list)
+    files: list[SourceFile] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
 

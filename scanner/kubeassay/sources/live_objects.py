@@ -11,7 +11,6 @@ import json
 import re
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from kubeassay.model import Object, ObjectRef, ReadError, SpanTable
@@ -23,20 +22,6 @@ _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 _MAX_DEPTH = 200
 #: How a snapshot of a cluster begins (sources/snapshot.py).
 SNAPSHOT_HEADER = b'{"apiVersion":"kubeassay.dev/v1","kind":"Snapshot"'
-
-
-@dataclass(frozen=True, slots=True)
-class LiveFile:
-    """An object of a cluster as a file: ``name`` is what reports call it, ``content`` its JSON."""
-
-    name: str
-    content: bytes
-    path: str = ""
-    role: tuple[str, str] | None = None
-
-    @property
-    def size(self) -> int:
-        return len(self.content)
 
 
 class _Rendered:
@@ -112,21 +97,21 @@ class _Spans(SpanTable):
 _NO_NODES: array[int] = array("I")
 
 
-def read_live(file: LiveFile) -> tuple[Callable[[], str], list[Object], list[ReadError]]:
-    """What writes the text of an object, and the object with its places in it."""
+def read_live(content: bytes, name: str) -> tuple[Callable[[], str], list[Object], list[ReadError]]:
+    """What writes the text of an object (``content``: its JSON), and the object with its places in it."""
     try:
-        value = json.loads(file.content)
+        value = json.loads(content)
         if not isinstance(value, dict):
             raise ValueError("not an object")
         if _is_too_deep(value, _MAX_DEPTH):
             raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
     except (ValueError, RecursionError) as error:
-        return str, [], [ReadError(file.name, f"cannot be read: {error}")]
+        return str, [], [ReadError(name, f"cannot be read: {error}")]
     ref = _ref(value)
     if ref is None:
-        return str, [], [ReadError(file.name, "an object without apiVersion and kind")]
+        return str, [], [ReadError(name, "an object without apiVersion and kind")]
     rendered = _Rendered(value)
-    return rendered.text, [Object(ref, value, _Spans(file.name, rendered), value)], []
+    return rendered.text, [Object(ref, value, _Spans(name, rendered), value)], []
 
 
 def _is_too_deep(value: Any, depth: int) -> bool:
@@ -137,16 +122,16 @@ def _is_too_deep(value: Any, depth: int) -> bool:
     return depth < 0 or any(_is_too_deep(child, depth - 1) for child in value if isinstance(child, dict | list))
 
 
-def without_places(file: LiveFile) -> Object | None:
+def without_places(content: bytes, name: str) -> Object | None:
     """The object alone; None for what cannot be read."""
     try:
-        value = json.loads(file.content)
+        value = json.loads(content)
     except (ValueError, RecursionError):
         return None
     ref = _ref(value) if isinstance(value, dict) else None
     if ref is None:
         return None
-    return Object(ref, value, SpanTable(file.name, array("I"), array("I", (0,)), array("I")), None)
+    return Object.without_document(ref, value, name, (), 0)
 
 
 def _ref(value: dict[str, Any]) -> ObjectRef | None:

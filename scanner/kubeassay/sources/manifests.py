@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from kubeassay.model import Object, ReadError, Skipped
 from kubeassay.sources.files import SourceFile
-from kubeassay.sources.live_objects import SNAPSHOT_HEADER, LiveFile, read_live
+from kubeassay.sources.live_objects import SNAPSHOT_HEADER, read_live
 from kubeassay.sources.objects import objects_of
 from kubeassay.sources.yaml_reader import PlainScalars, read_text
 
@@ -50,11 +50,8 @@ class ReadFile:
         return self.given if isinstance(self.given, str) else self.given()
 
 
-def read_file(file: SourceFile | LiveFile, remembered: PlainScalars | None = None) -> ReadFile:
+def read_file(file: SourceFile, remembered: PlainScalars | None = None) -> ReadFile:
     """Read one file. Never raises for what the file is or holds: problems are in ``errors``."""
-    if isinstance(file, LiveFile):
-        text, objects, errors = read_live(file)
-        return ReadFile(file.name, text, objects=objects, errors=errors)
     try:
         content = regular_content(file.path) if file.content is None else file.content
     except OSError as error:
@@ -62,6 +59,9 @@ def read_file(file: SourceFile | LiveFile, remembered: PlainScalars | None = Non
         return ReadFile(file.name, errors=[ReadError(file=file.name, message=message)])
     if content is None:
         return ReadFile(file.name, errors=[ReadError(file=file.name, message="is not a regular file")])
+    if file.live:
+        text, objects, errors = read_live(content, file.name)
+        return ReadFile(file.name, text, objects=objects, errors=errors)
     read = read_bytes(content, file.name, remembered)
     if file.role is not None and not read.objects:
         read.skipped = [Skipped(file.name, *file.role)]

@@ -19,20 +19,23 @@ from typing import Any
 
 from kubeassay import __version__
 from kubeassay.analysis.selectors import parse_selector
-from kubeassay.analysis.sensitive import secret_arguments, secret_evidence, sensitive_paths
+from kubeassay.analysis.sensitive import has_user, secret_arguments, secret_evidence, sensitive_paths
 from kubeassay.model import Path
-from kubeassay.model.unread import Unread
+from kubeassay.model.unread import METADATA_ONLY, Unread
 from kubeassay.sources.files import UsageError
 from kubeassay.sources.live_objects import SNAPSHOT_HEADER as HEADER
-from kubeassay.sources.live_objects import LiveFile
 
 #: In place of what has a secret's name, and of what has a secret's form: the rules that found the secret find these.
 _REDACTED = "•••"
 _REDACTED_FORM = "-----BEGIN REDACTED PRIVATE KEY-----"
 #: In place of what no rule takes for a secret, and no report may show.
 _NO_SECRET = "redacted"
+#: In place of numbers: the digits of a password, and a count.
+_NUMBERS = (1111, 0)
 _FLAG = re.compile(r"-{1,2}[A-Za-z][A-Za-z0-9_.-]*\Z")
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+#: Whose token a Secret holds: the name of a ServiceAccount, by which rules know what a reader of the Secret may do.
+_TOKEN_OF: Path = ("metadata", "annotations", "kubernetes.io/service-account.name")
 #: What says who wrote the object last, and when: nothing of the object itself.
 _PASSING = ("managedFields", "resourceVersion", "selfLink")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -49,13 +52,14 @@ class Snapshot:
     cluster: str
     version: str
     unread: list[Unread] = field(default_factory=list)
-    files: list[LiveFile] = field(default_factory=list)
+    #: The objects by their places, in order: JSON.
+    files: dict[str, bytes] = field(default_factory=dict)
     #: Kinds that were listed, in words for people.
     read: list[str] = field(default_factory=list)
-    #: Kinds whose objects are there, but not their values: ``Secret``.
-    metadata_only: tuple[str, ...] = ()
     #: The kinds that were asked for, served or not; ``CustomResource`` stands for all of them.
     asked: tuple[str, ...] = ()
+    #: Those of which only the objects in the namespaces were read: nothing that was asked for joins them.
+    narrowed: tuple[str, ...] = ()
     #: What is judged: the namespaces (None: all) and the label selector that were asked for.
     namespaces: tuple[str, ...] | None = None
     selector: str = ""
@@ -76,10 +80,11 @@ def file_name(cluster: str, value: dict[str, Any]) -> str:
     return f"clusters/{cluster}/{namespace}/{group}.{value.get('kind', '')}/{name}.yaml"
 
 
-def live_file(cluster: str, value: dict[str, Any]) -> LiveFile:
-    """An object as it is judged and stored: without what says nothing of the object itself, and without secrets."""
+def live_file(cluster: str, value: dict[str, Any]) -> tuple[str, bytes]:
+    """The place of an object, and its JSON as it is judged and stored: without what says nothing of the object itself,
+    and without secrets."""
     strip(value)
-    return LiveFile(file_name(cluster, value), encode(value))
+    return file_name(cluster, value), encode(value)
 
 
 def encode(value: Any) -> bytes:
@@ -103,16 +108,16 @@ def strip(value: dict[str, Any]) -> None:
 
 def _redact(value: dict[str, Any]) -> None:
     for path in sensitive_paths(value):
-        *parents, last = path
-        if value.get("kind") == "Secret" and path[:1] != ("metadata",):
+        if path == _TOKEN_OF:
             continue
+        *parents, last = path
         holder: Any = value
         for step in parents:
             holder = holder[step]
         text = holder[last]
-        if not isinstance(text, str) or not text:
+        if isinstance(text, bool) or not isinstance(text, str | int | float) or text == "":
             continue
-        if last == "image":
+        if last == "image" and isinstance(text, str) and has_user(text):
             # A user in front of the registry; the rest is what rules judge.
             holder[last] = f"{_REDACTED}@{text.rpartition('@')[2]}"
             continue
@@ -125,8 +130,10 @@ def _redact(value: dict[str, Any]) -> None:
             holder[last] = _REDACTED
 
 
-def _candidates(text: str) -> tuple[str, ...]:
-    """Texts of which one is a secret to the rules where ``text`` is one, for the same reason, and none where not."""
+def _candidates(text: str | int | float) -> tuple[str | int, ...]:
+    """Values of which one is a secret to the rules where ``text`` is one, for the same reason, and none where not."""
+    if not isinstance(text, str):
+        return _NUMBERS
     whole = (_REDACTED, _REDACTED_FORM, _NO_SECRET, f"{_REDACTED_FORM}\n{_NO_SECRET}")
     flag, equals, _ = text.partition("=")
     if equals and _FLAG.match(flag):
@@ -144,7 +151,7 @@ def _evidence(holder: Any, path: Path) -> Any:
     text = holder[last]
     # A variable, a parameter of a chart, or a key with its value: a whole file has no name that tells.
     name = holder.get("name") if last == "value" else last
-    return secret_evidence(name if isinstance(name, str) and "\n" not in text.strip() else "", text)
+    return secret_evidence(name if isinstance(name, str) and "\n" not in str(text).strip() else "", text)
 
 
 def write(snapshot: Snapshot, path: str) -> bytes:
@@ -155,10 +162,11 @@ def write(snapshot: Snapshot, path: str) -> bytes:
         "toolVersion": __version__,
         "cluster": snapshot.cluster,
         "serverVersion": snapshot.version,
-        "metadataOnly": list(snapshot.metadata_only),
+        "metadataOnly": sorted(METADATA_ONLY),
         "namespaces": None if snapshot.namespaces is None else list(snapshot.namespaces),
         "selector": snapshot.selector,
         "asked": list(snapshot.asked),
+        "narrowed": list(snapshot.narrowed),
         "read": snapshot.read,
         "unread": [
             {
@@ -176,16 +184,16 @@ def write(snapshot: Snapshot, path: str) -> bytes:
     stream = io.BytesIO()
     if path.endswith(".gz"):
         with gzip.GzipFile(filename="", mode="wb", fileobj=stream, mtime=0) as compressed:
-            _write(compressed, header, snapshot.files)
+            _write(compressed, header, snapshot.files.values())
     else:
-        _write(stream, header, snapshot.files)
+        _write(stream, header, snapshot.files.values())
     return stream.getvalue()
 
 
-def _write(stream: Any, header: dict[str, Any], files: Iterable[LiveFile]) -> None:
+def _write(stream: Any, header: dict[str, Any], objects: Iterable[bytes]) -> None:
     stream.write(encode(header) + b"\n")
-    for file in files:
-        stream.write(file.content + b"\n")
+    for content in objects:
+        stream.write(content + b"\n")
 
 
 def is_snapshot(path: str) -> bool:
@@ -222,7 +230,7 @@ def read(path: str) -> Snapshot:
             ],
             read=[str(kind) for kind in header["read"]],
             asked=tuple(str(kind) for kind in header["asked"]),
-            metadata_only=tuple(str(kind) for kind in header["metadataOnly"]),
+            narrowed=tuple(str(kind) for kind in header["narrowed"]),
             namespaces=None if header["namespaces"] is None else tuple(map(str, header["namespaces"])),
             selector=str(header["selector"]),
         )
@@ -233,14 +241,15 @@ def read(path: str) -> Snapshot:
             if not isinstance(value, dict) or not isinstance(value.get("metadata"), dict):
                 raise ValueError("a line is no object")
             # Anyone may have written the file: what it says of secrets is not relied upon.
-            snapshot.files.append(live_file(snapshot.cluster, value))
+            name, content = live_file(snapshot.cluster, value)
+            if name in snapshot.files:
+                raise ValueError("an object stands in it twice")
+            snapshot.files[name] = content
         count = header["objects"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SnapshotError(f"{path} is a damaged snapshot: {error}") from None
     if len(snapshot.files) != count:
         raise SnapshotError(f"{path} is a damaged snapshot: {len(snapshot.files)} of {count} objects are there")
-    if len({file.name for file in snapshot.files}) != count:
-        raise SnapshotError(f"{path} is a damaged snapshot: an object stands in it twice")
     return snapshot
 
 

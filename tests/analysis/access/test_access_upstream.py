@@ -17,21 +17,16 @@ import yaml
 
 from analysis.access.worlds import (
     ASKING,
-    GROUP,
-    account,
-    aggregated,
-    binding,
+    REFUSED,
+    TAKEN,
     controlled,
     cyclic,
-    group,
     inventory,
     random_request,
     random_rule,
     random_world,
     request_json,
     role,
-    rule,
-    user,
 )
 from kit import answered, go_program
 from kubeassay.analysis.access.grants import Access, grants
@@ -155,74 +150,6 @@ def test_rules_cover_each_other_alike(upstream: Path, seed: int) -> None:
         found = uncovered([_policy_rule(r) for r in owner], [_policy_rule(r) for r in servant])
         expected = {_plain(_policy_rule(r)) for r in answer.get("uncovered", ())}
         assert {_plain(r) for r in found} == expected, (owner, servant)
-
-
-REFUSED = [
-    role("a/b"),
-    role(".."),
-    role("a%b", namespace="shop"),
-    role("a", {"verbs": []}),
-    role("a", {"verbs": ["get"]}),
-    role("a", {"verbs": ["get"], "apiGroups": [""]}),
-    role("a", {"verbs": ["get"], "resources": ["pods"]}),
-    role("a", None),
-    role("a", {"verbs": ["get"], "nonResourceURLs": ["/"]}, namespace="shop"),
-    role("a", {"verbs": ["get"], "nonResourceURLs": ["/"], "resources": ["pods"]}),
-    role("a", {"verbs": ["get"], "nonResourceURLs": ["/"], "apiGroups": [""]}),
-    role("a", {"verbs": "get", "apiGroups": [""], "resources": ["pods"]}),
-    role("a", {"verbs": ["get"], "apiGroups": [""], "resources": [1]}),
-    role("a", rule()) | {"rules": {}},
-    role("a", rule(), labels={"a": 1}),
-    role("a", rule(), annotations={"a": True}),
-    aggregated("a"),
-    role("a") | {"aggregationRule": {}},
-    aggregated("a", {"matchExpressions": [{"key": "a", "operator": "In"}]}),
-    aggregated("a", {"matchExpressions": [{"key": "a", "operator": "Exists", "values": ["b"]}]}),
-    aggregated("a", {"matchExpressions": [{"key": "a", "operator": "Has"}]}),
-    aggregated("a", {"matchLabels": {"a": 1}}),
-    aggregated("a", {"matchLabels": ["a"]}),
-    aggregated("a", {"matchExpressions": {}}),
-    role("a") | {"aggregationRule": []},
-    binding("a", "Role/x"),
-    binding("a", "ClusterRole/"),
-    binding("a", "ClusterRole/a/b"),
-    binding("a", "Group/x", namespace="shop"),
-    binding("a", "/x", namespace="shop"),
-    binding("a", "ClusterRole/x") | {"roleRef": {"apiGroup": "apps", "kind": "ClusterRole", "name": "x"}},
-    binding("a", "ClusterRole/x") | {"roleRef": None},
-    binding("a", "ClusterRole/x", {"kind": "ServiceAccount", "name": "web"}),
-    binding("a", "ClusterRole/x", account("shop", "Web")),
-    binding("a", "ClusterRole/x", account("shop", "web_1"), namespace="shop"),
-    binding("a", "ClusterRole/x", account("shop", "web") | {"apiGroup": GROUP}),
-    binding("a", "ClusterRole/x", account("shop", "web") | {"apiGroup": "v1"}),
-    binding("a", "ClusterRole/x", user("")),
-    binding("a", "ClusterRole/x", user("a") | {"apiGroup": "x"}),
-    binding("a", "ClusterRole/x", group("a") | {"apiGroup": "v1"}),
-    binding("a", "ClusterRole/x", {"kind": "Robot", "name": "a"}),
-    binding("a", "ClusterRole/x", {"name": "a"}),
-    binding("a", "ClusterRole/x", None),
-    binding("a", "ClusterRole/x", {"kind": "User", "name": 5}),
-    binding("a", "ClusterRole/x") | {"subjects": "alice"},
-]
-TAKEN = [
-    role("a"),
-    role("system:a*:b"),
-    role("a") | {"rules": None},
-    role("a", rule(), namespace="shop"),
-    role("a", {"verbs": [None], "apiGroups": [None], "resources": [""]}),
-    role("a", {"verbs": ["get"], "nonResourceURLs": ["/"], "resources": [], "apiGroups": None}),
-    role("a", rule() | {"unknown": 1}),
-    role("a", rule(), labels={"a": None}),
-    role("a") | {"aggregationRule": None},
-    aggregated("a", {}),
-    aggregated("a", None),
-    aggregated("a", {"matchExpressions": [{"key": "a", "operator": "Exists", "values": None}]}),
-    binding("a", "ClusterRole/x") | {"subjects": None},
-    binding("a", "ClusterRole/x", {"kind": "User", "name": "a"}, {"kind": "Group", "name": "g", "namespace": "x"}),
-    binding("a", "ClusterRole/x", {"kind": "ServiceAccount", "name": "web"}, namespace="shop"),
-    binding("a", "ClusterRole/x", account("shop", "web.example") | {"apiGroup": ""}),
-    binding("a", "ClusterRole/x") | {"roleRef": {"kind": "ClusterRole", "name": "x"}},
-]
 
 
 def test_what_an_api_server_refuses_is_refused(upstream: Path) -> None:

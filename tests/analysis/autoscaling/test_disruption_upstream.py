@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from analysis.autoscaling.disruption_cases import BOUNDS, SELECTORS, case
 from kit import answered, go_program, objects_in, plan_of, profile_of
 from kubeassay.analysis.autoscaling.disruption import disruptions, evictions_allowed
 from kubeassay.checks.check import NotJudged, Passed, Violation
@@ -20,22 +21,6 @@ from kubeassay.model import Inventory
 
 Value = dict[str, Any]
 
-BOUNDS: tuple[Any, ...] = (
-    *range(5), 7, 2147483647, 2147483648, -1, 1.5, True, "2", "", "%", "-1%", "+1%", "0%", "00%", "007%", "1%", "10%",
-    "33%", "34%", "50%", "51%", "66%", "67%", "75%", "99%", "100%", "0100%", "101%", "1000%", "50 %", " 50%", "50.5%",
-    "50%%", "1e1%", "٥%", "5%\n", None,
-)  # fmt: skip
-SELECTORS: tuple[Any, ...] = (
-    {},
-    None,
-    {"matchLabels": {"app": "web"}},
-    {"matchLabels": {"app": "web", "tier": "front"}},
-    {"matchLabels": {"app": "a b"}},
-    {"matchExpressions": [{"key": "app", "operator": "In", "values": ["web", "api"]}]},
-    {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["web"]}]},
-    {"matchExpressions": [{"key": "tier", "operator": "DoesNotExist"}]},
-    {"matchExpressions": [{"key": "app", "operator": "In"}]},
-)
 KINDS = ("Deployment", "Deployment", "StatefulSet", "ReplicaSet", "ReplicationController", "Pod", "DaemonSet", "Job")
 GROUPS = {"ReplicationController": "v1", "Pod": "v1", "Job": "batch/v1"}
 
@@ -44,12 +29,6 @@ GROUPS = {"ReplicationController": "v1", "Pod": "v1", "Job": "batch/v1"}
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program tests/upstream_kubernetes/disruption, built."""
     return go_program("upstream_kubernetes", "./disruption", tmp_path_factory.mktemp("disruption"))
-
-
-def case(spec: Value, *workloads: Value) -> Value:
-    metadata = {"name": "budget", "namespace": "shop"}
-    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": metadata, "spec": spec}
-    return {"budget": budget, "workloads": list(workloads)}
 
 
 def workload(kind: str, name: str, replicas: int, **labels: str) -> Value:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from analysis.autoscaling.horizontal_cases import BOUNDS, REFERENCES, autoscaler
 from kit import answered, go_program, objects_in, plan_of, profile_of
 from kubeassay.analysis.autoscaling.horizontal import scaling
 from kubeassay.analysis.quantity import parse_quantity
@@ -20,31 +21,11 @@ from kubeassay.model import Inventory
 
 Value = dict[str, Any]
 
-BOUNDS = (None, -1, 0, 1, 2, 3, 10, 2147483647)
-REFERENCES: tuple[Value, ...] = (
-    {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
-    {"apiVersion": "apps/v1", "kind": "Deployment"},
-    {"apiVersion": "apps/v1", "name": "web"},
-    {"kind": "Deployment", "name": "web"},
-    {"apiVersion": "v1", "kind": "Deployment", "name": "web"},
-)
-
 
 @pytest.fixture(scope="session")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program tests/upstream_kubernetes/horizontal, built."""
     return go_program("upstream_kubernetes", "./horizontal", tmp_path_factory.mktemp("horizontal"))
-
-
-def autoscaler(version: str = "v2", annotations: Any = None, **spec: Any) -> Value:
-    metadata: Value = {"name": "web", "namespace": "shop"}
-    if annotations is not None:
-        metadata["annotations"] = annotations
-    spec = {"scaleTargetRef": REFERENCES[0], "maxReplicas": 5, **spec}
-    spec = {key: value for key, value in spec.items() if value is not None}
-    return {
-        "apiVersion": f"autoscaling/{version}", "kind": "HorizontalPodAutoscaler", "metadata": metadata, "spec": spec,
-    }  # fmt: skip
 
 
 def test_bounds_and_references(upstream: Path) -> None:
