@@ -30,7 +30,7 @@ from kubeassay.analysis.mesh.request_authentication import request_authenticatio
 from kubeassay.analysis.mesh.settings import mesh_settings
 from kubeassay.analysis.mesh.waypoints import waypoints
 from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, Workload, namespace_of
-from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, unknown_pods
+from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, by_namespace, unknown_pods
 from kubeassay.analysis.network.services import ServicePort, services
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.reading import mapping, string
@@ -600,16 +600,16 @@ def authorization_policy_http_on_tcp(inventory: Inventory, context: Context) -> 
                     for number, port in protocols.get(id(workload), {}).items()
                     if not ports or number in ports
                 }
-                tcp = {number: port for number, port in served.items() if _is_tcp(*port)}
+                tcp = {number: port for number, port in served.items() if port[2] in _TCP}
                 if not tcp or (policy.action == "ALLOW" and len(tcp) < len(served)):
                     continue
                 clean = False
-                number, (obj, port) = next(iter(tcp.items()))
+                number, (obj, port, protocol) = next(iter(tcp.items()))
                 effect = "so the rule allows nothing" if policy.action == "ALLOW" else "so it denies whatever is sent"
                 yield Violation(
                     term.path,
                     f"{policy} asks for {said([term], '')}, and port {number} of {workload} is served as TCP, not HTTP"
-                    f" (by port {port.number} of its Service, {_protocol(obj, port)}): {effect} there",
+                    f" (by port {port.number} of its Service, {protocol}): {effect} there",
                     obj=policy.obj,
                     related=(("the protocol of the port", obj, port.path),),
                 )
@@ -622,23 +622,20 @@ def authorization_policy_http_on_tcp(inventory: Inventory, context: Context) -> 
 _LOST = ("", "term", "all")
 
 
-def _protocols(inventory: Inventory) -> dict[int, dict[int, tuple[Object, ServicePort]]]:
-    """id of a workload → its port → the Service's port that leads there first."""
-    found: dict[int, dict[int, tuple[Object, ServicePort]]] = defaultdict(dict)
+def _protocols(inventory: Inventory) -> dict[int, dict[int, tuple[Object, ServicePort, str]]]:
+    """id of a workload → its port → the Service's port that leads there first, and what it says of the protocol."""
+    found: dict[int, dict[int, tuple[Object, ServicePort, str]]] = defaultdict(dict)
     for service in services(inventory).by_object.values():
         for port in service.ports:
+            stated = (service.obj, port, _protocol(service.obj, port))
             for target in port.targets:
                 if target.protocol == "TCP":
-                    found[id(target.workload)].setdefault(target.port, (service.obj, port))
+                    found[id(target.workload)].setdefault(target.port, stated)
     return found
 
 
 #: Protocols that proxies forward as they are (istio/istio pkg/config/protocol/instance.go, IsTCP; TLS stays closed).
 _TCP = frozenset({"tcp", "tls", "https", "mongo", "mysql", "redis"})
-
-
-def _is_tcp(service: Object, port: ServicePort) -> bool:
-    return _protocol(service, port) in _TCP
 
 
 def _protocol(service: Object, port: ServicePort) -> str:
@@ -700,6 +697,8 @@ def request_authentication_not_required(inventory: Inventory, context: Context) 
     policies = authorization(inventory)
     root = policies.root_namespace
     members = memberships(inventory)
+    inside = by_namespace(workloads(inventory))
+    asked: dict[int, bool] = {}
     for one in request_authentications(inventory):
         if one.refused or not one.issuers:
             continue
@@ -720,17 +719,19 @@ def request_authentication_not_required(inventory: Inventory, context: Context) 
                 words = f"{one} checks tokens, and no AuthorizationPolicy that is attached to the same asks for one"
                 yield Violation(("spec", "jwtRules"), f"{words}: a request without a token passes", obj=one.obj)
             continue
+        there = workloads(inventory) if one.namespace == root else inside.get(one.namespace, ())
         found = [
             workload
-            for workload in workloads(inventory)
-            if (one.namespace in (workload.namespace, root))
-            and (one.selector or {}).items() <= workload.labels.items()
-            and members.of(workload).kind != "outside"
+            for workload in there
+            if (one.selector or {}).items() <= workload.labels.items() and members.of(workload).kind != "outside"
         ]
         if not found:
             yield NotJudged("unknown-peer", f"no workload that {one} selects is among the inputs", one.obj)
             continue
-        open_ = [workload for workload in found if not token_required(policies.attached(workload))]
+        for workload in found:
+            if id(workload) not in asked:
+                asked[id(workload)] = token_required(policies.attached(workload))
+        open_ = [workload for workload in found if not asked[id(workload)]]
         if not open_:
             yield Passed(one.obj)
             continue
