@@ -175,7 +175,28 @@ def test_gateways_that_select_nothing() -> None:
 )
 def test_gateways_of_routes(gateways: str, hosts: str, expected: set[tuple[str, str, str]]) -> None:
     text = SHOP + gateway(HTTPS % "") + route("{host: web}", gateways, hosts)
-    assert found("virtual-service-gateway-missing", text) == expected
+    assert found("virtual-service-gateway-missing", text, gateways_elsewhere=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("rule_", "parameter", "objects"),
+    [
+        ("virtual-service-gateway-missing", "gateways_elsewhere", route("{host: web}", "istio-system/h")),
+        ("route-destination-missing", "hosts_elsewhere", route("{host: web.elsewhere.svc.cluster.local}")),
+        ("route-destination-missing", "hosts_elsewhere", route("{host: web.istio-system.svc.cluster.local}")),
+        ("route-destination-missing", "hosts_elsewhere", route("{host: api.example}")),
+        ("destination-rule-host-missing", "hosts_elsewhere", rule("{host: x.elsewhere.svc.cluster.local}")),
+        ("destination-rule-host-missing", "hosts_elsewhere", rule("{host: '*.elsewhere.svc.cluster.local'}")),
+        ("destination-rule-host-missing", "hosts_elsewhere", rule("{host: api.example}")),
+    ],
+)
+def test_what_others_may_have_is_told_on_demand(rule_: str, parameter: str, objects: str) -> None:
+    about = V if "VirtualService" in objects else D
+    # It was not read, so that it neither fails nor passes.
+    assert {(o.kind, o.about, o.words) for o in outcomes(rule_, SHOP + objects)} == {
+        ("not-judged", about, "unknown-peer")
+    }
+    assert outcomes(rule_, SHOP + objects, **{parameter: True}) == set()
 
 
 EXTERNAL = istio("ServiceEntry", "e", "other", "{hosts: [api.example, '*.cloud.example'], exportTo: %s}")
@@ -218,7 +239,7 @@ AT = "spec.http[0].route[0].destination"
     ],
 )
 def test_destinations(destination: str, more: str, expected: set[tuple[str, str, str]]) -> None:
-    assert found("route-destination-missing", SHOP + more + route(destination)) == expected
+    assert found("route-destination-missing", SHOP + more + route(destination), hosts_elsewhere=True) == expected
 
 
 def test_a_service_that_is_not_exported_to_the_caller() -> None:
@@ -251,7 +272,7 @@ def test_a_service_of_several_ports_behind_a_gateway() -> None:
     ],
 )
 def test_hosts_of_destination_rules(spec: str, expected: set[tuple[str, str, str]]) -> None:
-    assert found("destination-rule-host-missing", SHOP + rule(spec)) == expected
+    assert found("destination-rule-host-missing", SHOP + rule(spec), hosts_elsewhere=True) == expected
 
 
 def test_subsets_without_pods() -> None:

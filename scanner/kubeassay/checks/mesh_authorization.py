@@ -470,12 +470,13 @@ def _identity_terms(policy: Policy, rule: Rule, evaded: bool) -> Iterator[Term]:
 @dataclass(frozen=True, slots=True)
 class _Known:
     """What identities there may be. ``accounts``: namespace → service accounts; ``namespaces``: those that are
-    named by anything, and those that are always there."""
+    named by anything, and those that are always there. ``root``: the mesh's root namespace."""
 
     accounts: Mapping[str, frozenset[str]]
     namespaces: frozenset[str]
     unknown: Mapping[str, Object]
     trust: TrustDomains
+    root: str
 
     def problem(self, term: Term, text: str) -> tuple[str, bool]:
         """What is wrong with a value, in words (empty: nothing), and whether that is certain."""
@@ -507,11 +508,15 @@ class _Known:
     def _account(self, namespace: str, name: str) -> tuple[str, bool]:
         there = self.accounts.get(namespace)
         if there is None:
-            return self._namespace(namespace)
+            words, certain = self._namespace(namespace)
+            if words or name == "default":
+                return words, certain
+            return f"no service account of namespace {namespace} is among the inputs, so none {name}", False
         if name in there:
             return "", True
         words = f"namespace {namespace} has no service account {name}"
-        return words, namespace not in self.unknown
+        # A gateway is often installed from elsewhere, beside the control plane.
+        return words, namespace not in self.unknown and namespace != self.root
 
 
 @check("authorization-policy-unknown-identity")
@@ -519,16 +524,18 @@ def authorization_policy_unknown_identity(inventory: Inventory, context: Context
     policies = authorization(inventory)
     known = _known_identities(inventory, policies)
     for policy in _in_effect(policies):
-        clean, doubt = True, False
+        clean, doubt = True, ""
         for term in _all_terms(policy):
             for value in (*term.values, *term.not_values):
                 words, certain = known.problem(term, value.text)
                 if words and certain:
                     clean = False
                     yield Violation(value.path, f"{policy}: {words}", obj=policy.obj)
-                doubt = doubt or bool(words)
-        # Whose namespace is not among the inputs, or is filled by an operator too, is somebody else's: no gap.
-        if clean and not doubt:
+                elif words:
+                    doubt = doubt or words
+        if doubt and not context.parameters["identities_elsewhere"]:
+            yield NotJudged("unknown-peer", f"{policy}: {doubt}, which may be elsewhere", policy.obj)
+        elif clean and not doubt:
             yield Passed(policy.obj)
 
 
@@ -544,12 +551,12 @@ def _known_identities(inventory: Inventory, policies: Policies) -> _Known:
         named = (obj.ref.name, f"{obj.ref.name}-{string(obj.get('spec', 'gatewayClassName'))}", made)
         accounts[namespace_of(obj)].update(filter(None, named))
     namespaces = {obj.ref.name for obj in inventory.of_kind("Namespace", "")} | accounts.keys() | SYSTEM_NAMESPACES
-    # A gateway is often installed from elsewhere, beside the control plane.
     return _Known(
-        {name: frozenset(names_) for name, names_ in accounts.items() if name != policies.root_namespace},
+        {name: frozenset(names_) for name, names_ in accounts.items()},
         frozenset(namespaces | {DEFAULT_NAMESPACE, policies.root_namespace}),
         unknown_pods(inventory),
         policies.trust,
+        policies.root_namespace,
     )
 
 

@@ -165,19 +165,17 @@ def gateway_certificate_missing(inventory: Inventory, context: Context) -> Itera
 def gateway_selects_nothing(inventory: Inventory, context: Context) -> Iterator[Said]:
     traffic = traffic_of(inventory)
     for obj in inventory.of_kind("Gateway", GROUP):
-        miss = traffic.gateway_selects_nothing(obj)
         what = f"Gateway {namespace_of(obj)}/{obj.ref.name}"
-        if miss is None or not miss.unknown:
-            yield from _said(miss, obj, what)
-        elif not context.parameters["gateways_elsewhere"]:
-            yield NotJudged("unknown-peer", f"{what}: {miss.words}, and {miss.unknown}", obj)
+        miss = traffic.gateway_selects_nothing(obj)
+        yield from _said(miss, obj, what, elsewhere=context.parameters["gateways_elsewhere"])
 
 
-def _said(miss: Miss | None, obj: Object, what: str) -> Iterator[Said]:
+def _said(miss: Miss | None, obj: Object, what: str, *, elsewhere: bool = False) -> Iterator[Said]:
+    """``elsewhere``: what others make is no gap in the inputs, and is not told."""
     if miss is None:
         yield Passed(obj)
     elif miss.unknown:
-        if not miss.elsewhere:
+        if not (miss.elsewhere and elsewhere):
             yield NotJudged("unknown-peer", f"{what}: {miss.words}, and {miss.unknown}", obj)
     else:
         yield Violation(miss.path, f"{what}: {miss.words}", obj=obj)
@@ -191,9 +189,10 @@ def virtual_service_gateway_missing(inventory: Inventory, context: Context) -> I
     """A gateway that is missing, that does not take the hosts, or that does not see the VirtualService."""
     traffic = traffic_of(inventory)
     concerned: set[int] = set()
-    for miss, _ in traffic.gateway_references():
+    for miss in traffic.gateway_references():
         concerned.add(id(miss.obj))
-        yield from _said(miss, miss.obj, f"VirtualService {namespace_of(miss.obj)}/{miss.obj.ref.name}")
+        what = f"VirtualService {namespace_of(miss.obj)}/{miss.obj.ref.name}"
+        yield from _said(miss, miss.obj, what, elsewhere=context.parameters["gateways_elsewhere"])
     for obj in inventory.of_kind("VirtualService", GROUP):
         if id(obj) not in concerned and gateways_of(obj):
             yield Passed(obj)
@@ -210,7 +209,7 @@ def route_destination_missing(inventory: Inventory, context: Context) -> Iterato
         for miss in found:
             if miss is not None:
                 concerned.add(id(to.obj))
-                yield from _said(miss, to.obj, what)
+                yield from _said(miss, to.obj, what, elsewhere=context.parameters["hosts_elsewhere"])
     for miss in traffic.unnamed_ports():
         concerned.add(id(miss.obj))
         what = f"VirtualService {namespace_of(miss.obj)}/{miss.obj.ref.name}"
@@ -231,7 +230,8 @@ def route_destination_missing(inventory: Inventory, context: Context) -> Iterato
 def destination_rule_host_missing(inventory: Inventory, context: Context) -> Iterator[Said]:
     traffic = traffic_of(inventory)
     for rule in traffic.rules:
-        yield from _said(traffic.rule_host_missing(rule), rule.obj, str(rule))
+        miss = traffic.rule_host_missing(rule)
+        yield from _said(miss, rule.obj, str(rule), elsewhere=context.parameters["hosts_elsewhere"])
 
 
 @check("destination-rule-subset-empty")

@@ -36,7 +36,7 @@ from kubeassay.model import Inventory, Object, Path
 class Miss:
     """A reference that leads nowhere. ``unknown``: why it may lead somewhere all the same; empty: it does not.
     ``elsewhere``: nothing of the kind, or of its namespace, is among the inputs, so that it is most likely made by
-    somebody else; that is no gap in the inputs, and a rule says nothing of it."""
+    somebody else."""
 
     obj: Object
     path: Path
@@ -119,7 +119,7 @@ class Traffic:
         if space:
             words = f"there is no Service {space}/{name}"
             if space in SYSTEM_NAMESPACES or space not in self.known:
-                return Miss(obj, path, words, f"nothing of namespace {space} is among the inputs", elsewhere=True)
+                return Miss(obj, path, words, f"namespace {space} is not wholly among the inputs", elsewhere=True)
             maker = self.unknown.get(space)
             return Miss(obj, path, words, f"{maker.ref} may make Services in {space}" if maker is not None else "")
         first, _, rest = full.partition(".")
@@ -214,19 +214,17 @@ class Traffic:
             words = f"no pod of {service} has {wanted}, so subset {name} is empty"
             yield Miss(rule.obj, path, words, f"{maker.ref} makes pods there" if maker is not None else "")
 
-    def gateway_references(self) -> Iterator[tuple[Miss, bool]]:
-        """What VirtualServices and Gateways name in vain (see analysis/network/istio_gateways.py); with each, whether
-        the gateway itself is missing."""
+    def gateway_references(self) -> Iterator[Miss]:
+        """The gateways that VirtualServices name in vain (see analysis/network/istio_gateways.py)."""
         gateways = {namespace_of(obj) for obj in self.inventory.of_kind("Gateway", GROUP)}
         for dangling in exposures(self.inventory).dangling:
             obj, path = dangling.obj, dangling.path
             if obj.ref.group != GROUP or obj.ref.kind != "VirtualService" or path[:2] != ("spec", "gateways"):
                 continue
             named, _ = gateway_name(string(obj.get(*path)), namespace_of(obj))
-            missing = dangling.words.endswith("not among the inputs")
-            elsewhere = missing and named not in gateways
+            elsewhere = dangling.words.endswith("not among the inputs") and named not in gateways
             unknown = f"no Gateway of namespace {named} is among the inputs" if elsewhere else ""
-            yield Miss(obj, path, dangling.words, unknown, elsewhere), missing
+            yield Miss(obj, path, dangling.words, unknown, elsewhere)
 
     def unnamed_ports(self) -> Iterator[Miss]:
         """Destinations behind a gateway that name no port of a Service that has several."""
