@@ -242,6 +242,27 @@ def test_destinations(destination: str, more: str, expected: set[tuple[str, str,
     assert found("route-destination-missing", SHOP + more + route(destination), hosts_elsewhere=True) == expected
 
 
+DOMAIN = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio-sidecar-injector, namespace: istio-system}
+data: {config: "policy: enabled", values: '{"global": {"proxy": {"clusterDomain": "cluster.example"}}}'}
+---
+"""
+
+
+def test_a_cluster_of_another_domain() -> None:
+    host, breaker = "web.shop.svc.cluster.example", "trafficPolicy: {outlierDetection: {interval: 1s}}"
+    text = SHOP + DOMAIN + rule(f"{{host: {host}, subsets: [{{name: v1}}], {breaker}}}")
+    for destination in ("web", host):
+        routed = text + route(f"{{host: {destination}, subset: v1}}")
+        assert found("route-destination-missing", routed) == set()
+    assert found("circuit-breaker-missing", text, services=["shop/web"]) == set()
+    assert found("destination-rule-host-missing", SHOP + DOMAIN + rule("{host: '*.cluster.example'}")) == set()
+    (wrong,) = outcomes("route-destination-missing", text + route("{host: web.shop}"))
+    assert "web.shop.svc.cluster.example" in wrong.message
+
+
 def test_a_service_that_is_not_exported_to_the_caller() -> None:
     text = SHOP.replace(
         "{name: web, namespace: shop}\nspec: {selector",

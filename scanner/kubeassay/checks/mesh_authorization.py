@@ -12,6 +12,7 @@ from typing import Any
 from kubeassay.analysis.fields import nearest_name
 from kubeassay.analysis.mesh.authorization import DRY_RUN, GATEWAY_NAME, Attached, Policies, Policy, authorization
 from kubeassay.analysis.mesh.authorization_rules import (
+    LOCAL,
     NAMESPACE,
     PORT,
     PRINCIPAL,
@@ -492,7 +493,7 @@ class _Known:
             return f"{text} never matches: principals are written without spiffe://", True
         if len(parts) != 5 or parts[1] != "ns" or parts[3] != "sa":
             return f"{text} never matches: a principal is TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT", True
-        if parts[0] not in ("cluster.local", *self.trust.names):
+        if parts[0] not in (LOCAL, *self.trust.names):
             words = f"trust domain {parts[0]} is not the mesh's own, {self.trust.own}"
             return words, nearest_name(parts[0], [self.trust.own]) is not None
         return self._account(parts[2], parts[4])

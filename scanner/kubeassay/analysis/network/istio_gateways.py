@@ -175,8 +175,9 @@ def _exported_to(obj: Object, gateway: _Gateway) -> bool:
     return any(pod.namespace in visible for pod in gateway.pods)
 
 
-def full_name(host: str, namespace: str) -> str:
-    return host if "." in host or host == "*" else f"{host}.{namespace}.svc.cluster.local"
+def full_name(host: str, namespace: str, domain: str = "cluster.local") -> str:
+    """A host as an object of a namespace means it, in a cluster of a domain: only one without dots is completed."""
+    return host if "." in host or host == "*" else f"{host}.{namespace}.svc.{domain}"
 
 
 def _expose(
