@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubeassay.analysis.fields import nearest_name
-from kubeassay.analysis.mesh.authorization import DRY_RUN, GATEWAY_NAME, Attached, Policies, Policy, authorization
+from kubeassay.analysis.mesh.authorization import (
+    DRY_RUN,
+    GATEWAY_NAME,
+    Action,
+    Attached,
+    Policies,
+    Policy,
+    authorization,
+)
 from kubeassay.analysis.mesh.authorization_rules import (
     LOCAL,
     NAMESPACE,
@@ -76,26 +84,22 @@ def authorization_policy_refused(inventory: Inventory, context: Context) -> Iter
 
 @check("authorization-policy-allows-everything")
 def authorization_policy_allows_everything(inventory: Inventory, context: Context) -> Iterator[Said]:
-    for policy in _in_effect(authorization(inventory)):
-        if policy.action != "ALLOW":
-            continue
-        open_rules = [rule for rule in policy.rules if rule.matches_everything]
-        for rule in open_rules:
-            words = f"a rule of {policy} matches every request, so it allows everybody everything"
-            yield Violation(rule.path, words, obj=policy.obj)
-        if not open_rules:
-            yield Passed(policy.obj)
+    yield from _open_rules(inventory, "ALLOW", "it allows everybody everything")
 
 
 @check("authorization-policy-denies-everything")
 def authorization_policy_denies_everything(inventory: Inventory, context: Context) -> Iterator[Said]:
+    yield from _open_rules(inventory, "DENY", "it denies all that other policies allow")
+
+
+def _open_rules(inventory: Inventory, action: Action, effect: str) -> Iterator[Said]:
+    """The rules that match every request, of the policies with an action."""
     for policy in _in_effect(authorization(inventory)):
-        if policy.action != "DENY":
+        if policy.action != action:
             continue
         open_rules = [rule for rule in policy.rules if rule.matches_everything]
         for rule in open_rules:
-            words = f"a rule of {policy} matches every request, so it denies all that other policies allow"
-            yield Violation(rule.path, words, obj=policy.obj)
+            yield Violation(rule.path, f"a rule of {policy} matches every request, so {effect}", obj=policy.obj)
         if not open_rules:
             yield Passed(policy.obj)
 
