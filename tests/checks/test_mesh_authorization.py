@@ -484,6 +484,11 @@ def test_istio_makes_the_service_account_of_a_gateway(gateway: str, account: str
     assert (found("authorization-policy-unknown-identity", MESH + made + asks) == set()) is known
 
 
+def test_conditions_on_http_of_a_policy_that_selects_nothing_do_not_pass() -> None:
+    asks = policy("{selector: {matchLabels: {app: other}}, rules: [{to: [{operation: {methods: [GET]}}]}]}")
+    assert outcomes("authorization-policy-http-on-tcp", MESH + asks) == set()
+
+
 def test_a_waypoint_may_have_the_policies_that_a_workload_lacks() -> None:
     text = MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient, istio.io/use-waypoint: w")
     assert found("authorization-policy-missing", text) == {("not-judged", D, "unsupported")}

@@ -86,12 +86,18 @@ HTTPS = (
             "TLSV1_2",
             ["minProtocolVersion", "maxProtocolVersion"],
         ),
-        (", minProtocolVersion: nonsense", "TLSV1_2", []),
     ],
 )
 def test_versions_of_tls(more: str, minimum: str, paths: list[str]) -> None:
     expected = fails(G, *(f"spec.servers[0].tls.{path}" for path in paths))
     assert found("gateway-tls-version", gateway(HTTPS % more), minimum=minimum) == expected
+
+
+def test_a_version_of_tls_that_there_is_not() -> None:
+    # It is not understood, so that it does not pass.
+    for field in ("minProtocolVersion", "maxProtocolVersion"):
+        (said,) = outcomes("gateway-tls-version", gateway(HTTPS % f", {field}: nonsense"))
+        assert (said.kind, said.about, said.words) == ("not-judged", G, "invalid-object")
 
 
 def test_a_gateway_that_passes_tls_on_has_no_version() -> None:
@@ -299,6 +305,15 @@ def test_hosts_of_destination_rules(spec: str, expected: set[tuple[str, str, str
 def test_subsets_without_pods() -> None:
     spec = "{host: web, subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}, {name: all}]}"
     assert found("destination-rule-subset-empty", SHOP + rule(spec)) == fails(D, "spec.subsets[1].labels")
+
+
+def test_subsets_whose_pods_are_not_known_do_not_pass() -> None:
+    subsets = "subsets: [{name: v1, labels: {version: v1}}]"
+    assert {o.kind for o in outcomes("destination-rule-subset-empty", SHOP + rule(f"{{host: web, {subsets}}}"))} == {
+        "pass"
+    }
+    for host in ("web.elsewhere.svc.cluster.local", "wbe", "api.example"):
+        assert outcomes("destination-rule-subset-empty", SHOP + rule(f"{{host: {host}, {subsets}}}")) == set()
 
 
 def test_certificates_of_the_other_end() -> None:

@@ -626,7 +626,7 @@ def authorization_policy_http_on_tcp(inventory: Inventory, context: Context) -> 
                     related=(("the protocol of the port", obj, port.path),),
                 )
                 break
-        if clean and judged:
+        if clean and judged and selected.get(id(policy)):
             yield Passed(policy.obj)
 
 

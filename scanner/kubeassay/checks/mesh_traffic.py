@@ -85,8 +85,9 @@ def gateway_tls_version(inventory: Inventory, context: Context) -> Iterator[Said
                 continue
             least = _AUTO if stated == "TLS_AUTO" else stated
             if least not in _VERSIONS:
-                continue
-            if _VERSIONS.index(least) < _VERSIONS.index(wanted):
+                words = f"{server} has {field} {stated}, which is no version that Istio knows"
+                yield NotJudged("invalid-object", words, server.obj)
+            elif _VERSIONS.index(least) < _VERSIONS.index(wanted):
                 words = f"takes {_named(least)}" if field == "minProtocolVersion" else f"ends at {_named(least)}"
                 words = f"{server} {words}, and {_named(wanted)} is the least that is demanded"
                 yield Violation((*server.path, "tls", field), words, obj=server.obj)
@@ -245,7 +246,7 @@ def destination_rule_subset_empty(inventory: Inventory, context: Context) -> Ite
         misses = list(traffic.empty_subsets(rule))
         for miss in misses:
             yield from _said(miss, rule.obj, str(rule))
-        if rule.subsets and not misses:
+        if rule.subsets and not misses and traffic.serving(rule) is not None:
             yield Passed(rule.obj)
 
 

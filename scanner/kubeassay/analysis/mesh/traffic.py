@@ -210,10 +210,15 @@ class Traffic:
                 return tuple(rule for rule in here if rule.host == best)
         return ()
 
+    def serving(self, rule: DestinationRule) -> Service | None:
+        """The Service of a rule's host, where its pods are among the inputs."""
+        service = self.service(rule.host, rule.namespace, rule.obj)
+        return service if service is not None and service.workloads and not service.manual else None
+
     def empty_subsets(self, rule: DestinationRule) -> Iterator[Miss]:
         """The subsets of a rule that no pod of its Service is in."""
-        service = self.service(rule.host, rule.namespace, rule.obj)
-        if service is None or service.manual or not service.workloads:
+        service = self.serving(rule)
+        if service is None:
             return
         maker = self.unknown.get(service.namespace)
         for name, (labels, path) in rule.subsets.items():
