@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from checks.network_outcomes import Outcome, outcomes
-from kit import failing, plan_of, profile_of, scan_text
+from kit import failing, plan_of, profile_of, run_within_seconds, scan_text
 
 MESH = """
 apiVersion: v1
@@ -560,3 +560,20 @@ def test_ztunnel_takes_no_custom_policy() -> None:
     custom = policy("{action: CUSTOM, provider: {name: ext}, rules: [{}]}")
     assert found("authorization-policy-not-enforced", AMBIENT + custom) == fails("spec.action")
     assert found("authorization-policy-not-enforced", MESH + custom) == set()
+
+
+def test_many_token_checks_of_many_workloads_with_many_policies() -> None:
+    run_within_seconds(
+        """
+from checks.network_outcomes import outcomes
+from checks.test_mesh_authorization import MESH, policy
+text = MESH + "".join(
+    policy("{rules: [{from: [{source: {namespaces: [a]}}]}]}", f"p{n}")
+    + policy("{jwtRules: [{issuer: i}]}", f"t{n}", kind="RequestAuthentication")
+    + MESH.partition("---")[2].replace("name: web", f"name: web-{n}")
+    for n in range(500)
+)
+found = outcomes("request-authentication-not-required", text)
+assert {one.kind for one in found} == {"fail"}
+"""
+    )

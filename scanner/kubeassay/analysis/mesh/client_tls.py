@@ -244,7 +244,7 @@ class ClientTls:
         self._namespace_modes: dict[tuple[str, str], Decision] = {}
 
     def host_of(self, service: Service) -> str:
-        return f"{service.name}.{service.namespace}.svc.{self.settings.cluster_domain}"
+        return full_name(service.name, service.namespace, self.settings.cluster_domain)
 
     def rules_for(self, namespace: str, service: Service) -> Sequence[ClientRule]:
         """The rules that clients of a namespace see for a Service; of several, those with a selector are for the

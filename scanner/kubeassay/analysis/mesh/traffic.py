@@ -102,10 +102,6 @@ class Traffic:
     def full_name(self, host: str, namespace: str) -> str:
         return full_name(host, namespace, self.settings.cluster_domain)
 
-    def host_of(self, name: str, namespace: str) -> str:
-        """The host of a Service."""
-        return f"{name}.{namespace}.svc.{self.settings.cluster_domain}"
-
     def service(self, host: str, namespace: str, near: Object) -> Service | None:
         """The Service that a host names for an object of a namespace."""
         name, space = _in_cluster(self.full_name(host, namespace))
@@ -134,7 +130,7 @@ class Traffic:
         first, _, rest = full.partition(".")
         near = self.services.named(rest.partition(".")[0], first, obj)
         if near is not None and rest.partition(".")[2] in ("", "svc"):
-            meant = self.host_of(first, near.namespace)
+            meant = self.full_name(first, near.namespace)
             return Miss(obj, path, f"{host} is no host: a name with dots is not completed; {near} is {meant}")
         words = f"no ServiceEntry states the host {host}"
         # One of another repository may state it; where some are at hand, the others would be, too.
@@ -146,7 +142,7 @@ class Traffic:
         path: Path = ("spec", "host")
         if not rule.host.startswith("*"):
             return self.host_missing(rule.obj, path, string(rule.obj.get("spec", "host"))) if rule.host else None
-        hosts = (self.host_of(service.name, service.namespace) for service in self.services.by_object.values())
+        hosts = (self.full_name(service.name, service.namespace) for service in self.services.by_object.values())
         if any(hosts_meet(rule.host, host) for host in hosts) or any(
             hosts_meet(rule.host, string(host))
             for entry in self.inventory.of_kind("ServiceEntry", GROUP)
@@ -200,7 +196,7 @@ class Traffic:
         (istio/istio pilot/pkg/model/push_context.go, destinationRule). A caller's own namespace may have others."""
         found = [
             rule
-            for rule in self.rules_of(self.host_of(service.name, service.namespace))
+            for rule in self.rules_of(self.full_name(service.name, service.namespace))
             if "*" in rule.export_to or (not rule.export_to and not self.settings.private_rules)
         ]
         for space in (service.namespace, self.settings.root_namespace):

@@ -61,7 +61,7 @@ def add(ways: WaysIn) -> None:
     inventory = ways.inventory
     fronts = _services_by_workload(ways) if inventory.of_kind("Gateway", GROUP) else {}
     gateways = {obj: _gateway(ways, obj, fronts) for obj in inventory.of_kind("Gateway", GROUP)}
-    external = service_entry_hosts(inventory)
+    external = _service_entry_hosts(inventory)
     for obj in inventory.of_kind("VirtualService", GROUP):
         destinations = list(_destinations(ways, obj, external))
         for number, named in enumerate(items(mapping(obj.value.get("spec")).get("gateways"))):
@@ -242,7 +242,7 @@ class Hosts:
         return any(".".join(("*", *labels[n:])) in self._hosts for n in range(1, len(labels)))
 
 
-def service_entry_hosts(inventory: Inventory) -> Hosts:
+def _service_entry_hosts(inventory: Inventory) -> Hosts:
     return Hosts(
         full_name(string(host), namespace_of(obj))
         for obj in inventory.of_kind("ServiceEntry", GROUP)
