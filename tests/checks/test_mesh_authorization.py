@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from checks.network_outcomes import Outcome, outcomes
-from kit import failing, plan_of, profile_of, scan_text
+from kit import failing, plan_of, profile_of, run_within_seconds, scan_text
 
 MESH = """
 apiVersion: v1
@@ -45,9 +47,9 @@ def policy(spec: str, name: str = "p", namespace: str = "shop", kind: str = "Aut
     return f"{{apiVersion: security.istio.io/v1, kind: {kind}, metadata: {metadata}, spec: {spec}}}\n---\n"
 
 
-def found(rule: str, text: str) -> set[tuple[str, str, str]]:
+def found(rule: str, text: str, **parameters: Any) -> set[tuple[str, str, str]]:
     """(outcome, object, path or reason), without what passed."""
-    return {(o.kind, o.about, o.words) for o in outcomes(rule, text) if o.kind != "pass"}
+    return {(o.kind, o.about, o.words) for o in outcomes(rule, text, **parameters) if o.kind != "pass"}
 
 
 def fails(*paths: str, about: str = P) -> set[tuple[str, str, str]]:
@@ -328,12 +330,40 @@ def test_what_a_policy_selects(spec: str, namespace: str, expected: set[tuple[st
 )
 def test_identities_that_there_are(source: str, kind: str | None) -> None:
     outcome = found(
-        "authorization-policy-unknown-identity", MESH + policy(f"{{rules: [{{from: [{{source: {source}}}]}}]}}")
+        "authorization-policy-unknown-identity",
+        MESH + policy(f"{{rules: [{{from: [{{source: {source}}}]}}]}}"),
+        identities_elsewhere=True,
     )
     assert {one[0] for one in outcome} == ({kind} if kind else set())
     if kind == "fail":
         field = source[1:].partition(":")[0]
         assert outcome == fails(f"spec.rules[0].from[0].source.{field}[0]")
+
+
+BARE = "{apiVersion: v1, kind: Namespace, metadata: {name: bare}}\n---\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("{principals: [cluster.local/ns/elsewhere/sa/x]}", True),
+        ("{namespaces: [elsewhere]}", True),
+        ("{principals: [other.example/ns/shop/sa/web]}", True),
+        # A namespace that is declared, and of which no service account was read.
+        ("{principals: [cluster.local/ns/bare/sa/x]}", True),
+        ("{principals: [cluster.local/ns/bare/sa/default]}", False),
+        ("{namespaces: [bare]}", False),
+        ("{principals: [cluster.local/ns/istio-system/sa/ingress]}", True),
+        ("{principals: [cluster.local/ns/shop/sa/web]}", False),
+    ],
+)
+def test_identities_that_may_be_of_others_are_told_on_demand(source: str, told: bool) -> None:
+    rule = "authorization-policy-unknown-identity"
+    text = MESH + BARE + policy(f"{{rules: [{{from: [{{source: {source}}}]}}]}}")
+    assert {(o.kind, o.words) for o in outcomes(rule, text)} == {
+        ("not-judged", "unknown-peer") if told else ("pass", "")
+    }
+    assert {o.kind for o in outcomes(rule, text, identities_elsewhere=True)} == (set() if told else {"pass"})
 
 
 @pytest.mark.parametrize(
@@ -454,6 +484,11 @@ def test_istio_makes_the_service_account_of_a_gateway(gateway: str, account: str
     assert (found("authorization-policy-unknown-identity", MESH + made + asks) == set()) is known
 
 
+def test_conditions_on_http_of_a_policy_that_selects_nothing_do_not_pass() -> None:
+    asks = policy("{selector: {matchLabels: {app: other}}, rules: [{to: [{operation: {methods: [GET]}}]}]}")
+    assert outcomes("authorization-policy-http-on-tcp", MESH + asks) == set()
+
+
 def test_a_waypoint_may_have_the_policies_that_a_workload_lacks() -> None:
     text = MESH.replace("istio-injection: enabled", "istio.io/dataplane-mode: ambient, istio.io/use-waypoint: w")
     assert found("authorization-policy-missing", text) == {("not-judged", D, "unsupported")}
@@ -525,3 +560,20 @@ def test_ztunnel_takes_no_custom_policy() -> None:
     custom = policy("{action: CUSTOM, provider: {name: ext}, rules: [{}]}")
     assert found("authorization-policy-not-enforced", AMBIENT + custom) == fails("spec.action")
     assert found("authorization-policy-not-enforced", MESH + custom) == set()
+
+
+def test_many_token_checks_of_many_workloads_with_many_policies() -> None:
+    run_within_seconds(
+        """
+from checks.network_outcomes import outcomes
+from checks.test_mesh_authorization import MESH, policy
+text = MESH + "".join(
+    policy("{rules: [{from: [{source: {namespaces: [a]}}]}]}", f"p{n}")
+    + policy("{jwtRules: [{issuer: i}]}", f"t{n}", kind="RequestAuthentication")
+    + MESH.partition("---")[2].replace("name: web", f"name: web-{n}")
+    for n in range(500)
+)
+found = outcomes("request-authentication-not-required", text)
+assert {one.kind for one in found} == {"fail"}
+"""
+    )

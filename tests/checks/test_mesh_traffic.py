@@ -86,12 +86,18 @@ HTTPS = (
             "TLSV1_2",
             ["minProtocolVersion", "maxProtocolVersion"],
         ),
-        (", minProtocolVersion: nonsense", "TLSV1_2", []),
     ],
 )
 def test_versions_of_tls(more: str, minimum: str, paths: list[str]) -> None:
     expected = fails(G, *(f"spec.servers[0].tls.{path}" for path in paths))
     assert found("gateway-tls-version", gateway(HTTPS % more), minimum=minimum) == expected
+
+
+def test_a_version_of_tls_that_there_is_not() -> None:
+    # It is not understood, so that it does not pass.
+    for field in ("minProtocolVersion", "maxProtocolVersion"):
+        (said,) = outcomes("gateway-tls-version", gateway(HTTPS % f", {field}: nonsense"))
+        assert (said.kind, said.about, said.words) == ("not-judged", G, "invalid-object")
 
 
 def test_a_gateway_that_passes_tls_on_has_no_version() -> None:
@@ -175,7 +181,28 @@ def test_gateways_that_select_nothing() -> None:
 )
 def test_gateways_of_routes(gateways: str, hosts: str, expected: set[tuple[str, str, str]]) -> None:
     text = SHOP + gateway(HTTPS % "") + route("{host: web}", gateways, hosts)
-    assert found("virtual-service-gateway-missing", text) == expected
+    assert found("virtual-service-gateway-missing", text, gateways_elsewhere=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("rule_", "parameter", "objects"),
+    [
+        ("virtual-service-gateway-missing", "gateways_elsewhere", route("{host: web}", "istio-system/h")),
+        ("route-destination-missing", "hosts_elsewhere", route("{host: web.elsewhere.svc.cluster.local}")),
+        ("route-destination-missing", "hosts_elsewhere", route("{host: web.istio-system.svc.cluster.local}")),
+        ("route-destination-missing", "hosts_elsewhere", route("{host: api.example}")),
+        ("destination-rule-host-missing", "hosts_elsewhere", rule("{host: x.elsewhere.svc.cluster.local}")),
+        ("destination-rule-host-missing", "hosts_elsewhere", rule("{host: '*.elsewhere.svc.cluster.local'}")),
+        ("destination-rule-host-missing", "hosts_elsewhere", rule("{host: api.example}")),
+    ],
+)
+def test_what_others_may_have_is_told_on_demand(rule_: str, parameter: str, objects: str) -> None:
+    about = V if "VirtualService" in objects else D
+    # It was not read, so that it neither fails nor passes.
+    assert {(o.kind, o.about, o.words) for o in outcomes(rule_, SHOP + objects)} == {
+        ("not-judged", about, "unknown-peer")
+    }
+    assert outcomes(rule_, SHOP + objects, **{parameter: True}) == set()
 
 
 EXTERNAL = istio("ServiceEntry", "e", "other", "{hosts: [api.example, '*.cloud.example'], exportTo: %s}")
@@ -218,7 +245,28 @@ AT = "spec.http[0].route[0].destination"
     ],
 )
 def test_destinations(destination: str, more: str, expected: set[tuple[str, str, str]]) -> None:
-    assert found("route-destination-missing", SHOP + more + route(destination)) == expected
+    assert found("route-destination-missing", SHOP + more + route(destination), hosts_elsewhere=True) == expected
+
+
+DOMAIN = """
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio-sidecar-injector, namespace: istio-system}
+data: {config: "policy: enabled", values: '{"global": {"proxy": {"clusterDomain": "cluster.example"}}}'}
+---
+"""
+
+
+def test_a_cluster_of_another_domain() -> None:
+    host, breaker = "web.shop.svc.cluster.example", "trafficPolicy: {outlierDetection: {interval: 1s}}"
+    text = SHOP + DOMAIN + rule(f"{{host: {host}, subsets: [{{name: v1}}], {breaker}}}")
+    for destination in ("web", host):
+        routed = text + route(f"{{host: {destination}, subset: v1}}")
+        assert found("route-destination-missing", routed) == set()
+    assert found("circuit-breaker-missing", text, services=["shop/web"]) == set()
+    assert found("destination-rule-host-missing", SHOP + DOMAIN + rule("{host: '*.cluster.example'}")) == set()
+    (wrong,) = outcomes("route-destination-missing", text + route("{host: web.shop}"))
+    assert "web.shop.svc.cluster.example" in wrong.message
 
 
 def test_a_service_that_is_not_exported_to_the_caller() -> None:
@@ -251,12 +299,21 @@ def test_a_service_of_several_ports_behind_a_gateway() -> None:
     ],
 )
 def test_hosts_of_destination_rules(spec: str, expected: set[tuple[str, str, str]]) -> None:
-    assert found("destination-rule-host-missing", SHOP + rule(spec)) == expected
+    assert found("destination-rule-host-missing", SHOP + rule(spec), hosts_elsewhere=True) == expected
 
 
 def test_subsets_without_pods() -> None:
     spec = "{host: web, subsets: [{name: v1, labels: {version: v1}}, {name: v2, labels: {version: v2}}, {name: all}]}"
     assert found("destination-rule-subset-empty", SHOP + rule(spec)) == fails(D, "spec.subsets[1].labels")
+
+
+def test_subsets_whose_pods_are_not_known_do_not_pass() -> None:
+    subsets = "subsets: [{name: v1, labels: {version: v1}}]"
+    assert {o.kind for o in outcomes("destination-rule-subset-empty", SHOP + rule(f"{{host: web, {subsets}}}"))} == {
+        "pass"
+    }
+    for host in ("web.elsewhere.svc.cluster.local", "wbe", "api.example"):
+        assert outcomes("destination-rule-subset-empty", SHOP + rule(f"{{host: {host}, {subsets}}}")) == set()
 
 
 def test_certificates_of_the_other_end() -> None:

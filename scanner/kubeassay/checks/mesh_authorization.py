@@ -10,8 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubeassay.analysis.fields import nearest_name
-from kubeassay.analysis.mesh.authorization import DRY_RUN, GATEWAY_NAME, Attached, Policies, Policy, authorization
+from kubeassay.analysis.mesh.authorization import (
+    DRY_RUN,
+    GATEWAY_NAME,
+    Action,
+    Attached,
+    Policies,
+    Policy,
+    authorization,
+)
 from kubeassay.analysis.mesh.authorization_rules import (
+    LOCAL,
     NAMESPACE,
     PORT,
     PRINCIPAL,
@@ -30,7 +39,7 @@ from kubeassay.analysis.mesh.request_authentication import request_authenticatio
 from kubeassay.analysis.mesh.settings import mesh_settings
 from kubeassay.analysis.mesh.waypoints import waypoints
 from kubeassay.analysis.network.endpoints import DEFAULT_NAMESPACE, Workload, namespace_of
-from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, unknown_pods
+from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, by_namespace, unknown_pods
 from kubeassay.analysis.network.services import ServicePort, services
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.reading import mapping, string
@@ -75,26 +84,22 @@ def authorization_policy_refused(inventory: Inventory, context: Context) -> Iter
 
 @check("authorization-policy-allows-everything")
 def authorization_policy_allows_everything(inventory: Inventory, context: Context) -> Iterator[Said]:
-    for policy in _in_effect(authorization(inventory)):
-        if policy.action != "ALLOW":
-            continue
-        open_rules = [rule for rule in policy.rules if rule.matches_everything]
-        for rule in open_rules:
-            words = f"a rule of {policy} matches every request, so it allows everybody everything"
-            yield Violation(rule.path, words, obj=policy.obj)
-        if not open_rules:
-            yield Passed(policy.obj)
+    yield from _open_rules(inventory, "ALLOW", "it allows everybody everything")
 
 
 @check("authorization-policy-denies-everything")
 def authorization_policy_denies_everything(inventory: Inventory, context: Context) -> Iterator[Said]:
+    yield from _open_rules(inventory, "DENY", "it denies all that other policies allow")
+
+
+def _open_rules(inventory: Inventory, action: Action, effect: str) -> Iterator[Said]:
+    """The rules that match every request, of the policies with an action."""
     for policy in _in_effect(authorization(inventory)):
-        if policy.action != "DENY":
+        if policy.action != action:
             continue
         open_rules = [rule for rule in policy.rules if rule.matches_everything]
         for rule in open_rules:
-            words = f"a rule of {policy} matches every request, so it denies all that other policies allow"
-            yield Violation(rule.path, words, obj=policy.obj)
+            yield Violation(rule.path, f"a rule of {policy} matches every request, so {effect}", obj=policy.obj)
         if not open_rules:
             yield Passed(policy.obj)
 
@@ -470,12 +475,13 @@ def _identity_terms(policy: Policy, rule: Rule, evaded: bool) -> Iterator[Term]:
 @dataclass(frozen=True, slots=True)
 class _Known:
     """What identities there may be. ``accounts``: namespace → service accounts; ``namespaces``: those that are
-    named by anything, and those that are always there."""
+    named by anything, and those that are always there. ``root``: the mesh's root namespace."""
 
     accounts: Mapping[str, frozenset[str]]
     namespaces: frozenset[str]
     unknown: Mapping[str, Object]
     trust: TrustDomains
+    root: str
 
     def problem(self, term: Term, text: str) -> tuple[str, bool]:
         """What is wrong with a value, in words (empty: nothing), and whether that is certain."""
@@ -491,7 +497,7 @@ class _Known:
             return f"{text} never matches: principals are written without spiffe://", True
         if len(parts) != 5 or parts[1] != "ns" or parts[3] != "sa":
             return f"{text} never matches: a principal is TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT", True
-        if parts[0] not in ("cluster.local", *self.trust.names):
+        if parts[0] not in (LOCAL, *self.trust.names):
             words = f"trust domain {parts[0]} is not the mesh's own, {self.trust.own}"
             return words, nearest_name(parts[0], [self.trust.own]) is not None
         return self._account(parts[2], parts[4])
@@ -507,11 +513,15 @@ class _Known:
     def _account(self, namespace: str, name: str) -> tuple[str, bool]:
         there = self.accounts.get(namespace)
         if there is None:
-            return self._namespace(namespace)
+            words, certain = self._namespace(namespace)
+            if words or name == "default":
+                return words, certain
+            return f"no service account of namespace {namespace} is among the inputs, so none {name}", False
         if name in there:
             return "", True
         words = f"namespace {namespace} has no service account {name}"
-        return words, namespace not in self.unknown
+        # A gateway is often installed from elsewhere, beside the control plane.
+        return words, namespace not in self.unknown and namespace != self.root
 
 
 @check("authorization-policy-unknown-identity")
@@ -519,16 +529,18 @@ def authorization_policy_unknown_identity(inventory: Inventory, context: Context
     policies = authorization(inventory)
     known = _known_identities(inventory, policies)
     for policy in _in_effect(policies):
-        clean, doubt = True, False
+        clean, doubt = True, ""
         for term in _all_terms(policy):
             for value in (*term.values, *term.not_values):
                 words, certain = known.problem(term, value.text)
                 if words and certain:
                     clean = False
                     yield Violation(value.path, f"{policy}: {words}", obj=policy.obj)
-                doubt = doubt or bool(words)
-        # Whose namespace is not among the inputs, or is filled by an operator too, is somebody else's: no gap.
-        if clean and not doubt:
+                elif words:
+                    doubt = doubt or words
+        if doubt and not context.parameters["identities_elsewhere"]:
+            yield NotJudged("unknown-peer", f"{policy}: {doubt}, which may be elsewhere", policy.obj)
+        elif clean and not doubt:
             yield Passed(policy.obj)
 
 
@@ -544,12 +556,12 @@ def _known_identities(inventory: Inventory, policies: Policies) -> _Known:
         named = (obj.ref.name, f"{obj.ref.name}-{string(obj.get('spec', 'gatewayClassName'))}", made)
         accounts[namespace_of(obj)].update(filter(None, named))
     namespaces = {obj.ref.name for obj in inventory.of_kind("Namespace", "")} | accounts.keys() | SYSTEM_NAMESPACES
-    # A gateway is often installed from elsewhere, beside the control plane.
     return _Known(
-        {name: frozenset(names_) for name, names_ in accounts.items() if name != policies.root_namespace},
+        {name: frozenset(names_) for name, names_ in accounts.items()},
         frozenset(namespaces | {DEFAULT_NAMESPACE, policies.root_namespace}),
         unknown_pods(inventory),
         policies.trust,
+        policies.root_namespace,
     )
 
 
@@ -600,21 +612,21 @@ def authorization_policy_http_on_tcp(inventory: Inventory, context: Context) -> 
                     for number, port in protocols.get(id(workload), {}).items()
                     if not ports or number in ports
                 }
-                tcp = {number: port for number, port in served.items() if _is_tcp(*port)}
+                tcp = {number: port for number, port in served.items() if port[2] in _TCP}
                 if not tcp or (policy.action == "ALLOW" and len(tcp) < len(served)):
                     continue
                 clean = False
-                number, (obj, port) = next(iter(tcp.items()))
+                number, (obj, port, protocol) = next(iter(tcp.items()))
                 effect = "so the rule allows nothing" if policy.action == "ALLOW" else "so it denies whatever is sent"
                 yield Violation(
                     term.path,
                     f"{policy} asks for {said([term], '')}, and port {number} of {workload} is served as TCP, not HTTP"
-                    f" (by port {port.number} of its Service, {_protocol(obj, port)}): {effect} there",
+                    f" (by port {port.number} of its Service, {protocol}): {effect} there",
                     obj=policy.obj,
                     related=(("the protocol of the port", obj, port.path),),
                 )
                 break
-        if clean and judged:
+        if clean and judged and selected.get(id(policy)):
             yield Passed(policy.obj)
 
 
@@ -622,23 +634,20 @@ def authorization_policy_http_on_tcp(inventory: Inventory, context: Context) -> 
 _LOST = ("", "term", "all")
 
 
-def _protocols(inventory: Inventory) -> dict[int, dict[int, tuple[Object, ServicePort]]]:
-    """id of a workload → its port → the Service's port that leads there first."""
-    found: dict[int, dict[int, tuple[Object, ServicePort]]] = defaultdict(dict)
+def _protocols(inventory: Inventory) -> dict[int, dict[int, tuple[Object, ServicePort, str]]]:
+    """id of a workload → its port → the Service's port that leads there first, and what it says of the protocol."""
+    found: dict[int, dict[int, tuple[Object, ServicePort, str]]] = defaultdict(dict)
     for service in services(inventory).by_object.values():
         for port in service.ports:
+            stated = (service.obj, port, _protocol(service.obj, port))
             for target in port.targets:
                 if target.protocol == "TCP":
-                    found[id(target.workload)].setdefault(target.port, (service.obj, port))
+                    found[id(target.workload)].setdefault(target.port, stated)
     return found
 
 
 #: Protocols that proxies forward as they are (istio/istio pkg/config/protocol/instance.go, IsTCP; TLS stays closed).
 _TCP = frozenset({"tcp", "tls", "https", "mongo", "mysql", "redis"})
-
-
-def _is_tcp(service: Object, port: ServicePort) -> bool:
-    return _protocol(service, port) in _TCP
 
 
 def _protocol(service: Object, port: ServicePort) -> str:
@@ -700,6 +709,8 @@ def request_authentication_not_required(inventory: Inventory, context: Context) 
     policies = authorization(inventory)
     root = policies.root_namespace
     members = memberships(inventory)
+    inside = by_namespace(workloads(inventory))
+    asked: dict[int, bool] = {}
     for one in request_authentications(inventory):
         if one.refused or not one.issuers:
             continue
@@ -720,17 +731,19 @@ def request_authentication_not_required(inventory: Inventory, context: Context) 
                 words = f"{one} checks tokens, and no AuthorizationPolicy that is attached to the same asks for one"
                 yield Violation(("spec", "jwtRules"), f"{words}: a request without a token passes", obj=one.obj)
             continue
+        there = workloads(inventory) if one.namespace == root else inside.get(one.namespace, ())
         found = [
             workload
-            for workload in workloads(inventory)
-            if (one.namespace in (workload.namespace, root))
-            and (one.selector or {}).items() <= workload.labels.items()
-            and members.of(workload).kind != "outside"
+            for workload in there
+            if (one.selector or {}).items() <= workload.labels.items() and members.of(workload).kind != "outside"
         ]
         if not found:
             yield NotJudged("unknown-peer", f"no workload that {one} selects is among the inputs", one.obj)
             continue
-        open_ = [workload for workload in found if not token_required(policies.attached(workload))]
+        for workload in found:
+            if id(workload) not in asked:
+                asked[id(workload)] = token_required(policies.attached(workload))
+        open_ = [workload for workload in found if not asked[id(workload)]]
         if not open_:
             yield Passed(one.obj)
             continue

@@ -9,6 +9,7 @@ from typing import Any
 
 from kubeassay.analysis.mesh.authorization import Attached, Policies, authorization
 from kubeassay.analysis.mesh.authorization_rules import (
+    LOCAL,
     METHOD,
     NAMESPACE,
     OF_IDENTITY,
@@ -175,7 +176,7 @@ def _judged(
         )
         return
     plain, doubt = _takes_plain_text(state)
-    tried = _tried(attached, documented, ("cluster.local", *policies.trust.names), asked)
+    tried = _tried(attached, documented, (LOCAL, *policies.trust.names), asked)
     if tried is None:
         words = f"the policies of {workload} name more identities than are tried"
         yield NotJudged("unsupported", words, workload.obj)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from kubeassay.analysis.mesh.traffic import (
@@ -34,42 +35,64 @@ _PLAIN = ("HTTP", "HTTP2", "GRPC", "GRPC-WEB")
 # --- gateways ---
 
 
-def _gateways(inventory: Inventory) -> Iterator[tuple[Object, list[tuple[Path, Mapping[str, Any]]]]]:
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """A server of a Gateway. ``path``: from the Gateway's root."""
+
+    obj: Object
+    path: Path
+    value: Mapping[str, Any]
+
+    @property
+    def protocol(self) -> str:
+        return string(mapping(self.value.get("port")).get("protocol")).upper()
+
+    @property
+    def tls(self) -> Mapping[str, Any]:
+        return mapping(self.value.get("tls"))
+
+    def __str__(self) -> str:
+        port = mapping(self.value.get("port"))
+        gateway = f"Gateway {namespace_of(self.obj)}/{self.obj.ref.name}"
+        return f"{gateway}, port {port.get('number')} ({string(port.get('protocol'))})"
+
+
+def _of_servers(inventory: Inventory, says: Callable[[_Server], Iterator[Said]]) -> Iterator[Said]:
+    """What is said of the servers of each Gateway; one of which nothing is said passes."""
     for obj in inventory.of_kind("Gateway", GROUP):
-        servers = items(obj.get("spec", "servers"))
-        yield obj, [(("spec", "servers", number), mapping(server)) for number, server in enumerate(servers)]
-
-
-def _server(obj: Object, server: Mapping[str, Any]) -> str:
-    port = mapping(server.get("port"))
-    return f"Gateway {namespace_of(obj)}/{obj.ref.name}, port {port.get('number')} ({string(port.get('protocol'))})"
+        clean = True
+        for number, server in enumerate(items(obj.get("spec", "servers"))):
+            for said in says(_Server(obj, ("spec", "servers", number), mapping(server))):
+                clean = False
+                yield said
+        if clean:
+            yield Passed(obj)
 
 
 @check("gateway-tls-version")
 def gateway_tls_version(inventory: Inventory, context: Context) -> Iterator[Said]:
     wanted = context.parameters["minimum"]
-    for obj, servers in _gateways(inventory):
-        clean = True
-        for path, server in servers:
-            tls = server.get("tls")
-            if not isinstance(tls, dict) or tls.get("mode") in ("PASSTHROUGH", "AUTO_PASSTHROUGH"):
+
+    def says(server: _Server) -> Iterator[Said]:
+        tls = server.value.get("tls")
+        if not isinstance(tls, dict) or tls.get("mode") in ("PASSTHROUGH", "AUTO_PASSTHROUGH"):
+            return
+        if server.protocol in _PLAIN:
+            return
+        for field in ("minProtocolVersion", "maxProtocolVersion"):
+            stated = string(tls.get(field)) or "TLS_AUTO"
+            if field == "maxProtocolVersion" and stated == "TLS_AUTO":
                 continue
-            if string(mapping(server.get("port")).get("protocol")).upper() in _PLAIN:
-                continue
-            for field in ("minProtocolVersion", "maxProtocolVersion"):
-                stated = string(tls.get(field)) or "TLS_AUTO"
-                if field == "maxProtocolVersion" and stated == "TLS_AUTO":
-                    continue
-                least = _AUTO if stated == "TLS_AUTO" else stated
-                if least not in _VERSIONS:
-                    continue
-                if _VERSIONS.index(least) < _VERSIONS.index(wanted):
-                    clean = False
-                    words = f"takes {_named(least)}" if field == "minProtocolVersion" else f"ends at {_named(least)}"
-                    words = f"{_server(obj, server)} {words}, and {_named(wanted)} is the least that is demanded"
-                    yield Violation((*path, "tls", field), words, obj=obj)
-        if clean:
-            yield Passed(obj)
+            least = _AUTO if stated == "TLS_AUTO" else stated
+            if least not in _VERSIONS:
+                words = f"{server} has {field} {stated}, which is no version that Istio knows"
+                yield NotJudged("invalid-object", words, server.obj)
+            elif _VERSIONS.index(least) < _VERSIONS.index(wanted):
+                words = f"takes {_named(least)}" if field == "minProtocolVersion" else f"ends at {_named(least)}"
+                words = f"{server} {words}, and {_named(wanted)} is the least that is demanded"
+                yield Violation((*server.path, "tls", field), words, obj=server.obj)
+
+    return _of_servers(inventory, says)
 
 
 def _named(version: str) -> str:
@@ -78,106 +101,86 @@ def _named(version: str) -> str:
 
 @check("gateway-plain-http")
 def gateway_plain_http(inventory: Inventory, context: Context) -> Iterator[Said]:
-    for obj, servers in _gateways(inventory):
-        clean = True
-        for path, server in servers:
-            if string(mapping(server.get("port")).get("protocol")).upper() not in _PLAIN:
-                continue
-            if mapping(server.get("tls")).get("httpsRedirect") is True:
-                continue
-            clean = False
-            words = f"{_server(obj, server)} serves plain text and redirects nobody to HTTPS"
-            yield Violation((*path, "port"), words, obj=obj)
-        if clean:
-            yield Passed(obj)
+    def says(server: _Server) -> Iterator[Said]:
+        if server.protocol in _PLAIN and server.tls.get("httpsRedirect") is not True:
+            words = f"{server} serves plain text and redirects nobody to HTTPS"
+            yield Violation((*server.path, "port"), words, obj=server.obj)
+
+    return _of_servers(inventory, says)
 
 
 @check("gateway-wildcard-host")
 def gateway_wildcard_host(inventory: Inventory, context: Context) -> Iterator[Said]:
-    for obj, servers in _gateways(inventory):
-        clean = True
-        for path, server in servers:
-            for number, host in enumerate(items(server.get("hosts"))):
-                if string(host).rpartition("/")[2] == "*":
-                    clean = False
-                    words = f"{_server(obj, server)} takes any host name, so any VirtualService can claim any"
-                    yield Violation((*path, "hosts", number), words, obj=obj)
-        if clean:
-            yield Passed(obj)
+    def says(server: _Server) -> Iterator[Said]:
+        for number, host in enumerate(items(server.value.get("hosts"))):
+            if string(host).rpartition("/")[2] == "*":
+                words = f"{server} takes any host name, so any VirtualService can claim any"
+                yield Violation((*server.path, "hosts", number), words, obj=server.obj)
+
+    return _of_servers(inventory, says)
 
 
 @check("gateway-tls-mode")
 def gateway_tls_mode(inventory: Inventory, context: Context) -> Iterator[Said]:
     allowed = context.parameters["modes"]
-    for obj, servers in _gateways(inventory):
-        clean = True
-        for path, server in servers:
-            tls = server.get("tls")
-            protocol = string(mapping(server.get("port")).get("protocol")).upper()
-            if protocol not in ("HTTPS", "TLS") and not (isinstance(tls, dict) and tls.get("mode") is not None):
-                continue
-            # Not stated is PASSTHROUGH, the first value of the enumeration.
-            mode = string(mapping(tls).get("mode")) or "PASSTHROUGH"
-            if mode not in allowed:
-                clean = False
-                words = f"{_server(obj, server)} has the TLS mode {mode}; allowed: {', '.join(allowed)}"
-                yield Violation((*path, "tls", "mode"), words, obj=obj)
-        if clean:
-            yield Passed(obj)
+
+    def says(server: _Server) -> Iterator[Said]:
+        if server.protocol not in ("HTTPS", "TLS") and server.tls.get("mode") is None:
+            return
+        # Not stated is PASSTHROUGH, the first value of the enumeration.
+        mode = string(server.tls.get("mode")) or "PASSTHROUGH"
+        if mode not in allowed:
+            words = f"{server} has the TLS mode {mode}; allowed: {', '.join(allowed)}"
+            yield Violation((*server.path, "tls", "mode"), words, obj=server.obj)
+
+    return _of_servers(inventory, says)
 
 
 @check("gateway-certificate-missing")
 def gateway_certificate_missing(inventory: Inventory, context: Context) -> Iterator[Said]:
     secrets = {(namespace_of(obj), obj.ref.name) for obj in inventory.of_kind("Secret", "")}
     # A controller may make the Secret of a certificate that is requested here.
-    made = {
+    secrets |= {
         (namespace_of(obj), string(obj.get("spec", "secretName")))
         for obj in inventory.of_kind("Certificate", "cert-manager.io")
     }
-    traffic = traffic_of(inventory)
-    for obj, servers in _gateways(inventory):
-        clean = True
-        for path, server in servers:
-            tls = mapping(server.get("tls"))
-            if tls.get("mode") not in _TERMINATING:
-                continue
-            listed = [string(name) for name in items(tls.get("credentialNames"))]
-            named = [string(tls.get("credentialName")), *listed]
-            named = [name for name in named if name]
-            if not named and not tls.get("serverCertificate") and not tls.get("tlsCertificates"):
-                clean = False
-                words = f"{_server(obj, server)} has no certificate: neither credentialName nor serverCertificate"
-                yield Violation((*path, "tls", "credentialName"), f"{words}, so Istio refuses it", obj=obj)
-                continue
-            selector = {k: string(v) for k, v in mapping(obj.get("spec", "selector")).items()}
-            pods = traffic.services.pods.with_labels(None, selector) if selector else ()
-            spaces = {pod.namespace for pod in pods} or {namespace_of(obj)}
-            for name in named if not context.parameters["secrets_elsewhere"] else ():
-                if "://" not in name and not any((space, name) in secrets | made for space in spaces):
-                    clean = False
-                    words = f"Secret {sorted(spaces)[0]}/{name} of {_server(obj, server)} is not among the inputs"
-                    yield NotJudged("unknown-secret", words, obj)
-        if clean:
-            yield Passed(obj)
+    pods_of = traffic_of(inventory).services.pods.with_labels
+
+    def says(server: _Server) -> Iterator[Said]:
+        obj, tls = server.obj, server.tls
+        if tls.get("mode") not in _TERMINATING:
+            return
+        named = [string(name) for name in (tls.get("credentialName"), *items(tls.get("credentialNames")))]
+        named = [name for name in named if name]
+        if not named and not tls.get("serverCertificate") and not tls.get("tlsCertificates"):
+            words = f"{server} has no certificate: neither credentialName nor serverCertificate"
+            yield Violation((*server.path, "tls", "credentialName"), f"{words}, so Istio refuses it", obj=obj)
+            return
+        selector = {k: string(v) for k, v in mapping(obj.get("spec", "selector")).items()}
+        spaces = {pod.namespace for pod in (pods_of(None, selector) if selector else ())} or {namespace_of(obj)}
+        for name in named if not context.parameters["secrets_elsewhere"] else ():
+            if "://" not in name and not any((space, name) in secrets for space in spaces):
+                words = f"Secret {sorted(spaces)[0]}/{name} of {server} is not among the inputs"
+                yield NotJudged("unknown-secret", words, obj)
+
+    return _of_servers(inventory, says)
 
 
 @check("gateway-selects-nothing")
 def gateway_selects_nothing(inventory: Inventory, context: Context) -> Iterator[Said]:
     traffic = traffic_of(inventory)
     for obj in inventory.of_kind("Gateway", GROUP):
-        miss = traffic.gateway_selects_nothing(obj)
         what = f"Gateway {namespace_of(obj)}/{obj.ref.name}"
-        if miss is None or not miss.unknown:
-            yield from _said(miss, obj, what)
-        elif not context.parameters["gateways_elsewhere"]:
-            yield NotJudged("unknown-peer", f"{what}: {miss.words}, and {miss.unknown}", obj)
+        miss = traffic.gateway_selects_nothing(obj)
+        yield from _said(miss, obj, what, elsewhere=context.parameters["gateways_elsewhere"])
 
 
-def _said(miss: Miss | None, obj: Object, what: str) -> Iterator[Said]:
+def _said(miss: Miss | None, obj: Object, what: str, *, elsewhere: bool = False) -> Iterator[Said]:
+    """``elsewhere``: what others make is no gap in the inputs, and is not told."""
     if miss is None:
         yield Passed(obj)
     elif miss.unknown:
-        if not miss.elsewhere:
+        if not (miss.elsewhere and elsewhere):
             yield NotJudged("unknown-peer", f"{what}: {miss.words}, and {miss.unknown}", obj)
     else:
         yield Violation(miss.path, f"{what}: {miss.words}", obj=obj)
@@ -191,9 +194,10 @@ def virtual_service_gateway_missing(inventory: Inventory, context: Context) -> I
     """A gateway that is missing, that does not take the hosts, or that does not see the VirtualService."""
     traffic = traffic_of(inventory)
     concerned: set[int] = set()
-    for miss, _ in traffic.gateway_references():
+    for miss in traffic.gateway_references():
         concerned.add(id(miss.obj))
-        yield from _said(miss, miss.obj, f"VirtualService {namespace_of(miss.obj)}/{miss.obj.ref.name}")
+        what = f"VirtualService {namespace_of(miss.obj)}/{miss.obj.ref.name}"
+        yield from _said(miss, miss.obj, what, elsewhere=context.parameters["gateways_elsewhere"])
     for obj in inventory.of_kind("VirtualService", GROUP):
         if id(obj) not in concerned and gateways_of(obj):
             yield Passed(obj)
@@ -210,7 +214,7 @@ def route_destination_missing(inventory: Inventory, context: Context) -> Iterato
         for miss in found:
             if miss is not None:
                 concerned.add(id(to.obj))
-                yield from _said(miss, to.obj, what)
+                yield from _said(miss, to.obj, what, elsewhere=context.parameters["hosts_elsewhere"])
     for miss in traffic.unnamed_ports():
         concerned.add(id(miss.obj))
         what = f"VirtualService {namespace_of(miss.obj)}/{miss.obj.ref.name}"
@@ -231,7 +235,8 @@ def route_destination_missing(inventory: Inventory, context: Context) -> Iterato
 def destination_rule_host_missing(inventory: Inventory, context: Context) -> Iterator[Said]:
     traffic = traffic_of(inventory)
     for rule in traffic.rules:
-        yield from _said(traffic.rule_host_missing(rule), rule.obj, str(rule))
+        miss = traffic.rule_host_missing(rule)
+        yield from _said(miss, rule.obj, str(rule), elsewhere=context.parameters["hosts_elsewhere"])
 
 
 @check("destination-rule-subset-empty")
@@ -241,7 +246,7 @@ def destination_rule_subset_empty(inventory: Inventory, context: Context) -> Ite
         misses = list(traffic.empty_subsets(rule))
         for miss in misses:
             yield from _said(miss, rule.obj, str(rule))
-        if rule.subsets and not misses:
+        if rule.subsets and not misses and traffic.serving(rule) is not None:
             yield Passed(rule.obj)
 
 

@@ -86,6 +86,14 @@ def test_the_order_of_policies_without_a_date_is_not_known() -> None:
     assert _port(*SHOP, first, second, own).mode == "PERMISSIVE"
 
 
+def test_the_mode_of_a_port_is_worked_out_once() -> None:
+    found = Mtls(inventory_of(*SHOP, peer_authentication("default", "shop", "STRICT")))
+    (workload,) = found.workloads
+    port = found.of(workload).port(8080)
+    assert port is not None
+    assert found.mode(workload, 8080) is found.mode(workload, 8080) is port.decision
+
+
 def test_a_selector_in_the_root_namespace_selects_nothing() -> None:
     web = deployment(space=ROOT)
     strict = peer_authentication("web", ROOT, "STRICT", app="web")

@@ -26,6 +26,9 @@ PRESENTER, CLAIMS, HEADERS = "request.auth.presenter", "request.auth.claims", "r
 PORT, SNI, ENVOY = "destination.port", "connection.sni", "experimental.envoy.filters."
 METHOD, URL_PATH, HOST = "methods", "paths", "hosts"
 
+#: In a policy it stands for the mesh's own trust domain, whatever that is.
+LOCAL = "cluster.local"
+
 #: Attributes that only a peer's certificate tells: without mTLS a caller has none of them.
 OF_IDENTITY = frozenset({PRINCIPAL, NAMESPACE, SERVICE_ACCOUNT, TRUST_DOMAIN})
 #: Attributes that a token tells.
@@ -479,9 +482,6 @@ def _template(value: str) -> _Matcher:
 
 # --- trust domains ---
 
-#: In a policy it stands for the mesh's own trust domain, whatever that is.
-_LOCAL = "cluster.local"
-
 
 def _migrated(attribute: str, values: tuple[str, ...], trust: TrustDomains) -> Iterable[str]:
     """The values of a policy with the trust domain and its aliases in place of one of them
@@ -502,7 +502,7 @@ def _with_aliases(principal: str, trust: TrustDomains) -> Iterable[str]:
     # What is no identity as Kubernetes' service accounts have them, and any trust domain, stay as they are.
     if len(rest) != 4 or domain == "*":
         return (principal,)
-    if domain != _LOCAL and not any(_meets(domain, name) for name in trust.names):
+    if domain != LOCAL and not any(_meets(domain, name) for name in trust.names):
         return (principal,)
     after = "/".join(rest)
     return (principal if _ends_as(name, domain) else f"{name}/{after}" for name in trust.names)

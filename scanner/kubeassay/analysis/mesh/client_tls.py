@@ -28,11 +28,11 @@ from kubeassay.analysis.mesh.membership import Membership
 from kubeassay.analysis.mesh.mtls import Decision, Mode, Mtls, mtls
 from kubeassay.analysis.mesh.settings import MeshSettings, Place, created
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
+from kubeassay.analysis.network.istio_gateways import GROUP, full_name
 from kubeassay.analysis.network.services import Service, ServicePort, Target, services
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.model import Inventory, Object, Path
 
-GROUP = "networking.istio.io"
 TLS_MODE_LABEL = "security.istio.io/tlsMode"
 TlsMode = Literal["DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL"]
 _TLS_MODES: tuple[TlsMode, ...] = ("DISABLE", "SIMPLE", "MUTUAL", "ISTIO_MUTUAL")
@@ -244,7 +244,7 @@ class ClientTls:
         self._namespace_modes: dict[tuple[str, str], Decision] = {}
 
     def host_of(self, service: Service) -> str:
-        return f"{service.name}.{service.namespace}.svc.{self.settings.cluster_domain}"
+        return full_name(service.name, service.namespace, self.settings.cluster_domain)
 
     def rules_for(self, namespace: str, service: Service) -> Sequence[ClientRule]:
         """The rules that clients of a namespace see for a Service; of several, those with a selector are for the
@@ -480,8 +480,7 @@ class ClientTls:
         if not host or not obj.ref.name:
             return None
         namespace = namespace_of(obj)
-        if "." not in host and host != "*":
-            host = f"{host}.{namespace}.svc.{self.settings.cluster_domain}"
+        host = full_name(host, namespace, self.settings.cluster_domain)
         selector = spec.get("workloadSelector")
         labels: Mapping[str, str] | None = None
         if isinstance(selector, dict):

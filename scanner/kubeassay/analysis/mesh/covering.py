@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kubeassay.analysis.mesh.authorization_rules import (
     HOST,
+    LOCAL,
     NAMESPACE,
     PORT,
     PRINCIPAL,
@@ -59,7 +60,7 @@ def _among(attribute: str, text: str, of: str, patterns: list[str]) -> bool:
         namespace = text.partition("/")[0]
     if of == NAMESPACE and namespace is not None:
         return any(_pattern_covers(of, pattern, namespace) for pattern in patterns)
-    if of == TRUST_DOMAIN and domain is not None and domain != "cluster.local":
+    if of == TRUST_DOMAIN and domain is not None and domain != LOCAL:
         return domain in patterns
     return False
 

@@ -159,6 +159,7 @@ class Mtls:
         self._several = {key for key, count in names.items() if count > 1}
         self._targets = _service_targets(self.services)
         self._of: dict[Workload, WorkloadMtls] = {}
+        self._decisions: dict[tuple[Workload, int | None], Decision] = {}
 
     @property
     def workloads(self) -> tuple[Workload, ...]:
@@ -182,7 +183,7 @@ class Mtls:
 
     def mode(self, workload: Workload, port: int) -> Decision:
         """The mode that policies give a port of a workload, whether it declares it or not."""
-        return self._decide(workload, port)
+        return self._decision(workload, port)
 
     def namespace_decision(self, namespace: str, near: Object) -> Decision:
         """The mode that the namespace's and the mesh's policies give (GetNamespaceMutualTLSMode)."""
@@ -209,8 +210,8 @@ class Mtls:
         ports = []
         for number, (name, path) in sorted(self._ports(workload).items()):
             bypass = inbound_bypass(workload, membership, self.settings.proxy, number)
-            ports.append(PortMtls(number, name, self._decide(workload, number), bypass, path))
-        return WorkloadMtls(workload, membership, self._decide(workload, None), tuple(ports))
+            ports.append(PortMtls(number, name, self._decision(workload, number), bypass, path))
+        return WorkloadMtls(workload, membership, self._decision(workload, None), tuple(ports))
 
     def _ports(self, workload: Workload) -> Mapping[int, tuple[str, Path | None]]:
         """The TCP ports of a workload: those that its containers declare, and those that Services lead to."""
@@ -222,6 +223,12 @@ class Mtls:
         for number in self._targets.get(workload, ()):
             ports.setdefault(number, ("", None))
         return ports
+
+    def _decision(self, workload: Workload, port: int | None) -> Decision:
+        found = self._decisions.get((workload, port))
+        if found is None:
+            found = self._decisions[workload, port] = self._decide(workload, port)
+        return found
 
     def _decide(self, workload: Workload, port: int | None) -> Decision:
         membership = self.memberships.of(workload)

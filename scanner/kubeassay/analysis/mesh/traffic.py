@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kubeassay.analysis.mesh.settings import mesh_settings
+from kubeassay.analysis.mesh.settings import MeshSettings, mesh_settings
 from kubeassay.analysis.network.endpoints import Workload, namespace_of
 from kubeassay.analysis.network.exposure import exposures
 from kubeassay.analysis.network.gateways import hosts_meet
@@ -36,7 +36,7 @@ from kubeassay.model import Inventory, Object, Path
 class Miss:
     """A reference that leads nowhere. ``unknown``: why it may lead somewhere all the same; empty: it does not.
     ``elsewhere``: nothing of the kind, or of its namespace, is among the inputs, so that it is most likely made by
-    somebody else; that is no gap in the inputs, and a rule says nothing of it."""
+    somebody else."""
 
     obj: Object
     path: Path
@@ -75,9 +75,11 @@ class Traffic:
 
     def __init__(self, inventory: Inventory) -> None:
         self.inventory = inventory
+        self.settings: MeshSettings = mesh_settings(inventory)
         self.services: Services = services(inventory)
-        self._external = _external_hosts(inventory)
-        self.rules = tuple(_destination_rule(obj) for obj in inventory.of_kind("DestinationRule", GROUP))
+        domain = self.settings.cluster_domain
+        self._external = _external_hosts(inventory, domain)
+        self.rules = tuple(_destination_rule(obj, domain) for obj in inventory.of_kind("DestinationRule", GROUP))
         self.by_host: Mapping[str, tuple[DestinationRule, ...]] = _by_host(self.rules)
         self.wildcards = tuple(rule for rule in self.rules if rule.host.startswith("*"))
         #: Namespaces of which something that is called stands among the inputs.
@@ -97,15 +99,18 @@ class Traffic:
                             port = port_number(mapping(to.get("port")).get("number"))
                             yield Destination(obj, path, string(to["host"]), string(to.get("subset")), port)
 
+    def full_name(self, host: str, namespace: str) -> str:
+        return full_name(host, namespace, self.settings.cluster_domain)
+
     def service(self, host: str, namespace: str, near: Object) -> Service | None:
         """The Service that a host names for an object of a namespace."""
-        name, space = _in_cluster(full_name(host, namespace))
+        name, space = _in_cluster(self.full_name(host, namespace))
         return self.services.named(space, name, near) if space else None
 
     def host_missing(self, obj: Object, path: Path, host: str) -> Miss | None:
         """Why a host leads nowhere; None where it leads to a Service or is stated by a ServiceEntry."""
         own = namespace_of(obj)
-        full = full_name(host, own)
+        full = self.full_name(host, own)
         found = self.service(host, own, obj)
         if found is not None:
             seen = _exported(found)
@@ -119,13 +124,13 @@ class Traffic:
         if space:
             words = f"there is no Service {space}/{name}"
             if space in SYSTEM_NAMESPACES or space not in self.known:
-                return Miss(obj, path, words, f"nothing of namespace {space} is among the inputs", elsewhere=True)
+                return Miss(obj, path, words, f"namespace {space} is not wholly among the inputs", elsewhere=True)
             maker = self.unknown.get(space)
             return Miss(obj, path, words, f"{maker.ref} may make Services in {space}" if maker is not None else "")
         first, _, rest = full.partition(".")
         near = self.services.named(rest.partition(".")[0], first, obj)
         if near is not None and rest.partition(".")[2] in ("", "svc"):
-            meant = f"{first}.{near.namespace}.svc.cluster.local"
+            meant = self.full_name(first, near.namespace)
             return Miss(obj, path, f"{host} is no host: a name with dots is not completed; {near} is {meant}")
         words = f"no ServiceEntry states the host {host}"
         # One of another repository may state it; where some are at hand, the others would be, too.
@@ -137,7 +142,7 @@ class Traffic:
         path: Path = ("spec", "host")
         if not rule.host.startswith("*"):
             return self.host_missing(rule.obj, path, string(rule.obj.get("spec", "host"))) if rule.host else None
-        hosts = (f"{s.name}.{s.namespace}.svc.cluster.local" for s in self.services.by_object.values())
+        hosts = (self.full_name(service.name, service.namespace) for service in self.services.by_object.values())
         if any(hosts_meet(rule.host, host) for host in hosts) or any(
             hosts_meet(rule.host, string(host))
             for entry in self.inventory.of_kind("ServiceEntry", GROUP)
@@ -164,17 +169,19 @@ class Traffic:
         if not to.subset:
             return None
         own = namespace_of(to.obj)
-        rules = self.rules_of(full_name(to.host, own))
+        full = self.full_name(to.host, own)
+        of_host = _in_cluster(full)[1]
+        rules = self.rules_of(full)
         if not gateways_of(to.obj):
             # Of a gateway's routes it is the gateway's own namespace.
-            spaces = {own, _in_cluster(full_name(to.host, own))[1], mesh_settings(self.inventory).root_namespace}
+            spaces = {own, of_host, self.settings.root_namespace}
             rules = tuple(rule for rule in rules if rule.namespace in spaces)
         if any(to.subset in rule.subsets for rule in rules):
             return None
         path = (*to.path, "subset")
         if rules:
             return Miss(to.obj, path, f"{' and '.join(map(str, rules[:3]))} has no subset {to.subset}")
-        space = _in_cluster(full_name(to.host, namespace_of(to.obj)))[1] or namespace_of(to.obj)
+        space = of_host or own
         unknown = "" if space in self.known else f"nothing of namespace {space} is among the inputs"
         words = f"no DestinationRule states subset {to.subset} of {to.host}"
         return Miss(to.obj, path, words, unknown, elsewhere=bool(unknown))
@@ -187,24 +194,27 @@ class Traffic:
         """The DestinationRules that callers of a Service in all namespaces have: those of the Service's own namespace,
         else of the root namespace, that are exported to all; the most specific host alone, whose rules are merged
         (istio/istio pilot/pkg/model/push_context.go, destinationRule). A caller's own namespace may have others."""
-        settings = mesh_settings(self.inventory)
-        host = f"{service.name}.{service.namespace}.svc.cluster.local"
         found = [
             rule
-            for rule in self.rules_of(host)
-            if "*" in rule.export_to or (not rule.export_to and not settings.private_rules)
+            for rule in self.rules_of(self.full_name(service.name, service.namespace))
+            if "*" in rule.export_to or (not rule.export_to and not self.settings.private_rules)
         ]
-        for space in (service.namespace, settings.root_namespace):
+        for space in (service.namespace, self.settings.root_namespace):
             here = [rule for rule in found if rule.namespace == space]
             if here:
                 best = max((rule.host for rule in here), key=lambda name: (not name.startswith("*"), len(name)))
                 return tuple(rule for rule in here if rule.host == best)
         return ()
 
+    def serving(self, rule: DestinationRule) -> Service | None:
+        """The Service of a rule's host, where its pods are among the inputs."""
+        service = self.service(rule.host, rule.namespace, rule.obj)
+        return service if service is not None and service.workloads and not service.manual else None
+
     def empty_subsets(self, rule: DestinationRule) -> Iterator[Miss]:
         """The subsets of a rule that no pod of its Service is in."""
-        service = self.service(rule.host, rule.namespace, rule.obj)
-        if service is None or service.manual or not service.workloads:
+        service = self.serving(rule)
+        if service is None:
             return
         maker = self.unknown.get(service.namespace)
         for name, (labels, path) in rule.subsets.items():
@@ -214,19 +224,17 @@ class Traffic:
             words = f"no pod of {service} has {wanted}, so subset {name} is empty"
             yield Miss(rule.obj, path, words, f"{maker.ref} makes pods there" if maker is not None else "")
 
-    def gateway_references(self) -> Iterator[tuple[Miss, bool]]:
-        """What VirtualServices and Gateways name in vain (see analysis/network/istio_gateways.py); with each, whether
-        the gateway itself is missing."""
+    def gateway_references(self) -> Iterator[Miss]:
+        """The gateways that VirtualServices name in vain (see analysis/network/istio_gateways.py)."""
         gateways = {namespace_of(obj) for obj in self.inventory.of_kind("Gateway", GROUP)}
         for dangling in exposures(self.inventory).dangling:
             obj, path = dangling.obj, dangling.path
             if obj.ref.group != GROUP or obj.ref.kind != "VirtualService" or path[:2] != ("spec", "gateways"):
                 continue
             named, _ = gateway_name(string(obj.get(*path)), namespace_of(obj))
-            missing = dangling.words.endswith("not among the inputs")
-            elsewhere = missing and named not in gateways
+            elsewhere = dangling.words.endswith("not among the inputs") and named not in gateways
             unknown = f"no Gateway of namespace {named} is among the inputs" if elsewhere else ""
-            yield Miss(obj, path, dangling.words, unknown, elsewhere), missing
+            yield Miss(obj, path, dangling.words, unknown, elsewhere)
 
     def unnamed_ports(self) -> Iterator[Miss]:
         """Destinations behind a gateway that name no port of a Service that has several."""
@@ -270,12 +278,12 @@ def traffic_of(inventory: Inventory) -> Traffic:
     return found
 
 
-def _external_hosts(inventory: Inventory) -> Mapping[str, Hosts]:
+def _external_hosts(inventory: Inventory, domain: str) -> Mapping[str, Hosts]:
     """Namespace → the hosts that ServiceEntries export to it; "*": to all."""
     found: dict[str, list[str]] = defaultdict(list)
     for obj in inventory.of_kind("ServiceEntry", GROUP):
         spec, own = mapping(obj.value.get("spec")), namespace_of(obj)
-        hosts = [full_name(string(host), own) for host in items(spec.get("hosts")) if string(host)]
+        hosts = [full_name(string(host), own, domain) for host in items(spec.get("hosts")) if string(host)]
         for scope in [string(to) for to in items(spec.get("exportTo"))] or ["*"]:
             found[own if scope == "." else scope] += hosts
     return {scope: Hosts(hosts) for scope, hosts in found.items()}
@@ -294,7 +302,7 @@ def _in_cluster(host: str) -> tuple[str, str]:
     return (parts[0], parts[1]) if len(parts) > 3 and parts[2] == "svc" else ("", "")
 
 
-def _destination_rule(obj: Object) -> DestinationRule:
+def _destination_rule(obj: Object, domain: str) -> DestinationRule:
     spec = mapping(obj.value.get("spec"))
     namespace = namespace_of(obj)
     subsets: dict[str, tuple[Mapping[str, str], Path]] = {}
@@ -305,7 +313,8 @@ def _destination_rule(obj: Object) -> DestinationRule:
         subsets.setdefault(string(subset.get("name")), (labels, (*path, "labels") if labels else path))
     host = string(spec.get("host"))
     export_to = frozenset(string(to) for to in items(spec.get("exportTo")))
-    return DestinationRule(obj, namespace, full_name(host, namespace) if host else "", subsets, export_to)
+    full = full_name(host, namespace, domain) if host else ""
+    return DestinationRule(obj, namespace, full, subsets, export_to)
 
 
 def _by_host(rules: tuple[DestinationRule, ...]) -> Mapping[str, tuple[DestinationRule, ...]]:

@@ -61,7 +61,7 @@ def add(ways: WaysIn) -> None:
     inventory = ways.inventory
     fronts = _services_by_workload(ways) if inventory.of_kind("Gateway", GROUP) else {}
     gateways = {obj: _gateway(ways, obj, fronts) for obj in inventory.of_kind("Gateway", GROUP)}
-    external = service_entry_hosts(inventory)
+    external = _service_entry_hosts(inventory)
     for obj in inventory.of_kind("VirtualService", GROUP):
         destinations = list(_destinations(ways, obj, external))
         for number, named in enumerate(items(mapping(obj.value.get("spec")).get("gateways"))):
@@ -175,8 +175,9 @@ def _exported_to(obj: Object, gateway: _Gateway) -> bool:
     return any(pod.namespace in visible for pod in gateway.pods)
 
 
-def full_name(host: str, namespace: str) -> str:
-    return host if "." in host or host == "*" else f"{host}.{namespace}.svc.cluster.local"
+def full_name(host: str, namespace: str, domain: str = "cluster.local") -> str:
+    """A host as an object of a namespace means it, in a cluster of a domain: only one without dots is completed."""
+    return host if "." in host or host == "*" else f"{host}.{namespace}.svc.{domain}"
 
 
 def _expose(
@@ -241,7 +242,7 @@ class Hosts:
         return any(".".join(("*", *labels[n:])) in self._hosts for n in range(1, len(labels)))
 
 
-def service_entry_hosts(inventory: Inventory) -> Hosts:
+def _service_entry_hosts(inventory: Inventory) -> Hosts:
     return Hosts(
         full_name(string(host), namespace_of(obj))
         for obj in inventory.of_kind("ServiceEntry", GROUP)
