@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
 from kubeassay.cli.judging import (
+    applied,
     configuration,
     judging,
     policy_options,
@@ -27,21 +28,32 @@ from kubeassay.sources.manifests import STDIN_NAME
 from kubeassay.sources.snapshot import is_snapshot, read
 
 _PROGRESS_FROM_BYTES = 4_000_000
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def reading_options(command: _F) -> _F:
+    """Which files of a tree are read."""
+    return applied(
+        command,
+        [
+            click.option("--no-ignore", is_flag=True, help="Read files that .gitignore or .kubeassayignore name, too."),
+            click.option(
+                "--max-file-size",
+                type=click.IntRange(min=1),
+                default=DEFAULT_MAX_FILE_SIZE // 2**20,
+                show_default=True,
+                metavar="MIB",
+                help="Refuse larger files.",
+            ),
+        ],
+    )
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @policy_options
 @report_options
-@click.option("--no-ignore", is_flag=True, help="Read files that .gitignore or .kubeassayignore name, too.")
-@click.option(
-    "--max-file-size",
-    type=click.IntRange(min=1),
-    default=DEFAULT_MAX_FILE_SIZE // 2**20,
-    show_default=True,
-    metavar="MIB",
-    help="Refuse larger files.",
-)
+@reading_options
 @sarif_options
 @running_options
 @click.pass_context
