@@ -13,7 +13,6 @@ from typing import Any
 import click
 
 from kubeassay.cli.exits import COMPLIES, FINDINGS, INCOMPLETE
-from kubeassay.cli.inputs import CONTEXT
 from kubeassay.cli.judging import configuration, judging, policy_options, running_options
 from kubeassay.cli.outputs import write_file
 from kubeassay.cli.scan import reading_options
@@ -29,12 +28,18 @@ from kubeassay.sources.manifests import read_bytes, regular_content
 from kubeassay.sources.snapshot import is_snapshot
 
 #: The options of reports, of which there is none.
-_NO_REPORT: Mapping[str, Any] = {"outputs": (), "show": frozenset(), "compare": None, "fail_on_new": False}
+_NO_REPORT: Mapping[str, Any] = {
+    "outputs": (),
+    "show": frozenset(),
+    "compare": None,
+    "fail_on_new": False,
+    "accepted": None,
+}
 #: The lines of a diff, by how they begin.
 _COLOURS = {"---": "bold", "+++": "bold", "@@": "cyan", "-": "red", "+": "green"}
 
 
-@click.command(context_settings=CONTEXT)
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @policy_options
 @click.option("--rule", "rules", multiple=True, metavar="RULE", help="Fix what this rule finds only. Repeats.")

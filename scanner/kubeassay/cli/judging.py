@@ -7,7 +7,7 @@ import gc
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -16,7 +16,7 @@ import click
 
 from kubeassay.cli.exits import exit_code
 from kubeassay.cli.outputs import parse_outputs, write_reports
-from kubeassay.engine.comparison import Comparison, compare
+from kubeassay.engine.comparison import Comparison, accept, compare, only_new
 from kubeassay.engine.evaluate import has_expired
 from kubeassay.engine.plan import Plan, make_plan
 from kubeassay.model import (
@@ -37,7 +37,7 @@ from kubeassay.model import (
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import Library, check_control_ids, exceptions_from, load_valid
 from kubeassay.reporting import FORMATS, RenderOptions, render
-from kubeassay.reporting.texts import printable
+from kubeassay.reporting.texts import plural, printable
 from kubeassay.sources.files import UsageError, is_markdown
 
 if TYPE_CHECKING:
@@ -151,6 +151,11 @@ def report_options(command: _F) -> _F:
                 help="Say what is new, fixed and unchanged since an earlier JSON result.",
             ),
             click.option("--fail-on-new", is_flag=True, help="With --compare: let new findings alone fail."),
+            click.option(
+                "--accepted",
+                metavar="FILE",
+                help="Accept the findings that are recorded in a file (-o accepted=FILE writes one).",
+            ),
         ],
     )
 
@@ -197,6 +202,8 @@ class Judging:
     wanted: KubernetesVersion
     #: The earlier result to compare with.
     previous: Result | None = None
+    #: (rule, identity) of findings → how many are accepted.
+    accepted: Mapping[tuple[str, str], int] | None = None
 
 
 def configuration(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -245,7 +252,9 @@ def judging(options: Mapping[str, Any], config: Mapping[str, Any], server_versio
         pod_template_paths=_template_paths(config),
         show=options["show"],
     )
-    return Judging(plan, config, outputs, _not_understood(imported), wanted, _previous(options))
+    return Judging(
+        plan, config, outputs, _not_understood(imported), wanted, _previous(options), _accepted(options["accepted"])
+    )
 
 
 def _previous(options: Mapping[str, Any]) -> Result | None:
@@ -254,27 +263,47 @@ def _previous(options: Mapping[str, Any]) -> Result | None:
         if options["fail_on_new"]:
             raise UsageError("--fail-on-new needs --compare: new since when?")
         return None
+    return read_result(file, f"--compare {file}")
+
+
+def read_result(file: str, named: str) -> Result:
+    """An earlier JSON result. ``named``: how the user named it."""
     # Imported here: few scans are compared.
     from kubeassay.reporting.result_json import from_json
 
     try:
         return from_json(FilePath(file).read_bytes())
     except OSError as error:
-        raise UsageError(f"--compare {file}: cannot be read: {error.strerror}") from None
+        raise UsageError(f"{named}: cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise UsageError(f"--compare {file}: is not a result of kubeassay: {error}") from None
+        raise UsageError(f"{named}: is not a result of kubeassay: {error}") from None
 
 
-def _say_compared(comparison: Comparison, file: str) -> None:
+def _accepted(file: str | None) -> Mapping[tuple[str, str], int] | None:
+    if file is None:
+        return None
+    from kubeassay.reporting.accepted import read
+
+    try:
+        return read(FilePath(file).read_bytes())
+    except OSError as error:
+        raise UsageError(f"--accepted {file}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"--accepted {file}: {error}") from None
+
+
+def compared(comparison: Comparison) -> Iterator[str]:
+    """What a comparison says, in lines: the counts first."""
     counts = f"{len(comparison.new)} new, {len(comparison.fixed)} fixed, {len(comparison.unchanged)} unchanged"
     for word, findings in (("excepted", comparison.excepted), ("not judged now", comparison.unknown)):
         if findings:
             counts += f", {len(findings)} {word}"
-    click.echo(printable(f"compared with {file}: {counts}"), err=True)
+    yield counts
     for word, findings in (("new", comparison.new), ("fixed", comparison.fixed)):
         for finding in findings:
             where = f" at {finding.path}" if finding.path else ""
-            click.echo(printable(f"{word}: {finding.severity} {finding.rule}: {finding.object}{where}"), err=True)
+            place = f" ({finding.location.file}:{finding.location.start_line})" if word == "new" else ""
+            yield f"{word}: {finding.severity} {finding.rule}: {finding.object}{where}{place}"
 
 
 def report(
@@ -284,6 +313,14 @@ def report(
     # The result stays to the end: the collector is not to walk it for every report.
     gc.freeze()
     _warn(judged.plan, result, judged.wanted)
+    if judged.accepted is not None:
+        result, gone = accept(result, judged.accepted, options["accepted"])
+        if gone and not options["quiet"]:
+            click.echo(f"{options['accepted']}: {plural(gone, 'accepted finding')} no longer found", err=True)
+    comparison = compare(judged.previous, result, asks) if judged.previous is not None else None
+    since = options.get("since")
+    if comparison is not None and since is not None:
+        result = only_new(result, comparison)
     colour = options["colour"]
     if colour is None:
         # https://no-color.org
@@ -303,9 +340,11 @@ def report(
     )
     if judged.outputs and not options["quiet"]:
         _say_written(result, judged.outputs)
-    comparison = compare(judged.previous, result, asks) if judged.previous is not None else None
     if comparison is not None and not options["quiet"]:
-        _say_compared(comparison, options["compare"])
+        counts, *lines = compared(comparison)
+        click.echo(printable(f"compared with {since or options['compare']}: {counts}"), err=True)
+        for line in lines:
+            click.echo(printable(line), err=True)
     return exit_code(
         result,
         options["fail_on"] or judged.config.get("failOn", "high"),

@@ -33,6 +33,7 @@ _COMMANDS = {
     "explain": ("kubeassay.cli.explain", "Explain a rule: what it demands, why, and how to comply."),
     "baseline": ("kubeassay.cli.baseline", "Make a baseline of an architecture document."),
     "baselines": ("kubeassay.cli.baselines", "List the baselines and profiles, or the controls of one."),
+    "compare": ("kubeassay.cli.compare", "Say what is new, fixed and unchanged between two JSON results."),
     "report": ("kubeassay.cli.report", "Render a JSON result in another format."),
     "completion": ("kubeassay.cli.completion", "Print the completion script of a shell."),
 }

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
 import click
 
 from kubeassay.cli.judging import (
+    Judging,
     applied,
     configuration,
     judging,
@@ -23,6 +27,7 @@ from kubeassay.engine.plan import Plan
 from kubeassay.execution.scan import scan as run_scan
 from kubeassay.model import NotEvaluated, Result, Target
 from kubeassay.policy.errors import PolicyError
+from kubeassay.reporting.texts import printable
 from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, discover, display_name
 from kubeassay.sources.manifests import STDIN_NAME
 from kubeassay.sources.snapshot import is_snapshot, read
@@ -53,6 +58,11 @@ def reading_options(command: _F) -> _F:
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @policy_options
 @report_options
+@click.option(
+    "--since",
+    metavar="REVISION",
+    help="Report what has come since a git revision (main... : since the work left main).",
+)
 @reading_options
 @sarif_options
 @running_options
@@ -78,6 +88,12 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     if not paths:
         raise UsageError("no PATH is given (. scans the working directory)")
     snapshots = [path for path in paths if is_snapshot(path)]
+    since = options["since"]
+    if since is not None:
+        if snapshots or "-" in paths:
+            raise UsageError("--since is for paths of a git repository")
+        if options["compare"] is not None:
+            raise UsageError("--since and --compare both say what to compare with")
     if snapshots:
         if len(paths) > 1:
             raise UsageError(f"{snapshots[0]} is a snapshot of a cluster: it is judged by itself")
@@ -92,8 +108,29 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     discovery = discover(paths, ignore=not options["no_ignore"], max_file_size=options["max_file_size"] * 2**20)
     names = [display_name(path) for path in paths]
     target = Target("manifests", ", ".join([*names, STDIN_NAME] if stdin is not None else names))
+    if since is not None:
+        judged = replace(judged, previous=_at(since, paths, judged, target, options))
     result = _run(judged.plan, discovery, target, stdin, options, judged.not_understood)
     return report(judged, result, options)
+
+
+def _at(revision: str, paths: Sequence[str], judged: Judging, target: Target, options: Mapping[str, Any]) -> Result:
+    """The result of the same paths at a git revision."""
+    # Imported here: few scans are compared.
+    from kubeassay.sources.git_tree import tree_at
+
+    with tempfile.TemporaryDirectory(prefix="kubeassay-") as folder:
+        tree = tree_at(
+            revision,
+            paths,
+            FilePath(folder),
+            ignore=not options["no_ignore"],
+            max_file_size=options["max_file_size"] * 2**20,
+        )
+        for submodule in tree.left_out:
+            said = f"warning: {submodule} is a submodule: what is found in it counts as new"
+            click.echo(printable(said), err=True)
+        return _run(judged.plan, tree.discovery, target, None, options, judged.not_understood)
 
 
 def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, Any]) -> int:
