@@ -82,7 +82,7 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
         judged = judging(options, config, version)
         snapshot = _read(api, wanted(judged.plan), version, options)
         result = run_audit(judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"])
-        return report(judged, result, options, partial(asks_about, snapshot))
+        return report(judged, result, options, partial(asks_about, snapshot), lambda: iter(snapshot.files.items()))
     except (PolicyError, UsageError) as error:
         raise click.UsageError(str(error), ctx) from None
 

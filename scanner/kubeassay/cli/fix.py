@@ -34,6 +34,7 @@ _NO_REPORT: Mapping[str, Any] = {
     "compare": None,
     "fail_on_new": False,
     "accepted": None,
+    "evidence": None,
 }
 #: The lines of a diff, by how they begin.
 _COLOURS = {"---": "bold", "+++": "bold", "@@": "cyan", "-": "red", "+": "green"}

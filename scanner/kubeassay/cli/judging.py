@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import click
 
 from kubeassay.cli.exits import exit_code
-from kubeassay.cli.outputs import parse_outputs, write_reports
+from kubeassay.cli.outputs import parse_outputs, write_file, write_reports
 from kubeassay.engine.comparison import Comparison, accept, compare, only_new
 from kubeassay.engine.evaluate import has_expired
 from kubeassay.engine.plan import Plan, make_plan
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from kubeassay.policy.document.importing import Imported
 
 DEFAULT_PROFILE = "recommended"
+#: The outcomes that a result has only where it is asked for them.
+_JUDGED = frozenset[Outcome]({"pass", "not-evaluated"})
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -156,6 +158,11 @@ def report_options(command: _F) -> _F:
                 metavar="FILE",
                 help="Accept the findings that are recorded in a file (-o accepted=FILE writes one).",
             ),
+            click.option(
+                "--evidence",
+                metavar="DIR",
+                help="Write to a new folder, for each control, what was judged and how, with hashes.",
+            ),
         ],
     )
 
@@ -250,7 +257,7 @@ def judging(options: Mapping[str, Any], config: Mapping[str, Any], server_versio
             for exception in exceptions_from(FilePath(file), library.rules)
         ],
         pod_template_paths=_template_paths(config),
-        show=options["show"],
+        show=options["show"] | (_JUDGED if options["evidence"] else frozenset()),
     )
     return Judging(
         plan, config, outputs, _not_understood(imported), wanted, _previous(options), _accepted(options["accepted"])
@@ -307,9 +314,14 @@ def compared(comparison: Comparison) -> Iterator[str]:
 
 
 def report(
-    judged: Judging, result: Result, options: Mapping[str, Any], asks: Callable[[Finding], bool] = lambda _: True
+    judged: Judging,
+    result: Result,
+    options: Mapping[str, Any],
+    asks: Callable[[Finding], bool] = lambda _: True,
+    inputs: Callable[[], Iterator[tuple[str, bytes]]] = lambda: iter(()),
 ) -> int:
-    """Write the reports; the exit code. ``asks``: as :func:`kubeassay.engine.comparison.compare` takes it."""
+    """Write the reports; the exit code. ``asks``: as :func:`kubeassay.engine.comparison.compare` takes it; ``inputs``:
+    what was read, by name."""
     # The result stays to the end: the collector is not to walk it for every report.
     gc.freeze()
     _warn(judged.plan, result, judged.wanted)
@@ -317,6 +329,10 @@ def report(
         result, gone = accept(result, judged.accepted, options["accepted"])
         if gone and not options["quiet"]:
             click.echo(f"{options['accepted']}: {plural(gone, 'accepted finding')} no longer found", err=True)
+    if options["evidence"] is not None:
+        _write_evidence(judged, result, options, inputs())
+        hidden = _JUDGED - options["show"]
+        result = replace(result, findings=tuple(f for f in result.findings if f.outcome not in hidden))
     comparison = compare(judged.previous, result, asks) if judged.previous is not None else None
     since = options.get("since")
     if comparison is not None and since is not None:
@@ -351,6 +367,29 @@ def report(
         allow_incomplete=options["allow_incomplete"] or judged.config.get("allowIncomplete", False),
         counting=comparison.new if comparison is not None and options["fail_on_new"] else None,
     )
+
+
+def _write_evidence(
+    judged: Judging, result: Result, options: Mapping[str, Any], inputs: Iterator[tuple[str, bytes]]
+) -> None:
+    # Imported here: few scans are for an auditor.
+    from kubeassay.reporting.evidence import evidence, sha256
+
+    folder = FilePath(options["evidence"])
+    policy = (*options["exception_files"], *judged.config.get("exceptions", ()), options["accepted"])
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise UsageError(f"--evidence {folder}: is not empty: evidence is not mixed with what is there")
+        files = evidence(
+            result,
+            {name: sha256(content) for name, content in inputs},
+            {str(file): sha256(FilePath(file).read_bytes()) for file in policy if file},
+        )
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            write_file(folder / name, content)
+    except OSError as error:
+        raise UsageError(f"--evidence {folder}: {error.filename}: {error.strerror}") from None
 
 
 def _with_baselines(profile: Profile, library: Library, names: Sequence[str]) -> Profile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path as FilePath
@@ -29,7 +29,7 @@ from kubeassay.model import NotEvaluated, Result, Target
 from kubeassay.policy.errors import PolicyError
 from kubeassay.reporting.texts import printable
 from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, discover, display_name
-from kubeassay.sources.manifests import STDIN_NAME
+from kubeassay.sources.manifests import STDIN_NAME, regular_content
 from kubeassay.sources.snapshot import is_snapshot, read
 
 _PROGRESS_FROM_BYTES = 4_000_000
@@ -111,7 +111,21 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     if since is not None:
         judged = replace(judged, previous=_at(since, paths, judged, target, options))
     result = _run(judged.plan, discovery, target, stdin, options, judged.not_understood)
-    return report(judged, result, options)
+    return report(judged, result, options, inputs=partial(_inputs, discovery, stdin))
+
+
+def _inputs(discovery: Discovery, stdin: bytes | None) -> Iterator[tuple[str, bytes]]:
+    """What was read, by name; read again, so that a file that has changed meanwhile has its new content."""
+    if stdin is not None:
+        yield STDIN_NAME, stdin
+    for file in discovery.files:
+        try:
+            content = regular_content(file.path)
+        except OSError:
+            # Told as an error of the scan.
+            continue
+        if content is not None:
+            yield file.name, content
 
 
 def _at(revision: str, paths: Sequence[str], judged: Judging, target: Target, options: Mapping[str, Any]) -> Result:
@@ -140,7 +154,7 @@ def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, A
     snapshot = read(path)
     judged = judging(options, config, snapshot.version)
     result = audit(judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"])
-    return report(judged, result, options, partial(asks_about, snapshot))
+    return report(judged, result, options, partial(asks_about, snapshot), lambda: iter(snapshot.files.items()))
 
 
 def _run(
