@@ -9,8 +9,8 @@ the strict profile reads, run in turn, so that a change of the machine's speed m
 counted. The API server runs on the same machine, and takes its share of it from both. Memory is that of the process
 tree, sampled in a run of its own.
 
-JSON: the bytes that kubectl prints, indented, and the same objects without blanks. The server sends more than that: what
-it says of who wrote an object (managedFields) kubectl leaves out.
+JSON: the bytes that kubectl prints, indented, and the same objects without blanks. The server sends more than that:
+who wrote an object (managedFields) kubectl leaves out.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import cluster_load
+
 from bench import Memory, Program, kubeassay_command, peak_memory, timed
 from live import build
 from live.api_server import OwnServer
@@ -86,9 +87,8 @@ def measure(kubeconfig: Path, work: Path, rounds: int) -> None:
     printed = read.stat().st_size / 1e6
     items = json.loads(read.read_bytes())["items"]
     plain = sum(len(json.dumps(item, ensure_ascii=False, separators=(",", ":")).encode()) for item in items) / 1e6
-    print(
-        f"{len(items)} objects of {len(kinds)} kinds: {printed:.1f} MB of JSON as printed, {plain:.1f} MB without blanks"
-    )
+    what = f"{len(items)} objects of {len(kinds)} kinds"
+    print(f"{what}: {printed:.1f} MB of JSON as printed, {plain:.1f} MB without blanks")
     base = measured["kubectl get"]
     print(f"{'':<20}{'wall s':>8}{'CPU s':>8}{'PSS MB':>8}{'RSS MB':>8}{'/ read':>8}{'/ printed':>10}{'/ plain':>9}")
     for name, row in measured.items():
