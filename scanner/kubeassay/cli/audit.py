@@ -28,6 +28,7 @@ from kubeassay.cli.outputs import write_file
 from kubeassay.engine.plan import make_plan
 from kubeassay.execution.audit import asks_about, everything_wanted, wanted
 from kubeassay.execution.audit import audit as run_audit
+from kubeassay.execution.collector import idle_collector
 from kubeassay.model import KubernetesVersion
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import Library
@@ -140,14 +141,15 @@ def _connected(options: Mapping[str, Any]) -> Api:
 def _read(api: Api, needed: Wanted, version: str, options: Mapping[str, Any]) -> snapshots.Snapshot:
     progress = None if options["quiet"] or not sys.stderr.isatty() else _Progress()
     try:
-        found = read_cluster(
-            api,
-            needed,
-            version=version,
-            namespaces=options["namespaces"] or None,
-            selector=options["selector"],
-            progress=progress,
-        )
+        with idle_collector():
+            found = read_cluster(
+                api,
+                needed,
+                version=version,
+                namespaces=options["namespaces"] or None,
+                selector=options["selector"],
+                progress=progress,
+            )
     finally:
         if progress is not None:
             progress.end()
