@@ -139,6 +139,7 @@ findings = st.builds(
     fix=st.none() | fixes,
     exception=st.none() | texts,
     reason=st.none() | texts,
+    api_path=st.none() | texts,
 )
 summaries = st.builds(
     Summary,

@@ -81,7 +81,7 @@ def audit(
     if live.selector is not None:
         live = replace(live, owners=frozenset(entry.owner.file for entry in made if live.judges(entry.obj)))
     elsewhere = {entry.obj.file for entry in made}
-    return scan(
+    result = scan(
         replace(plan, live=live),
         Discovery(
             files=[
@@ -95,6 +95,15 @@ def audit(
         progress=progress,
         not_evaluated=(*not_evaluated, *_drifted(made, live), *_nothing(snapshot, live)),
     )
+    return replace(result, findings=tuple(_of_cluster(finding, snapshot) for finding in result.findings))
+
+
+def _of_cluster(finding: Finding, snapshot: Snapshot) -> Finding:
+    """A finding with its object's path in the API. What identifies its line is its own identity: the text of a live
+    object holds what changes by itself (its status), and nobody has that text checked out."""
+    digest, _, occurrence = finding.fingerprint.partition(":")
+    hashed = f"{digest[:16]}:{occurrence or 1}" if finding.location.file in snapshot.files else finding.line_hash
+    return replace(finding, api_path=snapshot.api_path(finding.object), line_hash=hashed)
 
 
 def asks_about(snapshot: Snapshot, finding: Finding) -> bool:

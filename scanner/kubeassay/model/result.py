@@ -55,6 +55,8 @@ class Finding:
 
     ``path`` starts at the object's root. ``fingerprint`` identifies the finding over moved files, inserted lines and
     reordered lists: it holds no file name, line or list index. ``line_hash`` is GitHub's primaryLocationLineHash.
+    ``api_path``: the object's path in the API that it was read from; None for a manifest's object, and where it is not
+    known.
     ``reason`` says why a not-evaluated subject was not judged, or why an excepted one is accepted.
     """
 
@@ -75,6 +77,7 @@ class Finding:
     fix: Fix | None = None
     exception: str | None = None
     reason: str | None = None
+    api_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,7 +173,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "controls": finding.controls,
         "area": finding.area,
         "severity": finding.severity,
-        "object": {"apiVersion": ref.api_version, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name},
+        "object": object_as_json(ref) | ({} if finding.api_path is None else {"apiPath": finding.api_path}),
         "container": finding.container,
         "path": finding.path,
         "message": finding.message,
@@ -191,6 +191,11 @@ def _finding(finding: Finding) -> dict[str, Any]:
             "edits": [{"location": location_as_json(edit.location), "text": edit.text} for edit in fix.edits],
         },
     }
+
+
+def object_as_json(ref: ObjectRef) -> dict[str, Any]:
+    """What names an object, for JSON."""
+    return {"apiVersion": ref.api_version, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
 
 
 def location_as_json(location: Location) -> dict[str, Any]:
@@ -438,6 +443,7 @@ def _read_finding(node: _Node) -> Finding:
         fix=node["fix"].optional(_read_fix),
         exception=node["exception"].text_or_none(),
         reason=node["reason"].text_or_none(),
+        api_path=None if (path := node["object"].get("apiPath")) is None else path.text_or_none(),
     )
 
 
