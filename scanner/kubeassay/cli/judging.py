@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import click
 
+from kubeassay.cli.drift import say_drift
 from kubeassay.cli.exits import exit_code
 from kubeassay.cli.outputs import parse_outputs, write_reports
 from kubeassay.engine.comparison import Comparison, compare
@@ -151,6 +152,27 @@ def report_options(command: _F) -> _F:
                 help="Say what is new, fixed and unchanged since an earlier JSON result.",
             ),
             click.option("--fail-on-new", is_flag=True, help="With --compare: let new findings alone fail."),
+        ],
+    )
+
+
+def source_options(command: _F) -> _F:
+    """What a cluster is to be compared with."""
+    return applied(
+        command,
+        [
+            click.option(
+                "--source",
+                "sources",
+                multiple=True,
+                metavar="DIR",
+                help="Find the findings' lines in the manifests that declare the cluster, and compare both. Repeats.",
+            ),
+            click.option(
+                "--fail-on-drift",
+                is_flag=True,
+                help="With --source: exit 1 where the cluster is not what they declare.",
+            ),
         ],
     )
 
@@ -306,11 +328,14 @@ def report(
     comparison = compare(judged.previous, result, asks) if judged.previous is not None else None
     if comparison is not None and not options["quiet"]:
         _say_compared(comparison, options["compare"])
+    if result.drift is not None and not options["quiet"]:
+        say_drift(result)
     return exit_code(
         result,
         options["fail_on"] or judged.config.get("failOn", "high"),
         allow_incomplete=options["allow_incomplete"] or judged.config.get("allowIncomplete", False),
         counting=comparison.new if comparison is not None and options["fail_on_new"] else None,
+        drift=result.drift if options.get("fail_on_drift") else None,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from kubeassay.model.drift import Drift
 from kubeassay.model.object import ObjectRef
 from kubeassay.model.place import Location
 from kubeassay.model.policy import Control, Profile, Rule, Severity
@@ -178,3 +179,5 @@ class Result:
     rule_severities: Mapping[str, Severity]
     #: The controls of the profile, in its order.
     controls: tuple[Control, ...]
+    #: Between manifests and the cluster that they are to be in; None where they were not compared.
+    drift: Drift | None = None
