@@ -13,6 +13,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from kubeassay.cli.drift import say_drift
 from kubeassay.cli.exits import exit_code
 from kubeassay.cli.outputs import parse_outputs, write_file, write_reports
 from kubeassay.engine.comparison import Comparison, accept, compare, only_new
@@ -142,6 +143,27 @@ def report_options(command: _F) -> _F:
                 "--evidence",
                 metavar="DIR",
                 help="Write to a new folder, for each control, what was judged and how, with hashes.",
+            ),
+        ],
+    )
+
+
+def source_options(command: _F) -> _F:
+    """What a cluster is to be compared with."""
+    return applied(
+        command,
+        [
+            click.option(
+                "--source",
+                "sources",
+                multiple=True,
+                metavar="DIR",
+                help="Find the findings' lines in the manifests that declare the cluster, and compare both. Repeats.",
+            ),
+            click.option(
+                "--fail-on-drift",
+                is_flag=True,
+                help="With --source: exit 1 where the cluster is not what they declare.",
             ),
         ],
     )
@@ -328,11 +350,14 @@ def report(
         click.echo(printable(f"compared with {since or options['compare']}: {counts}"), err=True)
         for line in lines:
             click.echo(printable(line), err=True)
+    if result.drift is not None and not options["quiet"]:
+        say_drift(result)
     return exit_code(
         result,
         options["fail_on"] or judged.config.get("failOn", "high"),
         allow_incomplete=options["allow_incomplete"] or judged.config.get("allowIncomplete", False),
         counting=comparison.new if comparison is not None and options["fail_on_new"] else None,
+        drift=result.drift if options.get("fail_on_drift") else None,
     )
 
 
