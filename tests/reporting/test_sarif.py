@@ -18,7 +18,7 @@ from kubeassay.model import SEVERITIES, Location, Result
 from kubeassay.reporting import RenderOptions, render, sarif
 from reporting import github_rules
 from reporting.samples import CLEAN, FAILING, HOSTILE, SAMPLES
-from reporting.strategies import results
+from reporting.strategies import options, results
 
 
 @cache
@@ -29,8 +29,8 @@ def _oasis_schema() -> Draft4Validator:
     return Draft4Validator(json.loads(text), format_checker=FormatChecker())
 
 
-def _checked(document: bytes) -> dict[str, Any]:
-    log = github_rules.check(document)
+def _checked(document: bytes, *, archive: bool = False) -> dict[str, Any]:
+    log = github_rules.check(document, archive=archive)
     errors = [f"{error.json_path}: {error.message}" for error in _oasis_schema().iter_errors(log)]
     assert not errors
     return log
@@ -38,7 +38,7 @@ def _checked(document: bytes) -> dict[str, Any]:
 
 def _run(result: Result, **options: Any) -> dict[str, Any]:
     [document] = render("sarif", result, RenderOptions(**options)).documents
-    run: dict[str, Any] = _checked(document)["runs"][0]
+    run: dict[str, Any] = _checked(document, archive=options.get("sarif_archive", False))["runs"][0]
     return run
 
 
@@ -51,11 +51,11 @@ def test_golden(name: str, golden: Callable[[str, bytes], None]) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(results())
-def test_any_result_is_valid(result: Result) -> None:
+@given(results(), options())
+def test_any_result_is_valid(result: Result, chosen: RenderOptions) -> None:
     for archive in (False, True):
-        [document] = render("sarif", result, RenderOptions(sarif_archive=archive)).documents
-        _checked(document)
+        [document] = render("sarif", result, replace(chosen, sarif_archive=archive)).documents
+        _checked(document, archive=archive)
 
 
 def test_clean_run_has_results() -> None:

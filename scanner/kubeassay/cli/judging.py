@@ -36,7 +36,7 @@ from kubeassay.model import (
 )
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import Library, check_control_ids, exceptions_from, load_valid
-from kubeassay.reporting import FORMATS, RenderOptions, render
+from kubeassay.reporting import FORMATS, Changes, RenderOptions, render
 from kubeassay.reporting.texts import printable
 from kubeassay.sources.files import UsageError, is_markdown
 
@@ -132,7 +132,7 @@ def report_options(command: _F) -> _F:
                 "outputs",
                 multiple=True,
                 metavar="FORMAT=PATH",
-                help="Write a report to a file instead. Repeats.",
+                help="Write a report to a file instead (-: standard output). Repeats.",
             ),
             click.option("--show", type=_Show(), default="", help="Also list these outcomes: pass,not-evaluated."),
             click.option(
@@ -288,6 +288,8 @@ def report(
     if colour is None:
         # https://no-color.org
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    comparison = compare(judged.previous, result, asks) if judged.previous is not None else None
+    allow_incomplete = options["allow_incomplete"] or judged.config.get("allowIncomplete", False)
     write_reports(
         result,
         options["format_name"],
@@ -299,19 +301,28 @@ def report(
             show=frozenset[Outcome](("fail", "excepted")) | options["show"],
             sarif_category=options["sarif_category"],
             sarif_split=options["sarif_split"],
+            time=options["timestamp"],
+            allow_incomplete=allow_incomplete,
+            link_base=options["link_base"],
+            changes=_changes(judged.previous, comparison),
         ),
     )
     if judged.outputs and not options["quiet"]:
         _say_written(result, judged.outputs)
-    comparison = compare(judged.previous, result, asks) if judged.previous is not None else None
     if comparison is not None and not options["quiet"]:
         _say_compared(comparison, options["compare"])
     return exit_code(
         result,
         options["fail_on"] or judged.config.get("failOn", "high"),
-        allow_incomplete=options["allow_incomplete"] or judged.config.get("allowIncomplete", False),
+        allow_incomplete=allow_incomplete,
         counting=comparison.new if comparison is not None and options["fail_on_new"] else None,
     )
+
+
+def _changes(previous: Result | None, comparison: Comparison | None) -> Changes | None:
+    if previous is None or comparison is None:
+        return None
+    return Changes({finding.fingerprint: finding.outcome for finding in previous.findings}, comparison.fixed)
 
 
 def _with_baselines(profile: Profile, library: Library, names: Sequence[str]) -> Profile:

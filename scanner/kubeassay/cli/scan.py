@@ -18,6 +18,7 @@ from kubeassay.cli.judging import (
     running_options,
     sarif_options,
 )
+from kubeassay.cli.outputs import details_options
 from kubeassay.engine.plan import Plan
 from kubeassay.execution.scan import scan as run_scan
 from kubeassay.model import NotEvaluated, Result, Target
@@ -43,6 +44,7 @@ _PROGRESS_FROM_BYTES = 4_000_000
     help="Refuse larger files.",
 )
 @sarif_options
+@details_options
 @running_options
 @click.pass_context
 def scan(ctx: click.Context, /, paths: tuple[str, ...], **options: Any) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kubeassay.model import Outcome
+from kubeassay.model import Finding, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,23 @@ class RenderOptions:
     #: Keep excepted findings, as suppressed results. For archives and other readers than GitHub, which would show them
     #: as open alerts.
     sarif_archive: bool = False
+    #: When the run was, in seconds since 1970 (UTC). None: reports hold no time (oscal needs one, and says that
+    #: it has none).
+    time: int | None = None
+    #: What was not judged was accepted beforehand: it is told, but is no failure (junit, github).
+    allow_incomplete: bool = False
+    #: What links to files begin with (markdown); empty: links are relative.
+    link_base: str = ""
+    #: What changed since an earlier result; None where none was given (sarif).
+    changes: Changes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed since an earlier result: the outcomes of its findings, by fingerprint, and those that are mended."""
+
+    before: Mapping[str, Outcome]
+    fixed: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
