@@ -37,7 +37,7 @@ class Time(click.ParamType[int]):
         try:
             if value == "now":
                 return int(time.time())
-            seconds = int(value) if value.isdigit() else int(_instant(value).timestamp())
+            seconds = int(value) if value.isascii() and value.isdigit() else int(_instant(value).timestamp())
             utc(seconds)
         except (ValueError, OverflowError, OSError):
             self.fail(f"{value!r} is no time: now, 2026-11-25T01:17:04Z, or seconds since 1970.", param, ctx)
