@@ -232,7 +232,8 @@ def test_what_was_judged_otherwise_is_in_the_archive_where_asked() -> None:
 
 def test_results_say_whether_they_are_new_where_an_earlier_result_is_known() -> None:
     mended = replace(FAILING.findings[0], fingerprint="gone")
-    changes = Changes({"9f2b7c0d11aa": "fail", "77aa00": "fail", "gone": "fail"}, (mended,))
+    before: dict[str, Outcome] = {"9f2b7c0d11aa": "fail", "77aa00": "fail", "gone": "fail"}
+    changes = Changes((FAILING.findings[1],), (mended,), before)
 
     def states(**options: Any) -> dict[str, str]:
         return {

@@ -46,6 +46,13 @@ def as_json(document: bytes, result: Result) -> None:
     assert from_json(document) == result
 
 
+def accepted(document: bytes, result: Result) -> None:
+    """tests/reporting/test_accepted.py has what is in it."""
+    text = document.decode("utf-8")
+    assert text.replace("\n", "").isprintable()
+    json.loads(text)
+
+
 def sarif(document: bytes, result: Result) -> None:
     github_rules.check(document)
 
@@ -480,6 +487,7 @@ def assert_identities(log: Any) -> None:
 CHECKS: dict[str, Check] = {
     "terminal": terminal,
     "json": as_json,
+    "accepted": accepted,
     "sarif": sarif,
     "sarif-archive": sarif_archive,
     "html": html,

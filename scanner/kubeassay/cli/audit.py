@@ -83,9 +83,9 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
         judged = judging(options, config, version)
         snapshot = _read(api, wanted(judged.plan), version, options)
         result = run_audit(judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"])
-        return report(judged, result, options, partial(asks_about, snapshot))
+        return report(judged, result, options, partial(asks_about, snapshot), lambda: iter(snapshot.files.items()))
     except (PolicyError, UsageError) as error:
-        raise click.UsageError(printable(str(error)), ctx) from None
+        raise click.UsageError(str(error), ctx) from None
 
 
 @click.command(context_settings=CONTEXT)
@@ -115,7 +115,7 @@ def snapshot(ctx: click.Context, /, **options: Any) -> int:
                 f"{options['output']}: {plural(len(found.files), 'object')} of cluster {found.cluster}", err=True
             )
     except (PolicyError, UsageError) as error:
-        raise click.UsageError(printable(str(error)), ctx) from None
+        raise click.UsageError(str(error), ctx) from None
     return INCOMPLETE if found.unread and not options["allow_incomplete"] else COMPLIES
 
 

@@ -41,6 +41,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 ".archive.sarif",
                 "kubeassay.reporting.sarif_archive",
             ),
+            Format("accepted", "today's findings, for --accepted", ".accepted.json", "kubeassay.reporting.accepted"),
             Format("html", "one self-contained page", ".html", "kubeassay.reporting.html"),
             Format("markdown", "for GitHub's step summary", ".md", "kubeassay.reporting.markdown"),
             Format("github", "annotations by workflow commands", "", "kubeassay.reporting.github"),

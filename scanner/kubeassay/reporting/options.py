@@ -40,10 +40,12 @@ class RenderOptions:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What changed since an earlier result: the outcomes of its findings, by fingerprint, and those that are mended."""
+    """What changed since an earlier result. ``new``: failing findings of this one, the very objects; ``fixed``: those
+    of the earlier one that are mended; ``before``: the outcomes of the earlier one, by fingerprint."""
 
+    new: tuple[Finding, ...]
+    fixed: tuple[Finding, ...]
     before: Mapping[str, Outcome]
-    fixed: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

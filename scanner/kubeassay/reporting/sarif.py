@@ -162,7 +162,9 @@ class _Run:
         self.uris: dict[str, str] = {}
         self._files: dict[str, str] = {}
         self._heads: dict[tuple[str, Severity, Outcome], str] = {}
-        self._mended = {id(finding) for finding in options.changes.fixed} if options.changes else set()
+        changes = options.changes
+        self._new = set(map(id, changes.new)) if changes else set()
+        self._mended = set(map(id, changes.fixed)) if changes else set()
         self._demands: dict[tuple[str, ...], str] = {}
         self.taxonomies = _Taxonomies(result)
         self.rule_index: dict[str, int] = {}
@@ -322,6 +324,8 @@ class _Run:
     def _state(self, finding: Finding, changes: Changes) -> str:
         if id(finding) in self._mended:
             return "absent"
+        if finding.outcome == "fail":
+            return "new" if id(finding) in self._new else "unchanged"
         before = changes.before.get(finding.fingerprint)
         return "new" if before is None else "unchanged" if before == finding.outcome else "updated"
 
@@ -492,10 +496,11 @@ class _Taxonomies:
 
     def relationships(self, rule: Rule, controls: Iterable[Control]) -> list[dict[str, Any]]:
         targets = [(control.baseline, "", control.id) for control in controls]
+        # Two names may be one when they are printable.
+        named = ((*of, _filled(printable(clause), "unnamed")) for *of, clause in (*targets, *_clauses_of(rule)))
         relationships = []
-        for name, version, clause in dict.fromkeys([*targets, *_clauses_of(rule)]):
+        for name, version, clause in dict.fromkeys(named):
             position = self._positions.get((name, version))
-            clause = _filled(printable(clause), "unnamed")
             if position is None or clause not in self._taxa[position]:
                 continue
             relationships.append(
