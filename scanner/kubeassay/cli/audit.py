@@ -26,7 +26,7 @@ from kubeassay.cli.judging import (
     sarif_options,
     source_options,
 )
-from kubeassay.cli.outputs import write_file
+from kubeassay.cli.outputs import details_options, write_file
 from kubeassay.engine.plan import make_plan
 from kubeassay.execution.audit import asks_about, everything_wanted, wanted
 from kubeassay.execution.audit import audit as run_audit
@@ -66,6 +66,7 @@ def _cluster_options(command: _F) -> _F:
 @policy_options
 @report_options
 @sarif_options
+@details_options
 @running_options
 @click.pass_context
 def audit(ctx: click.Context, /, **options: Any) -> int:

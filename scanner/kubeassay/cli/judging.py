@@ -21,7 +21,7 @@ from kubeassay.engine.plan import Plan
 from kubeassay.execution.demand import DEFAULT_PROFILE, Demand, Demanded, demanded, policy_warnings, template_paths
 from kubeassay.model import SEVERITIES, Finding, KubernetesVersion, NotEvaluated, Outcome, Result
 from kubeassay.policy.library import load_valid
-from kubeassay.reporting import FORMATS, RenderOptions, render
+from kubeassay.reporting import FORMATS, Changes, RenderOptions, render
 from kubeassay.reporting.texts import plural, printable
 from kubeassay.sources.files import UsageError
 
@@ -115,7 +115,7 @@ def report_options(command: _F) -> _F:
                 "outputs",
                 multiple=True,
                 metavar="FORMAT=PATH",
-                help="Write a report to a file instead. Repeats.",
+                help="Write a report to a file instead (-: standard output). Repeats.",
             ),
             click.option("--show", type=_Show(), default="", help="Also list these outcomes: pass,not-evaluated."),
             click.option(
@@ -330,6 +330,7 @@ def report(
     if colour is None:
         # https://no-color.org
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    allow_incomplete = options["allow_incomplete"] or judged.config.get("allowIncomplete", False)
     write_reports(
         result,
         options["format_name"],
@@ -341,6 +342,10 @@ def report(
             show=frozenset[Outcome](("fail", "excepted")) | options["show"],
             sarif_category=options["sarif_category"],
             sarif_split=options["sarif_split"],
+            time=options["timestamp"],
+            allow_incomplete=allow_incomplete,
+            link_base=options["link_base"],
+            changes=_changes(judged.previous, comparison),
         ),
     )
     if judged.outputs and not options["quiet"]:
@@ -355,10 +360,17 @@ def report(
     return exit_code(
         result,
         options["fail_on"] or judged.config.get("failOn", "high"),
-        allow_incomplete=options["allow_incomplete"] or judged.config.get("allowIncomplete", False),
+        allow_incomplete=allow_incomplete,
         counting=comparison.new if comparison is not None and options["fail_on_new"] else None,
         drift=result.drift if options.get("fail_on_drift") else None,
     )
+
+
+def _changes(previous: Result | None, comparison: Comparison | None) -> Changes | None:
+    if previous is None or comparison is None:
+        return None
+    before = {finding.fingerprint: finding.outcome for finding in previous.findings}
+    return Changes(comparison.new, comparison.fixed, before)
 
 
 def _write_evidence(

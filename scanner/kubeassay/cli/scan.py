@@ -25,6 +25,7 @@ from kubeassay.cli.judging import (
     sarif_options,
     source_options,
 )
+from kubeassay.cli.outputs import details_options
 from kubeassay.engine.plan import Plan
 from kubeassay.execution.scan import scan as run_scan
 from kubeassay.model import NotEvaluated, Result, Target
@@ -68,6 +69,7 @@ def reading_options(command: _F) -> _F:
 @reading_options
 @source_options
 @sarif_options
+@details_options
 @running_options
 @click.pass_context
 def scan(ctx: click.Context, /, paths: tuple[str, ...], **options: Any) -> int:
