@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
 from kubeassay.model import (
     SEVERITIES,
+    Bar,
     Baseline,
     Control,
     ControlSummary,
     Edit,
     Example,
+    Exception_,
     Excerpt,
     Finding,
     Fix,
@@ -21,6 +23,8 @@ from kubeassay.model import (
     NotEvaluated,
     ObjectRef,
     Parameter,
+    Part,
+    Picture,
     Profile,
     ReadError,
     Related,
@@ -32,7 +36,9 @@ from kubeassay.model import (
     SubjectMatch,
     Summary,
     Target,
+    Way,
 )
+from kubeassay.model.pictures import WayState
 
 _NASTY = (
     "",
@@ -151,6 +157,30 @@ summaries = st.builds(
     st.dictionaries(severities, counts),
     st.dictionaries(ids, st.builds(ControlSummary, counts, counts, counts, counts), max_size=2),
 )
+exceptions = st.builds(Exception_, ids, ids, matches, texts, texts, texts, texts, texts, st.integers(0, 9999))
+bars = st.builds(Bar, texts, texts, _tuples(st.builds(Part, texts, st.integers(0, 2000), texts)))
+
+
+@st.composite
+def pictures(draw: st.DrawFn) -> Picture:
+    width = draw(st.integers(0, 2))
+    ends = draw(st.lists(texts, max_size=2, unique=True).map(tuple))
+    ways = st.builds(Way, st.sampled_from(ends), st.sampled_from(ends), st.sampled_from(get_args(WayState)), texts)
+    return Picture(
+        id=draw(ids),
+        title=draw(texts),
+        lead=draw(texts),
+        columns=draw(st.tuples(*[texts] * width)),
+        rows=draw(_tuples(st.tuples(*[texts] * width))),
+        ends=ends,
+        ways=draw(_tuples(ways)) if ends else (),
+        paths=draw(_tuples(st.lists(texts, min_size=1, max_size=3).map(tuple))),
+        bars=draw(_tuples(bars)),
+        notes=draw(_tuples(texts)),
+        absent=draw(texts),
+    )
+
+
 _positions = st.none() | st.integers(1, 10**6)
 _reasons = st.sampled_from(("forbidden", "rule-error")) | texts
 
@@ -181,6 +211,8 @@ def results(draw: st.DrawFn) -> Result:
         rules=active,
         rule_severities={rule: draw(severities) for rule in active},
         controls=profile.controls if draw(st.booleans()) else own,
+        exceptions=draw(_tuples(exceptions)),
+        pictures=draw(st.none() | _tuples(pictures())),
     )
 
 

@@ -23,6 +23,7 @@ from kubeassay.cli.judging import (
     report_options,
     running_options,
     sarif_options,
+    shows_pictures,
 )
 from kubeassay.cli.outputs import write_file
 from kubeassay.engine.plan import make_plan
@@ -82,6 +83,11 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
         judged = judging(options, config, version)
         snapshot = _read(api, wanted(judged.plan), version, options)
         result = run_audit(judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"])
+        if shows_pictures(judged, options):
+            # Imported here: it has the analyses of all areas.
+            from kubeassay.execution.pictures import with_pictures_of_cluster
+
+            result = with_pictures_of_cluster(result, snapshot, judged.wanted)
         return report(judged, result, options, partial(asks_about, snapshot))
     except (PolicyError, UsageError) as error:
         raise click.UsageError(printable(str(error)), ctx) from None

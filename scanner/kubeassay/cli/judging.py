@@ -16,12 +16,13 @@ import click
 
 from kubeassay.cli.exits import exit_code
 from kubeassay.cli.outputs import parse_outputs, write_reports
-from kubeassay.engine.comparison import Comparison, compare
+from kubeassay.engine.comparison import compare
 from kubeassay.engine.evaluate import has_expired
 from kubeassay.engine.plan import Plan, make_plan
 from kubeassay.model import (
     NEWEST_KNOWN,
     SEVERITIES,
+    Comparison,
     Control,
     Finding,
     KubernetesVersion,
@@ -151,6 +152,11 @@ def report_options(command: _F) -> _F:
                 help="Say what is new, fixed and unchanged since an earlier JSON result.",
             ),
             click.option("--fail-on-new", is_flag=True, help="With --compare: let new findings alone fail."),
+            click.option(
+                "--pictures",
+                is_flag=True,
+                help="Keep the maps of an HTML report in JSON, too, to render it from there.",
+            ),
         ],
     )
 
@@ -254,6 +260,11 @@ def _previous(options: Mapping[str, Any]) -> Result | None:
         if options["fail_on_new"]:
             raise UsageError("--fail-on-new needs --compare: new since when?")
         return None
+    return earlier_result(file)
+
+
+def earlier_result(file: str) -> Result:
+    """The result to compare with. Raises UsageError where it cannot be read, or is none."""
     # Imported here: few scans are compared.
     from kubeassay.reporting.result_json import from_json
 
@@ -277,6 +288,12 @@ def _say_compared(comparison: Comparison, file: str) -> None:
             click.echo(printable(f"{word}: {finding.severity} {finding.rule}: {finding.object}{where}"), err=True)
 
 
+def shows_pictures(judged: Judging, options: Mapping[str, Any]) -> bool:
+    """Whether a report is to be written that shows the maps of a target, or keeps them."""
+    names = [name for name, _ in judged.outputs] or [options["format_name"]]
+    return bool(options["pictures"]) or any(FORMATS[name].pictures for name in names)
+
+
 def report(
     judged: Judging, result: Result, options: Mapping[str, Any], asks: Callable[[Finding], bool] = lambda _: True
 ) -> int:
@@ -284,6 +301,10 @@ def report(
     # The result stays to the end: the collector is not to walk it for every report.
     gc.freeze()
     _warn(judged.plan, result, judged.wanted)
+    comparison = compare(judged.previous, result, asks) if judged.previous is not None else None
+    result = replace(
+        result, comparison=comparison, exceptions=tuple(exception for exception, _ in judged.plan.exceptions)
+    )
     colour = options["colour"]
     if colour is None:
         # https://no-color.org
@@ -299,11 +320,11 @@ def report(
             show=frozenset[Outcome](("fail", "excepted")) | options["show"],
             sarif_category=options["sarif_category"],
             sarif_split=options["sarif_split"],
+            pictures=options["pictures"],
         ),
     )
     if judged.outputs and not options["quiet"]:
         _say_written(result, judged.outputs)
-    comparison = compare(judged.previous, result, asks) if judged.previous is not None else None
     if comparison is not None and not options["quiet"]:
         _say_compared(comparison, options["compare"])
     return exit_code(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -21,6 +22,9 @@ from kubeassay.reporting.result_json import from_json
 )
 @click.option("--sarif-category", metavar="TEXT", help="GitHub's category of the analysis.")
 @click.option("--sarif-split", is_flag=True, help="Write several SARIF files when one would exceed GitHub's limit.")
+@click.option(
+    "--compare", "earlier", metavar="RESULT.json", help="Show what is new, fixed and unchanged since then (html)."
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print the summary only.")
 @click.pass_context
 def report(
@@ -30,6 +34,7 @@ def report(
     outputs: tuple[str, ...],
     sarif_category: str | None,
     sarif_split: bool,
+    earlier: str | None,
     quiet: bool,
 ) -> int:
     """Render the JSON result of an earlier scan in another format (- for standard input)."""
@@ -40,6 +45,16 @@ def report(
         raise click.UsageError(f"{file}: cannot be read: {error.strerror}", ctx) from None
     except ValueError as error:
         raise click.UsageError(f"{file}: is not a result of kubeassay: {error}", ctx) from None
+    if earlier is not None:
+        # Imported here: few reports are compared.
+        from kubeassay.cli.judging import earlier_result
+        from kubeassay.engine.comparison import compare
+        from kubeassay.sources.files import UsageError
+
+        try:
+            result = replace(result, comparison=compare(earlier_result(earlier), result))
+        except UsageError as error:
+            raise click.UsageError(str(error), ctx) from None
     write_reports(
         result,
         format_name,
@@ -51,6 +66,7 @@ def report(
             show=frozenset({"fail", "excepted", "pass", "not-evaluated"}),
             sarif_category=sarif_category,
             sarif_split=sarif_split,
+            pictures=True,
         ),
     )
     return 0

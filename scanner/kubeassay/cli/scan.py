@@ -17,6 +17,7 @@ from kubeassay.cli.judging import (
     report_options,
     running_options,
     sarif_options,
+    shows_pictures,
 )
 from kubeassay.engine.plan import Plan
 from kubeassay.execution.scan import scan as run_scan
@@ -81,6 +82,11 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     names = [display_name(path) for path in paths]
     target = Target("manifests", ", ".join([*names, STDIN_NAME] if stdin is not None else names))
     result = _run(judged.plan, discovery, target, stdin, options, judged.not_understood)
+    if shows_pictures(judged, options):
+        # Imported here: it has the analyses of all areas.
+        from kubeassay.execution.pictures import with_pictures_of_files
+
+        result = with_pictures_of_files(result, discovery, judged.wanted, stdin)
     return report(judged, result, options)
 
 
@@ -91,6 +97,10 @@ def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, A
     snapshot = read(path)
     judged = judging(options, config, snapshot.version)
     result = audit(judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"])
+    if shows_pictures(judged, options):
+        from kubeassay.execution.pictures import with_pictures_of_cluster
+
+        result = with_pictures_of_cluster(result, snapshot, judged.wanted)
     return report(judged, result, options, partial(asks_about, snapshot))
 
 

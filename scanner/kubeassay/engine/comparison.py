@@ -3,22 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from kubeassay.engine.live import namespace_about
-from kubeassay.model import Finding, Result
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """``fixed`` was judged again and found compliant, or is gone with its object; ``unknown`` was not judged now, or
-    not all of it; ``excepted`` is accepted now."""
-
-    new: tuple[Finding, ...]
-    unchanged: tuple[Finding, ...]
-    fixed: tuple[Finding, ...]
-    excepted: tuple[Finding, ...]
-    unknown: tuple[Finding, ...]
+from kubeassay.model import Comparison, Finding, Result
 
 
 def compare(previous: Result, now: Result, asks: Callable[[Finding], bool] = lambda _: True) -> Comparison:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS
+from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS, kinds_of
 from kubeassay.analysis.kinds import kinds_of_group
 from kubeassay.analysis.owners import Made, made_by_others
 from kubeassay.analysis.reading import items, mapping
@@ -72,7 +72,7 @@ def audit(
 ) -> Result:
     """Judge what was read of a cluster."""
     live = Live(
-        (*snapshot.unread, *_not_asked(plan, snapshot)),
+        (*snapshot.unread, *_not_asked(wanted(plan), snapshot)),
         METADATA_ONLY,
         None if snapshot.namespaces is None else frozenset(snapshot.namespaces),
         parse_selector(snapshot.selector) if snapshot.selector else None,
@@ -80,21 +80,39 @@ def audit(
     made = made_by_others(_makers(snapshot.files))
     if live.selector is not None:
         live = replace(live, owners=frozenset(entry.owner.file for entry in made if live.judges(entry.obj)))
-    elsewhere = {entry.obj.file for entry in made}
     return scan(
         replace(plan, live=live),
-        Discovery(
-            files=[
-                SourceFile("", name, len(content), content=content, live=True)
-                for name, content in snapshot.files.items()
-                if name not in elsewhere
-            ]
-        ),
+        _discovery(snapshot, made),
         Target("cluster", snapshot.cluster),
         processes=processes,
         progress=progress,
         not_evaluated=(*not_evaluated, *_drifted(made, live), *_nothing(snapshot, live)),
     )
+
+
+def discovered(snapshot: Snapshot) -> Discovery:
+    """The objects of a cluster but those that others made, which are judged at their owner."""
+    return _discovery(snapshot, made_by_others(_makers(snapshot.files)))
+
+
+def _discovery(snapshot: Snapshot, made: Iterable[Made]) -> Discovery:
+    elsewhere = {entry.obj.file for entry in made}
+    return Discovery(
+        files=[
+            SourceFile("", name, len(content), content=content, live=True)
+            for name, content in snapshot.files.items()
+            if name not in elsewhere
+        ]
+    )
+
+
+def unread_of(needs: Iterable[str], snapshot: Snapshot) -> tuple[Unread, ...]:
+    """What was not read of a cluster, of kinds that are needed everywhere (as rules name them, or analyses)."""
+    kinds = set(kinds_of(needs))
+    if WORKLOADS in kinds:
+        kinds |= TEMPLATE_KINDS
+    needed = Wanted(frozenset(kinds), CUSTOM_RESOURCES in kinds, frozenset(kinds))
+    return (*snapshot.unread, *_not_asked(needed, snapshot))
 
 
 def asks_about(snapshot: Snapshot, finding: Finding) -> bool:
@@ -124,9 +142,8 @@ def _makers(files: Mapping[str, bytes]) -> Iterable[Object]:
             yield from filter(None, (without_places(content, name),))
 
 
-def _not_asked(plan: Plan, snapshot: Snapshot) -> Iterator[Unread]:
-    """What the rules need of a snapshot that was made for others."""
-    needed = wanted(plan)
+def _not_asked(needed: Wanted, snapshot: Snapshot) -> Iterator[Unread]:
+    """What is needed of a snapshot that was made for other rules."""
     all_custom = CUSTOM_RESOURCES in snapshot.asked
     for kind in sorted(needed.kinds - set(snapshot.asked)):
         if all_custom and is_custom(kind):

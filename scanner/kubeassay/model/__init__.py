@@ -2,6 +2,7 @@
 
 from kubeassay.model.kubernetes_version import NEWEST_KNOWN, OLDEST_KNOWN, KubernetesVersion
 from kubeassay.model.object import Inventory, Object, ObjectRef, shared_folders
+from kubeassay.model.pictures import Bar, Part, Picture, Way
 from kubeassay.model.place import Location, Path, SpanTable, format_path, parse_path
 from kubeassay.model.policy import (
     SEVERITIES,
@@ -19,6 +20,7 @@ from kubeassay.model.policy import (
     SubjectMatch,
 )
 from kubeassay.model.result import (
+    Comparison,
     ControlSummary,
     Edit,
     Excerpt,
@@ -38,7 +40,9 @@ __all__ = [
     "NEWEST_KNOWN",
     "OLDEST_KNOWN",
     "SEVERITIES",
+    "Bar",
     "Baseline",
+    "Comparison",
     "Control",
     "ControlSummary",
     "Edit",
@@ -55,7 +59,9 @@ __all__ = [
     "ObjectRef",
     "Outcome",
     "Parameter",
+    "Part",
     "Path",
+    "Picture",
     "Profile",
     "ReadError",
     "Related",
@@ -70,6 +76,7 @@ __all__ = [
     "SubjectMatch",
     "Summary",
     "Target",
+    "Way",
     "format_path",
     "parse_path",
     "shared_folders",

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from kubeassay.model.object import ObjectRef
+from kubeassay.model.pictures import Picture
 from kubeassay.model.place import Location
-from kubeassay.model.policy import Control, Profile, Rule, Severity
+from kubeassay.model.policy import Control, Exception_, Profile, Rule, Severity
 
 Outcome = Literal["fail", "pass", "not-evaluated", "excepted"]
 
@@ -156,6 +157,18 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """What changed since an earlier result. ``fixed`` was judged again and found compliant, or is gone with its object;
+    ``unknown`` was not judged now, or not all of it; ``excepted`` is accepted now."""
+
+    new: tuple[Finding, ...]
+    unchanged: tuple[Finding, ...]
+    fixed: tuple[Finding, ...]
+    excepted: tuple[Finding, ...]
+    unknown: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """Everything a report needs. All sequences are sorted, so equal inputs give equal bytes."""
 
@@ -175,3 +188,9 @@ class Result:
     rule_severities: Mapping[str, Severity]
     #: The controls of the profile, in its order.
     controls: tuple[Control, ...]
+    #: The exceptions that held, used or not.
+    exceptions: tuple[Exception_, ...] = ()
+    #: What changed since an earlier result, where there is one to compare with. No format keeps it.
+    comparison: Comparison | None = None
+    #: Maps and tables of everything at once; None where they were not asked for.
+    pictures: tuple[Picture, ...] | None = None

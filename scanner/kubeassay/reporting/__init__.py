@@ -23,6 +23,8 @@ class Format:
     #: The usual end of a file name, with its dot.
     suffix: str
     module: str
+    #: Whether it shows the maps of a result, so that they are to be made.
+    pictures: bool = False
 
     def write(self, result: Result, options: RenderOptions) -> Report:
         return cast(Report, import_module(self.module).write(result, options))
@@ -35,7 +37,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             Format("terminal", "for people, by object", ".txt", "kubeassay.reporting.terminal"),
             Format("json", "for programs; can be rendered later", ".json", "kubeassay.reporting.result_json"),
             Format("sarif", "SARIF 2.1.0, for code scanning", ".sarif", "kubeassay.reporting.sarif"),
-            Format("html", "one self-contained page", ".html", "kubeassay.reporting.html"),
+            Format("html", "one self-contained page", ".html", "kubeassay.reporting.html", pictures=True),
         )
     }
 )

@@ -26,6 +26,8 @@ class RenderOptions:
     #: Keep excepted findings, as suppressed results. For archives and other readers than GitHub, which would show them
     #: as open alerts.
     sarif_archive: bool = False
+    #: Keep the maps of the result (json), so that it can be rendered to a page with maps later.
+    pictures: bool = False
 
 
 @dataclass(frozen=True, slots=True)
