@@ -15,7 +15,6 @@ from kubeassay.model import (
     ControlSummary,
     Edit,
     Example,
-    Exception_,
     Excerpt,
     Finding,
     Fix,
@@ -157,7 +156,6 @@ summaries = st.builds(
     st.dictionaries(severities, counts),
     st.dictionaries(ids, st.builds(ControlSummary, counts, counts, counts, counts), max_size=2),
 )
-exceptions = st.builds(Exception_, ids, ids, matches, texts, texts, texts, texts, texts, st.integers(0, 9999))
 bars = st.builds(Bar, texts, texts, _tuples(st.builds(Part, texts, st.integers(0, 2000), texts)))
 
 
@@ -211,7 +209,6 @@ def results(draw: st.DrawFn) -> Result:
         rules=active,
         rule_severities={rule: draw(severities) for rule in active},
         controls=profile.controls if draw(st.booleans()) else own,
-        exceptions=draw(_tuples(exceptions)),
         pictures=draw(st.none() | _tuples(pictures())),
     )
 

@@ -17,6 +17,7 @@ from kubeassay.model import (
     ControlSummary,
     Edit,
     Exception_,
+    ExceptionUse,
     Excerpt,
     Fix,
     Location,
@@ -206,8 +207,13 @@ def test_trend_exceptions_and_maps() -> None:
             FAILING,
             comparison=Comparison((new,), (old,), (fixed,), (), ()),
             exceptions=(
-                Exception_("EX-7", "privileged-container", SubjectMatch(), "r", owner="ops", expires="2027-01-31"),
-                Exception_("EX-8", "permissive-mtls", SubjectMatch(), "unused <b>"),
+                ExceptionUse(
+                    Exception_("EX-7", "privileged-container", SubjectMatch(), "r", owner="ops", expires="2027-01-31"),
+                    "holds",
+                    1,
+                ),
+                ExceptionUse(Exception_("EX-8", "permissive-mtls", SubjectMatch(), "unused <b>"), "holds"),
+                ExceptionUse(Exception_("EX-9", "x", SubjectMatch(), "old"), "expired", problem="it is over <i>"),
             ),
             pictures=(PICTURE, Picture("mesh", "The mesh", "", (), (), absent="Nobody may list <i>Services</i>.")),
         )
@@ -220,7 +226,8 @@ def test_trend_exceptions_and_maps() -> None:
     assert "<td>ops</td>" in text
     assert "<td>2027-01-31</td>" in text
     assert "unused &lt;b&gt;" in text
-    assert "accepts no finding" in text
+    assert "holds, and accepts no finding" in text
+    assert "expired: it is over &lt;i&gt;" in text
     assert "Nobody may list &lt;i&gt;Services&lt;/i&gt;." in text
     assert text.count("<svg ") > 3
     assert "web &amp; &lt;b&gt; → db: TCP 5432" in text

@@ -88,9 +88,9 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
             from kubeassay.execution.pictures import with_pictures_of_cluster
 
             result = with_pictures_of_cluster(result, snapshot, judged.wanted)
-        return report(judged, result, options, partial(asks_about, snapshot))
+        return report(judged, result, options, partial(asks_about, snapshot), lambda: iter(snapshot.files.items()))
     except (PolicyError, UsageError) as error:
-        raise click.UsageError(printable(str(error)), ctx) from None
+        raise click.UsageError(str(error), ctx) from None
 
 
 @click.command(context_settings=CONTEXT)
@@ -120,7 +120,7 @@ def snapshot(ctx: click.Context, /, **options: Any) -> int:
                 f"{options['output']}: {plural(len(found.files), 'object')} of cluster {found.cluster}", err=True
             )
     except (PolicyError, UsageError) as error:
-        raise click.UsageError(printable(str(error)), ctx) from None
+        raise click.UsageError(str(error), ctx) from None
     return INCOMPLETE if found.unread and not options["allow_incomplete"] else COMPLIES
 
 

@@ -7,7 +7,8 @@ import gc
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 import click
 
 from kubeassay.cli.exits import exit_code
-from kubeassay.cli.outputs import parse_outputs, write_reports
-from kubeassay.engine.comparison import compare
+from kubeassay.cli.outputs import parse_outputs, write_file, write_reports
+from kubeassay.engine.comparison import accept, compare, only_new
 from kubeassay.engine.evaluate import has_expired
 from kubeassay.engine.plan import Plan, make_plan
 from kubeassay.model import (
@@ -24,6 +25,7 @@ from kubeassay.model import (
     SEVERITIES,
     Comparison,
     Control,
+    ExceptionUse,
     Finding,
     KubernetesVersion,
     NotEvaluated,
@@ -38,13 +40,15 @@ from kubeassay.model import (
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import Library, check_control_ids, exceptions_from, load_valid
 from kubeassay.reporting import FORMATS, RenderOptions, render
-from kubeassay.reporting.texts import printable
+from kubeassay.reporting.texts import plural, printable
 from kubeassay.sources.files import UsageError, is_markdown
 
 if TYPE_CHECKING:
     from kubeassay.policy.document.importing import Imported
 
 DEFAULT_PROFILE = "recommended"
+#: The outcomes that a result has only where it is asked for them.
+_JUDGED = frozenset[Outcome]({"pass", "not-evaluated"})
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -157,6 +161,16 @@ def report_options(command: _F) -> _F:
                 is_flag=True,
                 help="Keep the maps of an HTML report in JSON, too, to render it from there.",
             ),
+            click.option(
+                "--accepted",
+                metavar="FILE",
+                help="Accept the findings that are recorded in a file (-o accepted=FILE writes one).",
+            ),
+            click.option(
+                "--evidence",
+                metavar="DIR",
+                help="Write to a new folder, for each control, what was judged and how, with hashes.",
+            ),
         ],
     )
 
@@ -203,6 +217,8 @@ class Judging:
     wanted: KubernetesVersion
     #: The earlier result to compare with.
     previous: Result | None = None
+    #: (rule, identity) of findings → how many are accepted.
+    accepted: Mapping[tuple[str, str], int] | None = None
 
 
 def configuration(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -249,9 +265,11 @@ def judging(options: Mapping[str, Any], config: Mapping[str, Any], server_versio
             for exception in exceptions_from(FilePath(file), library.rules)
         ],
         pod_template_paths=_template_paths(config),
-        show=options["show"],
+        show=options["show"] | (_JUDGED if options["evidence"] else frozenset()),
     )
-    return Judging(plan, config, outputs, _not_understood(imported), wanted, _previous(options))
+    return Judging(
+        plan, config, outputs, _not_understood(imported), wanted, _previous(options), _accepted(options["accepted"])
+    )
 
 
 def _previous(options: Mapping[str, Any]) -> Result | None:
@@ -260,32 +278,47 @@ def _previous(options: Mapping[str, Any]) -> Result | None:
         if options["fail_on_new"]:
             raise UsageError("--fail-on-new needs --compare: new since when?")
         return None
-    return earlier_result(file)
+    return read_result(file, f"--compare {file}")
 
 
-def earlier_result(file: str) -> Result:
-    """The result to compare with. Raises UsageError where it cannot be read, or is none."""
+def read_result(file: str, named: str) -> Result:
+    """An earlier JSON result. ``named``: how the user named it."""
     # Imported here: few scans are compared.
     from kubeassay.reporting.result_json import from_json
 
     try:
         return from_json(FilePath(file).read_bytes())
     except OSError as error:
-        raise UsageError(f"--compare {file}: cannot be read: {error.strerror}") from None
+        raise UsageError(f"{named}: cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise UsageError(f"--compare {file}: is not a result of kubeassay: {error}") from None
+        raise UsageError(f"{named}: is not a result of kubeassay: {error}") from None
 
 
-def _say_compared(comparison: Comparison, file: str) -> None:
+def _accepted(file: str | None) -> Mapping[tuple[str, str], int] | None:
+    if file is None:
+        return None
+    from kubeassay.reporting.accepted import read
+
+    try:
+        return read(FilePath(file).read_bytes())
+    except OSError as error:
+        raise UsageError(f"--accepted {file}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"--accepted {file}: {error}") from None
+
+
+def compared(comparison: Comparison) -> Iterator[str]:
+    """What a comparison says, in lines: the counts first."""
     counts = f"{len(comparison.new)} new, {len(comparison.fixed)} fixed, {len(comparison.unchanged)} unchanged"
     for word, findings in (("excepted", comparison.excepted), ("not judged now", comparison.unknown)):
         if findings:
             counts += f", {len(findings)} {word}"
-    click.echo(printable(f"compared with {file}: {counts}"), err=True)
+    yield counts
     for word, findings in (("new", comparison.new), ("fixed", comparison.fixed)):
         for finding in findings:
             where = f" at {finding.path}" if finding.path else ""
-            click.echo(printable(f"{word}: {finding.severity} {finding.rule}: {finding.object}{where}"), err=True)
+            place = f" ({finding.location.file}:{finding.location.start_line})" if word == "new" else ""
+            yield f"{word}: {finding.severity} {finding.rule}: {finding.object}{where}{place}"
 
 
 def shows_pictures(judged: Judging, options: Mapping[str, Any]) -> bool:
@@ -295,16 +328,30 @@ def shows_pictures(judged: Judging, options: Mapping[str, Any]) -> bool:
 
 
 def report(
-    judged: Judging, result: Result, options: Mapping[str, Any], asks: Callable[[Finding], bool] = lambda _: True
+    judged: Judging,
+    result: Result,
+    options: Mapping[str, Any],
+    asks: Callable[[Finding], bool] = lambda _: True,
+    inputs: Callable[[], Iterator[tuple[str, bytes]]] = lambda: iter(()),
 ) -> int:
-    """Write the reports; the exit code. ``asks``: as :func:`kubeassay.engine.comparison.compare` takes it."""
+    """Write the reports; the exit code. ``asks``: as :func:`kubeassay.engine.comparison.compare` takes it; ``inputs``:
+    what was read, by name."""
     # The result stays to the end: the collector is not to walk it for every report.
     gc.freeze()
     _warn(judged.plan, result, judged.wanted)
+    if judged.accepted is not None:
+        result, gone = accept(result, judged.accepted, options["accepted"])
+        if gone and not options["quiet"]:
+            click.echo(f"{options['accepted']}: {plural(gone, 'accepted finding')} no longer found", err=True)
+    if options["evidence"] is not None:
+        _write_evidence(judged, result, options, inputs())
+        hidden = _JUDGED - options["show"]
+        result = replace(result, findings=tuple(f for f in result.findings if f.outcome not in hidden))
     comparison = compare(judged.previous, result, asks) if judged.previous is not None else None
-    result = replace(
-        result, comparison=comparison, exceptions=tuple(exception for exception, _ in judged.plan.exceptions)
-    )
+    since = options.get("since")
+    if comparison is not None and since is not None:
+        result = only_new(result, comparison)
+    result = replace(result, comparison=comparison, exceptions=_exception_uses(judged.plan, result))
     colour = options["colour"]
     if colour is None:
         # https://no-color.org
@@ -326,13 +373,39 @@ def report(
     if judged.outputs and not options["quiet"]:
         _say_written(result, judged.outputs)
     if comparison is not None and not options["quiet"]:
-        _say_compared(comparison, options["compare"])
+        counts, *lines = compared(comparison)
+        click.echo(printable(f"compared with {since or options['compare']}: {counts}"), err=True)
+        for line in lines:
+            click.echo(printable(line), err=True)
     return exit_code(
         result,
         options["fail_on"] or judged.config.get("failOn", "high"),
         allow_incomplete=options["allow_incomplete"] or judged.config.get("allowIncomplete", False),
         counting=comparison.new if comparison is not None and options["fail_on_new"] else None,
     )
+
+
+def _write_evidence(
+    judged: Judging, result: Result, options: Mapping[str, Any], inputs: Iterator[tuple[str, bytes]]
+) -> None:
+    # Imported here: few scans are for an auditor.
+    from kubeassay.reporting.evidence import evidence, sha256
+
+    folder = FilePath(options["evidence"])
+    policy = (*options["exception_files"], *judged.config.get("exceptions", ()), options["accepted"])
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise UsageError(f"--evidence {folder}: is not empty: evidence is not mixed with what is there")
+        files = evidence(
+            result,
+            {name: sha256(content) for name, content in inputs},
+            {str(file): sha256(FilePath(file).read_bytes()) for file in policy if file},
+        )
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            write_file(folder / name, content)
+    except OSError as error:
+        raise UsageError(f"--evidence {folder}: {error.filename}: {error.strerror}") from None
 
 
 def _with_baselines(profile: Profile, library: Library, names: Sequence[str]) -> Profile:
@@ -401,6 +474,17 @@ def _say_written(result: Result, outputs: Sequence[tuple[str, str]]) -> None:
     click.echo(summary.decode("utf-8"), nl=False, err=True)
     for name, path in outputs:
         click.echo(f"{name}: {path}", err=True)
+
+
+def _exception_uses(plan: Plan, result: Result) -> tuple[ExceptionUse, ...]:
+    """The exceptions of a plan, and how many findings each accepts."""
+    used = Counter(finding.exception for finding in result.findings if finding.outcome == "excepted")
+    return tuple(
+        ExceptionUse(exception, "expired", problem=f"its last day was {exception.expires}")
+        if has_expired(exception)
+        else ExceptionUse(exception, "holds", used[exception.id])
+        for exception, _ in plan.exceptions
+    )
 
 
 def _warn(plan: Plan, result: Result, wanted: KubernetesVersion) -> None:

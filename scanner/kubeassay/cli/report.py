@@ -47,12 +47,12 @@ def report(
         raise click.UsageError(f"{file}: is not a result of kubeassay: {error}", ctx) from None
     if earlier is not None:
         # Imported here: few reports are compared.
-        from kubeassay.cli.judging import earlier_result
+        from kubeassay.cli.judging import read_result
         from kubeassay.engine.comparison import compare
         from kubeassay.sources.files import UsageError
 
         try:
-            result = replace(result, comparison=compare(earlier_result(earlier), result))
+            result = replace(result, comparison=compare(read_result(earlier, f"--compare {earlier}"), result))
         except UsageError as error:
             raise click.UsageError(str(error), ctx) from None
     write_reports(

@@ -23,6 +23,8 @@ from kubeassay.model.result import (
     Comparison,
     ControlSummary,
     Edit,
+    ExceptionState,
+    ExceptionUse,
     Excerpt,
     Finding,
     Fix,
@@ -34,6 +36,7 @@ from kubeassay.model.result import (
     Skipped,
     Summary,
     Target,
+    identity,
 )
 
 __all__ = [
@@ -47,6 +50,8 @@ __all__ = [
     "ControlSummary",
     "Edit",
     "Example",
+    "ExceptionState",
+    "ExceptionUse",
     "Exception_",
     "Excerpt",
     "Finding",
@@ -78,6 +83,7 @@ __all__ = [
     "Target",
     "Way",
     "format_path",
+    "identity",
     "parse_path",
     "shared_folders",
 ]

@@ -78,6 +78,30 @@ class Finding:
     reason: str | None = None
 
 
+def identity(finding: Finding) -> str:
+    """The fingerprint without the number that tells the same object in several files apart, which other files move."""
+    return finding.fingerprint.partition(":")[0]
+
+
+#: ``holds``; ``expired``; ``incomplete`` (it lacks what the profile requires); ``refused`` (it stands in what is
+#: scanned, and the profile or an option refuses those); ``elsewhere`` (for another environment or cluster);
+#: ``malformed``.
+ExceptionState = Literal["holds", "expired", "incomplete", "refused", "elsewhere", "malformed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionUse:
+    """An exception that was read, whether it holds, and how many findings it accepts. Only one that holds accepts any.
+
+    ``problem``: why it does not hold, as a sentence's end.
+    """
+
+    exception: Exception_
+    state: ExceptionState
+    findings: int = 0
+    problem: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class NotEvaluated:
     """Something that was not judged. ``rule`` None: every rule is concerned.
@@ -188,8 +212,8 @@ class Result:
     rule_severities: Mapping[str, Severity]
     #: The controls of the profile, in its order.
     controls: tuple[Control, ...]
-    #: The exceptions that held, used or not.
-    exceptions: tuple[Exception_, ...] = ()
+    #: The exceptions that were read, in the order of their places.
+    exceptions: tuple[ExceptionUse, ...] = ()
     #: What changed since an earlier result, where there is one to compare with. No format keeps it.
     comparison: Comparison | None = None
     #: Maps and tables of everything at once; None where they were not asked for.

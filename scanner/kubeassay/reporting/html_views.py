@@ -276,15 +276,15 @@ def skipped_files(result: Result) -> list[tuple[str, list[str]]]:
 
 @dataclass(frozen=True, slots=True)
 class ExceptionView:
-    """``count``: the findings that it excepts."""
+    """``state``: whether it holds, in words."""
 
     id: str
     rule: str
     reason: str
     owner: str
     expires: str
-    file: str
-    line: int
+    place: str
+    state: str
     count: int
     link: str
 
@@ -292,21 +292,24 @@ class ExceptionView:
 def exception_views(result: Result) -> list[ExceptionView]:
     """Exceptions that the result knows, and those that only findings name."""
     counts = Counter(f.exception for f in result.findings if f.outcome == "excepted" and f.exception is not None)
-    found = [
-        ExceptionView(e.id, e.rule, e.reason, e.owner, e.expires, e.file, e.line, counts[e.id], _excepted(e.id))
-        for e in result.exceptions
-    ]
-    known = {exception.id for exception in result.exceptions}
+    found = []
+    for use in result.exceptions:
+        one = use.exception
+        state = "holds" if use.state == "holds" else f"{use.state}: {use.problem}" if use.problem else use.state
+        if use.state == "holds" and not counts[one.id]:
+            state = "holds, and accepts no finding"
+        place = one.file + (f":{one.line}" if one.line else "") if one.file else ""
+        link = findings_where(outcome="excepted", q=one.id)
+        found.append(
+            ExceptionView(one.id, one.rule, one.reason, one.owner, one.expires, place, state, counts[one.id], link)
+        )
+    known = {use.exception.id for use in result.exceptions}
     told: dict[str, Finding] = {}
     for finding in result.findings:
         if finding.outcome == "excepted" and finding.exception is not None and finding.exception not in known:
             told.setdefault(finding.exception, finding)
     for name, finding in sorted(told.items()):
-        found.append(
-            ExceptionView(name, finding.rule, finding.reason or "", "", "", "", 0, counts[name], _excepted(name))
-        )
+        # Of one that is in the findings alone nothing else is known; it may be for several rules.
+        link = findings_where(outcome="excepted", q=name)
+        found.append(ExceptionView(name, finding.rule, finding.reason or "", "", "", "", "holds", counts[name], link))
     return found
-
-
-def _excepted(name: str) -> str:
-    return findings_where(outcome="excepted", q=name)

@@ -18,7 +18,6 @@ from kubeassay.model import (
     ControlSummary,
     Edit,
     Example,
-    Exception_,
     Excerpt,
     Finding,
     Fix,
@@ -81,8 +80,8 @@ def to_json(result: Result, *, pictures: bool = True) -> bytes:
         ("kubernetesVersion", encode(result.kubernetes_version)),
         ("target", encode({"kind": result.target.kind, "name": result.target.name})),
         ("summary", encode(_summary(result.summary))),
-        ("results", _lines(encode, map(_finding, result.findings))),
-        ("notEvaluated", _lines(encode, map(_not_evaluated, result.not_evaluated))),
+        ("results", _lines(encode, map(finding_as_json, result.findings))),
+        ("notEvaluated", _lines(encode, map(not_evaluated_as_json, result.not_evaluated))),
         ("errors", _lines(encode, map(_read_error, result.errors))),
         ("skipped", _lines(encode, map(_skipped, result.skipped))),
         ("profileDetails", encode(details)),
@@ -91,9 +90,6 @@ def to_json(result: Result, *, pictures: bool = True) -> bytes:
         ("rules", _member_lines(encode, ((key, rule_as_json(result.rules[key])) for key in sorted(result.rules)))),
         ("ruleSeverities", encode(dict(sorted(result.rule_severities.items())))),
     ]
-    # What few results have is not told of the others.
-    if result.exceptions:
-        members.append(("exceptions", _lines(encode, map(_exception, result.exceptions))))
     if pictures and result.pictures is not None:
         members.append(("pictures", _lines(encode, map(_picture, result.pictures))))
     text = "{\n" + ",\n".join(f'"{name}": {value}' for name, value in members) + "\n}\n"
@@ -175,7 +171,8 @@ def _summary(summary: Summary) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def finding_as_json(finding: Finding) -> dict[str, Any]:
+    """A finding with all that is known of it, for JSON."""
     ref = finding.object
     excerpt = finding.excerpt
     fix = finding.fix
@@ -216,7 +213,8 @@ def location_as_json(location: Location) -> dict[str, Any]:
     }
 
 
-def _not_evaluated(entry: NotEvaluated) -> dict[str, Any]:
+def not_evaluated_as_json(entry: NotEvaluated) -> dict[str, Any]:
+    """Something that was not judged, for JSON."""
     return {
         "rule": entry.rule,
         "reason": entry.reason,
@@ -255,6 +253,7 @@ def _match(match: SubjectMatch) -> dict[str, Any]:
 
 
 def control_as_json(control: Control) -> dict[str, Any]:
+    """A control with its clause and the uses of its rules, for JSON."""
     return {
         "id": control.id,
         "title": control.title,
@@ -277,20 +276,6 @@ def _baseline(baseline: Baseline) -> dict[str, Any]:
         "standard": _source(baseline.standard),
         "controls": [control_as_json(control) for control in baseline.controls],
         "file": baseline.file,
-    }
-
-
-def _exception(exception: Exception_) -> dict[str, Any]:
-    return {
-        "id": exception.id,
-        "rule": exception.rule,
-        "match": _match(exception.match),
-        "reason": exception.reason,
-        "path": exception.path,
-        "owner": exception.owner,
-        "expires": exception.expires,
-        "file": exception.file,
-        "line": exception.line,
     }
 
 
@@ -345,7 +330,7 @@ def from_json(document: bytes) -> Result:
     controls = top["controls"].tuple_of(_read_control)
     details = top["profileDetails"]
     own_controls = details.get("controls")
-    exceptions, pictures = top.get("exceptions"), top.get("pictures")
+    pictures = top.get("pictures")
     return Result(
         tool_version=top["tool"]["version"].text(),
         profile=Profile(
@@ -368,7 +353,6 @@ def from_json(document: bytes) -> Result:
         rules=top["rules"].mapping_of(_read_rule),
         rule_severities=top["ruleSeverities"].mapping_of(_Node.severity),
         controls=controls,
-        exceptions=() if exceptions is None else exceptions.tuple_of(_read_exception),
         pictures=None if pictures is None else pictures.tuple_of(_read_picture),
     )
 
@@ -644,20 +628,6 @@ def _read_example(node: _Node) -> Example:
     outcome: Literal["fails", "passes"] = "fails" if outcomes[0] == "fails" else "passes"
     parameters = node["parameters"].mapping() if "parameters" in node.mapping() else {}
     return Example(outcome, node[outcome].text(), parameters)
-
-
-def _read_exception(node: _Node) -> Exception_:
-    return Exception_(
-        id=node["id"].text(),
-        rule=node["rule"].text(),
-        match=_read_match(node["match"]),
-        reason=node["reason"].text(),
-        path=node["path"].text(),
-        owner=node["owner"].text(),
-        expires=node["expires"].text(),
-        file=node["file"].text(),
-        line=node["line"].integer(),
-    )
 
 
 def _read_picture(node: _Node) -> Picture:
