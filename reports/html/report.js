@@ -164,7 +164,11 @@
     return prose ? prose.cloneNode(true) : null;
   };
   const diff = (text) => {
-    const block = element("pre", "");
+    const block = element("pre", "diff");
+    // It scrolls by itself, by keyboard, too.
+    block.tabIndex = 0;
+    block.setAttribute("role", "group");
+    block.setAttribute("aria-label", "Fix, as a diff");
     for (const line of text.trimEnd().split("\n")) {
       const kind = line.startsWith("+") && !line.startsWith("+++") ? "add" : line.startsWith("-") && !line.startsWith("---") ? "del" : "";
       block.append(kind ? element("span", kind, `${line}\n`) : `${line}\n`);

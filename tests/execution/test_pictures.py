@@ -110,6 +110,20 @@ def test_they_show_what_the_commands_say(shop: Path) -> None:
     assert "Nothing among the inputs shows an Istio mesh" in found["mesh"].notes[-1]
 
 
+def test_all_ports_of_some_addresses_are_not_everything(shop: Path) -> None:
+    policy = """apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: out, namespace: shop}
+spec:
+  podSelector: {}
+  policyTypes: [Egress]
+  egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8}}]}]
+"""
+    (shop / "policy.yaml").write_text(policy)
+    ways = by_id(scanned(shop, "shop.yaml", "policy.yaml"))["connectivity"].ways
+    assert Way("shop/web[Deployment]", "addresses outside", "some", "10.0.0.0/8: All Connections") in ways
+
+
 def test_they_are_made_only_where_they_are_shown(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_command("scan", "shop.yaml", "-o", "json=plain.json", "--quiet")
     run_command("scan", "shop.yaml", "-o", "json=beside.json", "-o", "html=page.html", "--quiet")

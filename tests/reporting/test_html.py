@@ -173,6 +173,13 @@ _AT = "apps/web site.yaml"
             id="lines in front of a list item",
         ),
         pytest.param(
+            Excerpt("      - name: app         # privileged", 24, 28),
+            Edit(Location(_AT, 14, 9, 14, 9), "name: app         # privileged\n        a: 1\n        # "),
+            "@@ -14,1 +14,3 @@\n       - name: app         # privileged\n+        a: 1\n"
+            "+        # name: app         # privileged\n",
+            id="a line that stays",
+        ),
+        pytest.param(
             Excerpt("        containers:     privileged", 24, 28),
             Edit(Location(_AT, 14, 9, 14, 9), "a: 1\n        "),
             "@@ -14,1 +14,2 @@\n+        a: 1\n         containers:     privileged\n",

@@ -18,7 +18,7 @@ from kubeassay.analysis.access.grants import grants
 from kubeassay.analysis.facts import kinds_of
 from kubeassay.analysis.mesh.mtls import mtls
 from kubeassay.analysis.mesh.served import NOT_KNOWN, Served, served
-from kubeassay.analysis.network.connections import ALL, addresses
+from kubeassay.analysis.network.connections import ALL, ANYWHERE, addresses, together
 from kubeassay.analysis.network.gaps import at, causes, dropped, undeclared, unknown_pods
 from kubeassay.analysis.network.reach import Reach, Row
 from kubeassay.analysis.network.workloads import workloads
@@ -126,7 +126,9 @@ def _connectivity(inventory: Inventory, _: KubernetesVersion, picture: Picture) 
     notes = [*undeclared(reach.net), *dropped(reach.net), *unknown_pods(inventory)]
     if any(row.answer.unknown for row in rows):
         notes += causes(reach.net)
-    what = f"namespaces, since there are more than {_WORKLOADS} workloads" if by_namespace else "workloads"
+    what = "workloads"
+    if by_namespace:
+        what = f"namespaces, since there are more than {_WORKLOADS} workloads: what is open to any of one is open to it"
     return replace(
         picture,
         lead=f"Ways that all network policies together leave open, between {what}."
@@ -165,12 +167,15 @@ def _ways(rows: Iterable[Row], drawn: frozenset[str]) -> Iterator[Way]:
             for row in members
         ]
         more = f"; and {len(texts) - 3} more" if len(texts) > 3 else ""
-        yield Way(source, destination, _state(members), "; ".join(texts[:3]) + more)
+        yield Way(source, destination, _state(members, _OUTSIDE in (source, destination)), "; ".join(texts[:3]) + more)
 
 
-def _state(rows: Sequence[Row]) -> WayState:
+def _state(rows: Sequence[Row], outside: bool) -> WayState:
     if all(row.answer.open == ALL for row in rows):
-        return "all"
+        blocks = [addresses(end) for row in rows for end in (row.source, row.destination)] if outside else []
+        # All ports of some addresses are not everything.
+        whole = not outside or together([block for block in blocks if block is not None]).v4 == ANYWHERE.v4
+        return "all" if whole else "some"
     return "some" if any(row.answer.open for row in rows) else "not-known"
 
 
@@ -182,6 +187,11 @@ def _escalations(inventory: Inventory, version: KubernetesVersion, picture: Pict
     access = grants(inventory, version.minor)
     table, left_out = _bounded(row for escalation in found.shown for row in _escalation_rows(escalation))
     notes = [
+        f"{at(refused.obj, refused.path)}: an API server refuses {refused.obj.ref}: {refused.reason}"
+        for refused in access.refused
+    ]
+    notes += [f"{at(obj, ('kind',))}: {obj.ref} of {obj.ref.group} is not understood" for obj in access.foreign]
+    notes += [
         f"{at(missing.binding, missing.path)}: {missing.binding.ref} binds {missing.role_kind} {missing.role_name},"
         " which is not among the inputs"
         for missing in access.missing_roles
@@ -239,7 +249,7 @@ def _mesh(inventory: Inventory, _: KubernetesVersion, picture: Picture) -> Pictu
     for workload, row in ports:
         modes[workload.namespace][_MODES.get(row.mode, "not-known")] += 1
     table, left_out = _bounded(_mesh_row(row) for _, row in ports)
-    notes = []
+    notes = unknown_pods(inventory)
     if not found.settings.present:
         notes.append("Nothing among the inputs shows an Istio mesh: modes are those that one would have.")
     elif not found.root_is_known:
@@ -262,7 +272,7 @@ def _mesh(inventory: Inventory, _: KubernetesVersion, picture: Picture) -> Pictu
         columns=("Workload", "In the mesh", "Port", "Mode", "Decided by", "At", "Callers"),
         rows=table,
         bars=tuple(bars[:_BARS]),
-        notes=(*left_out, *_left_out(len(bars) - _BARS, "bar is", "bars are"), *notes),
+        notes=(*left_out, *_left_out(len(bars) - _BARS, "bar is", "bars are"), *_told(notes)),
     )
 
 

@@ -146,19 +146,21 @@ def fix_as_diff(finding: Finding) -> str:
         shown = _line_of(finding, edit)
         if shown is not None:
             before, old, after = shown
-            changed = (before + edit.text + after).replace("\r\n", "\n").split("\n")
-            kept = changed[-1] == old
-            added = changed[:-1] if kept else changed
+            changed = [printable_in_place(line) for line in _lines(before + edit.text + after)]
             lines.append(f"@@ -{at.start_line},1 +{at.start_line},{len(changed)} @@")
-            lines += [] if kept else [f"-{printable_in_place(old)}"]
-            lines += [f"+{printable_in_place(line)}" for line in added]
-            lines += [f" {printable_in_place(old)}"] if kept else []
+            # A line that is only moved stays as it is.
+            kept = changed.index(old) if old in changed else None
+            lines += [f"-{old}"] if kept is None else []
+            lines += [f"{' ' if number == kept else '+'}{line}" for number, line in enumerate(changed)]
             continue
-        text = edit.text.replace("\r\n", "\n")
         lines.append(_told(edit))
         # Blanks alone would not be seen.
-        lines += [f"+{printable_in_place(line)}" for line in text.split("\n")] if text.strip() else []
+        lines += [f"+{printable_in_place(line)}" for line in _lines(edit.text)] if edit.text.strip() else []
     return "\n".join(lines) + "\n"
+
+
+def _lines(text: str) -> list[str]:
+    return text.replace("\r\n", "\n").split("\n")
 
 
 def _told(edit: Edit) -> str:
