@@ -17,6 +17,7 @@ from kubeassay.model import (
     Excerpt,
     Finding,
     Fix,
+    LiveObject,
     Location,
     NotEvaluated,
     ObjectRef,
@@ -119,6 +120,7 @@ rules = st.builds(
     file=texts,
 )
 related = st.builds(Related, texts, locations())
+live_objects = st.builds(LiveObject, st.builds(ObjectRef, texts, texts, st.none() | texts, texts), texts, counts)
 fixes = st.builds(Fix, texts, _tuples(st.builds(Edit, locations(), texts)))
 findings = st.builds(
     Finding,
@@ -181,6 +183,7 @@ def results(draw: st.DrawFn) -> Result:
         rules=active,
         rule_severities={rule: draw(severities) for rule in active},
         controls=profile.controls if draw(st.booleans()) else own,
+        objects=draw(st.dictionaries(texts, live_objects, max_size=2)),
     )
 
 

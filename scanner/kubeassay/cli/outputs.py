@@ -38,7 +38,8 @@ def parse_outputs(values: Sequence[str]) -> list[tuple[str, str]]:
 def _format_by_suffix(value: str) -> str:
     if value in FORMATS:
         raise click.UsageError(f"--output {value}: write {value}=PATH, or --format {value} for standard output.")
-    for form in FORMATS.values():
+    # The longest first: .openreports.json is no .json.
+    for form in sorted(FORMATS.values(), key=lambda form: -len(form.suffix)):
         if value.endswith(form.suffix):
             return form.name
     raise click.UsageError(f"--output {value}: write FORMAT=PATH; the formats are {', '.join(FORMATS)}.")

@@ -82,7 +82,7 @@ def audit(
         live = replace(live, owners=frozenset(entry.owner.file for entry in made if live.judges(entry.obj)))
     elsewhere = {entry.obj.file for entry in made}
     return scan(
-        replace(plan, live=live),
+        replace(plan, live=live, count_by_file=True),
         Discovery(
             files=[
                 SourceFile("", name, len(content), content=content, live=True)

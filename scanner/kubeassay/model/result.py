@@ -156,6 +156,15 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveObject:
+    """An object of a cluster, as its API server knows it. ``passed``: how many (rule, subject) pairs of it passed."""
+
+    ref: ObjectRef
+    uid: str
+    passed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """Everything a report needs. All sequences are sorted, so equal inputs give equal bytes."""
 
@@ -175,3 +184,5 @@ class Result:
     rule_severities: Mapping[str, Severity]
     #: The controls of the profile, in its order.
     controls: tuple[Control, ...]
+    #: By their places, the objects of a cluster of which a finding, or an entry of what was not evaluated, tells.
+    objects: Mapping[str, LiveObject] = field(default_factory=dict)

@@ -36,6 +36,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             Format("json", "for programs; can be rendered later", ".json", "kubeassay.reporting.result_json"),
             Format("sarif", "SARIF 2.1.0, for code scanning", ".sarif", "kubeassay.reporting.sarif"),
             Format("html", "one self-contained page", ".html", "kubeassay.reporting.html"),
+            Format("openreports", "Reports for kubectl", ".openreports.json", "kubeassay.reporting.openreports"),
+            Format("wgpolicyk8s", "PolicyReports for kubectl", ".wgpolicyk8s.json", "kubeassay.reporting.wgpolicyk8s"),
         )
     }
 )

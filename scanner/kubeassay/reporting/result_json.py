@@ -20,6 +20,7 @@ from kubeassay.model import (
     Excerpt,
     Finding,
     Fix,
+    LiveObject,
     Location,
     NotEvaluated,
     ObjectRef,
@@ -84,6 +85,9 @@ def to_json(result: Result) -> bytes:
         ("rules", _member_lines(encode, ((key, rule_as_json(result.rules[key])) for key in sorted(result.rules)))),
         ("ruleSeverities", encode(dict(sorted(result.rule_severities.items())))),
     ]
+    if result.objects:
+        told = ((place, _live_object(result.objects[place])) for place in sorted(result.objects))
+        members.append(("objects", _member_lines(encode, told)))
     text = "{\n" + ",\n".join(f'"{name}": {value}' for name, value in members) + "\n}\n"
     # The handler writes half of a surrogate pair (from a name that is no UTF-8) as JSON's own escape for it.
     return text.encode("utf-8", "backslashreplace")
@@ -173,7 +177,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "controls": finding.controls,
         "area": finding.area,
         "severity": finding.severity,
-        "object": {"apiVersion": ref.api_version, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name},
+        "object": _ref(ref),
         "container": finding.container,
         "path": finding.path,
         "message": finding.message,
@@ -191,6 +195,14 @@ def _finding(finding: Finding) -> dict[str, Any]:
             "edits": [{"location": location_as_json(edit.location), "text": edit.text} for edit in fix.edits],
         },
     }
+
+
+def _ref(ref: ObjectRef) -> dict[str, Any]:
+    return {"apiVersion": ref.api_version, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
+
+
+def _live_object(found: LiveObject) -> dict[str, Any]:
+    return {**_ref(found.ref), "uid": found.uid, "passed": found.passed}
 
 
 def location_as_json(location: Location) -> dict[str, Any]:
@@ -296,6 +308,7 @@ def from_json(document: bytes) -> Result:
     controls = top["controls"].tuple_of(_read_control)
     details = top["profileDetails"]
     own_controls = details.get("controls")
+    objects = top.get("objects")
     return Result(
         tool_version=top["tool"]["version"].text(),
         profile=Profile(
@@ -318,6 +331,7 @@ def from_json(document: bytes) -> Result:
         rules=top["rules"].mapping_of(_read_rule),
         rule_severities=top["ruleSeverities"].mapping_of(_Node.severity),
         controls=controls,
+        objects={} if objects is None else objects.mapping_of(_read_live_object),
     )
 
 
@@ -445,6 +459,10 @@ def _read_object(node: _Node) -> ObjectRef:
     return ObjectRef(
         node["apiVersion"].text(), node["kind"].text(), node["namespace"].text_or_none(), node["name"].text()
     )
+
+
+def _read_live_object(node: _Node) -> LiveObject:
+    return LiveObject(_read_object(node), node["uid"].text(), node["passed"].integer())
 
 
 def _read_location(node: _Node) -> Location:
