@@ -145,7 +145,10 @@ def test_a_report_that_went_at_the_same_time_is_made_again(server: ReportServer)
 
 
 def test_reports_of_others_are_left_alone(server: ReportServer) -> None:
-    theirs = {"metadata": {"name": A.rpartition("/")[2]}, "results": [{"source": "other", "policy": "p"}]}
+    theirs = {
+        "metadata": {"name": A.rpartition("/")[2], "namespace": "a"},
+        "results": [{"source": "other", "policy": "p"}],
+    }
     server.store(A, theirs)
     labels = {
         "app.kubernetes.io/managed-by": "kubeassay",
@@ -154,7 +157,7 @@ def test_reports_of_others_are_left_alone(server: ReportServer) -> None:
     }
     scope = {"apiVersion": "v1", "kind": "Pod", "namespace": "b", "name": "gone"}
     copied = f"{ROOT}/namespaces/b/reports/copied"
-    server.store(copied, {**theirs, "metadata": {"name": "copied", "labels": labels}, "scope": scope})
+    server.store(copied, {**theirs, "metadata": {"name": "copied", "namespace": "b", "labels": labels}, "scope": scope})
     before = dict(server.reports)
     done = run(server)
     name = A.rpartition("/")[2]
@@ -175,6 +178,19 @@ def test_a_refusal_is_one_line_and_asked_for_once_a_namespace(server: ReportServ
     assert B in server.reports
     # Those that were on their way, and no more.
     assert sum("/namespaces/a/" in path for _, path in server.writes) < 20
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (403, {"message": "unable to create new content in namespace a because it is being terminated"}),
+        (404, {"message": 'namespaces "a" not found'}),
+    ],
+)
+def test_a_namespace_that_ends_is_no_failure(server: ReportServer, answer: tuple[int, Any]) -> None:
+    server.write_fault = lambda method, path, number: answer if "/namespaces/a/" in path else None
+    assert counts(run(server)) == (4, 0, 0)
+    assert B in server.reports
 
 
 @pytest.mark.parametrize("body", [(400, {"message": 'unknown field "scope"'}), (422, {"message": "is invalid"})])
@@ -289,6 +305,17 @@ def test_one_report_holds_new_results_and_those_that_are_kept(server: ReportServ
     assert server.reports[A]["results"] == before["results"]
 
 
+def test_what_is_kept_goes_with_its_object(server: ReportServer) -> None:
+    rules = ("host-namespaces", "egress-to-internet")
+    run(server, *rules)
+    server.fault = lambda path, query, number: (403, {"message": "no"}) if "networkpolicies" in path else None
+    # Another pod of that name: nobody has judged it by the rule that did not run.
+    pods(server)[0]["metadata"]["uid"] = uid(7)
+    run(server, *rules)
+    assert A not in server.reports
+    assert failing(server.reports[report(7, "a")]) == {"host-namespaces"}
+
+
 @pytest.mark.parametrize(("reason", "stays"), [("drift", False), ("invalid-object", True)])
 def test_what_is_not_judged_as_a_whole_keeps_its_results(server: ReportServer, reason: str, stays: bool) -> None:
     """An owner whose pods differ was judged by its template; of an invalid object nothing passes."""
@@ -305,7 +332,7 @@ def test_what_is_not_judged_as_a_whole_keeps_its_results(server: ReportServer, r
 def test_without_definitions_it_is_said_what_to_do(server: ReportServer) -> None:
     server.defined = False
     with pytest.raises(
-        ClusterError, match=r"no reports\.openreports\.io and clusterreports\.openreports\.io .*kubectl"
+        ClusterError, match=r"no reports\.openreports\.io and clusterreports\.openreports\.io .*kubectl apply"
     ):
         store_for(connect(kubeconfig=str(server.kubeconfig)), OPENREPORTS)
 

@@ -103,7 +103,7 @@ def test_without_definitions_nothing_is_audited(start_server: Callable[..., OwnS
     code, said = published(server, "-o", f"json={report}")
     assert code == 2
     assert "the cluster has no reports.openreports.io and clusterreports.openreports.io" in said
-    assert "kubectl apply -f" in said
+    assert "install their definitions first (kubectl apply -f https://" in said
     assert not report.exists()
 
 

@@ -92,8 +92,8 @@ def store_for(connection: Connection, api: ReportApi, *, dry_run: bool = False, 
     if missing:
         names = " and ".join(f"{kind.resource}.{kind.group}" for kind in missing)
         raise ClusterError(
-            f"--publish: the cluster has no {names} in version {api.version}; their definitions are at"
-            f" {api.definitions} (kubectl apply -f)"
+            f"--publish: the cluster has no {names} in version {api.version}: install their definitions first"
+            f" ({api.definitions})"
         )
     return store
 
@@ -107,7 +107,7 @@ def publish(store: ReportStore, api: ReportApi, result: Result, snapshot: Snapsh
     }
     there, unlisted = _listed(store, api, result, snapshot, wanted, published)
     there = {key: report for key, report in there.items() if is_own(report)}
-    judged = Judged(result, snapshot, frozenset(wanted))
+    judged = Judged.of(result, snapshot, wanted)
     wanted = {key: report for key, report in wanted.items() if (key[0], key[1]) not in unlisted}
     changes = list(planned(wanted, there, judged, now))
     published.unchanged = len(wanted.keys() | there.keys()) - len(changes)
@@ -186,6 +186,20 @@ class Judged:
     result: Result
     snapshot: Snapshot
     wanted: frozenset[_Key]
+    #: What was not judged, as (rule, namespace, place): where there is a place, the namespace is None.
+    gaps: frozenset[tuple[str | None, str | None, str | None]]
+
+    @classmethod
+    def of(cls, result: Result, snapshot: Snapshot, wanted: Iterable[_Key]) -> Judged:
+        """Kinds that could not be read concern the rules that need them, which say so themselves; the template of what
+        has drifted was judged."""
+        gaps = {
+            (gap.rule, None if gap.file else gap.namespace, gap.file)
+            for gap in result.not_evaluated
+            if gap.rule is not None or (gap.file is not None and gap.reason != "drift")
+        }
+        gaps.update((None, None, error.file) for error in result.errors)
+        return cls(result, snapshot, frozenset(wanted), frozenset(gaps))
 
     def keeps(self, report: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
         """Whether a result of a report that is there still stands, because this audit says nothing about it."""
@@ -207,20 +221,12 @@ class Judged:
 
     def _was_judged(self, rule: str, ref: ObjectRef, place: str) -> bool:
         """Whether a rule surely judged an object that was read: nothing that was not evaluated may be about it."""
+        if not self.gaps.isdisjoint(((None, None, place), (rule, None, place))):
+            return False
         namespace = namespace_about(ref)
-        for gap in self.result.not_evaluated:
-            if gap.rule is None:
-                # The template of what has drifted was judged. Kinds that could not be read concern the rules that need
-                # them, which say so themselves.
-                if gap.file == place and gap.reason != "drift":
-                    return False
-            elif (
-                gap.rule == rule
-                and (gap.namespace is None or namespace is None or gap.namespace == namespace)
-                and (gap.file is None or gap.file == place)
-            ):
-                return False
-        return not any(error.file == place for error in self.result.errors)
+        if namespace is None:
+            return not any(of == rule and file is None for of, _, file in self.gaps)
+        return self.gaps.isdisjoint(((rule, None, None), (rule, namespace, None)))
 
     def stays(self, report: Mapping[str, Any]) -> bool:
         """Whether a report on an audit that this audit does not make is of one that it does not stand for."""
@@ -286,7 +292,9 @@ def _change(wanted: _Report | None, there: _Report | None, judged: Judged, now: 
     if wanted is None and not there.get("scope"):
         # Somebody changed it: what it is about is not known.
         return None
-    kept = [] if of_audit else [entry for entry in before if judged.keeps(there, entry)]
+    known = set() if wanted is None else {_identity(entry) for entry in wanted["results"]}
+    others = [] if of_audit else [entry for entry in before if _identity(entry) not in known]
+    kept = [entry for entry in others if judged.keeps(there, entry)]
     if wanted is None:
         if not kept:
             return Change("remove", there)
@@ -295,8 +303,6 @@ def _change(wanted: _Report | None, there: _Report | None, judged: Judged, now: 
         passed = int((there.get("summary") or {}).get("pass") or 0)
         whole = with_results(there, [_marked(entry) for entry in kept], passed)
     else:
-        known = {_identity(entry) for entry in wanted["results"]}
-        kept = [entry for entry in kept if _identity(entry) not in known]
         whole = with_more(wanted, [_marked(entry) for entry in kept]) if kept else wanted
         if _same(whole, there):
             return None

@@ -62,7 +62,7 @@ class ReportApi:
     cluster_resource: str
     #: Whether a report has a source, and not only its results.
     sourced: bool
-    #: Where its definitions are to be had.
+    #: How to have its definitions, in words.
     definitions: str
 
     @property
@@ -79,7 +79,7 @@ OPENREPORTS = ReportApi(
     "reports",
     "clusterreports",
     True,
-    "https://github.com/openreports/reports-api/releases/download/v0.2.1/install.yaml",
+    "kubectl apply -f https://github.com/openreports/reports-api/releases/download/v0.2.1/install.yaml",
 )
 WGPOLICYK8S = ReportApi(
     "wgpolicyk8s",
@@ -90,7 +90,7 @@ WGPOLICYK8S = ReportApi(
     "policyreports",
     "clusterpolicyreports",
     False,
-    "https://github.com/kubernetes-sigs/wg-policy-prototypes/tree/master/policy-report/crd/v1alpha2",
+    "Kyverno brings them, and has them at https://github.com/kyverno/kyverno/tree/main/config/crds/policyreport",
 )
 APIS: Mapping[str, ReportApi] = MappingProxyType({api.name: api for api in (OPENREPORTS, WGPOLICYK8S)})
 
