@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import pytest
 from click.testing import CliRunner
 
 from kubeassay.cli.main import cli
-from kubeassay.reporting.openreports import APIS, OPENREPORTS, ReportApi
+from kubeassay.reporting.openreports import APIS, OPENREPORTS, ReportApi, reports
 from live.api_server import OwnServer
 from live.test_live_audit import pod, pod_spec
 from report_definitions import definitions
+from reporting.samples import SAMPLES
 
 RBAC = "rbac.authorization.k8s.io"
 
@@ -117,9 +119,9 @@ def test_reports_come_stay_and_go(
     arguments = [f"--publish={api.name}", "-n", shop]
     code, said = published(own_server, *arguments)
     assert code == 1, said
-    reports = found(own_server, shop, api)
-    assert reports.keys() == {"web", "worker", "bare", "audit"}
-    web = reports["web"]
+    before = found(own_server, shop, api)
+    assert before.keys() == {"web", "worker", "bare", "audit"}
+    web = before["web"]
     uid = admin.get(f"/apis/apps/v1/namespaces/{shop}/deployments/web")["metadata"]["uid"]
     assert web["metadata"]["name"] == f"kubeassay-recommended-{uid}"
     assert web["metadata"]["ownerReferences"] == [
@@ -141,7 +143,7 @@ def test_reports_come_stay_and_go(
     time.sleep(1.1)
     code, said = published(own_server, *arguments)
     assert counts(said) == (0, 0, 0, 5)
-    assert found(own_server, shop, api) == reports
+    assert found(own_server, shop, api) == before
 
     # Mended, deleted, made anew under its name; somebody else's reports; labels that others add.
     path = f"/apis/{api.group}/{api.version}/namespaces/{shop}/{api.resource}"
@@ -169,7 +171,7 @@ def test_reports_come_stay_and_go(
     assert counts(said) == (1, 2, 2, 1)
     after = found(own_server, shop, api)
     assert after.keys() == {"web", "worker", "audit", "theirs", "copied"}
-    assert after["worker"] == reports["worker"]
+    assert after["worker"] == before["worker"]
     assert after["theirs"]["results"] == foreign["results"]
     assert "privileged-container" not in rules_of(after["web"])
     assert after["web"]["metadata"]["uid"] != web["metadata"]["uid"]
@@ -205,6 +207,53 @@ def test_one_result_more_keeps_the_times_of_the_others(
             if known
             else entry["timestamp"]["seconds"] > min(time["seconds"] for time in times.values())
         )
+
+
+@pytest.mark.parametrize("api", APIS.values(), ids=APIS)
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_server_takes_any_report(
+    own_server: OwnServer, defined: Callable[[ReportApi], None], shop: str, api: ReportApi, name: str
+) -> None:
+    """Those of samples, hostile ones and one of the largest among them."""
+    defined(api)
+    result = SAMPLES[name]
+    large = tuple(
+        replace(finding, message="\x1b[31m\U0001f600" * 50_000, fingerprint=f"{finding.fingerprint}{number}")
+        for finding in result.findings
+        for number in range(600)
+    )
+    for report in (*reports(result, api), *reports(replace(result, findings=large), api)):
+        namespaced = report["kind"] == api.kind
+        if namespaced:
+            report["metadata"]["namespace"] = shop
+        resource = f"namespaces/{shop}/{api.resource}" if namespaced else api.cluster_resource
+        path = f"/apis/{api.group}/{api.version}/{resource}?dryRun=All&fieldValidation=Strict"
+        answer = own_server.admin.request("POST", path, report)
+        assert answer.status == 201, answer.message
+        assert answer.body["results"] == report["results"]
+
+
+def test_the_collector_of_garbage_takes_owners_as_they_are_meant(start_server: Callable[..., OwnServer]) -> None:
+    server = start_server()
+    server.start_controllers()
+    server.admin.namespace("shop")
+    for definition in definitions(OPENREPORTS):
+        server.admin.must_create(definition)
+    path = "/apis/openreports.io/v1alpha1"
+    server._wait_for("kube-apiserver", lambda: server.admin.request("GET", f"{path}/reports").ok)
+    for name in ("web", "worker"):
+        server.admin.must_create(deployment(name, "shop", securityContext={"privileged": True}))
+
+    def made() -> set[str]:
+        return {report["scope"]["name"] for report in server.admin.get(f"{path}/namespaces/shop/reports")["items"]}
+
+    published(server)
+    server.admin.delete(deployment("web", "shop"))
+    # It finds new kinds every half minute.
+    server._wait_for("kube-controller-manager", lambda: "web" not in made())
+    assert "worker" in made()
+    of_cluster = server.admin.get(f"{path}/clusterreports")["items"]
+    assert {report["scope"]["name"] for report in of_cluster if report.get("scope")} >= {"shop"}
 
 
 def test_an_audit_does_not_read_reports(

@@ -32,7 +32,7 @@ from kubeassay.reporting.openreports import (
     with_results,
 )
 from kubeassay.sources.cluster import ClusterError, Connection, Kind, RequestFailed
-from kubeassay.sources.snapshot import Snapshot, file_name
+from kubeassay.sources.snapshot import NO_NAMESPACE, Snapshot, file_name
 from kubeassay.sources.writing import ReportStore
 
 _WORKERS = 6
@@ -160,7 +160,8 @@ def _listed(
         failed = take(namespaced, None)
         if failed is not None:
             # Who may not list them everywhere may in some namespaces; any other failure shows there again.
-            of_namespaces = sorted(namespace for kind, namespace in used if kind == namespaced.kind)
+            read = {name.split("/")[2] for name in snapshot.files} - {NO_NAMESPACE}
+            of_namespaces = sorted(read | {namespace for kind, namespace in used if kind == namespaced.kind})
     places += [(namespaced, namespace) for namespace in of_namespaces]
     failures: dict[tuple[str, int], list[tuple[str, str]]] = defaultdict(list)
     for kind, namespace in places:
@@ -168,8 +169,8 @@ def _listed(
         if failed is None:
             continue
         unlisted.add((kind.kind, namespace or ""))
-        # Where an audit of some namespaces has nothing to say of the cluster, it needs no right to say it.
-        if (kind.kind, namespace or "") in used or snapshot.namespaces is None:
+        # Where an audit has nothing to say (one of some namespaces, of the cluster), it needs no right to say it.
+        if (kind.kind, namespace or "") in used or (namespace is None and snapshot.namespaces is None):
             failures[kind.resource, failed.status].append((namespace or "", failed.message))
     for (resource, _), all_of_them in sorted(failures.items()):
         namespace, message = min(all_of_them)
