@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from kubeassay.analysis.selectors import parse_selector
-from kubeassay.cli.exits import COMPLIES, INCOMPLETE, USAGE
+from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT
 from kubeassay.cli.judging import (
     applied,
@@ -29,6 +29,7 @@ from kubeassay.cli.outputs import write_file
 from kubeassay.engine.plan import make_plan
 from kubeassay.execution.audit import asks_about, everything_wanted, wanted
 from kubeassay.execution.audit import audit as run_audit
+from kubeassay.execution.collector import idle_collector
 from kubeassay.model import KubernetesVersion, Result
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import Library
@@ -92,10 +93,16 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
         judged = judging(options, config, version)
         snapshot = _read(api, wanted(judged.plan), version, options)
         result = run_audit(judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"])
-        code = report(judged, result, options, partial(asks_about, snapshot))
-        return code if publish(result, snapshot) else USAGE
+        return report(
+            judged,
+            result,
+            options,
+            partial(asks_about, snapshot),
+            lambda: iter(snapshot.files.items()),
+            lambda result: publish(result, snapshot),
+        )
     except (PolicyError, UsageError) as error:
-        raise click.UsageError(printable(str(error)), ctx) from None
+        raise click.UsageError(str(error), ctx) from None
 
 
 @click.command(context_settings=CONTEXT)
@@ -125,7 +132,7 @@ def snapshot(ctx: click.Context, /, **options: Any) -> int:
                 f"{options['output']}: {plural(len(found.files), 'object')} of cluster {found.cluster}", err=True
             )
     except (PolicyError, UsageError) as error:
-        raise click.UsageError(printable(str(error)), ctx) from None
+        raise click.UsageError(str(error), ctx) from None
     return INCOMPLETE if found.unread and not options["allow_incomplete"] else COMPLIES
 
 
@@ -151,14 +158,15 @@ def _connected(options: Mapping[str, Any]) -> Api:
 def _read(api: Api, needed: Wanted, version: str, options: Mapping[str, Any]) -> snapshots.Snapshot:
     progress = None if options["quiet"] or not sys.stderr.isatty() else _Progress()
     try:
-        found = read_cluster(
-            api,
-            needed,
-            version=version,
-            namespaces=options["namespaces"] or None,
-            selector=options["selector"],
-            progress=progress,
-        )
+        with idle_collector():
+            found = read_cluster(
+                api,
+                needed,
+                version=version,
+                namespaces=options["namespaces"] or None,
+                selector=options["selector"],
+                progress=progress,
+            )
     finally:
         if progress is not None:
             progress.end()

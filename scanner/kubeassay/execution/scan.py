@@ -135,7 +135,7 @@ class _Texts:
     def object_in(self, name: str) -> Object | None:
         """The object of a cluster of that name, without its places; None where there is none."""
         file = self._files.get(name)
-        return None if file is None or file.content is None or not file.live else without_places(file.content, name)
+        return None if file is None or file.live is None else without_places(file.live[name], name)
 
     def again(self, name: str, number: int) -> tuple[Object, SourceText]:
         """An object by its file and its number in it."""

@@ -33,6 +33,7 @@ from kubeassay.model.result import (
     Skipped,
     Summary,
     Target,
+    identity,
 )
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "Summary",
     "Target",
     "format_path",
+    "identity",
     "parse_path",
     "shared_folders",
 ]

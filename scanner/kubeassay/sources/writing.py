@@ -17,6 +17,7 @@ from kubeassay.sources.cluster import Api, ClusterError, Connection, Kind, Reque
 from kubeassay.sources.snapshot import encode
 
 _JSON = {"Accept": "application/json", "Content-Type": "application/json"}
+_Reports = list[dict[str, Any]]
 
 
 class ReportStore(Api):
@@ -48,13 +49,13 @@ class ReportStore(Api):
 
     def listed(self, kind: Kind, namespace: str | None, labels: str) -> list[dict[str, Any]]:
         """The reports with some labels, in a namespace or everywhere. Raises RequestFailed."""
-        return list_objects(self, kind.path(namespace), dict, query={"labelSelector": labels})
+        return list_objects(self, kind.path(namespace), _Reports, _Reports.append, query={"labelSelector": labels})
 
     def named(self, kind: Kind, report: Mapping[str, Any]) -> dict[str, Any] | None:
         """The report of that name as it is now. It is listed, not got: who publishes needs no right more."""
         metadata = report["metadata"]
         query = {"fieldSelector": f"metadata.name={metadata['name']}"}
-        found = list_objects(self, kind.path(metadata.get("namespace")), dict, query=query)
+        found = list_objects(self, kind.path(metadata.get("namespace")), _Reports, _Reports.append, query=query)
         return found[0] if found else None
 
     def create(self, kind: Kind, report: Mapping[str, Any]) -> None:
