@@ -124,6 +124,16 @@ def test_a_uid_that_is_none_is_neither_a_name_nor_an_owner() -> None:
     assert not report["metadata"]["name"].endswith("audit")
 
 
+def test_objects_that_differ_in_their_version_alone_have_two_reports() -> None:
+    finding = FAILING.findings[0]
+    both = tuple(
+        replace(finding, object=ObjectRef(f"apps/{version}", "Deployment", "shop", "web"))
+        for version in ("v1", "v1beta2")
+    )
+    made = reports(replace(FAILING, findings=both), OPENREPORTS)
+    assert len({(report["metadata"].get("namespace"), report["metadata"]["name"]) for report in made}) == len(made) == 3
+
+
 def test_what_was_not_evaluated_is_told_at_its_object_or_of_the_audit() -> None:
     ref = ObjectRef("apps/v1", "Deployment", "shop", "web")
     entries = (

@@ -227,7 +227,13 @@ def _of_object(
     passed = live.passed if live is not None else sum(entry["result"] == "pass" for entry in entries)
     if not _UID.match(uid):
         return _report(
-            result, api, namespace, _digest(ref.group, ref.kind, ref.namespace or "", ref.name), entries, scope, passed
+            result,
+            api,
+            namespace,
+            _digest(ref.api_version, ref.kind, ref.namespace or "", ref.name),
+            entries,
+            scope,
+            passed,
         )
     made = _report(result, api, namespace, uid, entries, {**scope, "uid": uid}, passed)
     if (namespace or None) == (ref.namespace or None):
