@@ -1,4 +1,4 @@
-"""Definitions of reports, as the live tests install them, and a check of reports by them.
+"""Definitions of reports, as the live tests install them, and as other tests check reports by them.
 
 The fields are those of openreports.io/v1alpha1 in github.com/openreports/reports-api v0.2.1, with which
 test_openreports.py compares them, and of wgpolicyk8s.io/v1alpha2 in kubernetes-sigs/wg-policy-prototypes
@@ -8,8 +8,6 @@ test_openreports.py compares them, and of wgpolicyk8s.io/v1alpha2 in kubernetes-
 from __future__ import annotations
 
 from typing import Any
-
-from jsonschema import Draft202012Validator
 
 from kubeassay.reporting.openreports import ReportApi
 
@@ -97,10 +95,10 @@ def definitions(api: ReportApi) -> list[dict[str, Any]]:
     ]
 
 
-def problems(report: dict[str, Any], by: dict[str, Any]) -> list[str]:
-    """What an API server with strict validation would refuse of a report."""
-    found = Draft202012Validator(_strict(by)).iter_errors(report)
-    return [f"{error.json_path}: {error.message}" for error in found]
+def strict_schema(api: ReportApi) -> dict[str, Any]:
+    """The schema of a report with which an API server refuses unknown fields."""
+    strict: dict[str, Any] = _strict(schema(api))
+    return strict
 
 
 def _strict(part: Any) -> Any:

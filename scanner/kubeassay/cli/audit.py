@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from kubeassay.analysis.selectors import parse_selector
+from kubeassay.cli.drift import declared
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT
 from kubeassay.cli.judging import (
@@ -24,8 +25,9 @@ from kubeassay.cli.judging import (
     report_options,
     running_options,
     sarif_options,
+    source_options,
 )
-from kubeassay.cli.outputs import write_file
+from kubeassay.cli.outputs import details_options, write_file
 from kubeassay.engine.plan import make_plan
 from kubeassay.execution.audit import asks_about, everything_wanted, wanted
 from kubeassay.execution.audit import audit as run_audit
@@ -61,9 +63,11 @@ def _cluster_options(command: _F) -> _F:
 
 @click.command(context_settings=CONTEXT)
 @_cluster_options
+@source_options
 @policy_options
 @report_options
 @sarif_options
+@details_options
 @running_options
 @click.option(
     "--publish",
@@ -87,12 +91,15 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
         config = configuration(options)
         # What is wrong with the policy is said before a cluster is read.
         judging(options, config)
+        sources = declared(options)
         api = _connected(options)
         version = server_version(api)
         publish = _publishing(api, options)
         judged = judging(options, config, version)
         snapshot = _read(api, wanted(judged.plan), version, options)
-        result = run_audit(judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"])
+        result = run_audit(
+            judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"], sources=sources
+        )
         return report(
             judged,
             result,

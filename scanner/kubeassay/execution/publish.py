@@ -32,7 +32,7 @@ from kubeassay.reporting.openreports import (
     with_results,
 )
 from kubeassay.sources.cluster import ClusterError, Connection, Kind, RequestFailed
-from kubeassay.sources.snapshot import NO_NAMESPACE, Snapshot, file_name
+from kubeassay.sources.snapshot import NO_NAMESPACE, Snapshot, place_of
 from kubeassay.sources.writing import ReportStore
 
 _WORKERS = 6
@@ -207,10 +207,7 @@ class Judged:
         if entry.get("result") == "pass" or entry.get("rule") == "report-limit":
             return False
         ref, uid = _scope(report)
-        metadata = {"namespace": ref.namespace, "name": ref.name}
-        place = file_name(
-            self.snapshot.cluster, {"apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata}
-        )
+        place = place_of(self.snapshot.cluster, ref)
         if self._is_gone(ref, uid, place):
             return False
         if place not in self.snapshot.files or not self._asks_about(ref, place, _key(report)):

@@ -25,6 +25,7 @@ from kubeassay.model import Inventory, LiveObject, NotEvaluated, Object, ObjectR
 from kubeassay.sources.files import Discovery, SourceFile, UsageError
 from kubeassay.sources.live_objects import without_places
 from kubeassay.sources.manifests import ReadFile, read_bytes, read_file
+from kubeassay.sources.snapshot import place_of
 from kubeassay.sources.yaml_reader import PlainScalars
 
 #: Below this many bytes of manifests a second process costs more than it saves.
@@ -94,8 +95,8 @@ def scan(
 
 
 def _told_of(result: Result, texts: _Texts, passed: Mapping[str, int]) -> dict[str, LiveObject]:
-    """The objects of which a result tells, by their files, of which each holds one."""
-    files = {finding.location.file for finding in result.findings}
+    """The objects of a cluster of which a result tells, by their places there: a finding may stand in a manifest."""
+    files = {place_of(result.target.name, ref) for ref in {finding.object for finding in result.findings}}
     files.update(entry.file for entry in result.not_evaluated if entry.file is not None)
     objects = {}
     for file in sorted(files):
