@@ -20,6 +20,7 @@ from kubeassay.model import (
     Excerpt,
     Finding,
     Fix,
+    LiveObject,
     Location,
     MissingObject,
     NotCompared,
@@ -147,6 +148,7 @@ rules = st.builds(
     file=texts,
 )
 related = st.builds(Related, texts, locations())
+live_objects = st.builds(LiveObject, st.builds(ObjectRef, texts, texts, st.none() | texts, texts), texts, counts)
 fixes = st.builds(Fix, texts, _tuples(st.builds(Edit, locations(), texts)))
 outcomes: st.SearchStrategy[Outcome] = st.sampled_from(("fail", "pass", "not-evaluated", "excepted"))
 findings = st.builds(
@@ -243,6 +245,7 @@ def results(draw: st.DrawFn) -> Result:
         rules=active,
         rule_severities={rule: draw(severities) for rule in active},
         controls=profile.controls if draw(st.booleans()) else own,
+        objects=draw(st.dictionaries(texts, live_objects, max_size=2)),
         drift=draw(st.none() | drifts),
         pictures=draw(st.none() | _tuples(pictures())),
     )

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, get_args
 import click
 
 from kubeassay.cli.drift import say_drift
-from kubeassay.cli.exits import exit_code
+from kubeassay.cli.exits import USAGE, exit_code
 from kubeassay.cli.outputs import parse_outputs, write_file, write_reports
 from kubeassay.engine.comparison import accept, compare, only_new
 from kubeassay.engine.evaluate import has_expired
@@ -329,9 +329,10 @@ def report(
     options: Mapping[str, Any],
     asks: Callable[[Finding], bool] = lambda _: True,
     inputs: Callable[[], Iterator[tuple[str, bytes]]] = lambda: iter(()),
+    publish: Callable[[Result], bool] = lambda _: True,
 ) -> int:
     """Write the reports; the exit code. ``asks``: as :func:`kubeassay.engine.comparison.compare` takes it; ``inputs``:
-    what was read, by name."""
+    what was read, by name; ``publish``: what else is done with the result, and whether it could be."""
     # The result stays to the end: the collector is not to walk it for every report.
     gc.freeze()
     for warning in policy_warnings(judged.by, result):
@@ -381,6 +382,8 @@ def report(
             click.echo(printable(line), err=True)
     if result.drift is not None and not options["quiet"]:
         say_drift(result)
+    if not publish(result):
+        return USAGE
     return exit_code(
         result,
         options["fail_on"] or judged.config.get("failOn", "high"),

@@ -72,6 +72,7 @@ def reading_options(command: _F) -> _F:
 @sarif_options
 @details_options
 @running_options
+@click.option("--publish", is_flag=False, flag_value="openreports", hidden=True)
 @click.pass_context
 def scan(ctx: click.Context, /, paths: tuple[str, ...], **options: Any) -> int:
     """Judge manifests by a profile.
@@ -89,6 +90,11 @@ def scan(ctx: click.Context, /, paths: tuple[str, ...], **options: Any) -> int:
 
 
 def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
+    if options["publish"] is not None:
+        raise UsageError(
+            "--publish is for a running cluster (kubeassay audit --publish); a scan writes reports to a file"
+            " (-o openreports=FILE)"
+        )
     config = configuration(options)
     paths = paths or tuple(config.get("paths", ()))
     if not paths:

@@ -98,7 +98,7 @@ def audit(
         live = replace(live, owners=frozenset(drifts.owners_of_judged))
     matched = Matched(sources, snapshot) if sources is not None else None
     result = scan(
-        replace(plan, live=live, places=None if matched is None else matched.manifests),
+        replace(plan, live=live, count_by_file=True, places=None if matched is None else matched.manifests),
         _discovery(snapshot, drifts.made),
         Target("cluster", snapshot.cluster),
         processes=processes,

@@ -197,6 +197,15 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveObject:
+    """An object of a cluster, as its API server knows it. ``passed``: how many (rule, subject) pairs of it passed."""
+
+    ref: ObjectRef
+    uid: str
+    passed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """Everything a report needs. All sequences are sorted, so equal inputs give equal bytes."""
 
@@ -216,6 +225,8 @@ class Result:
     rule_severities: Mapping[str, Severity]
     #: The controls of the profile, in its order.
     controls: tuple[Control, ...]
+    #: By their places, the objects of a cluster of which a finding, or an entry of what was not evaluated, tells.
+    objects: Mapping[str, LiveObject] = field(default_factory=dict)
     #: Between manifests and the cluster that they are to be in; None where they were not compared.
     drift: Drift | None = None
     #: The exceptions that were read, in the order of their places.

@@ -52,6 +52,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             Format("csv", "for spreadsheets", ".csv", "kubeassay.reporting.spreadsheet"),
             Format("prometheus", "for the textfile collector", ".prom", "kubeassay.reporting.prometheus"),
             Format("oscal", "OSCAL assessment results", ".oscal.json", "kubeassay.reporting.oscal"),
+            Format("openreports", "Reports for kubectl", ".openreports.json", "kubeassay.reporting.openreports"),
+            Format("wgpolicyk8s", "PolicyReports for kubectl", ".wgpolicyk8s.json", "kubeassay.reporting.wgpolicyk8s"),
         )
     }
 )

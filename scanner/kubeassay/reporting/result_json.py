@@ -23,6 +23,7 @@ from kubeassay.model import (
     Excerpt,
     Finding,
     Fix,
+    LiveObject,
     Location,
     MissingObject,
     NotCompared,
@@ -95,6 +96,9 @@ def to_json(result: Result, *, pictures: bool = True) -> bytes:
         ("rules", _member_lines(encode, ((key, rule_as_json(result.rules[key])) for key in sorted(result.rules)))),
         ("ruleSeverities", encode(dict(sorted(result.rule_severities.items())))),
     ]
+    if result.objects:
+        told = ((place, _live_object(result.objects[place])) for place in sorted(result.objects))
+        members.append(("objects", _member_lines(encode, told)))
     if result.drift is not None:
         members.append(("drift", encode(_drift(result.drift))))
     if pictures and result.pictures is not None:
@@ -212,6 +216,10 @@ def finding_as_json(finding: Finding) -> dict[str, Any]:
 def object_as_json(ref: ObjectRef) -> dict[str, Any]:
     """What names an object, for JSON."""
     return {"apiVersion": ref.api_version, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
+
+
+def _live_object(found: LiveObject) -> dict[str, Any]:
+    return {**object_as_json(found.ref), "uid": found.uid, "passed": found.passed}
 
 
 def location_as_json(location: Location) -> dict[str, Any]:
@@ -369,6 +377,7 @@ def from_json(document: bytes) -> Result:
     details = top["profileDetails"]
     own_controls = details.get("controls")
     pictures = top.get("pictures")
+    objects = top.get("objects")
     return Result(
         tool_version=top["tool"]["version"].text(),
         profile=Profile(
@@ -391,6 +400,7 @@ def from_json(document: bytes) -> Result:
         rules=top["rules"].mapping_of(_read_rule),
         rule_severities=top["ruleSeverities"].mapping_of(_Node.severity),
         controls=controls,
+        objects={} if objects is None else objects.mapping_of(_read_live_object),
         drift=None if (drift := top.get("drift")) is None else _read_drift(drift),
         pictures=None if pictures is None else pictures.tuple_of(_read_picture),
     )
@@ -521,6 +531,10 @@ def _read_object(node: _Node) -> ObjectRef:
     return ObjectRef(
         node["apiVersion"].text(), node["kind"].text(), node["namespace"].text_or_none(), node["name"].text()
     )
+
+
+def _read_live_object(node: _Node) -> LiveObject:
+    return LiveObject(_read_object(node), node["uid"].text(), node["passed"].integer())
 
 
 def _read_location(node: _Node) -> Location:
