@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,8 +14,10 @@ import click
 
 from kubeassay.analysis.selectors import parse_selector
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
+from kubeassay.cli.history import KEPT, History, say_first, say_kept
 from kubeassay.cli.inputs import CONTEXT
 from kubeassay.cli.judging import (
+    Judging,
     applied,
     configuration,
     judging,
@@ -39,6 +42,26 @@ from kubeassay.sources.files import UsageError
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
+def _history_options(command: _F) -> _F:
+    """Where the results of one audit after the other lie."""
+    return applied(
+        command,
+        [
+            click.option(
+                "--history",
+                metavar="DIR",
+                help="Write JSON, SARIF and HTML to a new folder in DIR, and compare with the newest result there.",
+            ),
+            click.option(
+                "--keep",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help=f"With --history: how many results stay.  [default: {KEPT}]",
+            ),
+        ],
+    )
+
+
 def _cluster_options(command: _F) -> _F:
     """Which cluster, as whom, and what of it."""
     return applied(
@@ -61,6 +84,7 @@ def _cluster_options(command: _F) -> _F:
 @_cluster_options
 @policy_options
 @report_options
+@_history_options
 @sarif_options
 @running_options
 @click.pass_context
@@ -75,14 +99,27 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
     """
     try:
         config = configuration(options)
+        history = _history(options)
+        if history is not None:
+            # Where there is no earlier result, everything is new.
+            options = {**options, "fail_on_new": False, "only_new": options["fail_on_new"]}
         # What is wrong with the policy is said before a cluster is read.
         judging(options, config)
         api = _connected(options)
         version = server_version(api)
         judged = judging(options, config, version)
+        if history is not None:
+            judged, options = _with_history(judged, options, history, api.connection.name)
         snapshot = _read(api, wanted(judged.plan), version, options)
         result = run_audit(judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"])
-        return report(judged, result, options, partial(asks_about, snapshot))
+        if history is None:
+            return report(judged, result, options, partial(asks_about, snapshot))
+        history.begin()
+        code = report(judged, result, options, partial(asks_about, snapshot))
+        history.prune()
+        if not options["quiet"]:
+            say_kept(history)
+        return code
     except (PolicyError, UsageError) as error:
         raise click.UsageError(printable(str(error)), ctx) from None
 
@@ -116,6 +153,32 @@ def snapshot(ctx: click.Context, /, **options: Any) -> int:
     except (PolicyError, UsageError) as error:
         raise click.UsageError(printable(str(error)), ctx) from None
     return INCOMPLETE if found.unread and not options["allow_incomplete"] else COMPLIES
+
+
+def _history(options: Mapping[str, Any]) -> History | None:
+    root = options["history"]
+    if root is None:
+        if options["keep"] is not None:
+            raise UsageError("--keep needs --history")
+        return None
+    if options["compare"] is not None:
+        raise UsageError("--history compares with the newest result there: leave --compare out")
+    return History.opened(root, options["keep"] or KEPT)
+
+
+def _with_history(
+    judged: Judging, options: dict[str, Any], history: History, cluster: str
+) -> tuple[Judging, dict[str, Any]]:
+    """What is written besides, and compared with: the newest result of this cluster by this profile."""
+    judged = replace(judged, outputs=[*judged.outputs, *history.outputs()])
+    profile = judged.plan.profile.name
+    previous = history.previous(profile, cluster)
+    if previous is None:
+        if not options["quiet"]:
+            say_first(history.root, profile, cluster)
+        return judged, options
+    file, result = previous
+    return replace(judged, previous=result), {**options, "compare": file, "fail_on_new": options["only_new"]}
 
 
 def _connected(options: Mapping[str, Any]) -> Api:
