@@ -14,8 +14,10 @@ from kubernetes.config import incluster_config, kube_config
 
 from kit import LIBRARY, failing, plan_of, profile_of
 from kubeassay.engine.comparison import compare
+from kubeassay.engine.live import Gaps, gaps_of
 from kubeassay.execution.audit import asks_about, audit, everything_wanted, wanted
 from kubeassay.model import Result
+from kubeassay.model.unread import Unread
 from kubeassay.policy.library import Library
 from kubeassay.sources import cluster
 from kubeassay.sources.cluster import Api, ClusterError, Wanted, connect, read_cluster
@@ -450,6 +452,14 @@ def test_what_a_narrowed_snapshot_has_of_some_namespaces_is_not_all(server: Faul
 @pytest.mark.parametrize(("text", "seconds"), [("2", 2), ("-1", 0), ("nan", 0), ("Wed, 21 Oct 2026", 0), (None, 0)])
 def test_how_long_to_wait(text: str | None, seconds: float) -> None:
     assert cluster._seconds(text) == seconds
+
+
+def test_a_kind_that_is_called_workload_is_none_of_the_pods_that_rules_need() -> None:
+    """scheduling.k8s.io has one, and Kueue: a custom resource as others."""
+    assert "Workload" not in everything_wanted(LIBRARY.rules.values()).kinds
+    kueue = Unread("kueue.x-k8s.io", "Workload", None, "forbidden", "")
+    assert not gaps_of(["Workload", "NetworkPolicy"], [kueue])
+    assert gaps_of(["Workload", "CustomResource"], [kueue]) == Gaps(possible=(kueue,))
 
 
 @pytest.mark.parametrize("token", ["go\nod", "gööd€", "go\x00od"])
