@@ -5,16 +5,17 @@ BIN    := $(VENV)/bin
 
 DEMO   := fixtures/merajutasa/violating/production
 
-.PHONY: help demo test test-live lint format generate generated-check smoke bench clean
+.PHONY: help demo test test-live tools lint format generate generated-check smoke bench clean
 
 help:
 	@echo "make demo     create .venv, install, scan the bundled example, write SARIF and HTML"
 	@echo "make test     install what the tests need, and run them"
 	@echo "make test-live  build a real API server, once (needs Go, takes minutes), and run the tests that ask it;"
 	@echo "              with KUBECONFIG=FILE those that fit any cluster, on that one: they make and remove objects"
+	@echo "make tools    build Kustomize and Helm, once (needs Go): tests render deploy/ with them, and skip without"
 	@echo "make lint     lint, format, types and layers"
 	@echo "make generate write the generated files again (docs, tables of fields)"
-	@echo "make smoke    build the wheel, install it alone, scan with it"
+	@echo "make smoke    build the wheel, install it alone, scan with it; take the steps of the Dockerfile without Docker"
 	@echo "make bench    measure, side by side with other scanners where they are installed"
 
 $(BIN)/python:
@@ -58,6 +59,9 @@ else
 	KUBEASSAY_LIVE_KUBECONFIG= $(BIN)/python -m pytest -m live tests/live
 endif
 
+tools: $(BIN)/python
+	$(BIN)/python .ci/go_tools.py
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -72,14 +76,17 @@ generate: $(VENV)/.installed-dev
 	$(BIN)/python .ci/generate_fields.py
 	$(BIN)/python .ci/generate_docs.py
 	$(BIN)/python .ci/generate_merajutasa.py
+	$(BIN)/python .ci/generate_deploy.py
 
 generated-check: $(VENV)/.installed-dev
 	$(BIN)/python .ci/generate_fields.py --check
 	$(BIN)/python .ci/generate_docs.py --check
 	$(BIN)/python .ci/generate_merajutasa.py --check
+	$(BIN)/python .ci/generate_deploy.py --check
 
 smoke: $(VENV)/.installed-dev
 	@bash .ci/smoke
+	@$(BIN)/python tests/deploy/image_steps.py
 
 bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/bench.py

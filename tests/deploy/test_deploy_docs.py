@@ -1,0 +1,61 @@
+"""The examples of docs/deploy.md are what Kustomize and Helm take."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from deploy.rendering import CHART, KUBERNETES, KUSTOMIZE, ROOT, objects, run, tool
+
+PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```yaml\n(# (?:kustomization|values)\.yaml\n.*?)```", PAGE, re.DOTALL)
+DIGEST = "registry.mine/kubeassay@sha256:" + "0" * 64
+
+
+def kustomized(block: str, folder: Path) -> str:
+    # Kustomize takes no absolute paths.
+    (folder / "kubeassay" / "deploy").mkdir(parents=True)
+    (folder / "kubeassay" / "deploy" / "kustomize").symlink_to(KUSTOMIZE)
+    (folder / "mine").mkdir()
+    (folder / "mine" / "kustomization.yaml").write_text(block, encoding="utf-8")
+    return run(tool("kustomize"), "build", folder / "mine")
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if "kustomization" in block.splitlines()[0]])
+def test_an_overlay_of_the_page_changes_the_base(block: str, tmp_path: Path) -> None:
+    found = objects(kustomized(block, tmp_path))
+    plain = objects(run(tool("kustomize"), "build", KUSTOMIZE / "base"))
+    assert found.keys() == plain.keys()
+    assert found != plain
+    if "images:" in block:
+        spec = found["CronJob", "kubeassay"]["spec"]
+        (container,) = spec["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+        assert container["image"] == DIGEST
+        assert "--cluster-name=prod" in container["args"]
+        assert "--cluster-name=in-cluster" not in container["args"]
+    else:
+        assert found["ClusterRole", "kubeassay"]["rules"][-1]["apiGroups"] == ["example.com"]
+
+
+def test_the_values_of_the_page_are_taken(tmp_path: Path) -> None:
+    (block,) = (block for block in BLOCKS if "values" in block.splitlines()[0])
+    (tmp_path / "values.yaml").write_text(block, encoding="utf-8")
+    template = [tool("helm"), "template", "kubeassay", CHART, "--kube-version", KUBERNETES]
+    found = objects(run(*template, "-f", tmp_path / "values.yaml"))
+    (container,) = found["CronJob", "kubeassay"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == DIGEST
+    assert {"--cluster-name=prod", "--keep=60"} <= set(container["args"])
+    assert found["PersistentVolumeClaim", "kubeassay-results"]["spec"]["storageClassName"] == "encrypted"
+    assert found["ClusterRole", "kubeassay"]["rules"][-1] == {
+        "apiGroups": ["example.com"],
+        "resources": ["*"],
+        "verbs": ["list"],
+    }
+
+
+def test_the_page_names_what_is_there() -> None:
+    for path in re.findall(r"\bdeploy/[\w./-]+\w", PAGE):
+        assert (ROOT / path).exists(), path
+    assert len(BLOCKS) == 3
