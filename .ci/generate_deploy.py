@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from kubeassay.analysis.access.resources import built_in
 from kubeassay.analysis.facts import CUSTOM_RESOURCES
+from kubeassay.cli.manifest_text import manifest_text
+from kubeassay.cli.rights import SECRETS, cluster_role, list_rules
 from kubeassay.engine.live import judged_kinds
 from kubeassay.engine.plan import make_plan
 from kubeassay.execution.audit import everything_wanted
@@ -171,24 +173,6 @@ def resources() -> Resources:
     return found
 
 
-def policy_rules(wanted: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
-    """(API group, its resources), in order: a rule of a ClusterRole each."""
-    by_group: dict[str, list[str]] = defaultdict(list)
-    for group, name in sorted(wanted):
-        by_group[group].append(name)
-    return list(by_group.items())
-
-
-def rules_text(wanted: Iterable[tuple[str, str]], indent: str = "") -> Iterator[str]:
-    """The lines of ``rules`` of a ClusterRole."""
-    for group, names in policy_rules(wanted):
-        yield f'{indent}- apiGroups: ["{group}"]' if not group else f"{indent}- apiGroups: [{group}]"
-        yield f"{indent}  verbs: [list]"
-        yield f"{indent}  resources:"
-        for name in names:
-            yield f"{indent}    - {name}"
-
-
 NOTE = (
     "# Written by .ci/generate_deploy.py from what the rules of profile {profile} need (docs/rights.md says which).\n"
     "# Change the rules, then run `make generate`."
@@ -197,19 +181,6 @@ SECRETS_NOTE = """\
 # Kubernetes knows no right to the metadata of Secrets alone: who may list them may read them. kubeassay asks for their
 # metadata (PartialObjectMetadata) and never for a value, but whoever has this token could. Leave this role out
 # (../without-secrets) and the rules that need Secrets are not evaluated."""
-SECRETS = ("", "secrets")
-
-
-def cluster_role(name: str, wanted: Iterable[tuple[str, str]], note: str) -> str:
-    head = [
-        note,
-        "apiVersion: rbac.authorization.k8s.io/v1",
-        "kind: ClusterRole",
-        "metadata:",
-        f"  name: {name}",
-        "rules:",
-    ]
-    return "\n".join([*head, *rules_text(wanted, "  "), ""])
 
 
 def needed_by() -> dict[str, set[str]]:
@@ -245,14 +216,15 @@ def page() -> str:
 
 def files() -> Mapping[Path, str]:
     found = resources()
-    others = [key for key in found if key != SECRETS]
+    others = found.keys() - {SECRETS}
+    secrets = cluster_role("kubeassay-secrets", [SECRETS])
     note = NOTE.format(profile=PROFILE)
     base = ROOT / "deploy" / "kustomize" / "base"
     chart = ROOT / "deploy" / "helm" / "kubeassay" / "files"
     return {
-        base / "clusterrole.yaml": cluster_role("kubeassay", others, note),
-        base / "clusterrole-secrets.yaml": cluster_role("kubeassay-secrets", [SECRETS], f"{note}\n{SECRETS_NOTE}"),
-        chart / "rules.yaml": "\n".join([note, *rules_text(others), ""]),
+        base / "clusterrole.yaml": f"{note}\n{manifest_text(cluster_role('kubeassay', others))}",
+        base / "clusterrole-secrets.yaml": f"{note}\n{SECRETS_NOTE}\n{manifest_text(secrets)}",
+        chart / "rules.yaml": f"{note}\n{manifest_text(list_rules(others))}",
         ROOT / "docs" / "rights.md": page(),
     }
 

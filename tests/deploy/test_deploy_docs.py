@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from deploy.rendering import CHART, KUBERNETES, KUSTOMIZE, ROOT, objects, run, tool
+from kubeassay.cli.manifest_text import manifest_text
+from kubeassay.cli.rights import cluster_role
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(# (?:kustomization|values)\.yaml\n.*?)```", PAGE, re.DOTALL)
@@ -18,7 +20,7 @@ def kustomized(block: str, folder: Path) -> str:
     # Kustomize takes no absolute paths.
     (folder / "kubeassay" / "deploy").mkdir(parents=True)
     (folder / "kubeassay" / "deploy" / "kustomize").symlink_to(KUSTOMIZE)
-    (folder / "mine").mkdir()
+    (folder / "mine").mkdir(exist_ok=True)
     (folder / "mine" / "kustomization.yaml").write_text(block, encoding="utf-8")
     return run(tool("kustomize"), "build", folder / "mine")
 
@@ -53,6 +55,16 @@ def test_the_values_of_the_page_are_taken(tmp_path: Path) -> None:
         "resources": ["*"],
         "verbs": ["list"],
     }
+
+
+def test_a_role_that_rights_prints_takes_the_place_of_the_base_s(tmp_path: Path) -> None:
+    assert "patches: [{path: role.yaml}]" in PAGE
+    (tmp_path / "mine").mkdir()
+    role = cluster_role("kubeassay", [("", "pods"), ("example.com", "things")])
+    (tmp_path / "mine" / "role.yaml").write_text(manifest_text(role), encoding="utf-8")
+    overlay = "resources: [../kubeassay/deploy/kustomize/base]\npatches: [{path: role.yaml}]\n"
+    found = objects(kustomized(overlay, tmp_path))
+    assert found["ClusterRole", "kubeassay"]["rules"] == role["rules"]
 
 
 def test_the_page_names_what_is_there() -> None:

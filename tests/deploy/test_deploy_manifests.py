@@ -208,6 +208,13 @@ def test_a_release_beside_others_leaves_them_alone() -> None:
             assert name.startswith("kubeassay-")
 
 
+def test_a_role_that_is_there_already_is_bound() -> None:
+    found = objects(charted('rights={"existingRole":"mine"}'))
+    assert ("ClusterRole", "kubeassay") not in found
+    assert found["ClusterRoleBinding", "kubeassay"]["roleRef"]["name"] == "mine"
+    assert found["ClusterRoleBinding", "kubeassay-secrets"]["roleRef"]["name"] == "kubeassay-secrets"
+
+
 def test_values_reach_the_command_line() -> None:
     text = charted(
         'audit={"profile":"recommended","clusterName":"prod 1","failOnNew":false,"allowIncomplete":false}',

@@ -16,6 +16,7 @@ from typing import Any
 import generate_deploy
 import pytest
 import urllib3
+import yaml
 from click.testing import CliRunner, Result
 from kubernetes.config import incluster_config
 
@@ -232,6 +233,37 @@ def test_a_custom_resource_that_no_rule_names_is_said_and_can_be_granted(
         assert unread(report) == set()
     finally:
         for manifest in (made, *more.values()):
+            server.admin.delete(manifest)
+
+
+def test_the_role_that_rights_prints_is_enough(server: OwnServer, tmp_path: Path) -> None:
+    """In a cluster with custom resources that no rule names."""
+    made = [definition("example.com", "things", "Thing")]
+    server.admin.must_create(made[0])
+    try:
+        server._wait_for("kube-apiserver", lambda: ("example.com", "things") in served(server))
+        printed = CliRunner().invoke(cli, ["rights", "--kubeconfig", str(server.kubeconfig), "--name", "printed"])
+        for role in yaml.safe_load_all(printed.stdout):
+            name = role["metadata"]["name"]
+            group = "rbac.authorization.k8s.io"
+            binding = {
+                "apiVersion": f"{group}/v1",
+                "kind": "ClusterRoleBinding",
+                "metadata": {"name": name},
+                "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": name},
+                "subjects": [{"apiGroup": group, "kind": "User", "name": "auditor"}],
+            }
+            made += [server.admin.must_create(role), server.admin.must_create(binding)]
+        assert len(made) == 5
+        report = tmp_path / "report.json"
+        kubeconfig = server.kubeconfig_for("auditor")
+        for profile in ("strict", "recommended", "merajutasa/production"):
+            arguments = ["--kubeconfig", str(kubeconfig), "-p", profile, "-o", f"json={report}"]
+            done = CliRunner().invoke(cli, ["audit", *arguments])
+            assert "not read" not in done.output
+            assert unread(json.loads(report.read_text("utf-8"))) == set()
+    finally:
+        for manifest in made:
             server.admin.delete(manifest)
 
 
