@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
-from deploy.rendering import CHART, KUBERNETES, KUSTOMIZE, ROOT, objects, run, tool
+from deploy.rendering import CHART, KUBERNETES, KUSTOMIZE, ROOT, STRICT, objects, run, tool
 from kubeassay.cli.manifest_text import manifest_text
 from kubeassay.cli.rights import cluster_role
 
@@ -27,8 +28,18 @@ def kustomized(block: str, folder: Path) -> str:
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if "kustomization" in block.splitlines()[0]])
 def test_an_overlay_of_the_page_changes_the_base(block: str, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    shutil.copyfile(STRICT / "exceptions.yaml", tmp_path / "mine" / "exceptions.yaml")
     found = objects(kustomized(block, tmp_path))
     plain = objects(run(tool("kustomize"), "build", KUSTOMIZE / "base"))
+    if "configMapGenerator" in block:
+        (made,) = found.keys() - plain.keys()
+        spec = found["CronJob", "kubeassay"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        # Kustomize names it by its content, in the pod, too.
+        assert made[1].startswith("kubeassay-exceptions-")
+        assert {"name": "exceptions", "configMap": {"name": made[1]}} in spec["volumes"]
+        assert list(found[made]["data"]) == ["exceptions.yaml"]
+        return
     assert found.keys() == plain.keys()
     assert found != plain
     if "images:" in block:
@@ -70,4 +81,4 @@ def test_a_role_that_rights_prints_takes_the_place_of_the_base_s(tmp_path: Path)
 def test_the_page_names_what_is_there() -> None:
     for path in re.findall(r"\bdeploy/[\w./-]+\w", PAGE):
         assert (ROOT / path).exists(), path
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,10 @@ import kubernetes_validate
 import pytest
 
 from deploy.rendering import CHART, KUBERNETES, KUSTOMIZE, STRICT, Manifest, charted, kustomized, objects, run, tool
-from kit import run_command
+from kit import LIBRARY, run_command
 from kubeassay.cli.audit import audit
 from kubeassay.cli.report import report
+from kubeassay.policy.library import exceptions_from
 
 KUSTOMIZATIONS = sorted(path.parent.name for path in KUSTOMIZE.glob("*/kustomization.yaml"))
 #: What only Helm adds, and only Kustomize.
@@ -64,6 +66,7 @@ def rendered() -> Iterator[tuple[str, str]]:
             'results={"storageClassName":"fast","size":"10Gi"}',
             'rights={"customResources":"all","extra":[{"apiGroups":["example.com"],"resources":["*"]}]}',
             'nodeSelector={"disk":"fast"}',
+            'exceptions=[{"rule":"image-digest","match":{"namespaces":["a"]},"reason":"r"}]',
             'tolerations=[{"key":"a","operator":"Exists"}]',
             "suspend=true",
         ),
@@ -213,6 +216,27 @@ def test_a_role_that_is_there_already_is_bound() -> None:
     assert ("ClusterRole", "kubeassay") not in found
     assert found["ClusterRoleBinding", "kubeassay"]["roleRef"]["name"] == "mine"
     assert found["ClusterRoleBinding", "kubeassay-secrets"]["roleRef"]["name"] == "kubeassay-secrets"
+
+
+def test_exceptions_are_those_that_the_audit_reads(tmp_path: Path) -> None:
+    accepted = [{"rule": "image-digest", "match": {"names": ["web*"]}, "reason": "soon: 1", "expires": "2030-01-31"}]
+    found = objects(charted(f"exceptions={json.dumps(accepted)}"))
+    spec = pod_spec(found["CronJob", "kubeassay"])
+    (container,) = spec["containers"]
+    (file,) = audit.make_context("audit", container["args"][1:]).params["exception_files"]
+    (mount,) = (mount for mount in container["volumeMounts"] if mount["name"] == "exceptions")
+    (volume,) = (volume for volume in spec["volumes"] if volume["name"] == "exceptions")
+    config = found["ConfigMap", volume["configMap"]["name"]]
+    folder, _, name = file.rpartition("/")
+    assert folder == mount["mountPath"]
+    (tmp_path / name).write_text(config["data"][name], encoding="utf-8")
+    (read,) = exceptions_from(tmp_path / name, LIBRARY.rules)
+    assert (read.rule, read.match.names, read.reason, str(read.expires)) == (
+        "image-digest",
+        ("web*",),
+        "soon: 1",
+        "2030-01-31",
+    )
 
 
 def test_values_reach_the_command_line() -> None:
