@@ -31,6 +31,7 @@ from kubeassay.cli.outputs import write_file
 from kubeassay.engine.plan import make_plan
 from kubeassay.execution.audit import asks_about, everything_wanted, wanted
 from kubeassay.execution.audit import audit as run_audit
+from kubeassay.execution.collector import idle_collector
 from kubeassay.model import KubernetesVersion
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import Library
@@ -112,16 +113,19 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
             judged, options = _with_history(judged, options, history, api.connection.name)
         snapshot = _read(api, wanted(judged.plan), version, options)
         result = run_audit(judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"])
+        write = partial(
+            report, judged, result, options, partial(asks_about, snapshot), lambda: iter(snapshot.files.items())
+        )
         if history is None:
-            return report(judged, result, options, partial(asks_about, snapshot))
+            return write()
         history.begin()
-        code = report(judged, result, options, partial(asks_about, snapshot))
+        code = write()
         history.prune()
         if not options["quiet"]:
             say_kept(history)
         return code
     except (PolicyError, UsageError) as error:
-        raise click.UsageError(printable(str(error)), ctx) from None
+        raise click.UsageError(str(error), ctx) from None
 
 
 @click.command(context_settings=CONTEXT)
@@ -151,7 +155,7 @@ def snapshot(ctx: click.Context, /, **options: Any) -> int:
                 f"{options['output']}: {plural(len(found.files), 'object')} of cluster {found.cluster}", err=True
             )
     except (PolicyError, UsageError) as error:
-        raise click.UsageError(printable(str(error)), ctx) from None
+        raise click.UsageError(str(error), ctx) from None
     return INCOMPLETE if found.unread and not options["allow_incomplete"] else COMPLIES
 
 
@@ -203,14 +207,15 @@ def _connected(options: Mapping[str, Any]) -> Api:
 def _read(api: Api, needed: Wanted, version: str, options: Mapping[str, Any]) -> snapshots.Snapshot:
     progress = None if options["quiet"] or not sys.stderr.isatty() else _Progress()
     try:
-        found = read_cluster(
-            api,
-            needed,
-            version=version,
-            namespaces=options["namespaces"] or None,
-            selector=options["selector"],
-            progress=progress,
-        )
+        with idle_collector():
+            found = read_cluster(
+                api,
+                needed,
+                version=version,
+                namespaces=options["namespaces"] or None,
+                selector=options["selector"],
+                progress=progress,
+            )
     finally:
         if progress is not None:
             progress.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -38,7 +39,8 @@ def parse_outputs(values: Sequence[str]) -> list[tuple[str, str]]:
 def _format_by_suffix(value: str) -> str:
     if value in FORMATS:
         raise click.UsageError(f"--output {value}: write {value}=PATH, or --format {value} for standard output.")
-    for form in FORMATS.values():
+    # The longest: .accepted.json is no .json.
+    for form in sorted(FORMATS.values(), key=lambda form: -len(form.suffix)):
         if value.endswith(form.suffix):
             return form.name
     raise click.UsageError(f"--output {value}: write FORMAT=PATH; the formats are {', '.join(FORMATS)}.")
@@ -79,13 +81,20 @@ def write_file(path: Path, document: bytes) -> None:
         try:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(document)
-            # mkstemp's file is private; a report has the rights that any new file has.
-            mask = os.umask(0)
-            os.umask(mask)
-            Path(temporary).chmod(0o666 & ~mask)
+            Path(temporary).chmod(_mode(path))
             Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
         raise click.UsageError(f"--output {path}: cannot be written: {error.strerror}") from None
+
+
+def _mode(path: Path) -> int:
+    """The rights of a file that is there, or those of any new file: mkstemp's are private."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask

@@ -48,7 +48,7 @@ def rights(ctx: click.Context, /, **options: Any) -> int:
             needed = wanted(make_plan(profile, library, _version(server_version(api), profile.kubernetes_version)))
         found = discover_kinds(api)
     except (PolicyError, UsageError) as error:
-        raise click.UsageError(printable(str(error)), ctx) from None
+        raise click.UsageError(str(error), ctx) from None
     resources = {(kind.group, kind.resource) for kind in found.kinds if needed.wants(kind)}
     by = f"profile {profile.name}" if profile is not None else "any rule"
     click.echo(printable(f"# What {by} needs, of what cluster {api.connection.name} serves."))

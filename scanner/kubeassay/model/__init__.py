@@ -32,6 +32,7 @@ from kubeassay.model.result import (
     Skipped,
     Summary,
     Target,
+    identity,
 )
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "Summary",
     "Target",
     "format_path",
+    "identity",
     "parse_path",
     "shared_folders",
 ]

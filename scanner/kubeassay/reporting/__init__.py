@@ -35,6 +35,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             Format("terminal", "for people, by object", ".txt", "kubeassay.reporting.terminal"),
             Format("json", "for programs; can be rendered later", ".json", "kubeassay.reporting.result_json"),
             Format("sarif", "SARIF 2.1.0, for code scanning", ".sarif", "kubeassay.reporting.sarif"),
+            Format("accepted", "today's findings, for --accepted", ".accepted.json", "kubeassay.reporting.accepted"),
             Format("html", "one self-contained page", ".html", "kubeassay.reporting.html"),
         )
     }

@@ -479,10 +479,11 @@ class _Taxonomies:
 
     def relationships(self, rule: Rule, controls: Iterable[Control]) -> list[dict[str, Any]]:
         targets = [(control.baseline, "", control.id) for control in controls]
+        # Two names may be one when they are printable.
+        named = ((*of, _filled(printable(clause), "unnamed")) for *of, clause in (*targets, *_clauses_of(rule)))
         relationships = []
-        for name, version, clause in dict.fromkeys([*targets, *_clauses_of(rule)]):
+        for name, version, clause in dict.fromkeys(named):
             position = self._positions.get((name, version))
-            clause = _filled(printable(clause), "unnamed")
             if position is None or clause not in self._taxa[position]:
                 continue
             relationships.append(

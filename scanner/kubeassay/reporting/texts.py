@@ -17,6 +17,11 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else _code(character) for character in text)
 
 
+def printable_lines(text: str) -> str:
+    """As :func:`printable`, each line by itself."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def _code(character: str) -> str:
     code = ord(character)
     if unicodedata.category(character) == "Zs":
