@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -351,13 +352,28 @@ def revoked(server: OwnServer, pod: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     return begin
 
 
+@pytest.mark.parametrize(("minutes", "refusals"), [(1, 1), (0, 0)])
 def test_a_token_that_is_renewed_during_the_audit(
-    server: OwnServer, pod: Path, tmp_path: Path, revoked: Callable[[str | None], list[int]]
+    server: OwnServer,
+    pod: Path,
+    tmp_path: Path,
+    revoked: Callable[[str | None], list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+    minutes: int,
+    refusals: int,
 ) -> None:
+    """The client reads the file again after a minute; where the server refuses the token earlier, at once."""
+    made = incluster_config.InClusterConfigLoader.__init__
+
+    def with_period(self: Any, *arguments: Any, **options: Any) -> None:
+        made(self, *arguments, **options)
+        self._token_refresh_period = timedelta(minutes=minutes)
+
+    monkeypatch.setattr(incluster_config.InClusterConfigLoader, "__init__", with_period)
     statuses = revoked(token(server))
     done, report = audit(tmp_path)
     assert unread(report) == set(), done.output
-    assert statuses.count(401) == 1
+    assert statuses.count(401) == refusals
 
 
 def test_a_token_that_is_not_renewed_loses_nothing_silently(
