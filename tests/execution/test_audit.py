@@ -73,3 +73,31 @@ def test_pods_of_an_owner_are_never_all_in_memory() -> None:
     assert [finding.object.kind for finding in failing(found)] == ["ReplicaSet"]
     # The blocks that are at hand are as large as the JSON here; decoded it would take six times as much.
     assert peak < 2 * size
+
+
+def test_the_place_in_the_api_is_that_of_discovery() -> None:
+    """The plural of a kind cannot be told from its name; a snapshot that does not have it gives no path."""
+    objects: list[dict[str, Any]] = [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "shop"}},
+        {"apiVersion": "example.com/v1", "kind": "Ox", "metadata": {"name": "system:o", "namespace": "shop"}},
+        {"apiVersion": "example.com/v1", "kind": "Mouse", "metadata": {"name": "m"}},
+    ]
+    spec = {"containers": [{"name": "app", "image": "a:1"}]}
+    for obj in objects:
+        obj["spec"] = {"template": {"spec": spec}} if obj["kind"] != "Pod" else spec
+    plan = plan_of(profile_of("allow-privilege-escalation"))
+    snapshot = Snapshot(
+        "c",
+        "v1.33.1",
+        files=ObjectStore.of(dict(live_file("c", obj) for obj in objects)),
+        asked=tuple(wanted(plan).kinds),
+        resources={("v1", "Pod"): "pods", ("example.com/v1", "Ox"): "oxen"},
+    )
+    found = audit(plan, snapshot)
+    assert {finding.object.kind: finding.api_path for finding in found.findings} == {
+        "Pod": "/api/v1/namespaces/shop/pods/p",
+        "Ox": "/apis/example.com/v1/namespaces/shop/oxen/system:o",
+        "Mouse": None,
+    }
+    # Identified by rule, object and field, not by what stands around the line.
+    assert all(f.line_hash == f"{f.fingerprint[:16]}:1" for f in found.findings)

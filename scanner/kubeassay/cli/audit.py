@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from kubeassay.analysis.selectors import parse_selector
+from kubeassay.cli.drift import declared
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.cli.history import KEPT, History, say_first, say_kept
 from kubeassay.cli.inputs import CONTEXT
@@ -26,8 +27,9 @@ from kubeassay.cli.judging import (
     report_options,
     running_options,
     sarif_options,
+    source_options,
 )
-from kubeassay.cli.outputs import write_file
+from kubeassay.cli.outputs import details_options, write_file
 from kubeassay.engine.plan import make_plan
 from kubeassay.execution.audit import asks_about, everything_wanted, wanted
 from kubeassay.execution.audit import audit as run_audit
@@ -83,10 +85,12 @@ def _cluster_options(command: _F) -> _F:
 
 @click.command(context_settings=CONTEXT)
 @_cluster_options
+@source_options
 @policy_options
 @report_options
 @_history_options
 @sarif_options
+@details_options
 @running_options
 @click.pass_context
 def audit(ctx: click.Context, /, **options: Any) -> int:
@@ -106,24 +110,23 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
             options = {**options, "fail_on_new": False, "only_new": options["fail_on_new"]}
         # What is wrong with the policy is said before a cluster is read.
         judging(options, config)
+        sources = declared(options)
         api = _connected(options)
         version = server_version(api)
         judged = judging(options, config, version)
         if history is not None:
             judged, options = _with_history(judged, options, history, api.connection.name)
         snapshot = _read(api, wanted(judged.plan), version, options)
-        result = run_audit(judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"])
-        write = partial(
-            report, judged, result, options, partial(asks_about, snapshot), lambda: iter(snapshot.files.items())
+        result = run_audit(
+            judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"], sources=sources
         )
-        if history is None:
-            return write()
-        history.begin()
-        code = write()
-        history.prune()
-        if not options["quiet"]:
-            say_kept(history)
-        return code
+        return _kept(
+            history,
+            partial(
+                report, judged, result, options, partial(asks_about, snapshot), lambda: iter(snapshot.files.items())
+            ),
+            options["quiet"],
+        )
     except (PolicyError, UsageError) as error:
         raise click.UsageError(str(error), ctx) from None
 
@@ -168,6 +171,18 @@ def _history(options: Mapping[str, Any]) -> History | None:
     if options["compare"] is not None:
         raise UsageError("--history compares with the newest result there: leave --compare out")
     return History.opened(root, options["keep"] or KEPT)
+
+
+def _kept(history: History | None, write: Callable[[], int], quiet: bool) -> int:
+    """Write the reports, to the history, too; the exit code."""
+    if history is None:
+        return write()
+    history.begin()
+    code = write()
+    history.prune()
+    if not quiet:
+        say_kept(history)
+    return code
 
 
 def _with_history(

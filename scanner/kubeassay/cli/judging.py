@@ -13,6 +13,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from kubeassay.cli.drift import say_drift
 from kubeassay.cli.exits import exit_code
 from kubeassay.cli.outputs import parse_outputs, write_file, write_reports
 from kubeassay.engine.comparison import Comparison, accept, compare, only_new
@@ -20,7 +21,7 @@ from kubeassay.engine.plan import Plan
 from kubeassay.execution.demand import DEFAULT_PROFILE, Demand, Demanded, demanded, policy_warnings, template_paths
 from kubeassay.model import SEVERITIES, Finding, KubernetesVersion, NotEvaluated, Outcome, Result
 from kubeassay.policy.library import load_valid
-from kubeassay.reporting import FORMATS, RenderOptions, render
+from kubeassay.reporting import FORMATS, Changes, RenderOptions, render
 from kubeassay.reporting.texts import plural, printable
 from kubeassay.sources.files import UsageError
 
@@ -114,7 +115,7 @@ def report_options(command: _F) -> _F:
                 "outputs",
                 multiple=True,
                 metavar="FORMAT=PATH",
-                help="Write a report to a file instead. Repeats.",
+                help="Write a report to a file instead (-: standard output). Repeats.",
             ),
             click.option("--show", type=_Show(), default="", help="Also list these outcomes: pass,not-evaluated."),
             click.option(
@@ -142,6 +143,27 @@ def report_options(command: _F) -> _F:
                 "--evidence",
                 metavar="DIR",
                 help="Write to a new folder, for each control, what was judged and how, with hashes.",
+            ),
+        ],
+    )
+
+
+def source_options(command: _F) -> _F:
+    """What a cluster is to be compared with."""
+    return applied(
+        command,
+        [
+            click.option(
+                "--source",
+                "sources",
+                multiple=True,
+                metavar="DIR",
+                help="Find the findings' lines in the manifests that declare the cluster, and compare both. Repeats.",
+            ),
+            click.option(
+                "--fail-on-drift",
+                is_flag=True,
+                help="With --source: exit 1 where the cluster is not what they declare.",
             ),
         ],
     )
@@ -308,6 +330,7 @@ def report(
     if colour is None:
         # https://no-color.org
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    allow_incomplete = options["allow_incomplete"] or judged.config.get("allowIncomplete", False)
     write_reports(
         result,
         options["format_name"],
@@ -319,6 +342,10 @@ def report(
             show=frozenset[Outcome](("fail", "excepted")) | options["show"],
             sarif_category=options["sarif_category"],
             sarif_split=options["sarif_split"],
+            time=options["timestamp"],
+            allow_incomplete=allow_incomplete,
+            link_base=options["link_base"],
+            changes=_changes(judged.previous, comparison),
         ),
     )
     if judged.outputs and not options["quiet"]:
@@ -328,12 +355,22 @@ def report(
         click.echo(printable(f"compared with {since or options['compare']}: {counts}"), err=True)
         for line in lines:
             click.echo(printable(line), err=True)
+    if result.drift is not None and not options["quiet"]:
+        say_drift(result)
     return exit_code(
         result,
         options["fail_on"] or judged.config.get("failOn", "high"),
-        allow_incomplete=options["allow_incomplete"] or judged.config.get("allowIncomplete", False),
+        allow_incomplete=allow_incomplete,
         counting=comparison.new if comparison is not None and options["fail_on_new"] else None,
+        drift=result.drift if options.get("fail_on_drift") else None,
     )
+
+
+def _changes(previous: Result | None, comparison: Comparison | None) -> Changes | None:
+    if previous is None or comparison is None:
+        return None
+    before = {finding.fingerprint: finding.outcome for finding in previous.findings}
+    return Changes(comparison.new, comparison.fixed, before)
 
 
 def _write_evidence(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -12,9 +13,12 @@ from kubeassay.analysis.owners import MADE, MAKERS, Makers, drift
 from kubeassay.analysis.reading import items, mapping
 from kubeassay.analysis.selectors import parse_selector
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS
+from kubeassay.engine.findings import SourceText
 from kubeassay.engine.live import TEMPLATE_KINDS, Live, is_custom, judged_kinds, namespace_about
 from kubeassay.engine.plan import Plan
 from kubeassay.execution.collector import idle_collector
+from kubeassay.execution.declared import Matched, Sources
+from kubeassay.execution.drift import drift as drift_of_sources
 from kubeassay.execution.scan import Progress, scan
 from kubeassay.model import Finding, NotEvaluated, Object, ObjectRef, Result, Rule, Target
 from kubeassay.model.unread import METADATA_ONLY, Unread
@@ -81,8 +85,9 @@ def audit(
     not_evaluated: Iterable[NotEvaluated] = (),
     processes: int | None = None,
     progress: Progress | None = None,
+    sources: Sources | None = None,
 ) -> Result:
-    """Judge what was read of a cluster."""
+    """Judge what was read of a cluster. ``sources``: the manifests that its objects are to be declared by."""
     live = Live(
         (*snapshot.unread, *_not_asked(plan, snapshot)),
         METADATA_ONLY,
@@ -92,8 +97,9 @@ def audit(
     drifts = _Drifts(snapshot.files, live)
     if live.selector is not None:
         live = replace(live, owners=frozenset(drifts.owners_of_judged))
-    return scan(
-        replace(plan, live=live),
+    matched = Matched(sources, snapshot) if sources is not None else None
+    result = scan(
+        replace(plan, live=live, places=None if matched is None else matched.manifests),
         Discovery(
             files=[
                 SourceFile("", name, snapshot.files.size(name), live=snapshot.files)
@@ -106,6 +112,31 @@ def audit(
         progress=progress,
         not_evaluated=(*not_evaluated, *drifts.said(live), *_nothing(snapshot, live)),
     )
+    texts = {} if matched is None else matched.manifests.texts()
+    for file, lines in _lines(result.findings).items():
+        if file in texts:
+            texts[file].prepare(lines)
+    return replace(
+        result,
+        findings=tuple(_of_cluster(finding, snapshot, texts) for finding in result.findings),
+        drift=None if matched is None else drift_of_sources(matched, live),
+    )
+
+
+def _lines(findings: Iterable[Finding]) -> Mapping[str, set[int]]:
+    lines: dict[str, set[int]] = defaultdict(set)
+    for finding in findings:
+        lines[finding.location.file].add(finding.location.start_line)
+    return lines
+
+
+def _of_cluster(finding: Finding, snapshot: Snapshot, texts: Mapping[str, SourceText]) -> Finding:
+    """A finding with its object's path in the API. What identifies its line, where that is no manifest's, is its own
+    identity: the text of a live object holds what changes by itself (its status), and nobody has it checked out."""
+    digest, _, occurrence = finding.fingerprint.partition(":")
+    text = texts.get(finding.location.file)
+    hashed = text.line_hash(finding.location.start_line) if text is not None else f"{digest[:16]}:{occurrence or 1}"
+    return replace(finding, api_path=snapshot.api_path(finding.object), line_hash=hashed)
 
 
 def asks_about(snapshot: Snapshot, finding: Finding) -> bool:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NoReturn, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from kubeassay.analysis.facts import CUSTOM_RESOURCES
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS
@@ -24,7 +24,7 @@ from kubeassay.model.unread import Unread
 from kubeassay.sources.files import UsageError
 from kubeassay.sources.json_list import read_members
 from kubeassay.sources.object_store import ObjectStore
-from kubeassay.sources.snapshot import Snapshot, cluster_name, live_file
+from kubeassay.sources.snapshot import Snapshot, cluster_name, collection_path, live_file
 
 _PAGE = 500
 _WORKERS = 6
@@ -79,9 +79,7 @@ class Kind:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None = None) -> str:
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        where = f"/namespaces/{quote(namespace, safe='')}" if namespace is not None else ""
-        return f"{root}{where}/{self.resource}"
+        return collection_path(self.api_version, self.resource, namespace)
 
 
 @dataclass(slots=True)
@@ -494,6 +492,7 @@ def read_cluster(
             snapshot.files.update(reader.files)
             snapshot.unread += reader.unread
             if reader.listed:
+                snapshot.resources[reader.kind.api_version, reader.kind.kind] = reader.kind.resource
                 snapshot.read.append(
                     f"{reader.kind.kind}.{reader.kind.group}" if reader.kind.group else reader.kind.kind
                 )
