@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 
 DEMO   := fixtures/merajutasa/violating/production
 
-.PHONY: help demo test test-live tools lint format generate generated-check smoke bench bench-live clean
+.PHONY: help demo test test-live tools lock lint format generate generated-check smoke bench bench-live clean
 
 help:
 	@echo "make demo     create .venv, install, scan the bundled example, write SARIF and HTML"
@@ -15,6 +15,7 @@ help:
 	@echo "make tools    build Kustomize and Helm, once (needs Go): tests render deploy/ with them, and skip without"
 	@echo "make lint     lint, format, types and layers"
 	@echo "make generate write the generated files again (docs, tables of fields)"
+	@echo "make lock     write what the image is made of anew, with the newest versions and their hashes"
 	@echo "make smoke    build the wheel, install it alone, scan with it; take the steps of the Dockerfile without Docker"
 	@echo "make bench    measure, side by side with other scanners where they are installed"
 	@echo "make bench-live  measure an audit of 5,000 pods beside kubectl's reading of them, on a real API server"
@@ -85,6 +86,11 @@ generated-check: $(VENV)/.installed-dev
 	$(BIN)/python .ci/generate_docs.py --check
 	$(BIN)/python .ci/generate_merajutasa.py --check
 	$(BIN)/python .ci/generate_deploy.py --check
+
+# What the image is made of, newest versions: their hashes, for all platforms and from Python 3.11 on.
+lock: $(VENV)/.installed-dev
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --extra cluster \
+	    --no-header --no-annotate --no-emit-index-url pyproject.toml --output-file deploy/image/requirements.txt
 
 smoke: $(VENV)/.installed-dev
 	@bash .ci/smoke

@@ -66,7 +66,7 @@ def main() -> int:
         for name, value in image:
             if name == "COPY" and "--from" not in value:
                 *sources, target = shlex.split(value)
-                copy(sources, root / "src" / target)
+                copy(sources, root / "src" / target, folder=target.endswith("/"))
             elif name == "RUN":
                 run(root, value)
         program = root / "opt" / "kubeassay" / "bin" / "kubeassay"
@@ -84,13 +84,15 @@ def main() -> int:
     return 0
 
 
-def copy(sources: list[str], target: Path) -> None:
+def copy(sources: list[str], target: Path, *, folder: bool) -> None:
     files = sent()
     for source in sources:
         for file in files:
             if file == source or file.startswith(f"{source}/"):
-                # A folder's content goes into the target, a file into a folder.
-                to = target / Path(file).relative_to(source) if file != source else target / Path(file).name
+                # A folder's content goes into the target; a file is the target, or goes into it.
+                to = target / Path(file).relative_to(source)
+                if file == source:
+                    to = target / Path(file).name if folder else target
                 to.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(ROOT / file, to)
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from deploy.image_steps import DOCKERFILE, ROOT, sent, steps
 
@@ -77,5 +79,20 @@ def test_it_runs_as_the_pod_says_and_without_a_shell() -> None:
 def test_the_program_is_one_of_the_package() -> None:
     scripts: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert json.loads(last("ENTRYPOINT"))[0] in scripts["scripts"]
-    assert any("[cluster]" in value for name, value in STEPS if name == "RUN")
-    assert "cluster" in scripts["optional-dependencies"]
+
+
+def test_what_is_installed_is_locked_as_the_package_wants_it() -> None:
+    assert any("--require-hashes --requirement /src/requirements.txt" in value for name, value in STEPS)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    text = (DOCKERFILE.parent / "requirements.txt").read_text("utf-8").replace("\\\n", "")
+    locked = {}
+    for line in text.splitlines():
+        requirement, _, hashes = line.partition(" --hash=")
+        assert hashes.startswith("sha256:"), line
+        wanted = Requirement(requirement)
+        (pin,) = wanted.specifier
+        assert pin.operator == "=="
+        locked[canonicalize_name(wanted.name)] = pin.version
+    for stated in (*project["dependencies"], *project["optional-dependencies"]["cluster"]):
+        needed = Requirement(stated)
+        assert needed.specifier.contains(locked[canonicalize_name(needed.name)]), f"`make lock`: {stated}"
