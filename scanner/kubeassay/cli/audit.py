@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,8 +16,10 @@ import click
 from kubeassay.analysis.selectors import parse_selector
 from kubeassay.cli.drift import declared
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
+from kubeassay.cli.history import KEPT, History, say_first, say_kept
 from kubeassay.cli.inputs import CONTEXT
 from kubeassay.cli.judging import (
+    Judging,
     applied,
     configuration,
     judging,
@@ -44,6 +47,26 @@ from kubeassay.sources.files import UsageError
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
+def _history_options(command: _F) -> _F:
+    """Where the results of one audit after the other lie."""
+    return applied(
+        command,
+        [
+            click.option(
+                "--history",
+                metavar="DIR",
+                help="Write JSON, SARIF and HTML to a new folder in DIR, and compare with the newest result there.",
+            ),
+            click.option(
+                "--keep",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help=f"With --history: how many results stay.  [default: {KEPT}]",
+            ),
+        ],
+    )
+
+
 def _cluster_options(command: _F) -> _F:
     """Which cluster, as whom, and what of it."""
     return applied(
@@ -67,6 +90,7 @@ def _cluster_options(command: _F) -> _F:
 @source_options
 @policy_options
 @report_options
+@_history_options
 @sarif_options
 @details_options
 @running_options
@@ -90,6 +114,10 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
     """
     try:
         config = configuration(options)
+        history = _history(options)
+        if history is not None:
+            # Where there is no earlier result, everything is new.
+            options = {**options, "fail_on_new": False, "only_new": options["fail_on_new"]}
         # What is wrong with the policy is said before a cluster is read.
         judging(options, config)
         sources = declared(options)
@@ -97,6 +125,8 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
         version = server_version(api)
         publish = _publishing(api, options)
         judged = judging(options, config, version)
+        if history is not None:
+            judged, options = _with_history(judged, options, history, api.connection.name)
         snapshot = _read(api, wanted(judged.plan), version, options)
         result = run_audit(
             judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"], sources=sources
@@ -106,13 +136,18 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
             from kubeassay.execution.pictures import with_pictures_of_cluster
 
             result = with_pictures_of_cluster(result, snapshot, judged.by.version)
-        return report(
-            judged,
-            result,
-            options,
-            partial(asks_about, snapshot),
-            lambda: iter(snapshot.files.items()),
-            lambda result: publish(result, snapshot),
+        return _kept(
+            history,
+            partial(
+                report,
+                judged,
+                result,
+                options,
+                partial(asks_about, snapshot),
+                lambda: iter(snapshot.files.items()),
+                lambda result: publish(result, snapshot),
+            ),
+            options["quiet"],
         )
     except (PolicyError, UsageError) as error:
         raise click.UsageError(str(error), ctx) from None
@@ -147,6 +182,44 @@ def snapshot(ctx: click.Context, /, **options: Any) -> int:
     except (PolicyError, UsageError) as error:
         raise click.UsageError(str(error), ctx) from None
     return INCOMPLETE if found.unread and not options["allow_incomplete"] else COMPLIES
+
+
+def _history(options: Mapping[str, Any]) -> History | None:
+    root = options["history"]
+    if root is None:
+        if options["keep"] is not None:
+            raise UsageError("--keep needs --history")
+        return None
+    if options["compare"] is not None:
+        raise UsageError("--history compares with the newest result there: leave --compare out")
+    return History.opened(root, options["keep"] or KEPT)
+
+
+def _kept(history: History | None, write: Callable[[], int], quiet: bool) -> int:
+    """Write the reports, to the history, too; the exit code."""
+    if history is None:
+        return write()
+    history.begin()
+    code = write()
+    history.prune()
+    if not quiet:
+        say_kept(history)
+    return code
+
+
+def _with_history(
+    judged: Judging, options: dict[str, Any], history: History, cluster: str
+) -> tuple[Judging, dict[str, Any]]:
+    """What is written besides, and compared with: the newest result of this cluster by this profile."""
+    judged = replace(judged, outputs=[*judged.outputs, *history.outputs()])
+    profile = judged.plan.profile.name
+    previous = history.previous(profile, cluster)
+    if previous is None:
+        if not options["quiet"]:
+            say_first(history.root, profile, cluster)
+        return judged, options
+    file, result = previous
+    return replace(judged, previous=result), {**options, "compare": file, "fail_on_new": options["only_new"]}
 
 
 def _connected(options: Mapping[str, Any]) -> Api:

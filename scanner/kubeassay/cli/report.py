@@ -9,9 +9,11 @@ from pathlib import Path
 
 import click
 
+from kubeassay.cli.history import newest
 from kubeassay.cli.outputs import details_options, parse_outputs, write_reports
 from kubeassay.reporting import FORMATS, RenderOptions
 from kubeassay.reporting.result_json import from_json
+from kubeassay.sources.files import UsageError
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -49,10 +51,17 @@ def report(
     earlier: str | None,
     quiet: bool,
 ) -> int:
-    """Render the JSON result of an earlier scan in another format (- for standard input)."""
+    """Render the JSON result of an earlier scan in another format (- for standard input).
+
+    Of a folder that audit --history writes to, the newest result.
+    """
     try:
+        if file != "-" and Path(file).is_dir():
+            file = str(newest(Path(file)))
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         result = from_json(content)
+    except UsageError as error:
+        raise click.UsageError(str(error), ctx) from None
     except OSError as error:
         raise click.UsageError(f"{file}: cannot be read: {error.strerror}", ctx) from None
     except ValueError as error:
@@ -61,7 +70,6 @@ def report(
         # Imported here: few reports are compared.
         from kubeassay.cli.judging import read_result
         from kubeassay.engine.comparison import compare
-        from kubeassay.sources.files import UsageError
 
         try:
             result = replace(result, comparison=compare(read_result(earlier, f"--compare {earlier}"), result))

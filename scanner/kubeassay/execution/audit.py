@@ -67,7 +67,8 @@ def everything_wanted(rules: Iterable[Rule]) -> Wanted:
             joined.add(CUSTOM_RESOURCES)
             joined.update(kind for group in BUILT_IN_GROUPS for kind in kinds_of_group(group))
     if WORKLOADS in joined:
-        joined |= TEMPLATE_KINDS
+        # A word for many kinds, and no kind: scheduling.k8s.io and Kueue have one of that name.
+        joined = (joined - {WORKLOADS}) | TEMPLATE_KINDS
     if joined or not kinds.isdisjoint(TEMPLATE_KINDS):
         # What a pod belongs to, and which namespaces there are.
         kinds |= {"Namespace"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -48,6 +49,8 @@ _DISCOVERY = (
     "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json"
 )
 _TOKEN = "kubernetes.io/service-account-token"
+#: What a header can hold.
+_HEADER = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 
 
 class ClusterError(UsageError):
@@ -105,6 +108,7 @@ def connect(
     try:
         from kubernetes import client
         from kubernetes import config as untyped
+        from kubernetes.config import incluster_config
         from kubernetes.config.config_exception import ConfigException
     except ImportError:
         raise ClusterError("reading a cluster needs the extra: pip install 'kubeassay[cluster]'") from None
@@ -117,10 +121,12 @@ def connect(
         and "KUBERNETES_SERVICE_HOST" in os.environ
     )
     files = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    used = "the service account of this pod" if in_pod else "the kubeconfig"
     namespace = None
     try:
         if in_pod:
             cluster = "in-cluster"
+            namespace = _own_namespace(incluster_config.SERVICE_TOKEN_FILENAME)
         else:
             if not any(os.path.exists(os.path.expanduser(file)) for file in files.split(os.pathsep)):
                 raise ClusterError(f"there is no kubeconfig {files}, and this is no pod of a cluster")
@@ -156,9 +162,24 @@ def connect(
     except ClusterError:
         raise
     except ConfigException as error:
-        raise ClusterError(f"the kubeconfig cannot be used: {_one_line(error)}") from None
+        raise ClusterError(f"{used} cannot be used: {_one_line(error)}") from None
     except Exception as error:  # whatever a broken file makes of the client
-        raise ClusterError(f"the kubeconfig cannot be used: {type(error).__name__}: {_one_line(error)}") from None
+        raise ClusterError(f"{used} cannot be used: {type(error).__name__}: {_one_line(error)}") from None
+
+
+def _own_namespace(token: str) -> str | None:
+    """The namespace of the pod that this runs in, which is mounted beside the token. Raises ClusterError where no token
+    is mounted."""
+    if not os.path.exists(token):
+        raise ClusterError(
+            f"no token of a service account is mounted in this pod at {token}: automountServiceAccountToken is false"
+            " for the pod or its service account, and no projected volume has it there"
+        )
+    try:
+        with open(os.path.join(os.path.dirname(token), "namespace"), encoding="utf-8") as file:
+            return file.read().strip() or None
+    except OSError:
+        return None
 
 
 def _one_line(error: object) -> str:
@@ -237,7 +258,8 @@ class Api:
             headers = {**given, "Accept-Encoding": "gzip", "User-Agent": "kubeassay"}
             for setting in settings.auth_settings().values():
                 if setting.get("in") == "header" and setting.get("value"):
-                    headers[setting["key"]] = setting["value"]
+                    # Files of tokens may end in a line break.
+                    headers[setting["key"]] = setting["value"].strip()
             pairs: Any = headers
             impersonated = {k: v for k, v in client.default_headers.items() if k.startswith("Impersonate-")}
             if impersonated:
@@ -247,6 +269,10 @@ class Api:
                 for key, values in impersonated.items():
                     for value in (values,) if isinstance(values, str) else values:
                         pairs.add(key, value)
+            for name, value in pairs.items():
+                if not _HEADER.fullmatch(value):
+                    # http.client would say what it refuses: the whole token.
+                    raise RequestFailed(-1, f"the header {name} cannot hold what it is to: a line break, perhaps")
             from urllib3 import Timeout
 
             response = client.rest_client.pool_manager.request(
@@ -259,6 +285,8 @@ class Api:
                 redirect=False,
             )
             return int(response.status), response.headers, response.data
+        except RequestFailed:
+            raise
         except Exception as error:  # of urllib3, ssl, sockets, exec plug-ins
             raise RequestFailed(0, f"no answer from {settings.host}: {_reason(error)}") from None
 
