@@ -13,7 +13,8 @@ Of several functions with one id, the one with the newest ``since`` not above th
 first, the rule does not apply. The subject is what the rule file's ``subject`` says: an
 :class:`~kubeassay.model.Object` for ``object``, ``workload`` and ``namespace``, a
 :class:`~kubeassay.analysis.workloads.PodTemplate` for ``pod``, a :class:`ContainerSubject` for ``container``, an
-:class:`~kubeassay.model.Inventory` for ``inventory``.
+:class:`~kubeassay.model.Inventory` for ``inventory``, an
+:class:`~kubeassay.checks.exceptions.ExceptionSubject` for ``exception``.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from kubeassay.analysis.workloads import Container, PodTemplate
 from kubeassay.model import Inventory, KubernetesVersion, Object, Path
+
+if TYPE_CHECKING:
+    from kubeassay.analysis.network.connections import Connections
 
 
 class ContainerSubject(NamedTuple):
@@ -44,6 +48,14 @@ class Context:
     inventory: Inventory = dataclasses.field(default_factory=Inventory)
 
 
+class Way(NamedTuple):
+    """Connections from each of some ends to each of others, by the names that messages call them."""
+
+    sources: tuple[str, ...]
+    destinations: tuple[str, ...]
+    connections: Connections
+
+
 @dataclass(frozen=True, slots=True)
 class Violation:
     """One place that breaks the rule.
@@ -54,7 +66,8 @@ class Violation:
     container's path). ``fixable``: False where the rule's fix would make an object that is refused or does not run.
     ``obj``: the object concerned, for an inventory rule. ``related``: (message, object, path). ``join``: the list item
     whose joining with the one before it mends the finding. ``clauses``: (message, file, line) of a document that
-    demands it.
+    demands it. ``also``: the other places of one violation that stands at several. ``ways``: all ways
+    between workloads that it is about; none where these are too many to be told one by one.
     """
 
     path: Path
@@ -68,6 +81,8 @@ class Violation:
     related: tuple[tuple[str, Object, Path], ...] = ()
     join: Path | None = None
     clauses: tuple[tuple[str, str, int], ...] = ()
+    also: tuple[Path, ...] = ()
+    ways: tuple[Way, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

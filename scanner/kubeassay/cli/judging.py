@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import gc
 import os
 import shutil
@@ -17,12 +18,12 @@ import click
 from kubeassay.cli.exits import exit_code
 from kubeassay.cli.outputs import parse_outputs, write_reports
 from kubeassay.engine.comparison import Comparison, compare
-from kubeassay.engine.evaluate import has_expired
 from kubeassay.engine.plan import Plan, make_plan
 from kubeassay.model import (
     NEWEST_KNOWN,
     SEVERITIES,
     Control,
+    Exception_,
     Finding,
     KubernetesVersion,
     NotEvaluated,
@@ -35,15 +36,16 @@ from kubeassay.model import (
     parse_path,
 )
 from kubeassay.policy.errors import PolicyError
-from kubeassay.policy.library import Library, check_control_ids, exceptions_from, load_valid
+from kubeassay.policy.library import Library, check_control_ids, load_valid
 from kubeassay.reporting import FORMATS, RenderOptions, render
 from kubeassay.reporting.texts import printable
-from kubeassay.sources.files import UsageError, is_markdown
+from kubeassay.sources.files import UsageError, display_name, is_markdown
 
 if TYPE_CHECKING:
     from kubeassay.policy.document.importing import Imported
 
 DEFAULT_PROFILE = "recommended"
+_NAMED = 3
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -71,6 +73,18 @@ class _Version(click.ParamType[KubernetesVersion]):
             return KubernetesVersion.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class _Day(click.ParamType[datetime.date]):
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime.date:
+        if isinstance(value, datetime.date):
+            return value
+        try:
+            return datetime.date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value} is no day; write it as 2027-03-31.", param, ctx)
 
 
 def applied(command: _F, options: Sequence[Callable[[_F], _F]]) -> _F:
@@ -106,6 +120,17 @@ def policy_options(command: _F) -> _F:
             ),
             click.option(
                 "--exceptions", "exception_files", multiple=True, metavar="FILE", help="Accepted findings. Repeats."
+            ),
+            click.option(
+                "--in-tree-exceptions/--no-in-tree-exceptions",
+                default=None,
+                help="Whether exceptions in what is judged (annotations, comments) hold.  [default: the profile's]",
+            ),
+            click.option(
+                "--today",
+                type=_Day(),
+                metavar="DATE",
+                help="The day that exceptions are judged by.  [default: today, in UTC]",
             ),
             click.option("--config", "config_file", metavar="FILE", help="Take options from a configuration file."),
         ],
@@ -237,15 +262,27 @@ def judging(options: Mapping[str, Any], config: Mapping[str, Any], server_versio
         profile,
         library,
         wanted,
-        exceptions=[
-            exception
-            for file in (*options["exception_files"], *config.get("exceptions", ()))
-            for exception in exceptions_from(FilePath(file), library.rules)
-        ],
+        exceptions=_exceptions([*options["exception_files"], *config.get("exceptions", ())], library),
         pod_template_paths=_template_paths(config),
         show=options["show"],
+        today=options["today"],
+        in_tree_exceptions=options["in_tree_exceptions"],
     )
     return Judging(plan, config, outputs, _not_understood(imported), wanted, _previous(options))
+
+
+def _exceptions(files: Sequence[str], library: Library) -> list[Exception_]:
+    """The exceptions of files."""
+    if not files:
+        return []
+    # Imported here: most scans have none.
+    from kubeassay.policy.exceptions import check_ids, exceptions_from
+
+    found = [
+        exception for file in files for exception in exceptions_from(FilePath(file), library.rules, display_name(file))
+    ]
+    check_ids(found)
+    return found
 
 
 def _previous(options: Mapping[str, Any]) -> Result | None:
@@ -388,10 +425,23 @@ def _warn(plan: Plan, result: Result, wanted: KubernetesVersion) -> None:
         click.echo(
             f"warning: Kubernetes {wanted} is newer than the newest known, {NEWEST_KNOWN}; its rules hold", err=True
         )
-    used = {finding.exception for finding in result.findings if finding.exception is not None}
-    for exception, _ in plan.exceptions:
+    if any(active.rule.subject == "exception" for active in plan.rules):
+        # Findings tell the rest.
+        idle = [use.exception for use in result.exceptions if use.state == "holds" and not use.findings]
+        told = {finding.location for finding in result.findings if finding.rule == "exception-unused"}
+        ids = [e.id for e in idle if not any((at.file, at.start_line) == (e.file, e.line) for at in told)]
+        if ids:
+            more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+            said = "match no finding, and not all that they name was judged"
+            click.echo(printable(f"note: exceptions that {said}: {', '.join(ids[:_NAMED])}{more}"), err=True)
+        return
+    for use in result.exceptions:
+        exception = use.exception
         where = f"{exception.file}:{exception.line}" if exception.line else exception.file
-        if has_expired(exception):
-            click.echo(f"warning: {where}: exception {exception.id} expired on {exception.expires}", err=True)
-        elif exception.id not in used:
-            click.echo(f"warning: {where}: exception {exception.id} matches no finding", err=True)
+        if use.state != "holds":
+            said = f"does not hold: {use.problem}"
+        elif not use.findings:
+            said = "matches no finding"
+        else:
+            continue
+        click.echo(printable(f"warning: {where}: exception {exception.id} {said}"), err=True)

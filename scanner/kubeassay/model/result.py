@@ -8,7 +8,7 @@ from typing import Literal
 
 from kubeassay.model.object import ObjectRef
 from kubeassay.model.place import Location
-from kubeassay.model.policy import Control, Profile, Rule, Severity
+from kubeassay.model.policy import Control, Exception_, Profile, Rule, Severity
 
 Outcome = Literal["fail", "pass", "not-evaluated", "excepted"]
 
@@ -55,7 +55,8 @@ class Finding:
 
     ``path`` starts at the object's root. ``fingerprint`` identifies the finding over moved files, inserted lines and
     reordered lists: it holds no file name, line or list index. ``line_hash`` is GitHub's primaryLocationLineHash.
-    ``reason`` says why a not-evaluated subject was not judged, or why an excepted one is accepted.
+    ``reason`` says why a not-evaluated subject was not judged, or why an excepted one is accepted. ``exception`` is the
+    id of the exception that accepts it: :attr:`Result.exceptions_by_id`.
     """
 
     outcome: Outcome
@@ -75,6 +76,25 @@ class Finding:
     fix: Fix | None = None
     exception: str | None = None
     reason: str | None = None
+
+
+#: ``holds``; ``expired``; ``incomplete`` (it lacks what the profile requires); ``refused`` (it stands in what is
+#: scanned, and the profile or an option refuses those); ``elsewhere`` (for another environment or cluster);
+#: ``malformed``.
+ExceptionState = Literal["holds", "expired", "incomplete", "refused", "elsewhere", "malformed"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionUse:
+    """An exception that was read, whether it holds, and how many findings it accepts. Only one that holds accepts any.
+
+    ``problem``: why it does not hold, as a sentence's end.
+    """
+
+    exception: Exception_
+    state: ExceptionState
+    findings: int = 0
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +195,10 @@ class Result:
     rule_severities: Mapping[str, Severity]
     #: The controls of the profile, in its order.
     controls: tuple[Control, ...]
+    #: The exceptions that were read, in the order of their places.
+    exceptions: tuple[ExceptionUse, ...] = ()
+
+    @property
+    def exceptions_by_id(self) -> dict[str, Exception_]:
+        """The exceptions that findings name."""
+        return {use.exception.id: use.exception for use in self.exceptions}

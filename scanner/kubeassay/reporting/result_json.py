@@ -13,16 +13,23 @@ from typing import Any, Literal, NoReturn, TypeVar, cast, get_args
 from kubeassay.model import (
     SEVERITIES,
     Baseline,
+    ConnectionScope,
     Control,
     ControlSummary,
     Edit,
     Example,
+    Exception_,
+    ExceptionPolicy,
+    ExceptionState,
+    ExceptionUse,
     Excerpt,
     Finding,
     Fix,
+    GrantScope,
     Location,
     NotEvaluated,
     ObjectRef,
+    Origin,
     Outcome,
     Parameter,
     Profile,
@@ -64,6 +71,7 @@ def to_json(result: Result) -> bytes:
         "kubernetesVersion": profile.kubernetes_version,
         "environment": profile.environment,
         "file": profile.file,
+        "exceptions": {"required": profile.exceptions.required, "inTree": profile.exceptions.in_tree},
     }
     if profile.controls != result.controls:
         details["controls"] = [control_as_json(control) for control in profile.controls]
@@ -75,6 +83,7 @@ def to_json(result: Result) -> bytes:
         ("target", encode({"kind": result.target.kind, "name": result.target.name})),
         ("summary", encode(_summary(result.summary))),
         ("results", _lines(encode, map(_finding, result.findings))),
+        ("exceptions", _lines(encode, map(_exception_use, result.exceptions))),
         ("notEvaluated", _lines(encode, map(_not_evaluated, result.not_evaluated))),
         ("errors", _lines(encode, map(_read_error, result.errors))),
         ("skipped", _lines(encode, map(_skipped, result.skipped))),
@@ -204,6 +213,33 @@ def location_as_json(location: Location) -> dict[str, Any]:
     }
 
 
+def _exception_use(use: ExceptionUse) -> dict[str, Any]:
+    """Identity and what an auditor asks first; then what it states of its scope."""
+    exception = use.exception
+    grant, connection = exception.grant, exception.connection
+    return {
+        "id": exception.id,
+        "rule": exception.rule,
+        "state": use.state,
+        "problem": use.problem,
+        "findings": use.findings,
+        "reason": exception.reason,
+        "owner": exception.owner,
+        "expires": exception.expires,
+        "inTree": exception.in_tree,
+        "origin": exception.origin,
+        "location": {"file": exception.file, "line": exception.line, "column": exception.column},
+        "match": _match(exception.match),
+        "selector": dict(exception.selector),
+        "files": exception.files,
+        "path": exception.path,
+        "grant": {"subjects": grant.subjects, "roles": grant.roles},
+        "connection": {"from": connection.sources, "to": connection.destinations, "ports": connection.ports},
+        "environments": exception.environments,
+        "clusters": exception.clusters,
+    }
+
+
 def _not_evaluated(entry: NotEvaluated) -> dict[str, Any]:
     return {
         "rule": entry.rule,
@@ -307,6 +343,7 @@ def from_json(document: bytes) -> Result:
             baselines=top["baselines"].tuple_of(_read_baseline),
             environment=details["environment"].text(),
             file=details["file"].text(),
+            exceptions=_read_exception_policy(details.get("exceptions")),
         ),
         kubernetes_version=top["kubernetesVersion"].text(),
         target=Target(top["target"]["kind"].one_of(("manifests", "cluster")), top["target"]["name"].text()),
@@ -318,6 +355,8 @@ def from_json(document: bytes) -> Result:
         rules=top["rules"].mapping_of(_read_rule),
         rule_severities=top["ruleSeverities"].mapping_of(_Node.severity),
         controls=controls,
+        # Results of earlier versions have none.
+        exceptions=() if (uses := top.get("exceptions")) is None else uses.tuple_of(_read_exception_use),
     )
 
 
@@ -356,6 +395,11 @@ class _Node:
     def text(self) -> str:
         if not isinstance(self.value, str):
             self.refuse("a text")
+        return self.value
+
+    def boolean(self) -> bool:
+        if not isinstance(self.value, bool):
+            self.refuse("a boolean")
         return self.value
 
     def text_or_none(self) -> str | None:
@@ -477,6 +521,39 @@ def _read_fix(node: _Node) -> Fix:
 
 def _read_edit(node: _Node) -> Edit:
     return Edit(_read_location(node["location"]), node["text"].text())
+
+
+def _read_exception_policy(node: _Node | None) -> ExceptionPolicy:
+    if node is None:
+        return ExceptionPolicy()
+    return ExceptionPolicy(node["required"].texts(), node["inTree"].boolean())
+
+
+def _read_exception_use(node: _Node) -> ExceptionUse:
+    location, grant, connection = node["location"], node["grant"], node["connection"]
+    exception = Exception_(
+        id=node["id"].text(),
+        rule=node["rule"].text(),
+        match=_read_match(node["match"]),
+        reason=node["reason"].text(),
+        path=node["path"].text(),
+        owner=node["owner"].text(),
+        expires=node["expires"].text(),
+        file=location["file"].text(),
+        line=location["line"].integer(),
+        column=location["column"].integer(1),
+        selector=node["selector"].mapping(),
+        files=node["files"].texts(),
+        environments=node["environments"].texts(),
+        clusters=node["clusters"].texts(),
+        grant=GrantScope(grant["subjects"].texts(), grant["roles"].texts()),
+        connection=ConnectionScope(connection["from"].texts(), connection["to"].texts(), connection["ports"].texts()),
+        origin=node["origin"].one_of(get_args(Origin)),
+        in_tree=node["inTree"].boolean(),
+    )
+    return ExceptionUse(
+        exception, node["state"].one_of(get_args(ExceptionState)), node["findings"].integer(), node["problem"].text()
+    )
 
 
 def _read_not_evaluated(node: _Node) -> NotEvaluated:

@@ -17,6 +17,9 @@ from kubeassay.sources.yaml_reader import PlainScalars, read_text
 #: What reports call the objects that came from standard input.
 STDIN_NAME = "stdin"
 
+#: What annotations and comments that except from rules have in them; nearly no file does.
+MARKER = b"kubeassay"
+
 #: Byte order mark → encoding.
 _BYTE_ORDER_MARKS = (
     # UTF-32's marks begin with UTF-16's.
@@ -44,6 +47,8 @@ class ReadFile:
     objects: list[Object] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    #: Whether it may state exceptions: it has the word that they begin with.
+    marked: bool = False
 
     @property
     def text(self) -> str:
@@ -61,7 +66,7 @@ def read_file(file: SourceFile, remembered: PlainScalars | None = None) -> ReadF
         return ReadFile(file.name, errors=[ReadError(file=file.name, message="is not a regular file")])
     if file.live:
         text, objects, errors = read_live(content, file.name)
-        return ReadFile(file.name, text, objects=objects, errors=errors)
+        return ReadFile(file.name, text, objects=objects, errors=errors, marked=MARKER in content)
     read = read_bytes(content, file.name, remembered)
     if file.role is not None and not read.objects:
         read.skipped = [Skipped(file.name, *file.role)]
@@ -91,6 +96,7 @@ def read_bytes(content: bytes, name: str, remembered: PlainScalars | None = None
         return read
     mark, encoding = byte_order(content)
     content = content[len(mark) :]
+    read.marked = MARKER in content or encoding != "utf-8"
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:

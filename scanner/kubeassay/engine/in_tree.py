@@ -1,0 +1,154 @@
+"""Exceptions that stand in what is scanned: annotations and comments.
+
+Each is bound to where it stands: an annotation to its object, or to the pod template that it is on; a comment to what
+is found at its line, in the object that the line is in. Nothing that it states widens that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kubeassay.analysis.reading import mapping
+from kubeassay.analysis.workloads import pod_templates
+from kubeassay.checks.check import Violation
+from kubeassay.engine.exceptions import leads
+from kubeassay.model import Exception_, Finding, Location, Object, ObjectRef, Origin, Path, SubjectMatch, format_path
+from kubeassay.model.place import parse_pattern
+
+if TYPE_CHECKING:
+    from kubeassay.policy.exceptions import Statement
+
+ANNOTATION = "kubeassay.dev/except"
+_COMMENT = re.compile(r"kubeassay:[ \t]*except(?![\w-])")
+
+TemplatePaths = Mapping[tuple[str, str], tuple[Path, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class InTree:
+    """An exception, and what it is bound to. ``ref``, ``number``: its object, and which of its file that is; ``below``:
+    the path that findings have to be in; ``about``: the line that they have to be at. ``path``: where it stands in the
+    object. ``problem``: why it means nothing."""
+
+    exception: Exception_
+    ref: ObjectRef
+    number: int
+    location: Location
+    path: str = ""
+    below: Path = ()
+    about: int | None = None
+    container: str = ""
+    problem: str = ""
+
+    def accepts(self, finding: Finding, obj: Object, violation: Violation) -> bool:
+        """Whether it accepts a finding of its rule in its object."""
+        stated = self.exception.path
+        return (
+            not self.problem
+            and obj.number == self.number
+            and (not self.container or finding.container == self.container)
+            and (self.about is None or finding.location.start_line == self.about)
+            and violation.path[: len(self.below)] == self.below
+            and (not stated or finding.path == stated or leads(parse_pattern(stated), violation.path, obj.value))
+        )
+
+
+def in_tree(
+    objects: Sequence[Object], text: str | None, known_rules: Collection[str], template_paths: TemplatePaths
+) -> list[InTree]:
+    """The exceptions of one file. ``text`` None: of live objects, which have no comments."""
+    found = [one for obj in objects for one in _annotations(obj, known_rules, template_paths)]
+    if text is not None and objects:
+        found += _comments(objects, text, known_rules)
+    return found
+
+
+def _annotations(obj: Object, known_rules: Collection[str], template_paths: TemplatePaths) -> Iterator[InTree]:
+    places: dict[Path, Path] = {}
+    if ANNOTATION in mapping(mapping(obj.value.get("metadata")).get("annotations")):
+        places[("metadata", "annotations", ANNOTATION)] = ()
+    for template in pod_templates(obj, template_paths):
+        if ANNOTATION in template.annotations:
+            places.setdefault((*template.path, "metadata", "annotations", ANNOTATION), template.path)
+    if not places:
+        return
+    # Imported here, as below: nearly no object has any.
+    from kubeassay.policy.exceptions import statement
+
+    for path, below in places.items():
+        location = obj.locate(path, key=True)
+        stated = obj.get(*path)
+        lines = [line.strip() for line in stated.splitlines()] if isinstance(stated, str) else [""]
+        for line in [line for line in lines if line and not line.startswith("#")] or [""]:
+            yield from _stated(statement(line, known_rules), "annotation", obj, location, format_path(path), below)
+
+
+def _comments(objects: Sequence[Object], text: str, known_rules: Collection[str]) -> Iterator[InTree]:
+    from kubeassay.policy.exceptions import statement
+    from kubeassay.sources.yaml_comments import comments
+
+    for comment in comments(text, objects[0].file, _COMMENT):
+        said = statement(_COMMENT.sub("", comment.text, count=1), known_rules)
+        about = [obj for obj in objects if comment.about is not None and _holds(obj, comment.about)]
+        problem = ""
+        if comment.about is None:
+            problem = "no line follows it"
+        elif not about:
+            problem = f"line {comment.about} is of no object"
+        elif len(about) > 1:
+            problem = f"line {comment.about} is of {len(about)} objects: annotate the one that is meant"
+        obj = about[0] if about else _nearest(objects, comment.location.start_line)
+        yield from _stated(said, "comment", obj, comment.location, "", (), comment.about, problem)
+
+
+def _holds(obj: Object, line: int) -> bool:
+    first, last = _lines(obj)
+    return first <= line <= last
+
+
+def _lines(obj: Object) -> tuple[int, int]:
+    """The first and the last line of an object."""
+    span = obj.value_offsets(())
+    assert span is not None
+    start, end = span
+    last, column = obj.spans.position(end)
+    # A block ends where the next thing begins.
+    return obj.spans.position(start)[0], last - 1 if column == 1 and end > start else last
+
+
+def _nearest(objects: Iterable[Object], line: int) -> Object:
+    return min(objects, key=lambda obj: min(abs(end - line) for end in _lines(obj)))
+
+
+def _stated(
+    said: Statement,
+    origin: Origin,
+    obj: Object,
+    location: Location,
+    path: str,
+    below: Path,
+    about: int | None = None,
+    problem: str = "",
+) -> Iterator[InTree]:
+    for rule in said.rules or ("",):
+        containers = (said.container,) if said.container else ()
+        exception = Exception_(
+            id=f"{location.file}:{location.start_line}#{rule}",
+            rule=rule,
+            match=SubjectMatch(containers=containers),
+            reason=said.reason,
+            path=said.path,
+            owner=said.owner,
+            expires=said.expires,
+            file=location.file,
+            line=location.start_line,
+            column=location.start_column,
+            origin=origin,
+            in_tree=True,
+        )
+        yield InTree(
+            exception, obj.ref, obj.number, location, path, below, about, said.container, said.problem or problem
+        )
