@@ -57,7 +57,7 @@ def test_everything_that_a_file_may_state(tmp_path: Path) -> None:
         ("{rule: nothing-*, match: {names: [a]}}", "unknown rule nothing-*"),
         ("{rule: exception-expired, match: {names: [a]}}", "nothing is excepted from rule exception-expired"),
         ("{rule: exception-*, match: {names: [a]}}", "nothing is excepted from rule exception-*"),
-        ("{rule: privileged-container}", "needs one of match, selector, files, grant, connection"),
+        ("{rule: privileged-container}", "needs one of match, selector, files, fingerprint, grant, connection"),
         ("{rule: privileged-container, match: {}}", "match: must not be empty"),
         ("{rule: privileged-container, match: {labels: {}}}", "labels: must not be empty"),
         ("{rule: privileged-container, selector: {}}", "selector: must not be empty"),

@@ -159,6 +159,7 @@ exceptions = st.builds(
         match=matches,
         reason=texts,
         path=texts,
+        fingerprint=texts,
         owner=texts,
         expires=texts,
         file=texts,

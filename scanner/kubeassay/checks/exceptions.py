@@ -83,7 +83,7 @@ def _every_object(exception: Exception_) -> bool:
     selects = exception.selector and any(
         requirement.operator in ("In", "Exists") for requirement in label_selector(exception.selector).requirements
     )
-    return not (narrowed or match.labels or selects or connection.ports)
+    return not (narrowed or exception.fingerprint or match.labels or selects or connection.ports)
 
 
 @check("exception-incomplete")

@@ -106,7 +106,8 @@ class Scope:
     def accepts(self, finding: Finding, obj: Object, violation: Violation) -> bool:
         """Whether it accepts a finding in an object, of its rule."""
         return (
-            self.object(obj)
+            (not self.exception.fingerprint or finding.fingerprint == self.exception.fingerprint)
+            and self.object(obj)
             and self.matcher.container(finding.container)
             and (not self._path or finding.path == self.exception.path or leads(self._path, violation.path, obj.value))
             and (self._grant is None or _grants(self._grant, obj, violation))
@@ -353,8 +354,15 @@ def finding_of(active: ActiveRule, use: ExceptionUse, one: InTree | None, violat
     line, column = max(exception.line, 1), exception.column
     location = one.location if one is not None else Location(exception.file, line, column, line, column + 1)
     path = one.path if one is not None else ""
-    stated = (exception.rule, exception.match, exception.selector, exception.files, exception.path, exception.grant)
-    identity = repr((active.rule.id, ref, path, *stated, exception.connection, exception.clusters))
+    stated = (
+        exception.rule,
+        exception.match,
+        exception.selector,
+        exception.files,
+        exception.path,
+        exception.fingerprint,
+    )
+    identity = repr((active.rule.id, ref, path, *stated, exception.grant, exception.connection, exception.clusters))
     return Finding(
         outcome="fail",
         rule=active.rule.id,

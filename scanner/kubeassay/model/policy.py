@@ -194,6 +194,8 @@ class Exception_:  # noqa: N801 - "Exception" is the field's word for it, and Py
     file: str = ""
     line: int = 0
     column: int = 1
+    #: The identity of one finding; empty: any.
+    fingerprint: str = ""
     #: A LabelSelector that the object's labels have to fulfil; empty: none.
     selector: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     #: Shell patterns of files; empty: all.

@@ -26,7 +26,7 @@ AREA = "exceptions"
 _PREFIX = "exception-"
 _KEYS = ("reason", "owner", "expires", "container", "path")
 #: What may narrow an exception; one of these has to.
-_SCOPES = ("match", "selector", "files", "grant", "connection")
+_SCOPES = ("match", "selector", "files", "fingerprint", "grant", "connection")
 
 
 def has_wildcard(pattern: str) -> bool:
@@ -97,6 +97,7 @@ def _exception(entry: Mapping[str, Any], known: frozenset[str]) -> Exception_:
         match=match_from(entry.get("match")),
         reason=entry.get("reason", ""),
         path=entry.get("path", ""),
+        fingerprint=entry.get("fingerprint", ""),
         owner=entry.get("owner", ""),
         expires=str(entry.get("expires", "")),
         selector=entry.get("selector", {}),

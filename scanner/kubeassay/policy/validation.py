@@ -17,11 +17,11 @@ from yaml.cyaml import CSafeLoader
 from kubeassay.policy.errors import PolicyError
 
 
-class _DaysAreTexts(CSafeLoader):
+class DaysAreTexts(CSafeLoader):
     """Exceptions state days, with quotes or without."""
 
 
-_DaysAreTexts.yaml_implicit_resolvers = {
+DaysAreTexts.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
     for first, resolvers in CSafeLoader.yaml_implicit_resolvers.items()
 }
@@ -59,7 +59,7 @@ def validated(path: Path, schema_name: str) -> dict[str, Any]:
         raise PolicyError(f"{path}: is not UTF-8 text: {error.reason}") from None
     try:
         node = yaml.compose(text, Loader=CSafeLoader)
-        document = yaml.load(text, Loader=_DaysAreTexts if schema_name == "exceptions" else CSafeLoader)
+        document = yaml.load(text, Loader=DaysAreTexts if schema_name == "exceptions" else CSafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
