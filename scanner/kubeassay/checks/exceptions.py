@@ -70,7 +70,7 @@ def too_broad(subject: ExceptionSubject, context: Context) -> Iterator[Violation
 
 def _every_object(exception: Exception_) -> bool:
     """Whether nothing that it states narrows it to some objects."""
-    if exception.in_tree and exception.origin in ("annotation", "comment"):
+    if exception.in_tree and exception.origin != "trivy":
         return False
     match = exception.match
     grant, connection = exception.grant, exception.connection

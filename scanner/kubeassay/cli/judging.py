@@ -42,10 +42,14 @@ from kubeassay.reporting.texts import printable
 from kubeassay.sources.files import UsageError, display_name, is_markdown
 
 if TYPE_CHECKING:
+    from kubeassay.engine.in_tree import Imports
     from kubeassay.policy.document.importing import Imported
 
 DEFAULT_PROFILE = "recommended"
 _NAMED = 3
+_TOLD = 10
+#: Instead of a file of another tool: what is where such tools look for it.
+AUTO = "auto"
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -120,6 +124,12 @@ def policy_options(command: _F) -> _F:
             ),
             click.option(
                 "--exceptions", "exception_files", multiple=True, metavar="FILE", help="Accepted findings. Repeats."
+            ),
+            click.option(
+                "--import-exceptions",
+                multiple=True,
+                metavar="FILE|auto",
+                help="Exceptions of Kyverno or Trivy; auto: Trivy's here, and kube-linter's and Checkov's. Repeats.",
             ),
             click.option(
                 "--in-tree-exceptions/--no-in-tree-exceptions",
@@ -258,11 +268,13 @@ def judging(options: Mapping[str, Any], config: Mapping[str, Any], server_versio
             wanted = KubernetesVersion.parse(server_version)
     if wanted is None:
         wanted = KubernetesVersion.parse(profile.kubernetes_version)
+    imports = [*options["import_exceptions"], *config.get("importExceptions", ())]
     plan = make_plan(
         profile,
         library,
         wanted,
-        exceptions=_exceptions([*options["exception_files"], *config.get("exceptions", ())], library),
+        exceptions=_exceptions([*options["exception_files"], *config.get("exceptions", ())], imports, library),
+        imports=_tools(imports),
         pod_template_paths=_template_paths(config),
         show=options["show"],
         today=options["today"],
@@ -271,9 +283,9 @@ def judging(options: Mapping[str, Any], config: Mapping[str, Any], server_versio
     return Judging(plan, config, outputs, _not_understood(imported), wanted, _previous(options))
 
 
-def _exceptions(files: Sequence[str], library: Library) -> list[Exception_]:
-    """The exceptions of files."""
-    if not files:
+def _exceptions(files: Sequence[str], imports: Sequence[str], library: Library) -> list[Exception_]:
+    """The exceptions of files, and of those of other tools."""
+    if not files and not imports:
         return []
     # Imported here: most scans have none.
     from kubeassay.policy.exceptions import check_ids, exceptions_from
@@ -281,8 +293,32 @@ def _exceptions(files: Sequence[str], library: Library) -> list[Exception_]:
     found = [
         exception for file in files for exception in exceptions_from(FilePath(file), library.rules, display_name(file))
     ]
+    if imports:
+        found += _imported_exceptions(imports)
     check_ids(found)
     return found
+
+
+def _imported_exceptions(imports: Sequence[str]) -> list[Exception_]:
+    from kubeassay.policy.exception_imports import WELL_KNOWN, imported
+
+    named = [file for file in dict.fromkeys(imports) if file != AUTO]
+    found = [exception for file in named for exception in imported(FilePath(file), display_name(file))]
+    if AUTO in imports:
+        # These come with what is scanned, as annotations do.
+        for file in WELL_KNOWN:
+            if FilePath(file).is_file() and file not in map(display_name, named):
+                found += imported(FilePath(file), file, in_tree=True)
+    return found
+
+
+def _tools(imports: Sequence[str]) -> Imports:
+    """The other tools whose exceptions in manifests hold."""
+    if AUTO not in imports:
+        return {}
+    from kubeassay.policy.exception_imports import IN_MANIFESTS, equivalents
+
+    return {tool: equivalents(tool) for tool in IN_MANIFESTS}
 
 
 def _previous(options: Mapping[str, Any]) -> Result | None:
@@ -425,9 +461,16 @@ def _warn(plan: Plan, result: Result, wanted: KubernetesVersion) -> None:
         click.echo(
             f"warning: Kubernetes {wanted} is newer than the newest known, {NEWEST_KNOWN}; its rules hold", err=True
         )
+    unmapped = [use for use in result.exceptions if use.state == "unmapped"]
+    for use in unmapped[:_TOLD]:
+        where = f"{use.exception.file}:{use.exception.line}"
+        click.echo(printable(f"note: {where}: not imported: {use.problem}"), err=True)
+    if len(unmapped) > _TOLD:
+        click.echo(f"note: {len(unmapped) - _TOLD} more exceptions were not imported", err=True)
     if any(active.rule.subject == "exception" for active in plan.rules):
         # Findings tell the rest.
-        idle = [use.exception for use in result.exceptions if use.state == "holds" and not use.findings]
+        holding = [use for use in result.exceptions if use.state == "holds" and use.exception.origin == "file"]
+        idle = [use.exception for use in holding if not use.findings]
         told = {finding.location for finding in result.findings if finding.rule == "exception-unused"}
         ids = [e.id for e in idle if not any((at.file, at.start_line) == (e.file, e.line) for at in told)]
         if ids:
@@ -438,6 +481,8 @@ def _warn(plan: Plan, result: Result, wanted: KubernetesVersion) -> None:
     for use in result.exceptions:
         exception = use.exception
         where = f"{exception.file}:{exception.line}" if exception.line else exception.file
+        if use.state == "unmapped":
+            continue
         if use.state != "holds":
             said = f"does not hold: {use.problem}"
         elif not use.findings:

@@ -390,7 +390,9 @@ class Evaluation:
             found: dict[int, list[InTree]] = defaultdict(list)
             # The text of a live object is made where it is needed, and has no comments.
             text = source.given if isinstance(source.given, str) else None
-            for one in in_tree(source.objects, text, self.plan.known_rules, self.plan.pod_template_paths):
+            for one in in_tree(
+                source.objects, text, self.plan.known_rules, self.plan.pod_template_paths, self.plan.imports
+            ):
                 found[one.number].append(one)
             source.in_tree = found
         return source.in_tree

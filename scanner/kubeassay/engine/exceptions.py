@@ -32,6 +32,7 @@ from kubeassay.model import (
     NotEvaluated,
     Object,
     ObjectRef,
+    Origin,
     Path,
 )
 from kubeassay.model.place import Every, Having, Step, parse_pattern
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from kubeassay.engine.in_tree import InTree
     from kubeassay.engine.plan import ActiveRule
 
+#: Exceptions that were written for other tools may be needed by these.
+TOOLS: tuple[Origin, ...] = ("kyverno", "trivy", "kube-linter", "checkov")
 _BINDINGS = ("RoleBinding", "ClusterRoleBinding")
 _ROLES = ("Role", "ClusterRole")
 _MISSING = {"reason": "a reason", "owner": "an owner", "expires": "a last day (expires)"}
@@ -58,6 +61,8 @@ class Situation:
 
 def state_of(exception: Exception_, situation: Situation) -> tuple[ExceptionState, str]:
     """Whether an exception holds, and why not."""
+    if not exception.rule and exception.origin in TOOLS:
+        return "unmapped", exception.reason
     if exception.in_tree and not situation.policy.in_tree:
         return "refused", "stands in what is scanned"
     stated = {"reason": exception.reason, "owner": exception.owner, "expires": exception.expires}
@@ -149,15 +154,17 @@ def _connections(ports: Sequence[str]) -> Connections | None:
 
 
 def leads(pattern: Sequence[Step], path: Path, value: Any) -> bool:
-    """Whether a pattern means a path of a value."""
+    """Whether a pattern means a path of a value. ``**`` at its start stands for any steps."""
+    if pattern and pattern[0] == "**":
+        rest = pattern[1:]
+        cut = len(path) - len(rest)
+        for step in path[: max(cut, 0)]:
+            value = _below(value, step)
+        return cut >= 0 and leads(rest, path[cut:], value)
     if len(pattern) != len(path):
         return False
     for wanted, step in zip(pattern, path, strict=True):
-        below: Any = None
-        if isinstance(step, int):
-            below = value[step] if isinstance(value, list) and 0 <= step < len(value) else None
-        elif isinstance(value, dict):
-            below = value.get(step)
+        below = _below(value, step)
         if isinstance(wanted, Every):
             fits = isinstance(step, int)
         elif isinstance(wanted, Having):
@@ -169,6 +176,12 @@ def leads(pattern: Sequence[Step], path: Path, value: Any) -> bool:
             return False
         value = below
     return True
+
+
+def _below(value: Any, step: str | int) -> Any:
+    if isinstance(step, int):
+        return value[step] if isinstance(value, list) and 0 <= step < len(value) else None
+    return value.get(step) if isinstance(value, dict) else None
 
 
 def _grants(scope: GrantScope, obj: Object, violation: Violation) -> bool:
@@ -325,11 +338,13 @@ def usage_of(
     exception = use.exception
     if use.findings:
         return "used"
+    if exception.origin in TOOLS:
+        return "unknown"
     places = list(judged)
     for _, file, namespace, _ in places:
         if any(_covers(gap, exception.rule, file, namespace) for gap in gaps):
             return "unknown"
-    if exception.in_tree and exception.origin in ("annotation", "comment"):
+    if exception.in_tree:
         return "unused" if places else "unknown"
     if incomplete or any(gap.rule is not None and fnmatchcase(gap.rule, exception.rule) for gap in gaps):
         return "unknown"

@@ -19,10 +19,17 @@ from kubeassay.model import Exception_, Finding, Location, Object, ObjectRef, Or
 from kubeassay.model.place import parse_pattern
 
 if TYPE_CHECKING:
+    from kubeassay.policy.exception_imports import Equivalents
     from kubeassay.policy.exceptions import Statement
 
 ANNOTATION = "kubeassay.dev/except"
 _COMMENT = re.compile(r"kubeassay:[ \t]*except(?![\w-])")
+
+#: Other tools whose exceptions hold → the equals of their checks.
+Imports = Mapping[str, "Equivalents"]
+_IGNORE_ALL, _IGNORE = "kube-linter.io/ignore-all", "ignore-check.kube-linter.io/"
+_SKIP = "checkov.io/skip"
+_SKIP_COMMENT = re.compile(r"checkov:skip=(?P<check>[A-Za-z0-9_]+)(?::[ \t]*(?P<reason>.*))?")
 
 TemplatePaths = Mapping[tuple[str, str], tuple[Path, ...]]
 
@@ -57,12 +64,24 @@ class InTree:
 
 
 def in_tree(
-    objects: Sequence[Object], text: str | None, known_rules: Collection[str], template_paths: TemplatePaths
+    objects: Sequence[Object],
+    text: str | None,
+    known_rules: Collection[str],
+    template_paths: TemplatePaths,
+    imports: Imports,
 ) -> list[InTree]:
-    """The exceptions of one file. ``text`` None: of live objects, which have no comments."""
+    """The exceptions of one file. ``text`` None: of live objects, which have no comments. ``imports``: the other tools
+    whose exceptions hold, too."""
+    marks = ("kubeassay", "kube-linter.io", "checkov") if imports else ("kubeassay",)
+    if text is not None and not any(mark in text for mark in marks):
+        return []
     found = [one for obj in objects for one in _annotations(obj, known_rules, template_paths)]
     if text is not None and objects:
         found += _comments(objects, text, known_rules)
+    if imports:
+        found += [one for obj in objects for one in _annotations_of_tools(obj, imports)]
+        if text is not None and objects and "checkov" in imports:
+            found += _comments_of_checkov(objects, text, imports["checkov"])
     return found
 
 
@@ -152,3 +171,57 @@ def _stated(
         yield InTree(
             exception, obj.ref, obj.number, location, path, below, about, said.container, said.problem or problem
         )
+
+
+def _annotations_of_tools(obj: Object, imports: Imports) -> Iterator[InTree]:
+    annotations = mapping(mapping(obj.value.get("metadata")).get("annotations"))
+    for key, value in annotations.items():
+        path: Path = ("metadata", "annotations", key)
+        stated = value if isinstance(value, str) else ""
+        if "kube-linter" in imports and key == _IGNORE_ALL:
+            for check in imports["kube-linter"]:
+                yield from _for_tool("kube-linter", check, imports, stated, obj, path)
+        elif "kube-linter" in imports and key.startswith(_IGNORE):
+            yield from _for_tool("kube-linter", key.removeprefix(_IGNORE), imports, stated, obj, path)
+        elif "checkov" in imports and _SKIP in key and stated:
+            check, _, reason = stated.partition("=")
+            yield from _for_tool("checkov", check.strip(), imports, reason, obj, path)
+
+
+def _for_tool(tool: Origin, check: str, imports: Imports, reason: str, obj: Object, path: Path) -> Iterator[InTree]:
+    location = obj.locate(path, key=True)
+    yield from _equals(tool, check, imports[tool], reason, obj, location, format_path(path))
+
+
+def _comments_of_checkov(objects: Sequence[Object], text: str, known: Equivalents) -> Iterator[InTree]:
+    """They are about the object that they stand in."""
+    from kubeassay.sources.yaml_comments import comments
+
+    for comment in comments(text, objects[0].file, _SKIP_COMMENT):
+        match = _SKIP_COMMENT.match(comment.text)
+        about = [obj for obj in objects if _holds(obj, comment.location.start_line)]
+        if match is not None and len(about) == 1:
+            reason = (match["reason"] or "").strip().strip('"')
+            yield from _equals("checkov", match["check"], known, reason, about[0], comment.location, "")
+
+
+def _equals(
+    tool: Origin, check: str, known: Equivalents, reason: str, obj: Object, location: Location, path: str
+) -> Iterator[InTree]:
+    from kubeassay.policy.exception_imports import Equal, no_equal
+
+    for number, equal in enumerate(known.get(check) or (Equal(""),), 1):
+        said = reason.strip() or f"accepted for {tool}, as {check}"
+        exception = Exception_(
+            id=f"{location.file}:{location.start_line}#{check}" + (f".{number}" if number > 1 else ""),
+            rule=equal.rule,
+            match=SubjectMatch(),
+            reason=said if equal.rule else no_equal(check, tool),
+            path=equal.path,
+            file=location.file,
+            line=location.start_line,
+            column=location.start_column,
+            origin=tool,
+            in_tree=True,
+        )
+        yield InTree(exception, obj.ref, obj.number, location, path)

@@ -11,6 +11,7 @@ from typing import Any
 from kubeassay.checks import registry
 from kubeassay.checks.check import CheckFunction, Context
 from kubeassay.engine.exceptions import Exceptions, Situation
+from kubeassay.engine.in_tree import Imports
 from kubeassay.engine.live import Live
 from kubeassay.engine.matcher import Matcher
 from kubeassay.model import (
@@ -57,6 +58,8 @@ class Plan:
     exceptions: Exceptions
     #: The rules that there are, whether they run or not.
     known_rules: frozenset[str]
+    #: Other tools whose exceptions in what is scanned hold, too.
+    imports: Imports
     #: (API group, kind) → paths of pod templates in custom resources.
     pod_template_paths: Mapping[tuple[str, str], tuple[Path, ...]]
     #: Subjects that passed or were not judged get a record of their own.
@@ -79,9 +82,11 @@ def make_plan(
     show: Iterable[str] = (),
     today: datetime.date | None = None,
     in_tree_exceptions: bool | None = None,
+    imports: Imports | None = None,
 ) -> Plan:
     """Resolve a profile. ``today``: the day that exceptions are judged by, else this day in UTC;
-    ``in_tree_exceptions``: whether those in what is scanned hold, else what the profile says. Raises PolicyError for a
+    ``in_tree_exceptions``: whether those in what is scanned hold, else what the profile says; ``imports``: as
+    :attr:`Plan.imports`. Raises PolicyError for a
     rule that has neither an expression nor a check."""
     uses: dict[tuple[str, str, SubjectMatch], tuple[list[Severity], list[str]]] = {}
     for control in profile.controls:
@@ -126,6 +131,7 @@ def make_plan(
         yielded_to=frozenset(rule_id for a in rules for rule_id in a.yields_to),
         exceptions=Exceptions.of(exceptions, situation, accepting_rules(rules)),
         known_rules=frozenset(library.rules),
+        imports=imports or {},
         pod_template_paths=pod_template_paths or {},
         show_pass="pass" in shown,
         show_not_evaluated="not-evaluated" in shown,

@@ -80,8 +80,8 @@ class Finding:
 
 #: ``holds``; ``expired``; ``incomplete`` (it lacks what the profile requires); ``refused`` (it stands in what is
 #: scanned, and the profile or an option refuses those); ``elsewhere`` (for another environment or cluster);
-#: ``malformed``.
-ExceptionState = Literal["holds", "expired", "incomplete", "refused", "elsewhere", "malformed"]
+#: ``malformed``; ``unmapped`` (for another tool, and without an equal here).
+ExceptionState = Literal["holds", "expired", "incomplete", "refused", "elsewhere", "malformed", "unmapped"]
 
 
 @dataclass(frozen=True, slots=True)

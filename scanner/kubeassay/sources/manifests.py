@@ -17,8 +17,8 @@ from kubeassay.sources.yaml_reader import PlainScalars, read_text
 #: What reports call the objects that came from standard input.
 STDIN_NAME = "stdin"
 
-#: What annotations and comments that except from rules have in them; nearly no file does.
-MARKER = b"kubeassay"
+#: What annotations that except from rules have in them, those of other tools, too; nearly no object does.
+_MARKS = (b"kubeassay", b"kube-linter.io", b"checkov")
 
 #: Byte order mark → encoding.
 _BYTE_ORDER_MARKS = (
@@ -47,8 +47,8 @@ class ReadFile:
     objects: list[Object] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
-    #: Whether it may state exceptions: it has the word that they begin with.
-    marked: bool = False
+    #: Whether it may state exceptions: of a live object, whether it has a word that annotations begin with.
+    marked: bool = True
 
     @property
     def text(self) -> str:
@@ -66,7 +66,7 @@ def read_file(file: SourceFile, remembered: PlainScalars | None = None) -> ReadF
         return ReadFile(file.name, errors=[ReadError(file=file.name, message="is not a regular file")])
     if file.live:
         text, objects, errors = read_live(content, file.name)
-        return ReadFile(file.name, text, objects=objects, errors=errors, marked=MARKER in content)
+        return ReadFile(file.name, text, objects=objects, errors=errors, marked=any(mark in content for mark in _MARKS))
     read = read_bytes(content, file.name, remembered)
     if file.role is not None and not read.objects:
         read.skipped = [Skipped(file.name, *file.role)]
@@ -96,7 +96,6 @@ def read_bytes(content: bytes, name: str, remembered: PlainScalars | None = None
         return read
     mark, encoding = byte_order(content)
     content = content[len(mark) :]
-    read.marked = MARKER in content or encoding != "utf-8"
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
