@@ -181,6 +181,16 @@ def test_unused_is_not_told_of_a_rule_that_does_not_run() -> None:
     assert told(judged(with_line(APP, "# kubeassay: except sysctls reason=r"))) == []
 
 
+def test_each_line_of_an_annotation_is_a_place_of_its_own() -> None:
+    stated = f"|\n      {P} reason=r container=log expires=2020-01-01\n      {R} reason=r container=none"
+    assert [(rule, line) for rule, line, _ in told(judged(annotated(stated)))] == [
+        ("exception-expired", 7),
+        ("exception-unused", 8),
+    ]
+    folded = annotated(f'"{P} reason=r\\x20container=log expires=2020-01-01"')
+    assert [(rule, line) for rule, line, _ in told(judged(folded))] == [("exception-expired", 6)]
+
+
 def test_where_none_may_stand_none_holds_and_each_is_told() -> None:
     result = judged(with_line(APP, f"# kubeassay: except {P} {SAYS}"), in_tree_exceptions=False)
     assert accepted(result) == set()

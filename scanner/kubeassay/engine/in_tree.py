@@ -75,7 +75,7 @@ def in_tree(
     marks = ("kubeassay", "kube-linter.io", "checkov") if imports else ("kubeassay",)
     if text is not None and not any(mark in text for mark in marks):
         return []
-    found = [one for obj in objects for one in _annotations(obj, known_rules, template_paths)]
+    found = [one for obj in objects for one in _annotations(obj, text, known_rules, template_paths)]
     if text is not None and objects:
         found += _comments(objects, text, known_rules)
     if imports:
@@ -85,7 +85,9 @@ def in_tree(
     return found
 
 
-def _annotations(obj: Object, known_rules: Collection[str], template_paths: TemplatePaths) -> Iterator[InTree]:
+def _annotations(
+    obj: Object, text: str | None, known_rules: Collection[str], template_paths: TemplatePaths
+) -> Iterator[InTree]:
     places: dict[Path, Path] = {}
     if ANNOTATION in mapping(mapping(obj.value.get("metadata")).get("annotations")):
         places[("metadata", "annotations", ANNOTATION)] = ()
@@ -98,11 +100,18 @@ def _annotations(obj: Object, known_rules: Collection[str], template_paths: Temp
     from kubeassay.policy.exceptions import statement
 
     for path, below in places.items():
-        location = obj.locate(path, key=True)
         stated = obj.get(*path)
         lines = [line.strip() for line in stated.splitlines()] if isinstance(stated, str) else [""]
         for line in [line for line in lines if line and not line.startswith("#")] or [""]:
+            location = _line_of(line, obj, path, text)
             yield from _stated(statement(line, known_rules), "annotation", obj, location, format_path(path), below)
+
+
+def _line_of(line: str, obj: Object, path: Path, text: str | None) -> Location:
+    """Where a line of an annotation stands; its key, where it is not written as it is read."""
+    span = obj.value_offsets(path)
+    start = text.find(line, *span) if text is not None and span is not None and line else -1
+    return obj.locate(path, key=True) if start < 0 else obj.spans.region(start, start + len(line))
 
 
 def _comments(objects: Sequence[Object], text: str, known_rules: Collection[str]) -> Iterator[InTree]:
