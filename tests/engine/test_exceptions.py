@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import json
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +13,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit import LIBRARY, plan_of, profile_of, run_command, scan_text
+from kit import LIBRARY, objects_in, plan_of, profile_of, run_command, run_within_seconds, scan_text
+from kubeassay.analysis.network.connections import ports
+from kubeassay.checks.check import Violation, Way
+from kubeassay.engine.exceptions import Scope
+from kubeassay.engine.live import Live
 from kubeassay.execution.scan import scan
 from kubeassay.model import (
     ConnectionScope,
+    Control,
     Exception_,
     ExceptionPolicy,
     Finding,
     GrantScope,
     Result,
+    RuleUse,
+    Source,
     SubjectMatch,
     Target,
+    parse_path,
 )
 from kubeassay.policy.exceptions import exceptions_from
-from kubeassay.sources.files import discover
+from kubeassay.sources.files import Discovery, SourceFile, discover
 
 TODAY = datetime.date(2026, 6, 1)
 EXCEPTION_RULES = tuple(sorted(rule.id for rule in LIBRARY.rules.values() if rule.subject == "exception"))
@@ -108,9 +119,27 @@ def test_an_exception_accepts_what_fits_all_that_it_states(
     assert accepted(judged(PODS, exception(**stated))) == expected
 
 
-def test_an_exception_is_for_environments_and_clusters(tmp_path: Path) -> None:
-    from dataclasses import replace
+def test_a_finding_has_an_identity_and_the_first_exception_that_fits_accepts_it() -> None:
+    (web, *_) = [f for f in judged(PODS).findings if f.rule == "privileged-container" and f.object.name == "web"]
+    assert accepted(judged(PODS, exception(files=("*",), fingerprint=web.fingerprint))) == {WEB}
+    assert accepted(judged(PODS, exception(match=SubjectMatch(names=("agent",)), fingerprint=web.fingerprint))) == set()
+    wide, exact = exception(match=SubjectMatch(namespaces=("shop",))), exception(id="X", match=WEB_ONLY)
+    for order, expected in [((wide, exact), {"E"}), ((exact, wide), {"X"})]:
+        assert {f.exception for f in judged(PODS, *order).findings if f.outcome == "excepted"} == expected
 
+
+def test_many_exceptions_cost_little() -> None:
+    run_within_seconds(
+        "import test_exceptions as t\n"
+        "from kubeassay.model import SubjectMatch\n"
+        "many = [t.exception(id=str(n), line=n + 1, match=SubjectMatch(names=(f'p-{n}',))) for n in range(4000)]\n"
+        "text = '---\\n'.join(t.PODS.replace('name: web', f'name: p-{n}') for n in range(0, 1500))\n"
+        "assert len(t.accepted(t.judged(text, *many))) == 3000",
+        folder=Path(__file__).parent,
+    )
+
+
+def test_an_exception_is_for_environments_and_clusters(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(PODS)
     profile = replace(profile_of("privileged-container"), environment="production")
     one = exception(match=SubjectMatch(names=("agent",)), environments=("prod*",), clusters=("eu-*",))
@@ -157,8 +186,6 @@ def test_what_is_found_of_an_exception(stated: dict[str, Any], options: dict[str
 
 
 def test_all_that_a_profile_requires_has_to_be_there() -> None:
-    from dataclasses import replace
-
     profile = replace(
         profile_of("privileged-container", *EXCEPTION_RULES),
         exceptions=ExceptionPolicy(("reason", "owner", "expires"), in_tree=False),
@@ -311,6 +338,37 @@ def test_an_exception_to_a_connection_accepts_a_finding_whose_ways_it_has_all(
     assert [f.outcome for f in result.findings] == ["excepted" if expected else "fail"]
 
 
+def test_all_ways_of_a_finding_have_to_be_accepted() -> None:
+    (obj, *_) = objects_in(WAYS)
+    profile = profile_of("path-not-allowed", allowed_paths=[{"from": "x/x", "to": "x/y"}])
+    (finding,) = scan_text(plan_of(profile), WAYS).findings
+    web, ssh = (ports("TCP", (number, number)) for number in (80, 22))
+    scope = Scope(exception("path-not-allowed", connection=ConnectionScope(("a/*",), ("b/*",), ("80", "22"))))
+    one, other = Way(("a/x[Pod]",), ("b/x[Pod]",), web), Way(("a/y[Pod]",), ("c/x[Pod]",), ssh)
+    ssh_too = Way(("a/y[Pod]", "a/z[Pod]"), ("b/x[Pod]",), web | ssh)
+    for ways, expected in [((one,), True), ((one, ssh_too), True), ((one, other), False), ((), False)]:
+        assert scope.accepts(finding, obj, Violation(parse_path(finding.path), "", obj=obj, ways=ways)) == expected
+
+
+def test_of_a_whole_target_what_is_not_there_is_told() -> None:
+    gone = exception("host-ports", match=SubjectMatch(names=("elsewhere",)))
+    broad = exception("host-ports", id="F", match=SubjectMatch(namespaces=("node",)), line=9)
+    profile = profile_of("host-ports", "exception-unused")
+    plan = plan_of(profile, exceptions=[gone, broad], today=TODAY)
+    assert told(scan_text(plan, PODS)) == set()
+    whole = Control("T-2", "t", "test", Source("t"), (RuleUse("exception-unused", parameters={"whole": True}),))
+    told_whole = plan_of(replace(profile_of("host-ports"), controls=(*profile_of("host-ports").controls, whole)))
+    told_whole = replace(told_whole, exceptions=plan.exceptions)
+    assert told(scan_text(told_whole, PODS)) == {("exception-unused", "e.yaml", 5), ("exception-unused", "e.yaml", 9)}
+    # A cluster is whole.
+    content = [(name, json.dumps(obj.value).encode()) for name, obj in zip("ab", objects_in(PODS), strict=True)]
+    files = [SourceFile("", f"clusters/c/{name}.yaml", len(text), content=text, live=True) for name, text in content]
+    live = scan(plan, Discovery(files=files), Target("cluster", "c"))
+    assert told(live) == {("exception-unused", "e.yaml", 5), ("exception-unused", "e.yaml", 9)}
+    part = replace(plan, live=Live(namespaces=frozenset({"node"})))
+    assert told(scan(part, Discovery(files=files), Target("cluster", "c"))) == set()
+
+
 NAMES = st.sampled_from(("web", "agent", "*", "w*", "other"))
 SPACES = st.sampled_from(("shop", "node", "*", "", "sh?p"))
 SCOPES = st.builds(
@@ -335,7 +393,6 @@ SCOPES = st.builds(
 
 def _fits(one: Exception_, finding: Finding) -> bool:
     """Whether an exception states what a finding is, said plainly."""
-    from fnmatch import fnmatchcase
 
     def any_of(patterns: tuple[str, ...], text: str) -> bool:
         return not patterns or any(fnmatchcase(text, pattern) for pattern in patterns)
@@ -365,8 +422,6 @@ def test_an_exception_accepts_what_it_states_and_hides_nothing_else(one: Excepti
 def test_a_result_says_what_every_exception_is_and_what_it_accepts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import json
-
     monkeypatch.chdir(tmp_path)
     Path("a.yaml").write_text(PODS)
     Path("e.yaml").write_text(

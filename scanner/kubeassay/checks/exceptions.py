@@ -10,8 +10,8 @@ from kubeassay.analysis.selectors import label_selector
 from kubeassay.checks.check import Context, NotApplicable, Violation, check
 from kubeassay.model import Exception_, ExceptionUse
 
-#: ``unused``: all that it names was judged, and nothing found. ``gone``: nothing of what was read is what it names, or
-#: not all of it. ``unknown``: something of it was not judged.
+#: ``unused``: all objects that it names were judged, and nothing found. ``gone``: not all of them are among the inputs,
+#: or it names them by a pattern. ``unknown``: something of it was not judged.
 Usage = Literal["used", "unused", "gone", "unknown"]
 
 _PLACES = {"annotation": "an annotation", "comment": "a comment"}
@@ -50,7 +50,7 @@ def unused(subject: ExceptionSubject, context: Context) -> Iterator[Violation | 
         where = "there" if subject.use.exception.in_tree else "of what it names"
         yield Violation((), f"{named(subject.use.exception)} accepts nothing: the rule finds nothing {where}")
     elif subject.usage == "gone":
-        yield Violation((), f"{named(subject.use.exception)} accepts nothing: no object that it names was found")
+        yield Violation((), f"{named(subject.use.exception)} accepts nothing: nothing was found of what it names")
 
 
 @check("exception-too-broad")

@@ -86,10 +86,12 @@ def _any(patterns: Sequence[str], text: str) -> bool:
 class Scope:
     """What an exception accepts, compiled."""
 
-    __slots__ = ("_connection", "_files", "_grant", "_path", "_ports", "_selector", "exception", "matcher")
+    __slots__ = ("_connection", "_files", "_grant", "_path", "_ports", "_selector", "exception", "matcher", "number")
 
-    def __init__(self, exception: Exception_) -> None:
+    def __init__(self, exception: Exception_, number: int = 0) -> None:
+        """``number``: its place among all."""
         self.exception = exception
+        self.number = number
         self.matcher = Matcher(exception.match)
         self._files = patterns_of(exception.files)
         self._selector: Selector | None = label_selector(exception.selector) if exception.selector else None
@@ -215,13 +217,46 @@ def _named(subject: Mapping[str, Any], binding: ObjectRef) -> str:
     return f"{kind} {name}"
 
 
+def exact_names(exception: Exception_) -> tuple[str, ...]:
+    """The names of the objects that an exception is to; none where it may be to others."""
+    names = exception.match.names
+    return () if any(character in name for name in names for character in "*?[") else names
+
+
+class ToRule:
+    """The exceptions to one rule that hold. Most name their object, so they are looked up by it."""
+
+    __slots__ = ("_by_name", "_others")
+
+    def __init__(self, scopes: Iterable[Scope]) -> None:
+        self._by_name: dict[str, list[Scope]] = defaultdict(list)
+        self._others: list[Scope] = []
+        for scope in scopes:
+            names = exact_names(scope.exception)
+            for name in dict.fromkeys(names):
+                self._by_name[name].append(scope)
+            if not names:
+                self._others.append(scope)
+
+    def named(self, name: str) -> Sequence[Scope]:
+        """Those that name an object of that name, in their order."""
+        return self._by_name.get(name, ())
+
+    def about(self, name: str) -> Sequence[Scope]:
+        """Those that may be to an object of that name, in their order."""
+        named = self.named(name)
+        if not named or not self._others:
+            return named or self._others
+        return sorted((*named, *self._others), key=lambda scope: scope.number)
+
+
 @dataclass(frozen=True, slots=True)
 class Exceptions:
     """The exceptions of a plan. ``by_rule``: those that hold, by the rules that the plan has."""
 
     all: tuple[Exception_, ...]
     situation: Situation
-    by_rule: Mapping[str, tuple[Scope, ...]] = field(default_factory=dict)
+    by_rule: Mapping[str, ToRule] = field(default_factory=dict)
 
     @classmethod
     def of(cls, exceptions: Iterable[Exception_], situation: Situation, rules: Iterable[str]) -> Exceptions:
@@ -229,13 +264,13 @@ class Exceptions:
         known = tuple(exceptions)
         rules = tuple(dict.fromkeys(rules))
         by_rule: dict[str, list[Scope]] = defaultdict(list)
-        for exception in known:
+        for number, exception in enumerate(known):
             if state_of(exception, situation)[0] == "holds":
-                scope = Scope(exception)
+                scope = Scope(exception, number)
                 for rule in rules:
                     if fnmatchcase(rule, exception.rule):
                         by_rule[rule].append(scope)
-        return cls(known, situation, {rule: tuple(scopes) for rule, scopes in by_rule.items()})
+        return cls(known, situation, {rule: ToRule(scopes) for rule, scopes in by_rule.items()})
 
     def at(self, cluster: str, rules: Iterable[str]) -> Exceptions:
         """The same for a cluster."""
@@ -247,7 +282,8 @@ class Exceptions:
         self, finding: Finding, obj: Object, violation: Violation, in_tree: Iterable[InTree]
     ) -> Exception_ | None:
         """The exception that accepts a finding: the first of the user's, else the first that stands in its object."""
-        for scope in self.by_rule.get(finding.rule, ()):
+        to_rule = self.by_rule.get(finding.rule)
+        for scope in to_rule.about(obj.ref.name) if to_rule is not None else ():
             if scope.accepts(finding, obj, violation):
                 return scope.exception
         for one in in_tree:
@@ -267,7 +303,7 @@ Judged = tuple[str, str, str | None, str]
 
 
 class Watch:
-    """Notes which exceptions name something that their rule judged: only of these it is known that they are unused."""
+    """Notes which exceptions name an object that their rule judged: only of these it is known that they are unused."""
 
     def __init__(self, exceptions: Exceptions, rules: Iterable[ActiveRule]) -> None:
         self._by_rule = exceptions.by_rule
@@ -282,7 +318,8 @@ class Watch:
     def judged(self, rule: str, obj: Object, in_tree: Iterable[InTree] = ()) -> Iterator[Judged]:
         """A rule judged an object."""
         ref = obj.ref
-        for scope in self._by_rule.get(rule, ()):
+        to_rule = self._by_rule.get(rule)
+        for scope in to_rule.named(ref.name) if to_rule is not None else ():
             if scope.object(obj):
                 yield scope.exception.id, obj.file, ref.namespace, ref.name
         for one in in_tree:
@@ -348,10 +385,9 @@ def usage_of(
         return "unused" if places else "unknown"
     if incomplete or any(gap.rule is not None and fnmatchcase(gap.rule, exception.rule) for gap in gaps):
         return "unknown"
-    names = exception.match.names
     # What it names by a pattern may be there, and not here: in a part that is not scanned today.
-    exact = names and not any(character in name for name in names for character in "*?[")
-    return "unused" if exact and set(names) <= {name for _, _, _, name in places} else "gone"
+    names = exact_names(exception)
+    return "unused" if names and set(names) <= {name for _, _, _, name in places} else "gone"
 
 
 def _covers(gap: NotEvaluated, rule: str, file: str, namespace: str | None) -> bool:

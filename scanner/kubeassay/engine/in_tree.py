@@ -51,11 +51,10 @@ class InTree:
     problem: str = ""
 
     def accepts(self, finding: Finding, obj: Object, violation: Violation) -> bool:
-        """Whether it accepts a finding of its rule in its object."""
+        """Whether it accepts a finding of its rule. Its object is the one that it was looked up for."""
         stated = self.exception.path
         return (
             not self.problem
-            and obj.number == self.number
             and (not self.container or finding.container == self.container)
             and (self.about is None or finding.location.start_line == self.about)
             and violation.path[: len(self.below)] == self.below
