@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kit import LIBRARY, objects_in, plan_of, profile_of, run_command, scan_text
+from kit import LIBRARY, objects_in, plan_of, profile_of, run_command, run_within_seconds, scan_text
 from kubeassay.execution.scan import scan
 from kubeassay.model import Finding, Result, Target
 from kubeassay.sources.files import Discovery, SourceFile, discover
@@ -189,6 +189,45 @@ def test_each_line_of_an_annotation_is_a_place_of_its_own() -> None:
     ]
     folded = annotated(f'"{P} reason=r\\x20container=log expires=2020-01-01"')
     assert [(rule, line) for rule, line, _ in told(judged(folded))] == [("exception-expired", 6)]
+
+
+def test_objects_in_one_line_have_exceptions_of_their_own() -> None:
+    pods = [
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "annotations": {"kubeassay.dev/except": f"{P} reason={name}"}},
+            "spec": {"containers": [{"name": "c", "securityContext": {"privileged": name != "c"}}]},
+        }
+        for name in "abc"
+    ]
+    result = judged(json.dumps({"apiVersion": "v1", "kind": "List", "items": pods}))
+    reasons = {f.object.name: result.exceptions_by_id[f.exception].reason for f in result.findings if f.exception}
+    assert reasons == {"a": "a", "b": "b"}
+    assert [use.findings for use in result.exceptions] == [1, 1, 0]
+    assert [rule for rule, _, _ in told(result)] == ["exception-unused"]
+
+
+def test_of_very_many_in_a_file_the_rest_is_refused() -> None:
+    many = "".join(f"      {P} reason=r{number}\n" for number in range(1500))
+    result = judged(annotated(f"|\n{many}"))
+    malformed = [message for rule, _, message in told(result) if rule == "exception-malformed"]
+    assert malformed == [
+        f"The exception to {P}, in an annotation, does not hold: one file has more than 1,000: this one and those"
+        " behind it"
+    ]
+    assert len(result.exceptions) == 1001
+
+
+def test_very_many_comments_and_objects_cost_little() -> None:
+    run_within_seconds(
+        "import test_in_tree as t\n"
+        "one = 'apiVersion: v1\\nkind: ConfigMap\\nmetadata: {name: a}\\ndata: {a: \"# b\"}\\n'\n"
+        "text = '---\\n'.join(['# kubeassay: except nothing-%d\\n' % n + one for n in range(3000)])\n"
+        "text += '# kubeassay: except nothing\\n' * 30000\n"
+        "assert len(t.judged(text).exceptions) == 1001",
+        folder=Path(__file__).parent,
+    )
 
 
 def test_where_none_may_stand_none_holds_and_each_is_told() -> None:

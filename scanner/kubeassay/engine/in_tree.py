@@ -7,8 +7,10 @@ is found at its line, in the object that the line is in. Nothing that it states 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from kubeassay.analysis.reading import mapping
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 ANNOTATION = "kubeassay.dev/except"
 _COMMENT = re.compile(r"kubeassay:[ \t]*except(?![\w-])")
 
+#: So many exceptions one file may state: to read each costs time.
+MOST = 1000
 #: Other tools whose exceptions hold → the equals of their checks.
 Imports = Mapping[str, "Equivalents"]
 _IGNORE_ALL, _IGNORE = "kube-linter.io/ignore-all", "ignore-check.kube-linter.io/"
@@ -74,14 +78,37 @@ def in_tree(
     marks = ("kubeassay", "kube-linter.io", "checkov") if imports else ("kubeassay",)
     if text is not None and not any(mark in text for mark in marks):
         return []
-    found = [one for obj in objects for one in _annotations(obj, text, known_rules, template_paths)]
+    found = list(islice(_all(objects, text, known_rules, template_paths, imports), MOST + 1))
+    if len(found) > MOST:
+        found[-1] = replace(found[-1], problem=f"one file has more than {MOST:,}: this one and those behind it")
+    return list(_told_apart(found))
+
+
+def _all(
+    objects: Sequence[Object],
+    text: str | None,
+    known_rules: Collection[str],
+    template_paths: TemplatePaths,
+    imports: Imports,
+) -> Iterator[InTree]:
+    for obj in objects:
+        yield from _annotations(obj, text, known_rules, template_paths)
     if text is not None and objects:
-        found += _comments(objects, text, known_rules)
-    if imports:
-        found += [one for obj in objects for one in _annotations_of_tools(obj, imports)]
-        if text is not None and objects and "checkov" in imports:
-            found += _comments_of_checkov(objects, text, imports["checkov"])
-    return found
+        yield from _comments(objects, text, known_rules)
+    for obj in objects if imports else ():
+        yield from _annotations_of_tools(obj, imports)
+    if text is not None and objects and "checkov" in imports:
+        yield from _comments_of_checkov(objects, text, imports["checkov"])
+
+
+def _told_apart(found: Iterable[InTree]) -> Iterator[InTree]:
+    """Those of one line and rule are of several objects, all in one line: findings have to name one."""
+    seen: Counter[str] = Counter()
+    for one in found:
+        name = one.exception.id
+        seen[name] += 1
+        count = seen[name]
+        yield one if count == 1 else replace(one, exception=replace(one.exception, id=f"{name}.{count}"))
 
 
 def _annotations(
@@ -117,9 +144,11 @@ def _comments(objects: Sequence[Object], text: str, known_rules: Collection[str]
     from kubeassay.policy.exceptions import statement
     from kubeassay.sources.yaml_comments import comments
 
+    lines = [(*_lines(obj), obj) for obj in objects]
     for comment in comments(text, objects[0].file, _COMMENT):
         said = statement(_COMMENT.sub("", comment.text, count=1), known_rules)
-        about = [obj for obj in objects if comment.about is not None and _holds(obj, comment.about)]
+        line = comment.about or 0
+        about = [obj for first, last, obj in lines if first <= line <= last]
         problem = ""
         if comment.about is None:
             problem = "no line follows it"
@@ -127,13 +156,8 @@ def _comments(objects: Sequence[Object], text: str, known_rules: Collection[str]
             problem = f"line {comment.about} is of no object"
         elif len(about) > 1:
             problem = f"line {comment.about} is of {len(about)} objects: annotate the one that is meant"
-        obj = about[0] if about else _nearest(objects, comment.location.start_line)
+        obj = about[0] if about else _nearest(lines, comment.location.start_line)
         yield from _stated(said, "comment", obj, comment.location, "", (), comment.about, problem)
-
-
-def _holds(obj: Object, line: int) -> bool:
-    first, last = _lines(obj)
-    return first <= line <= last
 
 
 def _lines(obj: Object) -> tuple[int, int]:
@@ -146,8 +170,8 @@ def _lines(obj: Object) -> tuple[int, int]:
     return obj.spans.position(start)[0], last - 1 if column == 1 and end > start else last
 
 
-def _nearest(objects: Iterable[Object], line: int) -> Object:
-    return min(objects, key=lambda obj: min(abs(end - line) for end in _lines(obj)))
+def _nearest(lines: Iterable[tuple[int, int, Object]], line: int) -> Object:
+    return min(lines, key=lambda entry: min(abs(entry[0] - line), abs(entry[1] - line)))[2]
 
 
 def _stated(
@@ -205,9 +229,11 @@ def _comments_of_checkov(objects: Sequence[Object], text: str, known: Equivalent
     """They are about the object that they stand in."""
     from kubeassay.sources.yaml_comments import comments
 
+    lines = [(*_lines(obj), obj) for obj in objects]
     for comment in comments(text, objects[0].file, _SKIP_COMMENT):
         match = _SKIP_COMMENT.match(comment.text)
-        about = [obj for obj in objects if _holds(obj, comment.location.start_line)]
+        line = comment.location.start_line
+        about = [obj for first, last, obj in lines if first <= line <= last]
         if match is not None and len(about) == 1:
             reason = (match["reason"] or "").strip().strip('"')
             yield from _equals("checkov", match["check"], known, reason, about[0], comment.location, "")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -44,18 +44,56 @@ def comments(text: str, file: str, marker: re.Pattern[str]) -> list[Comment]:
         return []
     lines = lines_of(text)
     spans = SpanTable(file, array("I"), lines, astral_of(text))
-    return [_comment(text, start, lines, spans) for start in _outside_scalars(text, starts)]
+    found: list[Comment] = []
+    about: dict[int, int | None] = {}
+    # From the last on: what the next line is about is known then, however many comments follow each other.
+    for start in reversed(list(_outside_scalars(text, starts))):
+        number = bisect_right(lines, start)
+        alone = not text[lines[number - 1] : start].strip()
+        end = start + len(_line(text, lines, number, start).rstrip())
+        found.append(
+            Comment(
+                text[start + 1 : end].strip(),
+                spans.region(start, end),
+                _below(text, lines, number, about) if alone else number,
+            )
+        )
+    return found[::-1]
+
+
+def _line(text: str, lines: array[int], number: int, start: int | None = None) -> str:
+    """A line, from an offset in it on."""
+    return text[lines[number - 1] if start is None else start : lines[number] if number < len(lines) else len(text)]
+
+
+def _below(text: str, lines: array[int], number: int, known: dict[int, int | None]) -> int | None:
+    """The first line below a line that is no comment; None where that is blank, or there is none. ``known``: the same
+    for lines that were asked for or passed."""
+    passed = [number]
+    found: int | None = None
+    for below in range(number + 1, len(lines) + 1):
+        if below in known:
+            found = known[below]
+            break
+        line = _line(text, lines, below).strip()
+        if not line.startswith("#"):
+            found = below if line else None
+            break
+        passed.append(below)
+    known.update(dict.fromkeys(passed, found))
+    return found
 
 
 def _outside_scalars(text: str, starts: list[int]) -> Iterator[int]:
     """Those of the offsets that are in no scalar. Documents are texts of their own, as the reader has it."""
     documents = sorted({0, *(match.start() for match in _SEPARATOR.finditer(text))})
     for begin, end in zip(documents, [*documents[1:], len(text)], strict=True):
-        within = [start for start in starts if begin <= start < end]
+        within = starts[bisect_left(starts, begin) : bisect_left(starts, end)]
         if within:
             scalars, known = _scalars(text[begin:end])
             for start in within:
-                if start - begin < known and not any(first <= start - begin < last for first, last in scalars):
+                before = bisect_right(scalars, (start - begin, len(text))) - 1
+                if start - begin < known and (before < 0 or scalars[before][1] <= start - begin):
                     yield start
 
 
@@ -81,18 +119,3 @@ def _scalars(text: str) -> tuple[list[tuple[int, int]], int]:
     finally:
         parser.dispose()
     return found, len(text)
-
-
-def _comment(text: str, start: int, lines: array[int], spans: SpanTable) -> Comment:
-    number = bisect_right(lines, start)
-
-    def line(wanted: int) -> str:
-        return text[lines[wanted - 1] : lines[wanted] if wanted < len(lines) else len(text)].strip()
-
-    end = start + len(text[start : lines[number] if number < len(lines) else len(text)].rstrip())
-    about: int | None = number
-    if not text[lines[number - 1] : start].strip():
-        about = next((n for n in range(number + 1, len(lines) + 1) if not line(n).startswith("#")), None)
-        if about is not None and not line(about):
-            about = None
-    return Comment(text[start + 1 : end].strip(), spans.region(start, end), about)
