@@ -453,3 +453,36 @@ def test_a_result_says_what_every_exception_is_and_what_it_accepts(
         5,
     )
     assert run_command("scan", "a.yaml", "--today", "soon").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("entry", "code"),
+    [
+        ("match: {kinds: [Deployment, Pod], names: [web, agent]}, reason: r", 0),
+        ("match: {kinds: ['*']}, reason: r", 1),
+        ("match: {names: [web, agent]}, reason: r, expires: 2020-01-01", 1),
+    ],
+)
+def test_what_is_found_of_exceptions_fails_as_other_findings_do(
+    entry: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.yaml").write_text(PODS.replace("          ports: [{containerPort: 80, hostPort: 80}]\n", ""))
+    head = "apiVersion: kubeassay.dev/v1\nkind: Exceptions\nspec:\n  exceptions:\n"
+    Path("e.yaml").write_text(f"{head}    - {{rule: privileged-container, {entry}}}\n")
+    Path("c.yaml").write_text(
+        "apiVersion: kubeassay.dev/v1\nkind: Configuration\nspec: {profile: pss-baseline, baselines: [exceptions],\n"
+        "  exceptions: [e.yaml], importExceptions: [auto]}\n"
+    )
+    assert run_command("scan", "a.yaml", "--config", "c.yaml").exit_code == code
+
+
+def test_one_that_is_unused_fails_where_low_findings_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.yaml").write_text("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c}]}\n")
+    Path("e.yaml").write_text(
+        "apiVersion: kubeassay.dev/v1\nkind: Exceptions\nspec:\n  exceptions:\n"
+        "    - {rule: host-ports, match: {names: [a]}, reason: r}\n"
+    )
+    arguments = ("scan", "a.yaml", "-p", "pss-baseline", "--baseline", "exceptions", "--exceptions", "e.yaml")
+    assert [run_command(*arguments, "--fail-on", level).exit_code for level in ("high", "low")] == [0, 1]

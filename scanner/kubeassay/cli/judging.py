@@ -481,7 +481,7 @@ def _warn(plan: Plan, result: Result, wanted: KubernetesVersion) -> None:
     for use in result.exceptions:
         exception = use.exception
         where = f"{exception.file}:{exception.line}" if exception.line else exception.file
-        if use.state == "unmapped":
+        if use.state in ("unmapped", "elsewhere"):
             continue
         if use.state != "holds":
             said = f"does not hold: {use.problem}"

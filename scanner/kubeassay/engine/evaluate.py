@@ -597,9 +597,14 @@ def _judge_exceptions(plan: Plan, partial: Partial) -> tuple[ExceptionUse, ...]:
     for place in partial.judged:
         judged[place[0]].append(place)
     active_rules = set(accepting_rules(plan.rules))
+    gaps: dict[str | None, list[NotEvaluated]] = defaultdict(list)
+    for gap in partial.not_evaluated:
+        gaps[gap.rule].append(gap)
     for use, one in uses if rules else ():
         runs = any(fnmatchcase(rule, use.exception.rule) for rule in active_rules)
-        usage = usage_of(use, judged[use.exception.id], partial.not_evaluated, hidden) if runs else "unknown"
+        exact = use.exception.rule in gaps or use.exception.rule in active_rules
+        about = [*gaps[use.exception.rule], *gaps[None]] if exact else partial.not_evaluated
+        usage = usage_of(use, judged[use.exception.id], about, hidden) if runs else "unknown"
         subject = ExceptionSubject(use, usage, whole)
         for active in rules:
             said = tuple(active.function(subject, active.context))

@@ -335,6 +335,9 @@ class Watch:
 
 
 def _is_judged(active: ActiveRule, obj: Object, has_pods: bool) -> bool:
+    """Whether a rule judges an object, all of it, by itself."""
+    if active.match.containers:
+        return False
     subject = active.rule.subject
     if subject == "object":
         return not active.rule.needs or obj.ref.kind in active.rule.needs
