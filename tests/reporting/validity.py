@@ -11,6 +11,7 @@ import json
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from html.parser import HTMLParser
 from typing import Any
@@ -46,7 +47,10 @@ def assert_no_commands(text: str) -> None:
 
 
 def as_json(document: bytes, result: Result) -> None:
-    assert from_json(document) == result
+    # What changed since another result is no part of it, and maps are where they are asked for.
+    read = from_json(document)
+    assert read == replace(result, comparison=None, pictures=read.pictures)
+    assert read.pictures in (None, result.pictures)
 
 
 def accepted(document: bytes, result: Result) -> None:

@@ -25,6 +25,7 @@ from kubeassay.cli.judging import (
     report_options,
     running_options,
     sarif_options,
+    shows_pictures,
     source_options,
 )
 from kubeassay.cli.outputs import details_options, write_file
@@ -100,6 +101,11 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
         result = run_audit(
             judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"], sources=sources
         )
+        if shows_pictures(judged, options):
+            # Imported here: it has the analyses of all areas.
+            from kubeassay.execution.pictures import with_pictures_of_cluster
+
+            result = with_pictures_of_cluster(result, snapshot, judged.by.version)
         return report(
             judged,
             result,

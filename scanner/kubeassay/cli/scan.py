@@ -23,6 +23,7 @@ from kubeassay.cli.judging import (
     report_options,
     running_options,
     sarif_options,
+    shows_pictures,
     source_options,
 )
 from kubeassay.cli.outputs import details_options
@@ -126,6 +127,11 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     if since is not None:
         judged = replace(judged, previous=_at(since, paths, judged, target, options))
     result = _run(judged.plan, discovery, target, stdin, options, judged.not_understood)
+    if shows_pictures(judged, options):
+        # Imported here: it has the analyses of all areas.
+        from kubeassay.execution.pictures import with_pictures_of_files
+
+        result = with_pictures_of_files(result, discovery, judged.by.version, stdin)
     return report(judged, result, options, inputs=partial(_inputs, discovery, stdin))
 
 
@@ -172,6 +178,10 @@ def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, A
     result = audit(
         judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"], sources=sources
     )
+    if shows_pictures(judged, options):
+        from kubeassay.execution.pictures import with_pictures_of_cluster
+
+        result = with_pictures_of_cluster(result, snapshot, judged.by.version)
     return report(judged, result, options, partial(asks_about, snapshot), lambda: iter(snapshot.files.items()))
 
 
