@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -197,6 +198,18 @@ class Judging:
     wanted: KubernetesVersion
     #: The earlier result to compare with.
     previous: Result | None = None
+    #: The plan at another version; None where the options say which.
+    plan_at: Callable[[KubernetesVersion], Plan] | None = None
+
+    def of_server(self, version: str) -> Judging:
+        """The same, at the version that a server says of itself, where nobody says another."""
+        if self.plan_at is None:
+            return self
+        try:
+            wanted = KubernetesVersion.parse(version)
+        except ValueError:
+            return self
+        return self if wanted == self.wanted else replace(self, plan=self.plan_at(wanted), wanted=wanted)
 
 
 def configuration(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -228,15 +241,16 @@ def judging(options: Mapping[str, Any], config: Mapping[str, Any], server_versio
     wanted = options["kubernetes_version"]
     if wanted is None and "kubernetesVersion" in config:
         wanted = KubernetesVersion.parse(str(config["kubernetesVersion"]))
+    is_said = wanted is not None
     if wanted is None and server_version is not None:
         with contextlib.suppress(ValueError):
             wanted = KubernetesVersion.parse(server_version)
     if wanted is None:
         wanted = KubernetesVersion.parse(profile.kubernetes_version)
-    plan = make_plan(
+    plan_at = partial(
+        make_plan,
         profile,
         library,
-        wanted,
         exceptions=[
             exception
             for file in (*options["exception_files"], *config.get("exceptions", ()))
@@ -245,7 +259,15 @@ def judging(options: Mapping[str, Any], config: Mapping[str, Any], server_versio
         pod_template_paths=_template_paths(config),
         show=options["show"],
     )
-    return Judging(plan, config, outputs, _not_understood(imported), wanted, _previous(options))
+    return Judging(
+        plan_at(wanted),
+        config,
+        outputs,
+        _not_understood(imported),
+        wanted,
+        _previous(options),
+        None if is_said else plan_at,
+    )
 
 
 def _previous(options: Mapping[str, Any]) -> Result | None:
