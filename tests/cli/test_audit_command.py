@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from kit import run_command
-from kubeassay.cli import judging
 from kubeassay.cli.main import cli
 from kubeassay.engine.plan import make_plan
+from kubeassay.execution import demand
 from sources.fault_server import FaultServer, Half
 
 
@@ -51,7 +51,7 @@ def test_the_servers_version_is_judged_by_and_the_plan_made_again_only_for_it(
         made.append(str(at))
         return make_plan(profile, library, at, **rest)
 
-    monkeypatch.setattr(judging, "make_plan", counted)
+    monkeypatch.setattr(demand, "make_plan", counted)
     server.fault = lambda path, query, number: (200, {"gitVersion": says}) if path == "/version" else None
     report = tmp_path / "report.json"
     run_command("audit", "--kubeconfig", str(server.kubeconfig), "-o", f"json={report}", *options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -46,6 +47,24 @@ def test_a_job_that_may_go_on_drifts(status: dict[str, Any], is_said: bool) -> N
     assert [n.reason for n in found.not_evaluated] == ["drift"] * is_said
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_of_each_object_it_is_known_what_it_is_and_how_much_passed(processes: int) -> None:
+    files = ObjectStore()
+    for number in range(400):
+        spec = {"containers": [{"name": "app", "image": "a:1"}], "hostPID": bool(number % 2), "nodeName": "n" * 2_000}
+        metadata = {"name": f"p{number}", "namespace": "shop", "uid": f"uid-{number}"}
+        files.add(*live_file("c", {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}))
+    snapshot = Snapshot("c", "v1.33.1", files=files, asked=("Pod",))
+    rules = profile_of("host-namespaces", "privileged-container", "allow-privilege-escalation")
+    found = audit(plan_of(rules), snapshot, processes=processes)
+    shown = audit(plan_of(rules, show=["pass"]), snapshot, processes=processes)
+    assert {obj.uid for obj in found.objects.values()} == {f"uid-{number}" for number in range(400)}
+    passed = Counter(finding.location.file for finding in shown.findings if finding.outcome == "pass")
+    assert {place: obj.passed for place, obj in found.objects.items()} == {place: passed[place] for place in files}
+    assert sum(obj.passed for obj in found.objects.values()) == found.summary.passed
+    assert found.objects == shown.objects
+
+
 def test_pods_of_an_owner_are_never_all_in_memory() -> None:
     """Memory is for what rules judge: the owner, and not its pods."""
     reference = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "1", "controller": True}
@@ -73,3 +92,31 @@ def test_pods_of_an_owner_are_never_all_in_memory() -> None:
     assert [finding.object.kind for finding in failing(found)] == ["ReplicaSet"]
     # The blocks that are at hand are as large as the JSON here; decoded it would take six times as much.
     assert peak < 2 * size
+
+
+def test_the_place_in_the_api_is_that_of_discovery() -> None:
+    """The plural of a kind cannot be told from its name; a snapshot that does not have it gives no path."""
+    objects: list[dict[str, Any]] = [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "shop"}},
+        {"apiVersion": "example.com/v1", "kind": "Ox", "metadata": {"name": "system:o", "namespace": "shop"}},
+        {"apiVersion": "example.com/v1", "kind": "Mouse", "metadata": {"name": "m"}},
+    ]
+    spec = {"containers": [{"name": "app", "image": "a:1"}]}
+    for obj in objects:
+        obj["spec"] = {"template": {"spec": spec}} if obj["kind"] != "Pod" else spec
+    plan = plan_of(profile_of("allow-privilege-escalation"))
+    snapshot = Snapshot(
+        "c",
+        "v1.33.1",
+        files=ObjectStore.of(dict(live_file("c", obj) for obj in objects)),
+        asked=tuple(wanted(plan).kinds),
+        resources={("v1", "Pod"): "pods", ("example.com/v1", "Ox"): "oxen"},
+    )
+    found = audit(plan, snapshot)
+    assert {finding.object.kind: finding.api_path for finding in found.findings} == {
+        "Pod": "/api/v1/namespaces/shop/pods/p",
+        "Ox": "/apis/example.com/v1/namespaces/shop/oxen/system:o",
+        "Mouse": None,
+    }
+    # Identified by rule, object and field, not by what stands around the line.
+    assert all(f.line_hash == f"{f.fingerprint[:16]}:1" for f in found.findings)

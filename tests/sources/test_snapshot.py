@@ -122,6 +122,27 @@ def test_whose_token_a_secret_holds_stays_known() -> None:
     assert b"H4sIAAAAAAAA" not in content
 
 
+def test_what_a_rollout_changes_is_not_stored() -> None:
+    def deployment(annotations: dict[str, str], of_pods: dict[str, str]) -> dict[str, Any]:
+        template = {"metadata": {"annotations": of_pods}, "spec": pod()["spec"]}
+        metadata = {"name": "d", "namespace": "n", "annotations": annotations}
+        return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"template": template}}
+
+    revision, restarted = "deployment.kubernetes.io/revision", "kubectl.kubernetes.io/restartedAt"
+    _, kept = live_file("c", deployment({"a": "b", revision: "1"}, {"c": "d", restarted: "2026-01-02T03:04:05Z"}))
+    assert json.loads(kept) == deployment({"a": "b"}, {"c": "d"})
+    _, rest = live_file("c", deployment({revision: "1"}, {restarted: "2026-01-02T03:04:05Z"}))
+    assert b"annotations" not in rest
+
+
+def test_a_snapshot_of_an_earlier_version_names_no_resources(tmp_path: Path) -> None:
+    snapshot = Snapshot("c", "v1.33.1", files=dict([live_file("c", pod())]), resources={("v1", "Pod"): "pods"})
+    header, line = write(snapshot, "s").splitlines()
+    earlier = {key: value for key, value in json.loads(header).items() if key != "resources"}
+    (tmp_path / "s").write_bytes(encode(earlier) + b"\n" + line)
+    assert read(str(tmp_path / "s")).resources == {}
+
+
 @pytest.mark.parametrize("name", ["s.jsonl", "s.jsonl.gz"])
 def test_a_snapshot_is_read_as_it_was_written(tmp_path: Path, name: str) -> None:
     snapshot = Snapshot(
@@ -133,6 +154,7 @@ def test_a_snapshot_is_read_as_it_was_written(tmp_path: Path, name: str) -> None
         narrowed=("Pod",),
         namespaces=("n",),
         selector="a=b",
+        resources={("v1", "Pod"): "pods", ("apps/v1", "Deployment"): "deployments"},
     )
     path = tmp_path / name
     path.write_bytes(write(snapshot, name))
@@ -169,6 +191,8 @@ def test_a_snapshot_among_manifests_is_not_read_as_manifests(tmp_path: Path) -> 
         {"objects": 2},
         {"asked": None},
         {"selector": "a b"},
+        {"resources": []},
+        {"resources": {"v1": "pods"}},
     ],
 )
 def test_a_snapshot_of_other_hands_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:

@@ -78,7 +78,7 @@ def gaps_of(kinds: Iterable[str], unread: Iterable[Unread], *, namesakes: bool =
     the same as one of Kubernetes' own matter, too."""
     wanted = set(kinds)
     if WORKLOADS in wanted:
-        wanted |= TEMPLATE_KINDS
+        wanted = (wanted - {WORKLOADS}) | TEMPLATE_KINDS
     named, possible = [], []
     for gap in unread:
         if gap.kind in wanted or (not gap.kind and not wanted.isdisjoint(kinds_of_group(gap.group))):

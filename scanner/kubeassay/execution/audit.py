@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
-from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS
+from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS, kinds_of
 from kubeassay.analysis.kinds import kinds_of_group
 from kubeassay.analysis.owners import MADE, MAKERS, Makers, drift
 from kubeassay.analysis.reading import items, mapping
 from kubeassay.analysis.selectors import parse_selector
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS
+from kubeassay.engine.findings import SourceText
 from kubeassay.engine.live import TEMPLATE_KINDS, Live, is_custom, judged_kinds, namespace_about
 from kubeassay.engine.plan import Plan
 from kubeassay.execution.collector import idle_collector
+from kubeassay.execution.declared import Matched, Sources
+from kubeassay.execution.drift import drift as drift_of_sources
 from kubeassay.execution.scan import Progress, scan
 from kubeassay.model import Finding, NotEvaluated, Object, ObjectRef, Result, Rule, Target
 from kubeassay.model.unread import METADATA_ONLY, Unread
@@ -63,7 +67,8 @@ def everything_wanted(rules: Iterable[Rule]) -> Wanted:
             joined.add(CUSTOM_RESOURCES)
             joined.update(kind for group in BUILT_IN_GROUPS for kind in kinds_of_group(group))
     if WORKLOADS in joined:
-        joined |= TEMPLATE_KINDS
+        # A word for many kinds, and no kind: scheduling.k8s.io and Kueue have one of that name.
+        joined = (joined - {WORKLOADS}) | TEMPLATE_KINDS
     if joined or not kinds.isdisjoint(TEMPLATE_KINDS):
         # What a pod belongs to, and which namespaces there are.
         kinds |= {"Namespace"}
@@ -80,10 +85,11 @@ def audit(
     not_evaluated: Iterable[NotEvaluated] = (),
     processes: int | None = None,
     progress: Progress | None = None,
+    sources: Sources | None = None,
 ) -> Result:
-    """Judge what was read of a cluster."""
+    """Judge what was read of a cluster. ``sources``: the manifests that its objects are to be declared by."""
     live = Live(
-        (*snapshot.unread, *_not_asked(plan, snapshot)),
+        (*snapshot.unread, *_not_asked(wanted(plan), snapshot)),
         METADATA_ONLY,
         None if snapshot.namespaces is None else frozenset(snapshot.namespaces),
         parse_selector(snapshot.selector) if snapshot.selector else None,
@@ -91,20 +97,64 @@ def audit(
     drifts = _Drifts(snapshot.files, live)
     if live.selector is not None:
         live = replace(live, owners=frozenset(drifts.owners_of_judged))
-    return scan(
-        replace(plan, live=live),
-        Discovery(
-            files=[
-                SourceFile("", name, snapshot.files.size(name), live=snapshot.files)
-                for name in snapshot.files
-                if name not in drifts.made
-            ]
-        ),
+    matched = Matched(sources, snapshot) if sources is not None else None
+    result = scan(
+        replace(plan, live=live, count_by_file=True, places=None if matched is None else matched.manifests),
+        _discovery(snapshot, drifts.made),
         Target("cluster", snapshot.cluster),
         processes=processes,
         progress=progress,
         not_evaluated=(*not_evaluated, *drifts.said(live), *_nothing(snapshot, live)),
     )
+    texts = {} if matched is None else matched.manifests.texts()
+    for file, lines in _lines(result.findings).items():
+        if file in texts:
+            texts[file].prepare(lines)
+    return replace(
+        result,
+        findings=tuple(_of_cluster(finding, snapshot, texts) for finding in result.findings),
+        drift=None if matched is None else drift_of_sources(matched, live),
+    )
+
+
+def _lines(findings: Iterable[Finding]) -> Mapping[str, set[int]]:
+    lines: dict[str, set[int]] = defaultdict(set)
+    for finding in findings:
+        lines[finding.location.file].add(finding.location.start_line)
+    return lines
+
+
+def _of_cluster(finding: Finding, snapshot: Snapshot, texts: Mapping[str, SourceText]) -> Finding:
+    """A finding with its object's path in the API. What identifies its line, where that is no manifest's, is its own
+    identity: the text of a live object holds what changes by itself (its status), and nobody has it checked out."""
+    digest, _, occurrence = finding.fingerprint.partition(":")
+    text = texts.get(finding.location.file)
+    hashed = text.line_hash(finding.location.start_line) if text is not None else f"{digest[:16]}:{occurrence or 1}"
+    return replace(finding, api_path=snapshot.api_path(finding.object), line_hash=hashed)
+
+
+def discovered(snapshot: Snapshot) -> Discovery:
+    """The objects of a cluster but those that others made, which are judged at their owner."""
+    return _discovery(snapshot, _Drifts(snapshot.files, Live()).made)
+
+
+def _discovery(snapshot: Snapshot, made: Container[str]) -> Discovery:
+    return Discovery(
+        files=[
+            SourceFile("", name, snapshot.files.size(name), live=snapshot.files)
+            for name in snapshot.files
+            if name not in made
+        ]
+    )
+
+
+def unread_of(needs: Iterable[str], snapshot: Snapshot) -> tuple[Unread, ...]:
+    """What was not read of a cluster, of kinds that are needed everywhere (as rules name them, or analyses)."""
+    kinds = set(kinds_of(needs))
+    if WORKLOADS in kinds:
+        kinds |= TEMPLATE_KINDS
+    needed = Wanted(frozenset(kinds), CUSTOM_RESOURCES in kinds, frozenset(kinds))
+    return (*snapshot.unread, *_not_asked(needed, snapshot))
 
 
 def asks_about(snapshot: Snapshot, finding: Finding) -> bool:
@@ -128,9 +178,8 @@ def _nothing(snapshot: Snapshot, live: Live) -> Iterator[NotEvaluated]:
             yield NotEvaluated("no-objects", f"no object that is judged has the labels {snapshot.selector}")
 
 
-def _not_asked(plan: Plan, snapshot: Snapshot) -> Iterator[Unread]:
-    """What the rules need of a snapshot that was made for others."""
-    needed = wanted(plan)
+def _not_asked(needed: Wanted, snapshot: Snapshot) -> Iterator[Unread]:
+    """What is needed of a snapshot that was made for other rules."""
     all_custom = CUSTOM_RESOURCES in snapshot.asked
     for kind in sorted(needed.kinds - set(snapshot.asked)):
         if all_custom and is_custom(kind):

@@ -1,7 +1,9 @@
 """The vocabulary of kubeassay: frozen values, no input or output, nothing imported from the other layers."""
 
+from kubeassay.model.drift import ChangedField, Drift, MissingObject, NotCompared, UndeclaredObject
 from kubeassay.model.kubernetes_version import NEWEST_KNOWN, OLDEST_KNOWN, KubernetesVersion
 from kubeassay.model.object import Inventory, Object, ObjectRef, shared_folders
+from kubeassay.model.pictures import Bar, Part, Picture, Way
 from kubeassay.model.place import Location, Path, SpanTable, format_path, parse_path
 from kubeassay.model.policy import (
     SEVERITIES,
@@ -19,11 +21,15 @@ from kubeassay.model.policy import (
     SubjectMatch,
 )
 from kubeassay.model.result import (
+    Comparison,
     ControlSummary,
     Edit,
+    ExceptionState,
+    ExceptionUse,
     Excerpt,
     Finding,
     Fix,
+    LiveObject,
     NotEvaluated,
     Outcome,
     ReadError,
@@ -32,30 +38,42 @@ from kubeassay.model.result import (
     Skipped,
     Summary,
     Target,
+    identity,
 )
 
 __all__ = [
     "NEWEST_KNOWN",
     "OLDEST_KNOWN",
     "SEVERITIES",
+    "Bar",
     "Baseline",
+    "ChangedField",
+    "Comparison",
     "Control",
     "ControlSummary",
+    "Drift",
     "Edit",
     "Example",
+    "ExceptionState",
+    "ExceptionUse",
     "Exception_",
     "Excerpt",
     "Finding",
     "Fix",
     "Inventory",
     "KubernetesVersion",
+    "LiveObject",
     "Location",
+    "MissingObject",
+    "NotCompared",
     "NotEvaluated",
     "Object",
     "ObjectRef",
     "Outcome",
     "Parameter",
+    "Part",
     "Path",
+    "Picture",
     "Profile",
     "ReadError",
     "Related",
@@ -70,7 +88,10 @@ __all__ = [
     "SubjectMatch",
     "Summary",
     "Target",
+    "UndeclaredObject",
+    "Way",
     "format_path",
+    "identity",
     "parse_path",
     "shared_folders",
 ]

@@ -12,19 +12,27 @@ from typing import Any, Literal, NoReturn, TypeVar, cast, get_args
 
 from kubeassay.model import (
     SEVERITIES,
+    Bar,
     Baseline,
+    ChangedField,
     Control,
     ControlSummary,
+    Drift,
     Edit,
     Example,
     Excerpt,
     Finding,
     Fix,
+    LiveObject,
     Location,
+    MissingObject,
+    NotCompared,
     NotEvaluated,
     ObjectRef,
     Outcome,
     Parameter,
+    Part,
+    Picture,
     Profile,
     ReadError,
     Related,
@@ -38,24 +46,28 @@ from kubeassay.model import (
     SubjectMatch,
     Summary,
     Target,
+    UndeclaredObject,
+    Way,
 )
+from kubeassay.model.pictures import WayState
 from kubeassay.reporting.options import RenderOptions, Report
 
 SCHEMA_VERSION = "1"
 
 _OUTCOMES = get_args(Outcome)
 _SUBJECTS = get_args(Subject)
+_WAY_STATES = get_args(WayState)
 
 
 def write(result: Result, options: RenderOptions) -> Report:
-    return Report((to_json(result),))
+    return Report((to_json(result, pictures=options.pictures),))
 
 
 # Writing
 
 
-def to_json(result: Result) -> bytes:
-    """The result as a JSON document (UTF-8, ending in a line feed)."""
+def to_json(result: Result, *, pictures: bool = True) -> bytes:
+    """The result as a JSON document (UTF-8, ending in a line feed). ``pictures``: with its maps, where it has some."""
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, default=_plain).encode
     profile = result.profile
     details: dict[str, Any] = {
@@ -74,8 +86,8 @@ def to_json(result: Result) -> bytes:
         ("kubernetesVersion", encode(result.kubernetes_version)),
         ("target", encode({"kind": result.target.kind, "name": result.target.name})),
         ("summary", encode(_summary(result.summary))),
-        ("results", _lines(encode, map(_finding, result.findings))),
-        ("notEvaluated", _lines(encode, map(_not_evaluated, result.not_evaluated))),
+        ("results", _lines(encode, map(finding_as_json, result.findings))),
+        ("notEvaluated", _lines(encode, map(not_evaluated_as_json, result.not_evaluated))),
         ("errors", _lines(encode, map(_read_error, result.errors))),
         ("skipped", _lines(encode, map(_skipped, result.skipped))),
         ("profileDetails", encode(details)),
@@ -84,6 +96,13 @@ def to_json(result: Result) -> bytes:
         ("rules", _member_lines(encode, ((key, rule_as_json(result.rules[key])) for key in sorted(result.rules)))),
         ("ruleSeverities", encode(dict(sorted(result.rule_severities.items())))),
     ]
+    if result.objects:
+        told = ((place, _live_object(result.objects[place])) for place in sorted(result.objects))
+        members.append(("objects", _member_lines(encode, told)))
+    if result.drift is not None:
+        members.append(("drift", encode(_drift(result.drift))))
+    if pictures and result.pictures is not None:
+        members.append(("pictures", _lines(encode, map(_picture, result.pictures))))
     text = "{\n" + ",\n".join(f'"{name}": {value}' for name, value in members) + "\n}\n"
     # The handler writes half of a surrogate pair (from a name that is no UTF-8) as JSON's own escape for it.
     return text.encode("utf-8", "backslashreplace")
@@ -163,7 +182,8 @@ def _summary(summary: Summary) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def finding_as_json(finding: Finding) -> dict[str, Any]:
+    """A finding with all that is known of it, for JSON."""
     ref = finding.object
     excerpt = finding.excerpt
     fix = finding.fix
@@ -173,7 +193,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "controls": finding.controls,
         "area": finding.area,
         "severity": finding.severity,
-        "object": {"apiVersion": ref.api_version, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name},
+        "object": object_as_json(ref) | ({} if finding.api_path is None else {"apiPath": finding.api_path}),
         "container": finding.container,
         "path": finding.path,
         "message": finding.message,
@@ -193,6 +213,15 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
+def object_as_json(ref: ObjectRef) -> dict[str, Any]:
+    """What names an object, for JSON."""
+    return {"apiVersion": ref.api_version, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
+
+
+def _live_object(found: LiveObject) -> dict[str, Any]:
+    return {**object_as_json(found.ref), "uid": found.uid, "passed": found.passed}
+
+
 def location_as_json(location: Location) -> dict[str, Any]:
     """A region of a file, for JSON."""
     return {
@@ -204,13 +233,40 @@ def location_as_json(location: Location) -> dict[str, Any]:
     }
 
 
-def _not_evaluated(entry: NotEvaluated) -> dict[str, Any]:
+def not_evaluated_as_json(entry: NotEvaluated) -> dict[str, Any]:
+    """Something that was not judged, for JSON."""
     return {
         "rule": entry.rule,
         "reason": entry.reason,
         "detail": entry.detail,
         "namespace": entry.namespace,
         "file": entry.file,
+    }
+
+
+def _drift(drift: Drift) -> dict[str, Any]:
+    return {
+        "sources": list(drift.sources),
+        "missing": [
+            {"object": object_as_json(missing.object), "location": location_as_json(missing.location)}
+            for missing in drift.missing
+        ],
+        "changed": [
+            {
+                "object": object_as_json(changed.object),
+                "path": changed.path,
+                "detail": changed.detail,
+                "location": location_as_json(changed.location),
+                "file": changed.file,
+            }
+            for changed in drift.changed
+        ],
+        "undeclared": [
+            {"object": object_as_json(undeclared.object), "file": undeclared.file} for undeclared in drift.undeclared
+        ],
+        "notCompared": [
+            {"reason": entry.reason, "detail": entry.detail, "file": entry.file} for entry in drift.not_compared
+        ],
     }
 
 
@@ -243,6 +299,7 @@ def _match(match: SubjectMatch) -> dict[str, Any]:
 
 
 def control_as_json(control: Control) -> dict[str, Any]:
+    """A control with its clause and the uses of its rules, for JSON."""
     return {
         "id": control.id,
         "title": control.title,
@@ -265,6 +322,29 @@ def _baseline(baseline: Baseline) -> dict[str, Any]:
         "standard": _source(baseline.standard),
         "controls": [control_as_json(control) for control in baseline.controls],
         "file": baseline.file,
+    }
+
+
+def _picture(picture: Picture) -> dict[str, Any]:
+    return {
+        "id": picture.id,
+        "title": picture.title,
+        "lead": picture.lead,
+        "columns": picture.columns,
+        "rows": picture.rows,
+        "ends": picture.ends,
+        "ways": [{"from": way.source, "to": way.target, "state": way.state, "text": way.text} for way in picture.ways],
+        "paths": picture.paths,
+        "bars": [
+            {
+                "label": bar.label,
+                "text": bar.text,
+                "parts": [{"kind": part.kind, "size": part.size, "text": part.text} for part in bar.parts],
+            }
+            for bar in picture.bars
+        ],
+        "notes": picture.notes,
+        "absent": picture.absent,
     }
 
 
@@ -296,6 +376,8 @@ def from_json(document: bytes) -> Result:
     controls = top["controls"].tuple_of(_read_control)
     details = top["profileDetails"]
     own_controls = details.get("controls")
+    pictures = top.get("pictures")
+    objects = top.get("objects")
     return Result(
         tool_version=top["tool"]["version"].text(),
         profile=Profile(
@@ -318,6 +400,9 @@ def from_json(document: bytes) -> Result:
         rules=top["rules"].mapping_of(_read_rule),
         rule_severities=top["ruleSeverities"].mapping_of(_Node.severity),
         controls=controls,
+        objects={} if objects is None else objects.mapping_of(_read_live_object),
+        drift=None if (drift := top.get("drift")) is None else _read_drift(drift),
+        pictures=None if pictures is None else pictures.tuple_of(_read_picture),
     )
 
 
@@ -438,6 +523,7 @@ def _read_finding(node: _Node) -> Finding:
         fix=node["fix"].optional(_read_fix),
         exception=node["exception"].text_or_none(),
         reason=node["reason"].text_or_none(),
+        api_path=None if (path := node["object"].get("apiPath")) is None else path.text_or_none(),
     )
 
 
@@ -445,6 +531,10 @@ def _read_object(node: _Node) -> ObjectRef:
     return ObjectRef(
         node["apiVersion"].text(), node["kind"].text(), node["namespace"].text_or_none(), node["name"].text()
     )
+
+
+def _read_live_object(node: _Node) -> LiveObject:
+    return LiveObject(_read_object(node), node["uid"].text(), node["passed"].integer())
 
 
 def _read_location(node: _Node) -> Location:
@@ -497,6 +587,30 @@ def _read_read_error(node: _Node) -> ReadError:
 
 def _read_skipped(node: _Node) -> Skipped:
     return Skipped(node["file"].text(), node["reason"].text(), node["detail"].text(), node["line"].integer_or_none())
+
+
+def _read_drift(node: _Node) -> Drift:
+    return Drift(
+        sources=node["sources"].texts(),
+        missing=node["missing"].tuple_of(
+            lambda one: MissingObject(_read_object(one["object"]), _read_location(one["location"]))
+        ),
+        changed=node["changed"].tuple_of(
+            lambda one: ChangedField(
+                _read_object(one["object"]),
+                one["path"].text(),
+                one["detail"].text(),
+                _read_location(one["location"]),
+                one["file"].text(),
+            )
+        ),
+        undeclared=node["undeclared"].tuple_of(
+            lambda one: UndeclaredObject(_read_object(one["object"]), one["file"].text())
+        ),
+        not_compared=node["notCompared"].tuple_of(
+            lambda one: NotCompared(one["reason"].text(), one["detail"].text(), one["file"].text_or_none())
+        ),
+    )
 
 
 def _read_source(node: _Node) -> Source:
@@ -592,3 +706,42 @@ def _read_example(node: _Node) -> Example:
     outcome: Literal["fails", "passes"] = "fails" if outcomes[0] == "fails" else "passes"
     parameters = node["parameters"].mapping() if "parameters" in node.mapping() else {}
     return Example(outcome, node[outcome].text(), parameters)
+
+
+def _read_picture(node: _Node) -> Picture:
+    columns = node["columns"].texts()
+    rows = node["rows"].tuple_of(_Node.texts)
+    if any(len(row) != len(columns) for row in rows):
+        node["rows"].refuse("rows with a text for each column")
+    ends = node["ends"].texts()
+    ways = node["ways"].tuple_of(_read_way)
+    if any(way.source not in ends or way.target not in ends for way in ways):
+        node["ways"].refuse("ways between its ends")
+    paths = node["paths"].tuple_of(_Node.texts)
+    if not all(paths):
+        node["paths"].refuse("paths of one box or more")
+    return Picture(
+        id=node["id"].text(),
+        title=node["title"].text(),
+        lead=node["lead"].text(),
+        columns=columns,
+        rows=rows,
+        ends=ends,
+        ways=ways,
+        paths=paths,
+        bars=node["bars"].tuple_of(_read_bar),
+        notes=node["notes"].texts(),
+        absent=node["absent"].text(),
+    )
+
+
+def _read_way(node: _Node) -> Way:
+    return Way(node["from"].text(), node["to"].text(), node["state"].one_of(_WAY_STATES), node["text"].text())
+
+
+def _read_bar(node: _Node) -> Bar:
+    return Bar(node["label"].text(), node["text"].text(), node["parts"].tuple_of(_read_part))
+
+
+def _read_part(node: _Node) -> Part:
+    return Part(node["kind"].text(), node["size"].integer(), node["text"].text())

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NoReturn, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from kubeassay.analysis.facts import CUSTOM_RESOURCES
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS
@@ -25,7 +25,7 @@ from kubeassay.sources.bounded import TookTooLongError, each, within
 from kubeassay.sources.files import UsageError
 from kubeassay.sources.json_list import read_members
 from kubeassay.sources.object_store import ObjectStore
-from kubeassay.sources.snapshot import Snapshot, cluster_name, live_file
+from kubeassay.sources.snapshot import Snapshot, cluster_name, collection_path, live_file
 
 _PAGE = 500
 _WORKERS = 6
@@ -48,6 +48,8 @@ _RESTARTS = 3
 
 #: Groups of aggregated APIs that hold measurements, not objects.
 _MEASUREMENTS = ("metrics.k8s.io", "custom.metrics.k8s.io", "external.metrics.k8s.io")
+#: Groups of reports, this program's own among them: results, which nothing is judged by.
+_REPORTS = ("openreports.io", "wgpolicyk8s.io", "reports.x-k8s.io")
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _DISCOVERY = (
     "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,"
@@ -58,6 +60,8 @@ _USER_OF_URL = re.compile(r"//[^/@]*@")
 #: OpenSSL's codes for a name, a mail address and an IP address that a certificate is not for.
 _OF_OTHER_NAMES = (62, 63, 64)
 _TOKEN = "kubernetes.io/service-account-token"
+#: What a header can hold.
+_HEADER = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 
 
 class ClusterError(UsageError):
@@ -96,9 +100,7 @@ class Kind:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None = None) -> str:
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        where = f"/namespaces/{quote(namespace, safe='')}" if namespace is not None else ""
-        return f"{root}{where}/{self.resource}"
+        return collection_path(self.api_version, self.resource, namespace)
 
 
 @dataclass(slots=True)
@@ -125,6 +127,7 @@ def connect(
     try:
         from kubernetes import client
         from kubernetes import config as untyped
+        from kubernetes.config import incluster_config
         from kubernetes.config.config_exception import ConfigException
     except ImportError:
         raise ClusterError("reading a cluster needs the extra: pip install 'kubeassay[cluster]'") from None
@@ -137,10 +140,12 @@ def connect(
         and "KUBERNETES_SERVICE_HOST" in os.environ
     )
     files = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    used = "the service account of this pod" if in_pod else "the kubeconfig"
     namespace = None
     try:
         if in_pod:
             cluster = "in-cluster"
+            namespace = _own_namespace(incluster_config.SERVICE_TOKEN_FILENAME)
         else:
             if not any(os.path.exists(os.path.expanduser(file)) for file in files.split(os.pathsep)):
                 raise ClusterError(f"there is no kubeconfig {files}, and this is no pod of a cluster")
@@ -181,9 +186,24 @@ def connect(
             f"the kubeconfig's user has no credentials: its exec plug-in did not end within {_PLUG_IN_TIMEOUT:g} s"
         ) from None
     except ConfigException as error:
-        raise ClusterError(f"the kubeconfig cannot be used: {_one_line(error)}") from None
+        raise ClusterError(f"{used} cannot be used: {_one_line(error)}") from None
     except Exception as error:  # whatever a broken file makes of the client
-        raise ClusterError(f"the kubeconfig cannot be used: {type(error).__name__}: {_one_line(error)}") from None
+        raise ClusterError(f"{used} cannot be used: {type(error).__name__}: {_one_line(error)}") from None
+
+
+def _own_namespace(token: str) -> str | None:
+    """The namespace of the pod that this runs in, which is mounted beside the token. Raises ClusterError where no token
+    is mounted."""
+    if not os.path.exists(token):
+        raise ClusterError(
+            f"no token of a service account is mounted in this pod at {token}: automountServiceAccountToken is false"
+            " for the pod or its service account, and no projected volume has it there"
+        )
+    try:
+        with open(os.path.join(os.path.dirname(token), "namespace"), encoding="utf-8") as file:
+            return file.read().strip() or None
+    except OSError:
+        return None
 
 
 def _one_line(error: object) -> str:
@@ -191,7 +211,10 @@ def _one_line(error: object) -> str:
 
 
 class Api:
-    """Requests to one cluster: within a rate, and again after a while where the server asks for it."""
+    """Questions to one cluster: within a rate, and again after a while where the server asks for it.
+
+    It can only GET. What writes is a class of its own, which nothing imports that only reads (writing.py).
+    """
 
     def __init__(
         self,
@@ -224,6 +247,9 @@ class Api:
     def fetch(self, path: str, query: Mapping[str, str | int] | None = None, accept: str = "application/json") -> bytes:
         """The answer. Raises RequestFailed."""
         url = path + (f"?{urlencode(query)}" if query else "")
+        return self._answer("GET", url, {"Accept": accept})
+
+    def _answer(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> bytes:
         pause = self._pause
         refreshed = False
         tried = 0
@@ -235,7 +261,7 @@ class Api:
             self._wait()
             client = self.connection.client
             try:
-                status, headers, body = self._request(client, url, accept)
+                status, said, content = self._request(client, method, url, headers, body)
             except _NoAnswerError as failed:
                 if failed.final or tried >= _TRIES or time.monotonic() - begun >= self._timeout:
                     self._given_up(client, failed)
@@ -249,14 +275,14 @@ class Api:
                 self._refresh(client)
                 continue
             if status in _AGAIN and tried < _TRIES:
-                self._sleep(min(_seconds(headers.get("Retry-After")) or pause, _LONGEST_PAUSE))
+                self._sleep(min(_seconds(said.get("Retry-After")) or pause, _LONGEST_PAUSE))
                 pause *= 2
                 continue
             if 300 <= status < 400:
-                raise RequestFailed(status, _redirected(status, headers.get("Location")))
-            if status != 200:
-                raise RequestFailed(status, _message(status, body))
-            return body
+                raise RequestFailed(status, _redirected(status, said.get("Location")))
+            if not 200 <= status < 300:
+                raise RequestFailed(status, _message(status, content))
+            return content
 
     def _given_up(self, client: Any, failed: RequestFailed) -> None:
         """A request has no answer. A server that is gone is not asked for the rest: each kind would take its time."""
@@ -264,7 +290,7 @@ class Api:
         if self._unanswered < _SILENT:
             return
         try:
-            self._request(client, "/version", "application/json", _CONNECT_TIMEOUT)
+            self._request(client, "GET", "/version", {"Accept": "application/json"}, None, _CONNECT_TIMEOUT)
             self._unanswered = 0
         except RequestFailed:
             self._gone = f"{failed.message}; the server was not asked again"
@@ -278,16 +304,23 @@ class Api:
             time.sleep(at - now)
 
     def _request(
-        self, client: Any, url: str, accept: str, most: float | None = None
+        self,
+        client: Any,
+        method: str,
+        url: str,
+        given: Mapping[str, str],
+        body: bytes | None,
+        most: float | None = None,
     ) -> tuple[int, Mapping[str, str], bytes]:
         settings = client.configuration
         seconds = min(self._timeout, most or self._timeout)
 
         def ask() -> tuple[int, Mapping[str, str], bytes]:
-            headers = {"Accept": accept, "Accept-Encoding": "gzip", "User-Agent": "kubeassay"}
+            headers = {**given, "Accept-Encoding": "gzip", "User-Agent": "kubeassay"}
             for setting in settings.auth_settings().values():
                 if setting.get("in") == "header" and setting.get("value"):
-                    headers[setting["key"]] = setting["value"]
+                    # Files of tokens may end in a line break.
+                    headers[setting["key"]] = setting["value"].strip()
             pairs: Any = headers
             impersonated = {k: v for k, v in client.default_headers.items() if k.startswith("Impersonate-")}
             if impersonated:
@@ -297,11 +330,16 @@ class Api:
                 for key, values in impersonated.items():
                     for value in (values,) if isinstance(values, str) else values:
                         pairs.add(key, value)
+            for name, value in pairs.items():
+                if not _HEADER.fullmatch(value):
+                    # http.client would say what it refuses: the whole token.
+                    raise RequestFailed(-1, f"the header {name} cannot hold what it is to: a line break, perhaps")
             from urllib3 import Timeout
 
             response = client.rest_client.pool_manager.request(
-                "GET",
+                method,
                 settings.host + url,
+                body=body,
                 headers=pairs,
                 timeout=Timeout(connect=min(_CONNECT_TIMEOUT, seconds), read=seconds),
                 retries=False,
@@ -315,6 +353,8 @@ class Api:
             host += f" through the proxy {proxy.host}:{proxy.port}"
         try:
             return within(seconds, ask)
+        except RequestFailed:
+            raise
         except TookTooLongError:
             raise _NoAnswerError(f"no answer from {host} within {seconds:g} s") from None
         except Exception as error:  # of urllib3, ssl, sockets
@@ -519,7 +559,7 @@ class Wanted:
     everywhere: frozenset[str] = frozenset()
 
     def wants(self, kind: Kind) -> bool:
-        if kind.group == "events.k8s.io" or (not kind.group and kind.kind in ("Event", "ComponentStatus")):
+        if kind.group in ("events.k8s.io", *_REPORTS) or (not kind.group and kind.kind in ("Event", "ComponentStatus")):
             return False
         return kind.kind in self.kinds or (self.custom and kind.group not in BUILT_IN_GROUPS)
 
@@ -563,6 +603,7 @@ def read_cluster(
         snapshot.files.update(reader.files)
         snapshot.unread += reader.unread
         if reader.listed:
+            snapshot.resources[reader.kind.api_version, reader.kind.kind] = reader.kind.resource
             snapshot.read.append(f"{reader.kind.kind}.{reader.kind.group}" if reader.kind.group else reader.kind.kind)
     snapshot.unread = sorted(
         set(snapshot.unread), key=lambda u: (u.group, u.kind, u.namespace or "", u.reason, u.detail)
@@ -593,7 +634,8 @@ class _Namespaces:
         if self._given is not None:
             return ()
         try:
-            names = _list(self._api, "/api/v1/namespaces", list[str], lambda found, item: found.append(_name(item)[1]))
+            path = "/api/v1/namespaces"
+            names = list_objects(self._api, path, list[str], lambda found, item: found.append(_name(item)[1]))
         except RequestFailed:
             return (self._own,) if self._own else ()
         self.complete = True
@@ -664,7 +706,7 @@ class _Reader:
             for secret in self._secrets(path):
                 self._keep(self.files, secret)
         else:
-            self.files.update(_list(self.api, path, ObjectStore, self._keep, progress=self._page))
+            self.files.update(list_objects(self.api, path, ObjectStore, self._keep, progress=self._page))
         self.listed = True
 
     def _page(self, count: int) -> None:
@@ -675,8 +717,8 @@ class _Reader:
         """Secrets without their values. Which hold a token of a service account, a second list says: the type is no
         part of the metadata."""
         accept = _METADATA_ONLY
-        values = _list(self.api, path, _Metadata, _Metadata.take, accept=accept, progress=self._page)
-        tokens = _list(
+        values = list_objects(self.api, path, _Metadata, _Metadata.take, accept=accept, progress=self._page)
+        tokens = list_objects(
             self.api, path, _Metadata, _Metadata.take, accept=accept, query={"fieldSelector": f"type={_TOKEN}"}
         )
         # One that was made in between is in the second list alone.
@@ -705,7 +747,7 @@ class _Metadata(dict[tuple[str, str], dict[str, Any]]):
 _T = TypeVar("_T")
 
 
-def _list(
+def list_objects(
     api: Api,
     path: str,
     begin: Callable[[], _T],
