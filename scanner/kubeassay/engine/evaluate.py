@@ -23,7 +23,7 @@ from kubeassay.checks.exceptions import ExceptionSubject
 from kubeassay.engine.exceptions import Judged, Watch, accepted, finding_of, usage_of, uses_of
 from kubeassay.engine.findings import SourceText, make_finding
 from kubeassay.engine.in_tree import InTree, in_tree
-from kubeassay.engine.live import gaps_of, judged_kinds, namespace_about, readable_only, saying
+from kubeassay.engine.live import gaps_of, judged_kinds, knows_no_groups, namespace_about, readable_only, saying
 from kubeassay.engine.matcher import Matcher
 from kubeassay.engine.plan import ActiveRule, Plan, accepting_rules, rules_of
 from kubeassay.model import (
@@ -524,7 +524,8 @@ class Evaluation:
         for active, matcher in self.plan.of_subject("inventory"):
             if areas is not None and active.rule.area not in areas:
                 continue
-            gaps = gaps_of((*active.rule.needs, *active.rule.context), self.plan.live.unread)
+            kinds = (*active.rule.needs, *active.rule.context)
+            gaps = gaps_of(kinds, self.plan.live.unread, namesakes=knows_no_groups(active.rule))
             if gaps.blocking:
                 self._not_evaluated[active.number] += 1
                 self.partial.not_evaluated.append(saying(active.rule.id, gaps.blocking, "the rule did not run"))
@@ -682,7 +683,10 @@ def finish(plan: Plan, partial: Partial, target: Target) -> Result:
     for unread in plan.live.unread:
         not_evaluated.append(saying(None, [unread], f"{unread.detail}; nothing of it was judged"))
     for active in plan.rules:
-        if active.rule.subject != "inventory" and gaps_of(judged_kinds(active.rule), plan.live.unread).named:
+        # A rule on the inventory has said it itself.
+        if active.rule.subject != "inventory" and gaps_of(
+            judged_kinds(active.rule), plan.live.unread, namesakes=knows_no_groups(active.rule)
+        ):
             partial.not_judged[active.number] += 1
     for skipped in partial.skipped:
         if skipped.hides_objects:

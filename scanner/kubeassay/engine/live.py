@@ -73,8 +73,9 @@ class Gaps:
         return any(unread.covers(namespace) for unread in self.named)
 
 
-def gaps_of(kinds: Iterable[str], unread: Iterable[Unread]) -> Gaps:
-    """What of some kinds (as ``needs`` names them) was not read."""
+def gaps_of(kinds: Iterable[str], unread: Iterable[Unread], *, namesakes: bool = False) -> Gaps:
+    """What of some kinds (as ``needs`` names them) was not read. ``namesakes``: kinds of other groups that are called
+    the same as one of Kubernetes' own matter, too."""
     wanted = set(kinds)
     if WORKLOADS in wanted:
         wanted = (wanted - {WORKLOADS}) | TEMPLATE_KINDS
@@ -83,7 +84,8 @@ def gaps_of(kinds: Iterable[str], unread: Iterable[Unread]) -> Gaps:
         if gap.kind in wanted or (not gap.kind and not wanted.isdisjoint(kinds_of_group(gap.group))):
             named.append(gap)
         elif gap.group not in BUILT_IN_GROUPS and (
-            CUSTOM_RESOURCES in wanted or (not gap.kind and any(is_custom(kind) for kind in wanted))
+            CUSTOM_RESOURCES in wanted
+            or (not gap.kind and (any(is_custom(kind) for kind in wanted) or (namesakes and wanted)))
         ):
             possible.append(gap)
     return Gaps(tuple(named), tuple(possible))
@@ -92,6 +94,11 @@ def gaps_of(kinds: Iterable[str], unread: Iterable[Unread]) -> Gaps:
 def is_custom(kind: str) -> bool:
     """Whether a kind, as ``needs`` names it, is of custom resources alone."""
     return kind != WORKLOADS and not any(kind in kinds_of_group(group) for group in BUILT_IN_GROUPS)
+
+
+def knows_no_groups(rule: Rule) -> bool:
+    """Whether a rule takes objects by the name of their kind alone. Checks in Python look at the group."""
+    return rule.expression is not None or bool(rule.needs_from)
 
 
 def judged_kinds(rule: Rule) -> tuple[str, ...]:
