@@ -16,6 +16,7 @@ from kubeassay.model import Example, Rule, Target
 from kubeassay.model.unread import Unread
 from kubeassay.sources.files import Discovery, SourceFile
 from kubeassay.sources.manifests import read_bytes
+from kubeassay.sources.object_store import ObjectStore
 from kubeassay.sources.snapshot import (
     Snapshot,
     SnapshotError,
@@ -44,13 +45,17 @@ def pod(**container: Any) -> dict[str, Any]:
 
 
 def outcomes(rule: Rule, example: Example, objects: list[tuple[str, bytes]]) -> Any:
-    files = [SourceFile("", name, len(content), content=content, live=True) for name, content in objects]
+    files = [SourceFile("", name, len(content), live={name: content}) for name, content in objects]
     result = scan(plan_of(profile_of(rule.id, **example.parameters)), Discovery(files=files), Target("cluster", "c"))
     return (
         [(f.object, f.path, f.container, f.location.start_line) for f in failing(result)],
         result.summary.passed,
         result.summary.not_evaluated,
     )
+
+
+def one_pod() -> Snapshot:
+    return Snapshot("c", "v1.33.1", files=ObjectStore.of(dict([live_file("c", pod())])))
 
 
 @pytest.mark.parametrize(("rule", "example"), EXAMPLES)
@@ -159,7 +164,7 @@ def test_a_snapshot_is_read_as_it_was_written(tmp_path: Path, name: str) -> None
 
 
 def test_a_cut_snapshot_is_refused(tmp_path: Path) -> None:
-    content = write(Snapshot("c", "v1.33.1", files=dict([live_file("c", pod())])), "s.jsonl")
+    content = write(one_pod(), "s.jsonl")
     for cut in (content[: content.index(b"\n") + 1], content[:-20]):
         (tmp_path / "s").write_bytes(cut)
         with pytest.raises(SnapshotError):
@@ -170,7 +175,7 @@ def test_a_cut_snapshot_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_snapshot_among_manifests_is_not_read_as_manifests(tmp_path: Path) -> None:
-    content = write(Snapshot("c", "v1.33.1", files=dict([live_file("c", pod())])), "s.json")
+    content = write(one_pod(), "s.json")
     found = read_bytes(content, "s.json")
     assert found.objects == []
     assert len(found.errors) == 1
@@ -191,14 +196,14 @@ def test_a_snapshot_among_manifests_is_not_read_as_manifests(tmp_path: Path) -> 
     ],
 )
 def test_a_snapshot_of_other_hands_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
-    header, line = write(Snapshot("c", "v1.33.1", files=dict([live_file("c", pod())])), "s").splitlines()
+    header, line = write(one_pod(), "s").splitlines()
     (tmp_path / "s").write_bytes(encode({**json.loads(header), **change}) + b"\n" + line)
     with pytest.raises(SnapshotError):
         read(str(tmp_path / "s"))
 
 
 def test_an_object_that_stands_twice_is_refused(tmp_path: Path) -> None:
-    header, line = write(Snapshot("c", "v1.33.1", files=dict([live_file("c", pod())])), "s").splitlines(keepends=True)
+    header, line = write(one_pod(), "s").splitlines(keepends=True)
     (tmp_path / "s").write_bytes(header.replace(b'"objects":1', b'"objects":2') + line + line)
     with pytest.raises(SnapshotError, match="twice"):
         read(str(tmp_path / "s"))

@@ -119,7 +119,8 @@ class Manifests:
             said = Related(_DRIFT if same_version else _OTHER_VERSION, where)
             return replace(finding, related=(said, *finding.related))
         of_base = declared_path(obj.value, declaration.compared, base if violation.base is None else violation.base)
-        join = None if violation.join is None else counterpart(obj.value, declaration, violation.join)
+        repair = violation.repair
+        mended = None if repair is None else counterpart(obj.value, declaration, repair.path)
         moved = make_finding(
             active,
             declaration.obj,
@@ -130,7 +131,9 @@ class Manifests:
                 base=of_base,
                 # What mends the cluster's object mends the manifest where that says as much.
                 fixable=violation.fixable and found.whole and of_base is not None and found.state != "not-stated",
-                join=join.path if join is not None and join.state == "equal" else None,
+                repair=replace(repair, path=mended.path)
+                if repair is not None and mended is not None and mended.state == "equal"
+                else None,
                 related=(),
                 clauses=(),
             ),

@@ -33,6 +33,7 @@ from kubeassay.model.result import (
     Skipped,
     Summary,
     Target,
+    identity,
 )
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     "Target",
     "UndeclaredObject",
     "format_path",
+    "identity",
     "parse_path",
     "shared_folders",
 ]

@@ -81,6 +81,11 @@ class Finding:
     api_path: str | None = None
 
 
+def identity(finding: Finding) -> str:
+    """The fingerprint without the number that tells the same object in several files apart, which other files move."""
+    return finding.fingerprint.partition(":")[0]
+
+
 @dataclass(frozen=True, slots=True)
 class NotEvaluated:
     """Something that was not judged. ``rule`` None: every rule is concerned.

@@ -79,8 +79,8 @@ def to_json(result: Result) -> bytes:
         ("kubernetesVersion", encode(result.kubernetes_version)),
         ("target", encode({"kind": result.target.kind, "name": result.target.name})),
         ("summary", encode(_summary(result.summary))),
-        ("results", _lines(encode, map(_finding, result.findings))),
-        ("notEvaluated", _lines(encode, map(_not_evaluated, result.not_evaluated))),
+        ("results", _lines(encode, map(finding_as_json, result.findings))),
+        ("notEvaluated", _lines(encode, map(not_evaluated_as_json, result.not_evaluated))),
         ("errors", _lines(encode, map(_read_error, result.errors))),
         ("skipped", _lines(encode, map(_skipped, result.skipped))),
         ("profileDetails", encode(details)),
@@ -170,7 +170,8 @@ def _summary(summary: Summary) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def finding_as_json(finding: Finding) -> dict[str, Any]:
+    """A finding with all that is known of it, for JSON."""
     ref = finding.object
     excerpt = finding.excerpt
     fix = finding.fix
@@ -216,7 +217,8 @@ def location_as_json(location: Location) -> dict[str, Any]:
     }
 
 
-def _not_evaluated(entry: NotEvaluated) -> dict[str, Any]:
+def not_evaluated_as_json(entry: NotEvaluated) -> dict[str, Any]:
+    """Something that was not judged, for JSON."""
     return {
         "rule": entry.rule,
         "reason": entry.reason,
@@ -281,6 +283,7 @@ def _match(match: SubjectMatch) -> dict[str, Any]:
 
 
 def control_as_json(control: Control) -> dict[str, Any]:
+    """A control with its clause and the uses of its rules, for JSON."""
     return {
         "id": control.id,
         "title": control.title,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,8 +30,8 @@ class SourceFile:
     """A file to read. ``path`` opens it, ``name`` is what reports call it, ``size`` is in bytes.
 
     ``content``: its bytes, where they are at hand (from an API server or an archive); ``path`` means nothing then.
-    ``live``: they are the JSON of an object of a cluster, whose places are in the text that it is written as
-    (sources/live_objects.py).
+    ``live``: the JSON of the objects of a cluster by their names, of which this is one; its places are in the text that
+    it is written as (sources/live_objects.py). ``path`` means nothing then, either.
 
     ``role`` is what the file seems to be by its name, as the reason and detail of a skip. It is that only where it
     holds no object: any file can be given any name.
@@ -42,7 +42,7 @@ class SourceFile:
     size: int
     role: tuple[str, str] | None = None
     content: bytes | None = None
-    live: bool = False
+    live: Mapping[str, bytes] | None = None
 
 
 @dataclass(slots=True)

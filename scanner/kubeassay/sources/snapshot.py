@@ -25,6 +25,7 @@ from kubeassay.model import ObjectRef, Path
 from kubeassay.model.unread import METADATA_ONLY, Unread
 from kubeassay.sources.files import UsageError
 from kubeassay.sources.live_objects import SNAPSHOT_HEADER as HEADER
+from kubeassay.sources.object_store import ObjectStore
 
 #: In place of what has a secret's name, and of what has a secret's form: the rules that found the secret find these.
 _REDACTED = "•••"
@@ -64,7 +65,7 @@ class Snapshot:
     version: str
     unread: list[Unread] = field(default_factory=list)
     #: The objects by their places, in order: JSON.
-    files: dict[str, bytes] = field(default_factory=dict)
+    files: ObjectStore = field(default_factory=ObjectStore)
     #: Kinds that were listed, in words for people.
     read: list[str] = field(default_factory=list)
     #: The kinds that were asked for, served or not; ``CustomResource`` stands for all of them.
@@ -299,7 +300,7 @@ def read(path: str) -> Snapshot:
             name, content = live_file(snapshot.cluster, value)
             if name in snapshot.files:
                 raise ValueError("an object stands in it twice")
-            snapshot.files[name] = content
+            snapshot.files.add(name, content)
         count = header["objects"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SnapshotError(f"{path} is a damaged snapshot: {error}") from None
