@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kubeassay.analysis.declared import declared_path, differences, equal
@@ -135,6 +135,8 @@ _values: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+# A busy machine draws slowly.
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_values)
 def test_everything_is_what_it_is(value: Any) -> None:
     assert equal(value, value, ("spec",)) or not isinstance(value, dict | list)
