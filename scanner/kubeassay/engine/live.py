@@ -79,7 +79,7 @@ def gaps_of(kinds: Iterable[str], unread: Iterable[Unread]) -> Gaps:
     """What of some kinds (as ``needs`` names them) was not read."""
     wanted = set(kinds)
     if WORKLOADS in wanted:
-        wanted |= TEMPLATE_KINDS
+        wanted = (wanted - {WORKLOADS}) | TEMPLATE_KINDS
     named, possible = [], []
     for gap in unread:
         if gap.kind in wanted or (not gap.kind and not wanted.isdisjoint(kinds_of_group(gap.group))):
