@@ -5,13 +5,14 @@ BIN    := $(VENV)/bin
 
 DEMO   := fixtures/merajutasa/violating/production
 
-.PHONY: help demo test test-live tools lock lint format generate generated-check smoke bench bench-live clean
+.PHONY: help demo test test-live tools browser lock lint format generate generated-check smoke bench bench-live clean
 
 help:
 	@echo "make demo     create .venv, install, scan the bundled example, write SARIF and HTML"
 	@echo "make test     install what the tests need, and run them"
 	@echo "make test-live  build a real API server, once (needs Go, takes minutes), and run the tests that ask it;"
 	@echo "              with KUBECONFIG=FILE those that fit any cluster, on that one: they make and remove objects"
+	@echo "make browser  install Chromium (apt) and axe-core (npm), in which the tests open the HTML report"
 	@echo "make tools    build Kustomize and Helm, once (needs Go): tests render deploy/ with them, and skip without"
 	@echo "make lint     lint, format, types and layers"
 	@echo "make generate write the generated files again (docs, tables of fields)"
@@ -61,6 +62,9 @@ else
 	$(BIN)/python tests/live/build.py
 	KUBEASSAY_LIVE_KUBECONFIG= $(BIN)/python -m pytest -m live tests/live
 endif
+
+browser: $(VENV)/.installed-dev
+	$(BIN)/python tests/browser/tools.py
 
 tools: $(BIN)/python
 	$(BIN)/python .ci/go_tools.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kubeassay.model import (
+    Bar,
     Baseline,
     Control,
     ControlSummary,
@@ -15,6 +16,8 @@ from kubeassay.model import (
     NotEvaluated,
     ObjectRef,
     Parameter,
+    Part,
+    Picture,
     Profile,
     ReadError,
     Related,
@@ -26,6 +29,7 @@ from kubeassay.model import (
     SubjectMatch,
     Summary,
     Target,
+    Way,
 )
 
 _STANDARD = Source("Pod Security Standards", url="https://kubernetes.io/docs/concepts/security/pod-security-standards/")
@@ -252,6 +256,20 @@ HOSTILE = _result(
             excerpt=Excerpt("名前:\t値\x1b[0m <i>", 3, 5),
         ),
     ),
+)
+
+#: Every form that a picture has.
+PICTURE = Picture(
+    id="connectivity",
+    title="Who reaches whom",
+    lead="Ways that are open.",
+    columns=("From", "To", "Connections"),
+    rows=(("web & <b>", "db", "TCP 5432"),),
+    ends=("web & <b>", "db"),
+    ways=(Way("web & <b>", "db", "some", "TCP 5432"), Way("db", "web & <b>", "not-known", "Not Evaluated")),
+    paths=(("Group developers", "node", "cluster-admin"),),
+    bars=(Bar("frontend quota: cpu", "2 of 4", (Part("rest", 500, "2"), Part("over", 700, ""), Part("odd", 0, ""))),),
+    notes=("One thing is left out.",),
 )
 
 SAMPLES = {"clean": CLEAN, "failing": FAILING, "hostile": HOSTILE}

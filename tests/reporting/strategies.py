@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
 from kubeassay.model import (
     SEVERITIES,
+    Bar,
     Baseline,
     ChangedField,
     Control,
@@ -19,6 +20,7 @@ from kubeassay.model import (
     Excerpt,
     Finding,
     Fix,
+    LiveObject,
     Location,
     MissingObject,
     NotCompared,
@@ -26,6 +28,8 @@ from kubeassay.model import (
     ObjectRef,
     Outcome,
     Parameter,
+    Part,
+    Picture,
     Profile,
     ReadError,
     Related,
@@ -38,7 +42,9 @@ from kubeassay.model import (
     Summary,
     Target,
     UndeclaredObject,
+    Way,
 )
+from kubeassay.model.pictures import WayState
 from kubeassay.reporting import Changes, RenderOptions
 
 _NASTY = (
@@ -142,6 +148,7 @@ rules = st.builds(
     file=texts,
 )
 related = st.builds(Related, texts, locations())
+live_objects = st.builds(LiveObject, st.builds(ObjectRef, texts, texts, st.none() | texts, texts), texts, counts)
 fixes = st.builds(Fix, texts, _tuples(st.builds(Edit, locations(), texts)))
 outcomes: st.SearchStrategy[Outcome] = st.sampled_from(("fail", "pass", "not-evaluated", "excepted"))
 findings = st.builds(
@@ -185,6 +192,29 @@ drifts = st.builds(
     _tuples(st.builds(UndeclaredObject, references, texts), 1),
     _tuples(st.builds(NotCompared, texts, texts, st.none() | texts), 1),
 )
+bars = st.builds(Bar, texts, texts, _tuples(st.builds(Part, texts, st.integers(0, 2000), texts)))
+
+
+@st.composite
+def pictures(draw: st.DrawFn) -> Picture:
+    width = draw(st.integers(0, 2))
+    ends = draw(st.lists(texts, max_size=2, unique=True).map(tuple))
+    ways = st.builds(Way, st.sampled_from(ends), st.sampled_from(ends), st.sampled_from(get_args(WayState)), texts)
+    return Picture(
+        id=draw(ids),
+        title=draw(texts),
+        lead=draw(texts),
+        columns=draw(st.tuples(*[texts] * width)),
+        rows=draw(_tuples(st.tuples(*[texts] * width))),
+        ends=ends,
+        ways=draw(_tuples(ways)) if ends else (),
+        paths=draw(_tuples(st.lists(texts, min_size=1, max_size=3).map(tuple))),
+        bars=draw(_tuples(bars)),
+        notes=draw(_tuples(texts)),
+        absent=draw(texts),
+    )
+
+
 _positions = st.none() | st.integers(1, 10**6)
 _reasons = st.sampled_from(("forbidden", "rule-error")) | texts
 
@@ -215,7 +245,9 @@ def results(draw: st.DrawFn) -> Result:
         rules=active,
         rule_severities={rule: draw(severities) for rule in active},
         controls=profile.controls if draw(st.booleans()) else own,
+        objects=draw(st.dictionaries(texts, live_objects, max_size=2)),
         drift=draw(st.none() | drifts),
+        pictures=draw(st.none() | _tuples(pictures())),
     )
 
 

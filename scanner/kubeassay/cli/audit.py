@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -27,6 +28,7 @@ from kubeassay.cli.judging import (
     report_options,
     running_options,
     sarif_options,
+    shows_pictures,
     source_options,
 )
 from kubeassay.cli.outputs import details_options, write_file
@@ -34,7 +36,7 @@ from kubeassay.engine.plan import make_plan
 from kubeassay.execution.audit import asks_about, everything_wanted, wanted
 from kubeassay.execution.audit import audit as run_audit
 from kubeassay.execution.collector import idle_collector
-from kubeassay.model import KubernetesVersion
+from kubeassay.model import KubernetesVersion, Result
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import Library
 from kubeassay.reporting.texts import plural, printable
@@ -92,6 +94,14 @@ def _cluster_options(command: _F) -> _F:
 @sarif_options
 @details_options
 @running_options
+@click.option(
+    "--publish",
+    type=click.Choice(["openreports", "wgpolicyk8s"]),
+    is_flag=False,
+    flag_value="openreports",
+    help="Write the results into the cluster, as reports of that API.  [openreports where none is named]",
+)
+@click.option("--publish-dry-run", is_flag=True, help="With --publish: let the server check it, and write nothing.")
 @click.pass_context
 def audit(ctx: click.Context, /, **options: Any) -> int:
     """Judge a running cluster by a profile.
@@ -99,8 +109,8 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
     Only lists are read, of the kinds that the profile's rules need, and of Secrets the metadata. What this user may not
     list is not evaluated.
 
-    Exit codes: 0 complies; 1 findings at or above --fail-on; 2 wrong usage or policy, or no cluster; 3 nothing failed,
-    but something was not evaluated or not readable.
+    Exit codes: 0 complies; 1 findings at or above --fail-on; 2 wrong usage or policy, no cluster, or something could
+    not be published; 3 nothing failed, but something was not evaluated or not readable.
     """
     try:
         config = configuration(options)
@@ -113,6 +123,7 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
         sources = declared(options)
         api = _connected(options)
         version = server_version(api)
+        publish = _publishing(api, options)
         judged = judging(options, config, version)
         if history is not None:
             judged, options = _with_history(judged, options, history, api.connection.name)
@@ -120,10 +131,21 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
         result = run_audit(
             judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"], sources=sources
         )
+        if shows_pictures(judged, options):
+            # Imported here: it has the analyses of all areas.
+            from kubeassay.execution.pictures import with_pictures_of_cluster
+
+            result = with_pictures_of_cluster(result, snapshot, judged.by.version)
         return _kept(
             history,
             partial(
-                report, judged, result, options, partial(asks_about, snapshot), lambda: iter(snapshot.files.items())
+                report,
+                judged,
+                result,
+                options,
+                partial(asks_about, snapshot),
+                lambda: iter(snapshot.files.items()),
+                lambda result: publish(result, snapshot),
             ),
             options["quiet"],
         )
@@ -238,6 +260,36 @@ def _read(api: Api, needed: Wanted, version: str, options: Mapping[str, Any]) ->
         for line in _said(found):
             click.echo(printable(line), err=True)
     return found
+
+
+def _publishing(api: Api, options: Mapping[str, Any]) -> Callable[[Result, snapshots.Snapshot], bool]:
+    """What publishes a result, and tells whether all of it was. Raises UsageError, before anything is read, where it
+    cannot be."""
+    if options["publish"] is None:
+        if options["publish_dry_run"]:
+            raise UsageError("--publish-dry-run needs --publish")
+        return lambda result, snapshot: True
+    # Imported here: what only reads a cluster cannot write.
+    from kubeassay.execution.publish import publish, store_for
+    from kubeassay.reporting.openreports import APIS
+
+    chosen, dry_run = APIS[options["publish"]], options["publish_dry_run"]
+    store = store_for(api.connection, chosen, dry_run=dry_run)
+
+    def run(result: Result, snapshot: snapshots.Snapshot) -> bool:
+        done = publish(store, chosen, result, snapshot, int(time.time()))
+        if dry_run:
+            for change in done.changes:
+                click.echo(printable(f"would {change}"), err=True)
+        if not options["quiet"]:
+            would = "would be " if dry_run else ""
+            counts = f"{done.created:,} created, {done.updated:,} updated, {done.removed:,} removed"
+            click.echo(f"reports {would}published: {counts}, {done.unchanged:,} unchanged", err=True)
+        for failure in done.failures:
+            click.echo(printable(f"--publish: {failure}"), err=True)
+        return not done.failures
+
+    return run
 
 
 def _said(found: snapshots.Snapshot) -> list[str]:

@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
@@ -14,12 +15,22 @@ from typing import Any, TypeVar, get_args
 import click
 
 from kubeassay.cli.drift import say_drift
-from kubeassay.cli.exits import exit_code
+from kubeassay.cli.exits import USAGE, exit_code
 from kubeassay.cli.outputs import parse_outputs, write_file, write_reports
-from kubeassay.engine.comparison import Comparison, accept, compare, only_new
+from kubeassay.engine.comparison import accept, compare, only_new
+from kubeassay.engine.evaluate import has_expired
 from kubeassay.engine.plan import Plan
 from kubeassay.execution.demand import DEFAULT_PROFILE, Demand, Demanded, demanded, policy_warnings, template_paths
-from kubeassay.model import SEVERITIES, Finding, KubernetesVersion, NotEvaluated, Outcome, Result
+from kubeassay.model import (
+    SEVERITIES,
+    Comparison,
+    ExceptionUse,
+    Finding,
+    KubernetesVersion,
+    NotEvaluated,
+    Outcome,
+    Result,
+)
 from kubeassay.policy.library import load_valid
 from kubeassay.reporting import FORMATS, Changes, RenderOptions, render
 from kubeassay.reporting.texts import plural, printable
@@ -134,6 +145,11 @@ def report_options(command: _F) -> _F:
                 help="Say what is new, fixed and unchanged since an earlier JSON result.",
             ),
             click.option("--fail-on-new", is_flag=True, help="With --compare: let new findings alone fail."),
+            click.option(
+                "--pictures",
+                is_flag=True,
+                help="Keep the maps of an HTML report in JSON, too, to render it from there.",
+            ),
             click.option(
                 "--accepted",
                 metavar="FILE",
@@ -301,15 +317,22 @@ def compared(comparison: Comparison) -> Iterator[str]:
             yield f"{word}: {finding.severity} {finding.rule}: {finding.object}{where}{place}"
 
 
+def shows_pictures(judged: Judging, options: Mapping[str, Any]) -> bool:
+    """Whether a report is to be written that shows the maps of a target, or keeps them."""
+    names = [name for name, _ in judged.outputs] or [options["format_name"]]
+    return bool(options["pictures"]) or any(FORMATS[name].pictures for name in names)
+
+
 def report(
     judged: Judging,
     result: Result,
     options: Mapping[str, Any],
     asks: Callable[[Finding], bool] = lambda _: True,
     inputs: Callable[[], Iterator[tuple[str, bytes]]] = lambda: iter(()),
+    publish: Callable[[Result], bool] = lambda _: True,
 ) -> int:
     """Write the reports; the exit code. ``asks``: as :func:`kubeassay.engine.comparison.compare` takes it; ``inputs``:
-    what was read, by name."""
+    what was read, by name; ``publish``: what else is done with the result, and whether it could be."""
     # The result stays to the end: the collector is not to walk it for every report.
     gc.freeze()
     for warning in policy_warnings(judged.by, result):
@@ -326,6 +349,7 @@ def report(
     since = options.get("since")
     if comparison is not None and since is not None:
         result = only_new(result, comparison)
+    result = replace(result, comparison=comparison, exceptions=_exception_uses(judged.plan, result))
     colour = options["colour"]
     if colour is None:
         # https://no-color.org
@@ -346,6 +370,7 @@ def report(
             allow_incomplete=allow_incomplete,
             link_base=options["link_base"],
             changes=_changes(judged.previous, comparison),
+            pictures=options["pictures"],
         ),
     )
     if judged.outputs and not options["quiet"]:
@@ -357,6 +382,8 @@ def report(
             click.echo(printable(line), err=True)
     if result.drift is not None and not options["quiet"]:
         say_drift(result)
+    if not publish(result):
+        return USAGE
     return exit_code(
         result,
         options["fail_on"] or judged.config.get("failOn", "high"),
@@ -401,3 +428,14 @@ def _say_written(result: Result, outputs: Sequence[tuple[str, str]]) -> None:
     click.echo(summary.decode("utf-8"), nl=False, err=True)
     for name, path in outputs:
         click.echo(f"{name}: {path}", err=True)
+
+
+def _exception_uses(plan: Plan, result: Result) -> tuple[ExceptionUse, ...]:
+    """The exceptions of a plan, and how many findings each accepts."""
+    used = Counter(finding.exception for finding in result.findings if finding.outcome == "excepted")
+    return tuple(
+        ExceptionUse(exception, "expired", problem=f"its last day was {exception.expires}")
+        if has_expired(exception)
+        else ExceptionUse(exception, "holds", used[exception.id])
+        for exception, _ in plan.exceptions
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -32,6 +33,9 @@ from kubeassay.sources.files import UsageError
 @click.option(
     "--allow-incomplete", is_flag=True, help="Tell what was not judged, but not as a failure (junit, github)."
 )
+@click.option(
+    "--compare", "earlier", metavar="RESULT.json", help="Show what is new, fixed and unchanged since then (html)."
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print the summary only.")
 @click.pass_context
 def report(
@@ -44,6 +48,7 @@ def report(
     timestamp: int | None,
     link_base: str,
     allow_incomplete: bool,
+    earlier: str | None,
     quiet: bool,
 ) -> int:
     """Render the JSON result of an earlier scan in another format (- for standard input).
@@ -61,6 +66,15 @@ def report(
         raise click.UsageError(f"{file}: cannot be read: {error.strerror}", ctx) from None
     except ValueError as error:
         raise click.UsageError(f"{file}: is not a result of kubeassay: {error}", ctx) from None
+    if earlier is not None:
+        # Imported here: few reports are compared.
+        from kubeassay.cli.judging import read_result
+        from kubeassay.engine.comparison import compare
+
+        try:
+            result = replace(result, comparison=compare(read_result(earlier, f"--compare {earlier}"), result))
+        except UsageError as error:
+            raise click.UsageError(str(error), ctx) from None
     write_reports(
         result,
         format_name,
@@ -75,6 +89,7 @@ def report(
             time=timestamp,
             link_base=link_base,
             allow_incomplete=allow_incomplete,
+            pictures=True,
         ),
     )
     return 0

@@ -7,7 +7,7 @@ inventory run at the end, on the objects of the kinds that they need.
 from __future__ import annotations
 
 import datetime
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -54,6 +54,8 @@ class Partial:
     #: Subjects that passed, and that were not judged, by number of the rule in the plan.
     passed: list[int] = field(default_factory=list)
     not_judged: list[int] = field(default_factory=list)
+    #: Subjects that passed, by file, where the plan asks for that.
+    passed_in: Counter[str] = field(default_factory=Counter)
     not_evaluated: list[NotEvaluated] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
@@ -77,6 +79,7 @@ class Partial:
         self.kept += other.kept
         self.objects += other.objects
         self.files += other.files
+        self.passed_in.update(other.passed_in)
         for own, others in ((self.passed, other.passed), (self.not_judged, other.not_judged)):
             for number, count in enumerate(others):
                 own[number] += count
@@ -119,6 +122,8 @@ class Evaluation:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        #: Whether nothing is kept of what passed but how much it is.
+        self._counts_alone = not plan.show_pass and not plan.count_by_file
         self.put(Partial.of(plan))
         self._local = _Rules(plan, joined=False)
         self._joined = _Rules(plan, joined=True)
@@ -318,7 +323,7 @@ class Evaluation:
             self._crash(active, obj, error)
             return
         if not said:
-            if valid and not self.plan.show_pass:
+            if valid and self._counts_alone:
                 self._passed[active.number] += 1
             else:
                 self._silent(active, obj, subject, base, source, valid)
@@ -343,6 +348,8 @@ class Evaluation:
         """A rule found nothing on a subject."""
         if valid:
             self._passed[active.number] += 1
+            if self.plan.count_by_file:
+                self.partial.passed_in[obj.file] += 1
             if self.plan.show_pass:
                 self._record(active, obj, subject, base, source, "pass", None)
         else:

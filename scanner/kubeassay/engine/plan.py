@@ -115,6 +115,8 @@ class Plan:
     show_not_evaluated: bool = False
     #: How a cluster was read.
     live: Live = field(default_factory=Live)
+    #: What passed is counted by file, too: a file of a cluster is an object.
+    count_by_file: bool = False
     #: Of a cluster, the manifests that declare its objects.
     places: Places | None = None
 

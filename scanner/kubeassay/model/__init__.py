@@ -3,6 +3,7 @@
 from kubeassay.model.drift import ChangedField, Drift, MissingObject, NotCompared, UndeclaredObject
 from kubeassay.model.kubernetes_version import NEWEST_KNOWN, OLDEST_KNOWN, KubernetesVersion
 from kubeassay.model.object import Inventory, Object, ObjectRef, shared_folders
+from kubeassay.model.pictures import Bar, Part, Picture, Way
 from kubeassay.model.place import Location, Path, SpanTable, format_path, parse_path
 from kubeassay.model.policy import (
     SEVERITIES,
@@ -20,11 +21,15 @@ from kubeassay.model.policy import (
     SubjectMatch,
 )
 from kubeassay.model.result import (
+    Comparison,
     ControlSummary,
     Edit,
+    ExceptionState,
+    ExceptionUse,
     Excerpt,
     Finding,
     Fix,
+    LiveObject,
     NotEvaluated,
     Outcome,
     ReadError,
@@ -40,19 +45,24 @@ __all__ = [
     "NEWEST_KNOWN",
     "OLDEST_KNOWN",
     "SEVERITIES",
+    "Bar",
     "Baseline",
     "ChangedField",
+    "Comparison",
     "Control",
     "ControlSummary",
     "Drift",
     "Edit",
     "Example",
+    "ExceptionState",
+    "ExceptionUse",
     "Exception_",
     "Excerpt",
     "Finding",
     "Fix",
     "Inventory",
     "KubernetesVersion",
+    "LiveObject",
     "Location",
     "MissingObject",
     "NotCompared",
@@ -61,7 +71,9 @@ __all__ = [
     "ObjectRef",
     "Outcome",
     "Parameter",
+    "Part",
     "Path",
+    "Picture",
     "Profile",
     "ReadError",
     "Related",
@@ -77,6 +89,7 @@ __all__ = [
     "Summary",
     "Target",
     "UndeclaredObject",
+    "Way",
     "format_path",
     "identity",
     "parse_path",

@@ -12,6 +12,7 @@ from typing import Any, Literal, NoReturn, TypeVar, cast, get_args
 
 from kubeassay.model import (
     SEVERITIES,
+    Bar,
     Baseline,
     ChangedField,
     Control,
@@ -22,6 +23,7 @@ from kubeassay.model import (
     Excerpt,
     Finding,
     Fix,
+    LiveObject,
     Location,
     MissingObject,
     NotCompared,
@@ -29,6 +31,8 @@ from kubeassay.model import (
     ObjectRef,
     Outcome,
     Parameter,
+    Part,
+    Picture,
     Profile,
     ReadError,
     Related,
@@ -43,24 +47,27 @@ from kubeassay.model import (
     Summary,
     Target,
     UndeclaredObject,
+    Way,
 )
+from kubeassay.model.pictures import WayState
 from kubeassay.reporting.options import RenderOptions, Report
 
 SCHEMA_VERSION = "1"
 
 _OUTCOMES = get_args(Outcome)
 _SUBJECTS = get_args(Subject)
+_WAY_STATES = get_args(WayState)
 
 
 def write(result: Result, options: RenderOptions) -> Report:
-    return Report((to_json(result),))
+    return Report((to_json(result, pictures=options.pictures),))
 
 
 # Writing
 
 
-def to_json(result: Result) -> bytes:
-    """The result as a JSON document (UTF-8, ending in a line feed)."""
+def to_json(result: Result, *, pictures: bool = True) -> bytes:
+    """The result as a JSON document (UTF-8, ending in a line feed). ``pictures``: with its maps, where it has some."""
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, default=_plain).encode
     profile = result.profile
     details: dict[str, Any] = {
@@ -89,8 +96,13 @@ def to_json(result: Result) -> bytes:
         ("rules", _member_lines(encode, ((key, rule_as_json(result.rules[key])) for key in sorted(result.rules)))),
         ("ruleSeverities", encode(dict(sorted(result.rule_severities.items())))),
     ]
+    if result.objects:
+        told = ((place, _live_object(result.objects[place])) for place in sorted(result.objects))
+        members.append(("objects", _member_lines(encode, told)))
     if result.drift is not None:
         members.append(("drift", encode(_drift(result.drift))))
+    if pictures and result.pictures is not None:
+        members.append(("pictures", _lines(encode, map(_picture, result.pictures))))
     text = "{\n" + ",\n".join(f'"{name}": {value}' for name, value in members) + "\n}\n"
     # The handler writes half of a surrogate pair (from a name that is no UTF-8) as JSON's own escape for it.
     return text.encode("utf-8", "backslashreplace")
@@ -206,6 +218,10 @@ def object_as_json(ref: ObjectRef) -> dict[str, Any]:
     return {"apiVersion": ref.api_version, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
 
 
+def _live_object(found: LiveObject) -> dict[str, Any]:
+    return {**object_as_json(found.ref), "uid": found.uid, "passed": found.passed}
+
+
 def location_as_json(location: Location) -> dict[str, Any]:
     """A region of a file, for JSON."""
     return {
@@ -309,6 +325,29 @@ def _baseline(baseline: Baseline) -> dict[str, Any]:
     }
 
 
+def _picture(picture: Picture) -> dict[str, Any]:
+    return {
+        "id": picture.id,
+        "title": picture.title,
+        "lead": picture.lead,
+        "columns": picture.columns,
+        "rows": picture.rows,
+        "ends": picture.ends,
+        "ways": [{"from": way.source, "to": way.target, "state": way.state, "text": way.text} for way in picture.ways],
+        "paths": picture.paths,
+        "bars": [
+            {
+                "label": bar.label,
+                "text": bar.text,
+                "parts": [{"kind": part.kind, "size": part.size, "text": part.text} for part in bar.parts],
+            }
+            for bar in picture.bars
+        ],
+        "notes": picture.notes,
+        "absent": picture.absent,
+    }
+
+
 # Reading
 
 _T = TypeVar("_T")
@@ -337,6 +376,8 @@ def from_json(document: bytes) -> Result:
     controls = top["controls"].tuple_of(_read_control)
     details = top["profileDetails"]
     own_controls = details.get("controls")
+    pictures = top.get("pictures")
+    objects = top.get("objects")
     return Result(
         tool_version=top["tool"]["version"].text(),
         profile=Profile(
@@ -359,7 +400,9 @@ def from_json(document: bytes) -> Result:
         rules=top["rules"].mapping_of(_read_rule),
         rule_severities=top["ruleSeverities"].mapping_of(_Node.severity),
         controls=controls,
+        objects={} if objects is None else objects.mapping_of(_read_live_object),
         drift=None if (drift := top.get("drift")) is None else _read_drift(drift),
+        pictures=None if pictures is None else pictures.tuple_of(_read_picture),
     )
 
 
@@ -488,6 +531,10 @@ def _read_object(node: _Node) -> ObjectRef:
     return ObjectRef(
         node["apiVersion"].text(), node["kind"].text(), node["namespace"].text_or_none(), node["name"].text()
     )
+
+
+def _read_live_object(node: _Node) -> LiveObject:
+    return LiveObject(_read_object(node), node["uid"].text(), node["passed"].integer())
 
 
 def _read_location(node: _Node) -> Location:
@@ -659,3 +706,42 @@ def _read_example(node: _Node) -> Example:
     outcome: Literal["fails", "passes"] = "fails" if outcomes[0] == "fails" else "passes"
     parameters = node["parameters"].mapping() if "parameters" in node.mapping() else {}
     return Example(outcome, node[outcome].text(), parameters)
+
+
+def _read_picture(node: _Node) -> Picture:
+    columns = node["columns"].texts()
+    rows = node["rows"].tuple_of(_Node.texts)
+    if any(len(row) != len(columns) for row in rows):
+        node["rows"].refuse("rows with a text for each column")
+    ends = node["ends"].texts()
+    ways = node["ways"].tuple_of(_read_way)
+    if any(way.source not in ends or way.target not in ends for way in ways):
+        node["ways"].refuse("ways between its ends")
+    paths = node["paths"].tuple_of(_Node.texts)
+    if not all(paths):
+        node["paths"].refuse("paths of one box or more")
+    return Picture(
+        id=node["id"].text(),
+        title=node["title"].text(),
+        lead=node["lead"].text(),
+        columns=columns,
+        rows=rows,
+        ends=ends,
+        ways=ways,
+        paths=paths,
+        bars=node["bars"].tuple_of(_read_bar),
+        notes=node["notes"].texts(),
+        absent=node["absent"].text(),
+    )
+
+
+def _read_way(node: _Node) -> Way:
+    return Way(node["from"].text(), node["to"].text(), node["state"].one_of(_WAY_STATES), node["text"].text())
+
+
+def _read_bar(node: _Node) -> Bar:
+    return Bar(node["label"].text(), node["text"].text(), node["parts"].tuple_of(_read_part))
+
+
+def _read_part(node: _Node) -> Part:
+    return Part(node["kind"].text(), node["size"].integer(), node["text"].text())

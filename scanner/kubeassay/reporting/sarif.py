@@ -421,10 +421,10 @@ class _Run:
                 }
             if entry.file:
                 notification["locations"] = [{"physicalLocation": {"artifactLocation": {"uri": self._uri(entry.file)}}}]
-        return notifications, [{"id": reason, **_described(_meaning(reason))} for reason in descriptors]
+        return notifications, [{"id": reason, **_described(meaning(reason))} for reason in descriptors]
 
 
-def _meaning(reason: str) -> str:
+def meaning(reason: str) -> str:
     """What a word for a reason means; the word itself where another program made it up."""
     if reason in _REASONS:
         return _REASONS[reason]
