@@ -15,7 +15,7 @@ import click
 
 from kubeassay.analysis.selectors import parse_selector
 from kubeassay.cli.drift import declared
-from kubeassay.cli.exits import COMPLIES, INCOMPLETE
+from kubeassay.cli.exits import COMPLIES, INCOMPLETE, USAGE
 from kubeassay.cli.history import KEPT, History, say_first, say_kept
 from kubeassay.cli.inputs import CONTEXT
 from kubeassay.cli.judging import (
@@ -201,6 +201,8 @@ def _kept(history: History | None, write: Callable[[], int], quiet: bool) -> int
         return write()
     history.begin()
     code = write()
+    if code == USAGE:
+        history.fail()
     history.prune()
     if not quiet:
         say_kept(history)
