@@ -10,14 +10,18 @@ from hypothesis import strategies as st
 from kubeassay.model import (
     SEVERITIES,
     Baseline,
+    ChangedField,
     Control,
     ControlSummary,
+    Drift,
     Edit,
     Example,
     Excerpt,
     Finding,
     Fix,
     Location,
+    MissingObject,
+    NotCompared,
     NotEvaluated,
     ObjectRef,
     Outcome,
@@ -33,6 +37,7 @@ from kubeassay.model import (
     SubjectMatch,
     Summary,
     Target,
+    UndeclaredObject,
 )
 from kubeassay.reporting import Changes, RenderOptions
 
@@ -158,6 +163,7 @@ findings = st.builds(
     fix=st.none() | fixes,
     exception=st.none() | texts,
     reason=st.none() | texts,
+    api_path=st.none() | texts,
 )
 summaries = st.builds(
     Summary,
@@ -169,6 +175,15 @@ summaries = st.builds(
     counts,
     st.dictionaries(severities, counts),
     st.dictionaries(ids, st.builds(ControlSummary, counts, counts, counts, counts), max_size=2),
+)
+references = st.builds(ObjectRef, texts, texts, st.none() | texts, texts)
+drifts = st.builds(
+    Drift,
+    _tuples(texts),
+    _tuples(st.builds(MissingObject, references, locations()), 1),
+    _tuples(st.builds(ChangedField, references, texts, texts, locations(), texts), 1),
+    _tuples(st.builds(UndeclaredObject, references, texts), 1),
+    _tuples(st.builds(NotCompared, texts, texts, st.none() | texts), 1),
 )
 _positions = st.none() | st.integers(1, 10**6)
 _reasons = st.sampled_from(("forbidden", "rule-error")) | texts
@@ -200,6 +215,7 @@ def results(draw: st.DrawFn) -> Result:
         rules=active,
         rule_severities={rule: draw(severities) for rule in active},
         controls=profile.controls if draw(st.booleans()) else own,
+        drift=draw(st.none() | drifts),
     )
 
 

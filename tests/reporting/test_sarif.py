@@ -58,6 +58,22 @@ def test_any_result_is_valid(result: Result, chosen: RenderOptions) -> None:
         _checked(document, archive=archive)
 
 
+def test_an_object_of_a_cluster_has_its_path_in_the_api() -> None:
+    finding = next(finding for finding in FAILING.findings if finding.rule == "privileged-container")
+    path = "/apis/apps/v1/namespaces/shop/deployments/web"
+    result = replace(FAILING, findings=(replace(finding, api_path=path),))
+    [logical] = [result["locations"][0]["logicalLocations"] for result in _run(result)["results"]]
+    assert logical == [
+        {"name": finding.object.name, "fullyQualifiedName": path, "kind": "resource"},
+        {"name": finding.path, "fullyQualifiedName": f"{path}#{finding.path}", "kind": "member"},
+    ]
+    # Of a manifest's object nothing is known but its name.
+    [logical] = [
+        result["locations"][0]["logicalLocations"] for result in _run(replace(result, findings=(finding,)))["results"]
+    ]
+    assert [one["kind"] for one in logical] == ["resource"]
+
+
 def test_clean_run_has_results() -> None:
     assert _run(CLEAN)["results"] == []
     assert _run(CLEAN)["invocations"] == [{"executionSuccessful": True}]

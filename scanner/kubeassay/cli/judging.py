@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import shutil
@@ -10,40 +9,22 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import click
 
+from kubeassay.cli.drift import say_drift
 from kubeassay.cli.exits import exit_code
 from kubeassay.cli.outputs import parse_outputs, write_file, write_reports
 from kubeassay.engine.comparison import Comparison, accept, compare, only_new
-from kubeassay.engine.evaluate import has_expired
-from kubeassay.engine.plan import Plan, make_plan
-from kubeassay.model import (
-    NEWEST_KNOWN,
-    SEVERITIES,
-    Control,
-    Finding,
-    KubernetesVersion,
-    NotEvaluated,
-    Outcome,
-    Path,
-    Profile,
-    Result,
-    RuleUse,
-    Source,
-    parse_path,
-)
-from kubeassay.policy.errors import PolicyError
-from kubeassay.policy.library import Library, check_control_ids, exceptions_from, load_valid
+from kubeassay.engine.plan import Plan
+from kubeassay.execution.demand import DEFAULT_PROFILE, Demand, Demanded, demanded, policy_warnings, template_paths
+from kubeassay.model import SEVERITIES, Finding, KubernetesVersion, NotEvaluated, Outcome, Result
+from kubeassay.policy.library import load_valid
 from kubeassay.reporting import FORMATS, Changes, RenderOptions, render
 from kubeassay.reporting.texts import plural, printable
-from kubeassay.sources.files import UsageError, is_markdown
+from kubeassay.sources.files import UsageError
 
-if TYPE_CHECKING:
-    from kubeassay.policy.document.importing import Imported
-
-DEFAULT_PROFILE = "recommended"
 #: The outcomes that a result has only where it is asked for them.
 _JUDGED = frozenset[Outcome]({"pass", "not-evaluated"})
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -167,6 +148,27 @@ def report_options(command: _F) -> _F:
     )
 
 
+def source_options(command: _F) -> _F:
+    """What a cluster is to be compared with."""
+    return applied(
+        command,
+        [
+            click.option(
+                "--source",
+                "sources",
+                multiple=True,
+                metavar="DIR",
+                help="Find the findings' lines in the manifests that declare the cluster, and compare both. Repeats.",
+            ),
+            click.option(
+                "--fail-on-drift",
+                is_flag=True,
+                help="With --source: exit 1 where the cluster is not what they declare.",
+            ),
+        ],
+    )
+
+
 def sarif_options(command: _F) -> _F:
     """Of reports in SARIF."""
     return applied(
@@ -200,17 +202,24 @@ def running_options(command: _F) -> _F:
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """What the options say to judge by. ``wanted``: the version that was asked for."""
+    """What the options say to judge by."""
 
-    plan: Plan
+    by: Demanded
     config: Mapping[str, Any]
     outputs: Sequence[tuple[str, str]]
-    not_understood: Sequence[NotEvaluated]
-    wanted: KubernetesVersion
     #: The earlier result to compare with.
     previous: Result | None = None
     #: (rule, identity) of findings → how many are accepted.
     accepted: Mapping[tuple[str, str], int] | None = None
+
+    @property
+    def plan(self) -> Plan:
+        return self.by.plan
+
+    @property
+    def not_understood(self) -> Sequence[NotEvaluated]:
+        """What of the policy nothing judges."""
+        return self.by.not_understood
 
 
 def configuration(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -222,46 +231,25 @@ def configuration(options: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def judging(options: Mapping[str, Any], config: Mapping[str, Any], server_version: str | None = None) -> Judging:
-    """The plan of what the options and the configuration demand. ``server_version``: what a server says of its version,
-    which is judged by where nobody says another; the profile's where there is none, or it is not understood."""
+    """The plan of what the options and the configuration demand. ``server_version``: as
+    :func:`kubeassay.execution.demand.demanded` takes it."""
     outputs = parse_outputs(options["outputs"])
-    baselines = [*options["baselines"], *config.get("baselines", ())]
-    rule_paths = [FilePath(path) for path in (*options["rule_paths"], *config.get("rules", ()))]
-    imported = _imported([name for name in baselines if is_markdown(name)], rule_paths)
-    library = Library(
-        rule_paths,
-        [FilePath(name) for name in baselines if name.endswith((".yaml", ".yml"))],
-        [(found.baseline, file) for file, found in imported.items()],
-    )
-    profile = _with_own_rules(
-        library,
-        _with_baselines(
-            library.profile(options["profile"] or config.get("profile", DEFAULT_PROFILE)), library, baselines
+    version = options["kubernetes_version"]
+    if version is None and "kubernetesVersion" in config:
+        version = KubernetesVersion.parse(str(config["kubernetesVersion"]))
+    by = demanded(
+        Demand(
+            profile=options["profile"] or config.get("profile", DEFAULT_PROFILE),
+            baselines=(*options["baselines"], *config.get("baselines", ())),
+            rules=(*options["rule_paths"], *config.get("rules", ())),
+            exceptions=(*options["exception_files"], *config.get("exceptions", ())),
+            kubernetes_version=version,
+            pod_template_paths=template_paths(config),
+            show=options["show"] | (_JUDGED if options["evidence"] else frozenset()),
         ),
+        server_version,
     )
-    wanted = options["kubernetes_version"]
-    if wanted is None and "kubernetesVersion" in config:
-        wanted = KubernetesVersion.parse(str(config["kubernetesVersion"]))
-    if wanted is None and server_version is not None:
-        with contextlib.suppress(ValueError):
-            wanted = KubernetesVersion.parse(server_version)
-    if wanted is None:
-        wanted = KubernetesVersion.parse(profile.kubernetes_version)
-    plan = make_plan(
-        profile,
-        library,
-        wanted,
-        exceptions=[
-            exception
-            for file in (*options["exception_files"], *config.get("exceptions", ()))
-            for exception in exceptions_from(FilePath(file), library.rules)
-        ],
-        pod_template_paths=_template_paths(config),
-        show=options["show"] | (_JUDGED if options["evidence"] else frozenset()),
-    )
-    return Judging(
-        plan, config, outputs, _not_understood(imported), wanted, _previous(options), _accepted(options["accepted"])
-    )
+    return Judging(by, config, outputs, _previous(options), _accepted(options["accepted"]))
 
 
 def _previous(options: Mapping[str, Any]) -> Result | None:
@@ -324,7 +312,8 @@ def report(
     what was read, by name."""
     # The result stays to the end: the collector is not to walk it for every report.
     gc.freeze()
-    _warn(judged.plan, result, judged.wanted)
+    for warning in policy_warnings(judged.by, result):
+        click.echo(f"warning: {warning}", err=True)
     if judged.accepted is not None:
         result, gone = accept(result, judged.accepted, options["accepted"])
         if gone and not options["quiet"]:
@@ -366,11 +355,14 @@ def report(
         click.echo(printable(f"compared with {since or options['compare']}: {counts}"), err=True)
         for line in lines:
             click.echo(printable(line), err=True)
+    if result.drift is not None and not options["quiet"]:
+        say_drift(result)
     return exit_code(
         result,
         options["fail_on"] or judged.config.get("failOn", "high"),
         allow_incomplete=allow_incomplete,
         counting=comparison.new if comparison is not None and options["fail_on_new"] else None,
+        drift=result.drift if options.get("fail_on_drift") else None,
     )
 
 
@@ -404,84 +396,8 @@ def _write_evidence(
         raise UsageError(f"--evidence {folder}: {error.filename}: {error.strerror}") from None
 
 
-def _with_baselines(profile: Profile, library: Library, names: Sequence[str]) -> Profile:
-    chosen = []
-    for name in names:
-        if name.endswith((".yaml", ".yml")) or is_markdown(name):
-            chosen.append(next(b for b in library.baselines.values() if b.file == FilePath(name).as_posix()))
-        else:
-            chosen.append(library.baseline(name))
-    if not chosen:
-        return profile
-    known = {(control.baseline, control.id) for control in profile.controls}
-    added = [c for baseline in chosen for c in baseline.controls if (c.baseline, c.id) not in known]
-    check_control_ids((*profile.controls, *added), "--baseline")
-    return replace(
-        profile,
-        controls=(*profile.controls, *added),
-        baselines=(*profile.baselines, *(b for b in chosen if b not in profile.baselines)),
-    )
-
-
-def _imported(names: Sequence[str], rule_paths: Sequence[FilePath]) -> dict[str, Imported]:
-    """What the documents among the baselines demand, by file."""
-    if not names:
-        return {}
-    # Imported here: few scans are by a document.
-    from kubeassay.execution.documents import all_imported
-
-    return all_imported([FilePath(name) for name in names], Library(rule_paths))
-
-
-def _not_understood(documents: Mapping[str, Imported]) -> list[NotEvaluated]:
-    """What a document says and nothing judges: no pass."""
-    return [
-        NotEvaluated("not-understood", f"{file}:{note.line}: {note.subject or 'a block'}: {note.reason}", file=file)
-        for file, found in documents.items()
-        for note in found.notes
-        if note.kind == "not-understood"
-    ]
-
-
-def _with_own_rules(library: Library, profile: Profile) -> Profile:
-    """The profile with the user's rules that no control of it demands: who names a rule file wants it to run."""
-    demanded = {use.rule for control in profile.controls for use in control.rules}
-    own = tuple(
-        Control(rule.id, rule.title, "own-rules", Source(rule.file), (RuleUse(rule.id),))
-        for rule in library.own_rules
-        if rule.id not in demanded
-    )
-    return replace(profile, controls=(*profile.controls, *own))
-
-
-def _template_paths(config: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Path, ...]]:
-    paths: dict[tuple[str, str], tuple[Path, ...]] = {}
-    for entry in config.get("podTemplatePaths", ()):
-        key = (entry.get("group", ""), entry["kind"])
-        try:
-            paths[key] = (*paths.get(key, ()), parse_path(entry["path"]))
-        except ValueError as error:
-            raise PolicyError(f"podTemplatePaths: {error}") from None
-    return paths
-
-
 def _say_written(result: Result, outputs: Sequence[tuple[str, str]]) -> None:
     (summary,) = render("terminal", result, RenderOptions(quiet=True)).documents
     click.echo(summary.decode("utf-8"), nl=False, err=True)
     for name, path in outputs:
         click.echo(f"{name}: {path}", err=True)
-
-
-def _warn(plan: Plan, result: Result, wanted: KubernetesVersion) -> None:
-    """Say what the user should know of the policy that was used: nothing of it changes the result."""
-    if wanted > NEWEST_KNOWN:
-        click.echo(
-            f"warning: Kubernetes {wanted} is newer than the newest known, {NEWEST_KNOWN}; its rules hold", err=True
-        )
-    used = {finding.exception for finding in result.findings if finding.exception is not None}
-    for exception, _ in plan.exceptions:
-        where = f"{exception.file}:{exception.line}" if exception.line else exception.file
-        if has_expired(exception):
-            click.echo(f"warning: {where}: exception {exception.id} expired on {exception.expires}", err=True)
-        elif exception.id not in used:
-            click.echo(f"warning: {where}: exception {exception.id} matches no finding", err=True)

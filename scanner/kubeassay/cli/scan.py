@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
+from kubeassay.cli.drift import declared
 from kubeassay.cli.judging import (
     Judging,
     applied,
@@ -22,6 +23,7 @@ from kubeassay.cli.judging import (
     report_options,
     running_options,
     sarif_options,
+    source_options,
 )
 from kubeassay.cli.outputs import details_options
 from kubeassay.engine.plan import Plan
@@ -65,6 +67,7 @@ def reading_options(command: _F) -> _F:
     help="Report what has come since a git revision (main... : since the work left main).",
 )
 @reading_options
+@source_options
 @sarif_options
 @details_options
 @running_options
@@ -100,6 +103,10 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
         if len(paths) > 1:
             raise UsageError(f"{snapshots[0]} is a snapshot of a cluster: it is judged by itself")
         return _scan_snapshot(snapshots[0], options, config)
+    if options["sources"] or options["fail_on_drift"]:
+        raise UsageError(
+            "--source is for a cluster (kubeassay audit) or a snapshot of one: here the manifests are judged"
+        )
     judged = judging(options, config)
     stdin = None
     if "-" in paths:
@@ -155,7 +162,10 @@ def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, A
 
     snapshot = read(path)
     judged = judging(options, config, snapshot.version)
-    result = audit(judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"])
+    sources = declared(options)
+    result = audit(
+        judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"], sources=sources
+    )
     return report(judged, result, options, partial(asks_about, snapshot), lambda: iter(snapshot.files.items()))
 
 

@@ -127,12 +127,14 @@ def _was_judged(finding: Finding, now: Result) -> bool:
     """Whether a finding that is gone is surely no more: its rule ran, and nothing that it is about went unjudged."""
     if finding.rule not in now.rules:
         return False
-    namespace, file = namespace_about(finding.object), finding.location.file
+    namespace = namespace_about(finding.object)
+    # A finding that stands at a manifest (--source) is of an object of the cluster all the same.
+    files = {finding.location.file, *(related.location.file for related in finding.related)}
     for gap in now.not_evaluated:
         if (
             gap.rule in (None, finding.rule)
             and (gap.namespace is None or namespace is None or gap.namespace == namespace)
-            and (gap.file is None or gap.file == file)
+            and (gap.file is None or gap.file in files)
         ):
             return False
-    return not any(error.file == file for error in now.errors)
+    return not any(error.file in files for error in now.errors)

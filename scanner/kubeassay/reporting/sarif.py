@@ -272,17 +272,10 @@ class _Run:
         where = f"{subject.namespace}/{subject.name}" if subject.namespace else subject.name
         # GitHub shows the first sentence in lists, so it names the object too.
         text = _message_text(f"{subject.kind} {where}: {finding.message}").rstrip(".") + self._demand(finding)
-        full_name = f"{subject.namespace}/" if subject.namespace else ""
-        full_name += f"{subject.kind}/{subject.name}"
-        if finding.container:
-            full_name += f"/{finding.container}"
-        if finding.path:
-            full_name += f"#{finding.path}"
         extras = self._extras(finding)
         return (
             f'{head},"message":{{"text":{_encode(text)}}},"locations":[{{{self._physical(finding.location)}'
-            f',"logicalLocations":[{{"name":{_encode(printable(subject.name))}'
-            f',"fullyQualifiedName":{_encode(printable(full_name))},"kind":"resource"}}]}}]{extras}}}'
+            f',"logicalLocations":[{_logical(finding)}]}}]{extras}}}'
         )
 
     def _demand(self, finding: Finding) -> str:
@@ -528,6 +521,25 @@ def _clauses_of(rule: Rule) -> list[tuple[str, str, str]]:
         for version, ids in versions:
             clauses.extend((name, str(version), str(one)) for one in (ids if isinstance(ids, list | tuple) else [ids]))
     return list(dict.fromkeys(clauses))
+
+
+def _logical(finding: Finding) -> str:
+    """The object of a finding as SARIF's logical locations: of a cluster its path in the API, and the field in it."""
+    subject = finding.object
+    full_name = f"{subject.namespace}/" if subject.namespace else ""
+    full_name += f"{subject.kind}/{subject.name}"
+    inside = (f"/{finding.container}" if finding.container else "") + (f"#{finding.path}" if finding.path else "")
+    if finding.api_path is None:
+        return _logical_location(subject.name, full_name + inside, "resource")
+    resource = _logical_location(subject.name, finding.api_path, "resource")
+    if not finding.path:
+        return resource
+    return f"{resource},{_logical_location(finding.path, f'{finding.api_path}#{finding.path}', 'member')}"
+
+
+def _logical_location(name: str, full_name: str, kind: str) -> str:
+    named = _encode(printable(name)), _encode(printable(full_name))
+    return f'{{"name":{named[0]},"fullyQualifiedName":{named[1]},"kind":"{kind}"}}'
 
 
 def _suppression(finding: Finding) -> dict[str, Any]:

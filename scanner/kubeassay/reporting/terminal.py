@@ -80,7 +80,10 @@ class _Page:
             sorted(findings, key=_by_object), key=lambda finding: (finding.location.file, finding.object)
         ):
             yield f"{self.paint(printable(file), 'object')}: {self.paint(printable(str(ref)), 'object')}"
-            for finding in group:
+            of_object = list(group)
+            if of_object[0].api_path:
+                yield from (self.paint(line, "quiet") for line in self._wrap(printable(of_object[0].api_path), "  "))
+            for finding in of_object:
                 yield from self._finding(finding)
             yield ""
         yield from self._remedies(findings)
