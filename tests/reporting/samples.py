@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from kubeassay.model import (
     Baseline,
+    ChangedField,
     Control,
     ControlSummary,
+    Drift,
     Edit,
     Example,
     Excerpt,
     Finding,
     Fix,
     Location,
+    MissingObject,
+    NotCompared,
     NotEvaluated,
     ObjectRef,
     Parameter,
@@ -26,6 +30,7 @@ from kubeassay.model import (
     SubjectMatch,
     Summary,
     Target,
+    UndeclaredObject,
 )
 
 _STANDARD = Source("Pod Security Standards", url="https://kubernetes.io/docs/concepts/security/pod-security-standards/")
@@ -255,3 +260,17 @@ HOSTILE = _result(
 )
 
 SAMPLES = {"clean": CLEAN, "failing": FAILING, "hostile": HOSTILE}
+
+_POD = ObjectRef("v1", "Pod", "shop", "a")
+#: One of each.
+DRIFT = Drift(
+    sources=("manifests",),
+    missing=(MissingObject(_POD, Location("a.yaml", 3, 1, 3, 2)),),
+    changed=(
+        ChangedField(
+            _POD, "spec.x", "spec.x is 1", Location("a.yaml", 3, 1, 3, 2), "clusters/prod/shop/core.Pod/a.yaml"
+        ),
+    ),
+    undeclared=(UndeclaredObject(_POD, "clusters/prod/shop/core.Pod/a.yaml"),),
+    not_compared=(NotCompared("forbidden", "pods may not be read"),),
+)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from kubeassay.model import SEVERITIES, Finding, Location, Result
+from kubeassay.model import SEVERITIES, Drift, Finding, Result
 from kubeassay.reporting.options import RenderOptions, Report
 from kubeassay.reporting.statements import (
     clause,
@@ -26,6 +26,7 @@ from kubeassay.reporting.statements import (
     listed,
     rest_counted,
     scanned,
+    stands_in_a_file,
     subject,
 )
 from kubeassay.reporting.texts import plural, printable, shorten, uri_of
@@ -151,6 +152,10 @@ def _sections(page: _Page, result: Result, options: RenderOptions) -> None:
             (_other(finding, result, options) for finding in others),
             "</details>",
         )
+    if result.drift is not None:
+        differences = list(_drift(result.drift))
+        opening = _details(f"Drift ({len(differences):,})")
+        page.table("differences from manifests", opening, ["what", "object", "detail"], differences, "</details>")
     page.table(
         "controls",
         _details(f"Controls ({len(result.controls):,})"),
@@ -167,7 +172,7 @@ def _details(summary: str) -> list[str]:
 def _finding(finding: Finding, result: Result, options: RenderOptions, known: dict[str, str]) -> list[str]:
     message = f"{_text(finding.message)} <code>{_text(finding.rule)}</code>"
     demands = "<br>".join(map(_text, demanded_by(finding, known)[:10]))
-    return [_text(subject(finding)), message, _place(finding.location, result, options), demands]
+    return [_text(subject(finding)), message, _place(finding, result, options), demands]
 
 
 def _other(finding: Finding, result: Result, options: RenderOptions) -> list[str]:
@@ -175,7 +180,21 @@ def _other(finding: Finding, result: Result, options: RenderOptions) -> list[str
     if finding.outcome == "excepted" and finding.exception:
         reason = f"{finding.exception}: {reason}"
     rule = f"<code>{_text(finding.rule)}</code>"
-    return [_text(subject(finding)), rule, _place(finding.location, result, options), _text(reason)]
+    return [_text(subject(finding)), rule, _place(finding, result, options), _text(reason)]
+
+
+def _drift(drift: Drift) -> Iterator[list[str]]:
+    """In what the cluster is not what manifests declare."""
+    for missing in drift.missing:
+        place = f"{missing.location.file}:{missing.location.start_line}"
+        yield ["not in the cluster", _text(str(missing.object)), _text(f"declared at {place}")]
+    for changed in drift.changed:
+        place = f"{changed.location.file}:{changed.location.start_line}"
+        yield ["changed", _text(str(changed.object)), _text(f"{changed.detail} (declared at {place})")]
+    for undeclared in drift.undeclared:
+        yield ["not declared", _text(str(undeclared.object)), _text(undeclared.file)]
+    for entry in drift.not_compared:
+        yield [f"not compared: {_text(entry.reason)}", _text(entry.file or ""), _text(entry.detail)]
 
 
 def _remedies(page: _Page, result: Result, found: Iterable[Finding]) -> None:
@@ -197,10 +216,10 @@ def _controls(result: Result) -> Iterator[list[str]]:
         yield [_text(clause(control)), _text(control.baseline), *(f"{number:,}" for number in numbers)]
 
 
-def _place(place: Location, result: Result, options: RenderOptions) -> str:
+def _place(finding: Finding, result: Result, options: RenderOptions) -> str:
+    place = finding.location
     shown = f"<code>{_text(place.file)}:{place.start_line}</code>"
-    if result.target.kind == "cluster" or not place.file.strip():
-        # An object of a cluster stands in no file.
+    if not place.file.strip() or not stands_in_a_file(finding, result):
         return shown
     target = html.escape(f"{options.link_base}{uri_of(place.file)}#L{place.start_line}")
     return f'<a href="{target.translate(_ENTITIES)}">{shown}</a>'
