@@ -5,13 +5,16 @@ BIN    := $(VENV)/bin
 
 DEMO   := fixtures/merajutasa/violating/production
 
-.PHONY: help demo test test-live lint format generate generated-check smoke bench bench-live clean
+TOOLS  := $(HOME)/.cache/kubeassay/tools
+
+.PHONY: help demo test test-live readers lint format generate generated-check smoke bench bench-live clean
 
 help:
 	@echo "make demo     create .venv, install, scan the bundled example, write SARIF and HTML"
 	@echo "make test     install what the tests need, and run them"
 	@echo "make test-live  build a real API server, once (needs Go, takes minutes), and run the tests that ask it;"
 	@echo "              with KUBECONFIG=FILE those that fit any cluster, on that one: they make and remove objects"
+	@echo "make readers  install programs that read reports, once, outside of the tree: tests ask them where they are there"
 	@echo "make lint     lint, format, types and layers"
 	@echo "make generate write the generated files again (docs, tables of fields)"
 	@echo "make smoke    build the wheel, install it alone, scan with it"
@@ -59,6 +62,16 @@ else
 	$(BIN)/python tests/live/build.py
 	KUBEASSAY_LIVE_KUBECONFIG= $(BIN)/python -m pytest -m live tests/live
 endif
+
+# compliance-trestle pins other versions than ours, so it has a folder of its own.
+readers: $(VENV)/.installed-dev
+	@mkdir -p $(TOOLS)
+	@if command -v npm >/dev/null; then \
+	    test -e $(TOOLS)/node_modules/.bin/sarif-multitool || \
+	        npm install --silent --no-audit --no-fund --prefix $(TOOLS) @microsoft/sarif-multitool; \
+	else echo "npm is not there: tests of the SARIF multitool are skipped"; fi
+	@test -d $(TOOLS)/trestle/trestle || \
+	    $(BIN)/python -m pip install --quiet --target $(TOOLS)/trestle compliance-trestle
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
