@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from kubeassay.model import Location, NotEvaluated, Result, Target
-from kubeassay.reporting import RenderOptions, markdown, render
+from kubeassay.reporting import Changes, RenderOptions, markdown, render
 from reporting.samples import CLEAN, DRIFT, FAILING
 from reporting.validity import markdown as valid
 
@@ -58,6 +58,20 @@ def test_links_are_relative_or_begin_where_asked() -> None:
     cluster = replace(FAILING, findings=(live,), target=Target("cluster", "prod"))
     assert "href" not in text_of(cluster), "an object of a cluster stands in no file"
     assert "href" in text_of(replace(cluster, findings=FAILING.findings)), "unless a manifest declares it"
+
+
+def test_what_is_new_since_an_earlier_result_is_marked() -> None:
+    changes = Changes(FAILING.findings[1:2], FAILING.findings[:1], {})
+    text = text_of(FAILING, RenderOptions(changes=changes))
+    assert "Since the earlier result: 1 new, 1 mended." in text
+    assert "| **new** workload accepts plain text" in text
+    assert "| container app is privileged" in text
+
+
+def test_the_texts_of_rules_are_not_cut() -> None:
+    rule = FAILING.rules["privileged-container"]
+    long = replace(rule, remediation="word " * 300 + "the end")
+    assert "word the end" in text_of(replace(FAILING, rules={rule.id: long}))
 
 
 def test_drift_is_shown() -> None:
