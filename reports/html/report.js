@@ -37,8 +37,8 @@
   // Findings
 
   const NO_NAMESPACE = "(none)";
-  // What all files have in front of their names is left out in the list.
-  const folders = data.files.map((file) => file.split("/").slice(0, -1));
+  // What all files with findings have in front of their names is left out in the list.
+  const folders = data.findings.map((entry) => data.files[entry.f].split("/").slice(0, -1));
   let shared = folders.length ? folders[0].length : 0;
   for (const folder of folders) {
     let same = 0;

@@ -5,6 +5,11 @@ from __future__ import annotations
 import base64
 import time
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -23,6 +28,7 @@ from kubeassay.model import (
     Summary,
 )
 from kubeassay.reporting import RenderOptions
+from kubeassay.reporting.html import to_html
 from reporting.samples import CLEAN, FAILING, HOSTILE, PICTURE
 
 _ALL: frozenset[Outcome] = frozenset({"fail", "pass", "not-evaluated", "excepted"})
@@ -327,6 +333,28 @@ def test_what_the_policy_forbids_is_told(open_page: OpenPage) -> None:
     complaints = page.complaints()
     assert sum("Content Security Policy" in complaint for complaint in complaints) == 2
     page.seen = {"requests": [], "complaints": []}
+
+
+def test_a_server_is_asked_for_nothing_but_the_page(driver: Any, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *arguments: Any) -> None:
+            asked.append(self.path)
+
+    (tmp_path / "report.html").write_text(to_html(FULL))
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        page = Page(driver, f"http://127.0.0.1:{server.server_port}/report.html")
+        page.open("#findings")
+        page.click(".finding button")
+        page.run("location.hash = '#pictures'")
+        time.sleep(0.5)
+        complaints = page.complaints()
+        page.driver.get("about:blank")
+        server.shutdown()
+    assert asked == ["/report.html"]
+    assert complaints == []
 
 
 def test_five_thousand_findings_do_not_lag(open_page: OpenPage) -> None:
