@@ -15,7 +15,7 @@ import pytest
 
 from browser import tools
 from browser.conftest import OpenPage
-from browser.page import Page
+from browser.page import Page, eventually
 from kubeassay.model import (
     Comparison,
     Excerpt,
@@ -65,7 +65,7 @@ def test_it_shows_one_view_at_a_time(open_page: OpenPage) -> None:
     assert page.shown(".view") == ["overview"]
     for view in _VIEWS:
         page.click(f'.bar a[href="#{view}"]')
-        assert page.shown(".view") == [view]
+        eventually(lambda: page.shown(".view"), [view])
         assert page.run("return document.querySelector('.bar [aria-current]').hash") == f"#{view}"
 
 
@@ -126,9 +126,9 @@ def test_the_way_back_undoes_filters(open_page: OpenPage) -> None:
     page.type("#search", "nothing of the kind")
     assert page.findings() == []
     page.driver.back()
-    assert page.findings() == [_PLAIN_TEXT]
+    eventually(page.findings, [_PLAIN_TEXT])
     page.driver.back()
-    assert page.findings() == [_PRIVILEGED, _PLAIN_TEXT]
+    eventually(page.findings, [_PRIVILEGED, _PLAIN_TEXT])
 
 
 def test_a_link_opens_its_finding(open_page: OpenPage) -> None:
@@ -167,10 +167,7 @@ def test_a_fix_is_copied(open_page: OpenPage) -> None:
     page = open_page(FULL, f"#finding={_PRIVILEGED}")
     page.driver.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite"]})
     page.click(".copyable button")
-    for _ in range(50):
-        if page.text(".copyable button") == "Copied":
-            break
-        time.sleep(0.05)
+    eventually(lambda: page.text(".copyable button"), "Copied")
     copied = page.driver.execute_async_script("navigator.clipboard.readText().then(arguments[0], arguments[0])")
     assert copied == (
         "--- apps/web site.yaml\n+++ apps/web site.yaml\n@@ -14,1 +14,1 @@\n"
@@ -312,9 +309,11 @@ def test_hostile_content_stays_text(open_page: OpenPage, text: str) -> None:
     page.open(page.run("return document.querySelector('.detail p a').hash"))
     assert len(page.texts(".finding.open")) == 1
     page.click(".detail dl a")
+    eventually(lambda: page.run("return document.getElementById('object').hidden"), False)
     assert len(page.findings()) == 1
     for view in _VIEWS:
         page.click(f'.bar a[href="#{view}"]')
+        eventually(lambda view=view: page.shown(".view"), [view])
     assert page.run("return [window.owned, document.querySelectorAll('script').length, document.images.length]") == [
         None,
         2,
