@@ -206,6 +206,9 @@
       fact("Container", entry.n);
     }
     fact("Place", element("code", "", finding.place));
+    if (entry.u) {
+      fact("In the API", element("code", "", entry.u));
+    }
     if (entry.p) {
       fact("Field", element("code", "", entry.p));
     }

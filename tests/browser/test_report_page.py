@@ -18,9 +18,11 @@ from browser.conftest import OpenPage
 from browser.page import Page, eventually
 from kubeassay.model import (
     Comparison,
+    Drift,
     Excerpt,
     Finding,
     Location,
+    MissingObject,
     ObjectRef,
     Outcome,
     Picture,
@@ -32,11 +34,12 @@ from kubeassay.reporting.html import to_html
 from reporting.samples import CLEAN, FAILING, HOSTILE, PICTURE
 
 _ALL: frozenset[Outcome] = frozenset({"fail", "pass", "not-evaluated", "excepted"})
-_VIEWS = ("overview", "findings", "compliance", "pictures", "unjudged", "exceptions", "rules")
+_VIEWS = ("overview", "findings", "compliance", "pictures", "unjudged", "drift", "exceptions", "rules")
 _PRIVILEGED, _PLAIN_TEXT, _EXCEPTED = (finding.fingerprint for finding in FAILING.findings)
 FULL = replace(
     FAILING,
     pictures=(PICTURE,),
+    drift=Drift(("deploy",), (MissingObject(FAILING.findings[0].object, FAILING.findings[0].location),)),
     comparison=Comparison((FAILING.findings[0],), (FAILING.findings[1],), (), (), ()),
 )
 
@@ -274,6 +277,7 @@ def hostile(text: str) -> Result:
     )
     return replace(
         HOSTILE,
+        drift=Drift((text,), (MissingObject(finding.object, finding.location),)),
         target=replace(HOSTILE.target, name=text),
         findings=(finding, replace(finding, outcome="excepted", exception=text)),
         controls=controls,
