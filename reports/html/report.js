@@ -224,7 +224,7 @@
         ...(clause ? [element("br", ""), clause] : []), ...(line ? [" ", line] : []));
     }
     if (entry.e) {
-      fact("Exception", entry.e);
+      fact("Exception", link("#exceptions", entry.e));
     }
     if (entry.g) {
       fact("Reason", entry.g);
