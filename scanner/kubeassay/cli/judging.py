@@ -53,6 +53,9 @@ class _Version(click.ParamType[KubernetesVersion]):
             self.fail(str(error), param, ctx)
 
 
+SHOW = _Show()
+
+
 def applied(command: _F, options: Sequence[Callable[[_F], _F]]) -> _F:
     """A command with options, in their order."""
     for option in reversed(options):
@@ -114,7 +117,7 @@ def report_options(command: _F) -> _F:
                 metavar="FORMAT=PATH",
                 help="Write a report to a file instead. Repeats.",
             ),
-            click.option("--show", type=_Show(), default="", help="Also list these outcomes: pass,not-evaluated."),
+            click.option("--show", type=SHOW, default="", help="Also list these outcomes: pass,not-evaluated."),
             click.option(
                 "--fail-on",
                 type=click.Choice([*SEVERITIES, "none"]),

@@ -20,6 +20,7 @@ _COMMANDS = {
     "scan": ("kubeassay.cli.scan", "Judge manifests by a profile."),
     "audit": ("kubeassay.cli.audit", "Judge a running cluster by a profile."),
     "snapshot": ("kubeassay.cli.audit", "Store what an audit reads of a cluster, to judge it later."),
+    "fleet": ("kubeassay.cli.fleet", "Audit many clusters and repositories."),
     "reach": ("kubeassay.cli.reach", "Say who reaches whom, by all network policies together."),
     "mesh": ("kubeassay.cli.mesh", "Say who is in the mesh, what it encrypts, and who may call whom."),
     "can": ("kubeassay.cli.can", "Say whether a subject may do something, and why."),

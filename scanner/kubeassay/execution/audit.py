@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Protocol
 
 from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS
 from kubeassay.analysis.kinds import kinds_of_group
@@ -97,11 +98,21 @@ def audit(
     )
 
 
-def asks_about(snapshot: Snapshot, finding: Finding) -> bool:
+class Scope(Protocol):
+    """What of a cluster is judged: a :class:`Snapshot` says so, and what came of one."""
+
+    @property
+    def namespaces(self) -> tuple[str, ...] | None: ...
+
+    @property
+    def selector(self) -> str: ...
+
+
+def asks_about(scope: Scope, finding: Finding) -> bool:
     """Whether a finding, of another time, is of what is judged now; False, too, where its labels would have to tell."""
-    if snapshot.selector:
+    if scope.selector:
         return False
-    return snapshot.namespaces is None or namespace_about(finding.object) in snapshot.namespaces
+    return scope.namespaces is None or namespace_about(finding.object) in scope.namespaces
 
 
 def _nothing(snapshot: Snapshot, live: Live) -> Iterator[NotEvaluated]:

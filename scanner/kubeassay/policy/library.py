@@ -321,6 +321,7 @@ def _may_be_rule(path: Path) -> bool:
         "Profile",
         "Exceptions",
         "Configuration",
+        "Fleet",
     )
 
 

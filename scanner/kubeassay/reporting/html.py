@@ -7,18 +7,16 @@ even if a text got through.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
-import jinja2
 import markupsafe
 
 from kubeassay import content
 from kubeassay.model import SEVERITIES, Baseline, Control, ControlSummary, Finding, NotEvaluated, Result, Rule
 from kubeassay.reporting.options import RenderOptions, Report
+from kubeassay.reporting.pages import csp_hash, templates
 from kubeassay.reporting.texts import plural, printable, printable_in_place
 
 _LABELS = {"fail": "Failed", "pass": "Passed", "excepted": "Excepted", "not-evaluated": "Not evaluated"}
@@ -51,13 +49,7 @@ def to_html(result: Result, options: RenderOptions | None = None) -> str:
     """The page. The same result gives the same text, to the byte."""
     options = options or RenderOptions()
     folder = content.folder("reports") / "html"
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(folder)
     environment.filters["shown"] = printable
     environment.filters["excerpt"] = printable_in_place
     environment.filters["web_page"] = _web_page
@@ -67,7 +59,7 @@ def to_html(result: Result, options: RenderOptions | None = None) -> str:
     script = (folder / "report.js").read_text(encoding="utf-8")
     entries = _entries(result, options)
     policy = (
-        f"default-src 'none'; style-src '{_csp_hash(style)}'; script-src '{_csp_hash(script)}'; "
+        f"default-src 'none'; style-src '{csp_hash(style)}'; script-src '{csp_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
     return environment.get_template("report.html.j2").render(
@@ -87,11 +79,6 @@ def to_html(result: Result, options: RenderOptions | None = None) -> str:
         skipped=_skipped(result),
         rules=[result.rules[rule] for rule in sorted({e.finding.rule for e in entries}) if rule in result.rules],
     )
-
-
-def _csp_hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode("utf-8")).digest()
-    return "sha256-" + base64.b64encode(digest).decode("ascii")
 
 
 def _web_page(url: str) -> str:
