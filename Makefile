@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 
 DEMO   := fixtures/merajutasa/violating/production
 
-.PHONY: help demo test test-live lint format generate generated-check smoke bench clean
+.PHONY: help demo test test-live lint format generate generated-check smoke bench bench-live clean
 
 help:
 	@echo "make demo     create .venv, install, scan the bundled example, write SARIF and HTML"
@@ -16,6 +16,8 @@ help:
 	@echo "make generate write the generated files again (docs, tables of fields)"
 	@echo "make smoke    build the wheel, install it alone, scan with it"
 	@echo "make bench    measure, side by side with other scanners where they are installed"
+	@echo "make bench-live  measure an audit of 5,000 pods beside kubectl's reading of them, on a real API server"
+	@echo "              (needs Go, once minutes of building); PODS='1000 5000 20000' for other sizes"
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("kubeassay needs Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
@@ -84,6 +86,12 @@ smoke: $(VENV)/.installed-dev
 bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/bench.py
 	$(BIN)/python tests/bench/analyses.py
+
+PODS ?= 5000
+
+bench-live: $(VENV)/.installed-dev
+	$(BIN)/python tests/live/build.py
+	$(BIN)/python tests/bench/cluster.py --pods $(PODS)
 
 clean:
 	rm -rf $(VENV) demo dist build

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from checks.rule_runner import make_object
-from kubeassay.analysis.owners import made_by_others
+from kubeassay.analysis.owners import Makers, drift
 
 SPEC: dict[str, Any] = {
     "containers": [{"name": "app", "image": "app:1", "securityContext": {"runAsNonRoot": True}}],
@@ -43,9 +43,12 @@ def pod(owner: dict[str, Any] = REPLICA_SET, **changes: Any) -> dict[str, Any]:
 
 
 def made(*values: dict[str, Any]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    objects = {obj.ref: obj for value in values for obj in (make_object(value),)}
+    makers = Makers(objects.values())
     return {
-        str(entry.obj.ref): (str(entry.owner.ref), entry.drift)
-        for entry in made_by_others(make_object(value) for value in values)
+        str(obj.ref): (str(owner.ref), tuple(drift(obj, objects[owner.ref])))
+        for obj in objects.values()
+        if (owner := makers.top(obj)) is not None
     }
 
 

@@ -99,26 +99,34 @@ def timed(program: Program, folder: Path) -> Run:
     return Run(wall, usage.ru_utime + usage.ru_stime, code)
 
 
-def peak_memory(program: Program, folder: Path) -> float:
-    """Largest sum of memory over the process tree in MB, of a run that is sampled every 10 ms.
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Largest sums of memory over a process tree, in MB; 0 where the system has no /proc.
 
-    Proportional set size, in which a page shared by n processes counts as 1/n in each: the resident sizes of a process
-    pool would count its parent's pages once a worker. 0.0 where the system has no /proc.
+    ``proportional``: a page that n processes share counts as 1/n in each. ``resident``: it counts in each of them.
     """
+
+    proportional: float
+    resident: float
+
+
+def peak_memory(program: Program, folder: Path) -> Memory:
+    """Memory of a run that is sampled every 10 ms."""
     process = _start(program, folder)
     done = threading.Event()
-    peaks = [0]
+    peaks = [0, 0]
 
     def sample() -> None:
         while not done.wait(SAMPLE_SECONDS):
-            peaks[0] = max(peaks[0], sum(_proportional_kilobytes(pid) for pid in _tree(process.pid)))
+            sizes = [_kilobytes(pid) for pid in _tree(process.pid)]
+            peaks[:] = (max(peak, sum(column)) for peak, column in zip(peaks, zip(*sizes, strict=True), strict=True))
 
     sampler = threading.Thread(target=sample, daemon=True)
     sampler.start()
     process.wait()
     done.set()
     sampler.join()
-    return peaks[0] / 1000
+    return Memory(peaks[0] / 1000, peaks[1] / 1000)
 
 
 def _tree(root: int) -> list[int]:
@@ -135,15 +143,18 @@ def _tree(root: int) -> list[int]:
     return found
 
 
-def _proportional_kilobytes(pid: int) -> int:
+def _kilobytes(pid: int) -> tuple[int, int]:
+    """Proportional and resident set size."""
+    found = {"Pss": 0, "Rss": 0}
     try:
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1])
+            name, _, size = line.partition(":")
+            if name in found:
+                found[name] = int(size.split()[0])
     except OSError:
         # The process ended between two looks.
         pass
-    return 0
+    return found["Pss"], found["Rss"]
 
 
 # ------------------------------------------------------------------------------------------------ programs
@@ -252,7 +263,7 @@ def compare(folder: Path, work: Path, rounds: int) -> None:
     for program in programs:
         name = program.name
         all_walls = [run.wall for run in runs[name]]
-        memory = peak_memory(program, folder)
+        memory = peak_memory(program, folder).proportional
         ratio = f"{walls[name] / base:.2f}" if base else "-"
         spread = f"{min(all_walls):>8.2f}{max(all_walls):>8.2f}"
         print(f"{name:<26}{walls[name]:>8.2f}{spread}{cpus[name]:>8.2f}{memory:>9.0f}{ratio:>17}")

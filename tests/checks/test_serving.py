@@ -115,12 +115,17 @@ UNAVAILABLE = "spec.strategy.rollingUpdate.maxUnavailable"
         # Rounded down: 99 % of 3 are 2.
         ({"replicas": 3, "strategy": {"rollingUpdate": {"maxUnavailable": "99%"}}}, ""),
         ({"replicas": 3, "strategy": {"rollingUpdate": {"maxUnavailable": "100%"}}}, UNAVAILABLE),
-        ({"replicas": 3, "strategy": {"rollingUpdate": {"maxUnavailable": "x"}}}, ""),
     ],
 )  # fmt: skip
 def test_rollouts(spec: Value, path: str | None) -> None:
     expected = set() if path is None else {("fail", WEB, path) if path else ("pass", WEB, "")}
     assert said("rollout-takes-all-down", serving(**spec)) == expected
+
+
+@pytest.mark.parametrize("value", ["x", "150%", -1, []])
+def test_a_rollout_by_a_bound_that_is_refused_is_not_judged(value: Any) -> None:
+    spec = {"replicas": 3, "strategy": {"rollingUpdate": {"maxUnavailable": value}}}
+    assert said("rollout-takes-all-down", serving(**spec)) == {("not-judged", WEB, "invalid-object")}
 
 
 def test_a_rollout_of_an_autoscaled_workload_counts_its_minimum() -> None:

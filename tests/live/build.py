@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 SERVER = Path(__file__).parent / "server"
-BINARIES = ("certificates", "etcd", "kube-apiserver", "kube-controller-manager")
+BINARIES = ("certificates", "etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 KUBERNETES = "k8s.io/kubernetes v"
 
 

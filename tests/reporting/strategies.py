@@ -10,16 +10,21 @@ from hypothesis import strategies as st
 from kubeassay.model import (
     SEVERITIES,
     Baseline,
+    ChangedField,
     Control,
     ControlSummary,
+    Drift,
     Edit,
     Example,
     Excerpt,
     Finding,
     Fix,
     Location,
+    MissingObject,
+    NotCompared,
     NotEvaluated,
     ObjectRef,
+    Outcome,
     Parameter,
     Profile,
     ReadError,
@@ -32,7 +37,9 @@ from kubeassay.model import (
     SubjectMatch,
     Summary,
     Target,
+    UndeclaredObject,
 )
+from kubeassay.reporting import Changes, RenderOptions
 
 _NASTY = (
     "",
@@ -49,11 +56,27 @@ _NASTY = (
     "日本語 \U0001f600 e\u0301",
     "\udcff\udc80",
     "](x) ```\n# y",
+    "]]>",
+    "::error::x",
+    "a ::set-output name=b::c ##[add-matcher]d",
+    "a|b || `c` \\| *d* _e_ ~f~",
+    "</details></td></table><img src=x onerror=alert(1)>",
+    "![p](https://evil.example/p.png) <https://evil.example> www.evil.example @someone #12 me@evil.example",
+    "\x00",
+    "%0A::warning::%25",
+    "=cmd|' /C calc'!A0",
+    "\t=1+1",
+    '+1,"2"\r\n-3',
+    '\\"\n{a="b"} 1',
+    "\ufffe\uffff\U0001ffff",
+    "&#124;&amp;&lt;",
     "x" * 1500,
     "word " * 400,
 )
+#: Without the high halves of pairs, \ud800 to \udbff.
+_CHARACTERS = st.characters(max_codepoint=0xD7FF) | st.characters(min_codepoint=0xDC00)
 #: Any text but high surrogates, which JSON would join with a low one that follows. No reader of files yields them.
-texts = st.one_of(st.sampled_from(_NASTY), st.text(alphabet=st.characters(max_codepoint=0xD7FF), max_size=20))
+texts = st.one_of(st.sampled_from(_NASTY), st.text(alphabet=_CHARACTERS, max_size=20))
 ids = st.one_of(
     st.from_regex(r"[a-z]{1,6}(-[a-z]{1,6})?", fullmatch=True), texts.filter(lambda text: bool(text.strip()))
 )
@@ -120,9 +143,10 @@ rules = st.builds(
 )
 related = st.builds(Related, texts, locations())
 fixes = st.builds(Fix, texts, _tuples(st.builds(Edit, locations(), texts)))
+outcomes: st.SearchStrategy[Outcome] = st.sampled_from(("fail", "pass", "not-evaluated", "excepted"))
 findings = st.builds(
     Finding,
-    outcome=st.sampled_from(("fail", "pass", "not-evaluated", "excepted")),
+    outcome=outcomes,
     rule=ids,
     controls=_tuples(ids),
     area=texts,
@@ -139,6 +163,7 @@ findings = st.builds(
     fix=st.none() | fixes,
     exception=st.none() | texts,
     reason=st.none() | texts,
+    api_path=st.none() | texts,
 )
 summaries = st.builds(
     Summary,
@@ -150,6 +175,15 @@ summaries = st.builds(
     counts,
     st.dictionaries(severities, counts),
     st.dictionaries(ids, st.builds(ControlSummary, counts, counts, counts, counts), max_size=2),
+)
+references = st.builds(ObjectRef, texts, texts, st.none() | texts, texts)
+drifts = st.builds(
+    Drift,
+    _tuples(texts),
+    _tuples(st.builds(MissingObject, references, locations()), 1),
+    _tuples(st.builds(ChangedField, references, texts, texts, locations(), texts), 1),
+    _tuples(st.builds(UndeclaredObject, references, texts), 1),
+    _tuples(st.builds(NotCompared, texts, texts, st.none() | texts), 1),
 )
 _positions = st.none() | st.integers(1, 10**6)
 _reasons = st.sampled_from(("forbidden", "rule-error")) | texts
@@ -181,8 +215,23 @@ def results(draw: st.DrawFn) -> Result:
         rules=active,
         rule_severities={rule: draw(severities) for rule in active},
         controls=profile.controls if draw(st.booleans()) else own,
+        drift=draw(st.none() | drifts),
     )
 
 
 def _of_rule(finding: Finding, rule: str) -> Finding:
     return replace(finding, rule=rule)
+
+
+@st.composite
+def options(draw: st.DrawFn) -> RenderOptions:
+    """What a caller may ask of a report, but colours, and pages of a terminal."""
+    before = st.dictionaries(texts, outcomes, max_size=2)
+    return RenderOptions(
+        show=frozenset(draw(st.lists(outcomes))) | {"fail", "excepted"},
+        time=draw(st.none() | st.integers(0, 4 * 10**9)),
+        allow_incomplete=draw(st.booleans()),
+        sarif_category=draw(st.none() | ids),
+        sarif_split=draw(st.booleans()),
+        changes=draw(st.none() | st.builds(Changes, _tuples(findings), _tuples(findings), before)),
+    )

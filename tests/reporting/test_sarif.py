@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from jsonschema import Draft4Validator, FormatChecker
 
 from kubeassay.engine.evaluate import _OF_READING
-from kubeassay.model import SEVERITIES, Location, Result
-from kubeassay.reporting import RenderOptions, render, sarif
+from kubeassay.model import SEVERITIES, Location, Outcome, Result
+from kubeassay.reporting import Changes, RenderOptions, render, sarif
 from reporting import github_rules
 from reporting.samples import CLEAN, FAILING, HOSTILE, SAMPLES
-from reporting.strategies import results
+from reporting.strategies import options, results
 
 
 @cache
@@ -29,8 +29,8 @@ def _oasis_schema() -> Draft4Validator:
     return Draft4Validator(json.loads(text), format_checker=FormatChecker())
 
 
-def _checked(document: bytes) -> dict[str, Any]:
-    log = github_rules.check(document)
+def _checked(document: bytes, *, archive: bool = False) -> dict[str, Any]:
+    log = github_rules.check(document, archive=archive)
     errors = [f"{error.json_path}: {error.message}" for error in _oasis_schema().iter_errors(log)]
     assert not errors
     return log
@@ -38,7 +38,7 @@ def _checked(document: bytes) -> dict[str, Any]:
 
 def _run(result: Result, **options: Any) -> dict[str, Any]:
     [document] = render("sarif", result, RenderOptions(**options)).documents
-    run: dict[str, Any] = _checked(document)["runs"][0]
+    run: dict[str, Any] = _checked(document, archive=options.get("sarif_archive", False))["runs"][0]
     return run
 
 
@@ -51,11 +51,27 @@ def test_golden(name: str, golden: Callable[[str, bytes], None]) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(results())
-def test_any_result_is_valid(result: Result) -> None:
+@given(results(), options())
+def test_any_result_is_valid(result: Result, chosen: RenderOptions) -> None:
     for archive in (False, True):
-        [document] = render("sarif", result, RenderOptions(sarif_archive=archive)).documents
-        _checked(document)
+        [document] = render("sarif", result, replace(chosen, sarif_archive=archive)).documents
+        _checked(document, archive=archive)
+
+
+def test_an_object_of_a_cluster_has_its_path_in_the_api() -> None:
+    finding = next(finding for finding in FAILING.findings if finding.rule == "privileged-container")
+    path = "/apis/apps/v1/namespaces/shop/deployments/web"
+    result = replace(FAILING, findings=(replace(finding, api_path=path),))
+    [logical] = [result["locations"][0]["logicalLocations"] for result in _run(result)["results"]]
+    assert logical == [
+        {"name": finding.object.name, "fullyQualifiedName": path, "kind": "resource"},
+        {"name": finding.path, "fullyQualifiedName": f"{path}#{finding.path}", "kind": "member"},
+    ]
+    # Of a manifest's object nothing is known but its name.
+    [logical] = [
+        result["locations"][0]["logicalLocations"] for result in _run(replace(result, findings=(finding,)))["results"]
+    ]
+    assert [one["kind"] for one in logical] == ["resource"]
 
 
 def test_clean_run_has_results() -> None:
@@ -208,3 +224,54 @@ def test_the_words_for_reasons_are_explained() -> None:
     words |= _OF_READING
     unexplained = {word for word in words if not word.startswith("unknown-")} - set(sarif._REASONS)
     assert not unexplained, "take a word that there is, or say in _REASONS of reporting/sarif.py what it means"
+
+
+def test_what_was_judged_otherwise_is_in_the_archive_where_asked() -> None:
+    shown = frozenset[Outcome](("fail", "excepted", "pass", "not-evaluated"))
+    passed = replace(FAILING.findings[0], outcome="pass", fingerprint="p")
+    unjudged = replace(FAILING.findings[0], outcome="not-evaluated", fingerprint="n", reason="no policy was read")
+    result = replace(FAILING, findings=(passed, unjudged, *FAILING.findings))
+    kinds = {
+        (entry["partialFingerprints"]["kubeassay/v1"], entry["kind"], entry["level"])
+        for entry in _run(result, sarif_archive=True, show=shown)["results"]
+    }
+    assert kinds == {
+        ("p", "pass", "none"),
+        ("n", "open", "none"),
+        ("9f2b7c0d11aa", "fail", "error"),
+        ("77aa00", "fail", "error"),
+        ("0c44de5512f0", "fail", "warning"),
+    }
+    plain = _run(result, show=shown)["results"]
+    assert {entry["kind"] for entry in plain} == {"fail"}, "GitHub would open the others as alerts"
+
+
+def test_results_say_whether_they_are_new_where_an_earlier_result_is_known() -> None:
+    mended = replace(FAILING.findings[0], fingerprint="gone")
+    before: dict[str, Outcome] = {"9f2b7c0d11aa": "fail", "77aa00": "fail", "gone": "fail"}
+    changes = Changes((FAILING.findings[1],), (mended,), before)
+
+    def states(**options: Any) -> dict[str, str]:
+        return {
+            entry["partialFingerprints"]["kubeassay/v1"]: entry["baselineState"]
+            for entry in _run(FAILING, changes=changes, **options)["results"]
+        }
+
+    assert states() == {"9f2b7c0d11aa": "unchanged", "0c44de5512f0": "new"}
+    assert states(sarif_archive=True) == {
+        "9f2b7c0d11aa": "unchanged",
+        "0c44de5512f0": "new",
+        # It failed, and is accepted now.
+        "77aa00": "updated",
+        "gone": "absent",
+    }
+    assert "baselineState" not in _run(FAILING)["results"][0]
+
+
+def test_an_archive_is_not_cut_at_the_limits_of_github(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sarif, "RESULT_LIMIT", 2)
+    findings = tuple(replace(FAILING.findings[0], fingerprint=str(number)) for number in range(5))
+    report = render("sarif-archive", replace(FAILING, findings=findings))
+    assert report.warnings == ()
+    [document] = report.documents
+    assert len(_checked(document, archive=True)["runs"][0]["results"]) == 5

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from kubeassay.model import Excerpt, Outcome, Result
 from kubeassay.reporting import RenderOptions, render
 from kubeassay.reporting.terminal import to_text
+from kubeassay.reporting.texts import table
 from reporting.samples import FAILING, SAMPLES
 from reporting.strategies import results
+from reporting.validity import assert_no_commands
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -62,3 +64,24 @@ def test_the_caret_stands_under_the_region(excerpt: Excerpt, shown: list[str]) -
     text = to_text(replace(FAILING, findings=(finding,)), RenderOptions(width=68))
     lines = [line.split(" | ", 1)[1] for line in text.splitlines() if " | " in line]
     assert lines == shown
+
+
+@pytest.mark.parametrize(
+    "file", ["::add-mask::x.yaml", "a ##[add-matcher]b.yaml"], ids=["at the line's start", "anywhere in it"]
+)
+def test_no_line_is_a_command_of_a_runner(file: str) -> None:
+    """GitHub's runner reads commands from whatever a step prints, and who opens a pull request names files."""
+    finding = replace(FAILING.findings[0], location=replace(FAILING.findings[0].location, file=file))
+    text = to_text(replace(FAILING, findings=(finding,), errors=()), RenderOptions(width=200))
+    assert_no_commands(text)
+    assert "container app is privileged" in text
+
+
+def test_a_message_that_is_wrapped_begins_no_command() -> None:
+    finding = replace(FAILING.findings[0], message=" ".join(["word"] * 15 + ["::stop-commands::x"] * 9))
+    assert_no_commands(to_text(replace(FAILING, findings=(finding,)), RenderOptions(width=60)))
+
+
+def test_no_row_of_a_table_is_a_command_of_a_runner() -> None:
+    [row] = table([["::error::x", "y"]])
+    assert row == r"\x3a:error::x  y"

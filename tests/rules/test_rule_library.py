@@ -11,7 +11,8 @@ from kubeassay import content
 from kubeassay.analysis.facts import CUSTOM_RESOURCES, FACTS, WORKLOADS, kinds_of
 from kubeassay.analysis.fields import served_kinds
 from kubeassay.checks import registry
-from kubeassay.model import Edit, Example, Inventory, Rule
+from kubeassay.engine.fixes import applied
+from kubeassay.model import Example, Inventory, Rule
 from kubeassay.policy.library import EXPECTATION
 from kubeassay.policy.validation import validated
 from kubeassay.sources.files import discover
@@ -153,28 +154,6 @@ def test_a_rule_needs_all_that_the_analyses_are_made_of_that_it_asks(rule: Rule)
             assert not missing, f"it asks {name}: name {analysis} in its needs"
 
 
-def _apply(text: str, edits: list[Edit]) -> str:
-    lines = text.splitlines(keepends=True)
-    starts = [0]
-    for line in lines:
-        starts.append(starts[-1] + len(line))
-
-    def offset(line: int, column: int) -> int:
-        return starts[line - 1] + column - 1
-
-    spans = sorted(
-        (
-            offset(e.location.start_line, e.location.start_column),
-            offset(e.location.end_line, e.location.end_column),
-            e.text,
-        )
-        for e in edits
-    )
-    for start, end, inserted in reversed(spans):
-        text = text[:start] + inserted + text[end:]
-    return text
-
-
 @pytest.mark.parametrize(
     ("rule", "example"), [p for p in EXAMPLES if p.values[1].outcome == "fails" and p.values[0].fix]
 )
@@ -187,7 +166,7 @@ def test_applying_the_fixes_of_a_rule_mends_its_example(rule: Rule, example: Exa
     remaining = len(findings)
     while fixed:
         assert fixed[0].fix is not None
-        text = _apply(text, list(fixed[0].fix.edits))
+        text = applied(objects_in(text)[0].spans, text, fixed[0].fix.edits)
         result = scan_text(plan, text)
         assert result.errors == ()
         findings = failing(result)

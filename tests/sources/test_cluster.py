@@ -185,8 +185,9 @@ def test_a_resource_of_no_known_kind_is_said(server: FaultServer) -> None:
 def test_a_token_that_expires_half_way_is_renewed(server: FaultServer) -> None:
     def fault(path: str, query: Mapping[str, str], number: int) -> Any:
         if path == "/api/v1/pods" and number == 1:
-            server.token = "new"
+            # In this order: whoever is refused meanwhile finds the new one.
             server.configure("new")
+            server.token = "new"
             return 401, {"message": "Unauthorized"}
         return None
 

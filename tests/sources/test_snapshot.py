@@ -16,6 +16,7 @@ from kubeassay.model import Example, Rule, Target
 from kubeassay.model.unread import Unread
 from kubeassay.sources.files import Discovery, SourceFile
 from kubeassay.sources.manifests import read_bytes
+from kubeassay.sources.object_store import ObjectStore
 from kubeassay.sources.snapshot import (
     Snapshot,
     SnapshotError,
@@ -44,13 +45,17 @@ def pod(**container: Any) -> dict[str, Any]:
 
 
 def outcomes(rule: Rule, example: Example, objects: list[tuple[str, bytes]]) -> Any:
-    files = [SourceFile("", name, len(content), content=content, live=True) for name, content in objects]
+    files = [SourceFile("", name, len(content), live={name: content}) for name, content in objects]
     result = scan(plan_of(profile_of(rule.id, **example.parameters)), Discovery(files=files), Target("cluster", "c"))
     return (
         [(f.object, f.path, f.container, f.location.start_line) for f in failing(result)],
         result.summary.passed,
         result.summary.not_evaluated,
     )
+
+
+def one_pod() -> Snapshot:
+    return Snapshot("c", "v1.33.1", files=ObjectStore.of(dict([live_file("c", pod())])))
 
 
 @pytest.mark.parametrize(("rule", "example"), EXAMPLES)
@@ -117,6 +122,27 @@ def test_whose_token_a_secret_holds_stays_known() -> None:
     assert b"H4sIAAAAAAAA" not in content
 
 
+def test_what_a_rollout_changes_is_not_stored() -> None:
+    def deployment(annotations: dict[str, str], of_pods: dict[str, str]) -> dict[str, Any]:
+        template = {"metadata": {"annotations": of_pods}, "spec": pod()["spec"]}
+        metadata = {"name": "d", "namespace": "n", "annotations": annotations}
+        return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {"template": template}}
+
+    revision, restarted = "deployment.kubernetes.io/revision", "kubectl.kubernetes.io/restartedAt"
+    _, kept = live_file("c", deployment({"a": "b", revision: "1"}, {"c": "d", restarted: "2026-01-02T03:04:05Z"}))
+    assert json.loads(kept) == deployment({"a": "b"}, {"c": "d"})
+    _, rest = live_file("c", deployment({revision: "1"}, {restarted: "2026-01-02T03:04:05Z"}))
+    assert b"annotations" not in rest
+
+
+def test_a_snapshot_of_an_earlier_version_names_no_resources(tmp_path: Path) -> None:
+    snapshot = Snapshot("c", "v1.33.1", files=dict([live_file("c", pod())]), resources={("v1", "Pod"): "pods"})
+    header, line = write(snapshot, "s").splitlines()
+    earlier = {key: value for key, value in json.loads(header).items() if key != "resources"}
+    (tmp_path / "s").write_bytes(encode(earlier) + b"\n" + line)
+    assert read(str(tmp_path / "s")).resources == {}
+
+
 @pytest.mark.parametrize("name", ["s.jsonl", "s.jsonl.gz"])
 def test_a_snapshot_is_read_as_it_was_written(tmp_path: Path, name: str) -> None:
     snapshot = Snapshot(
@@ -128,6 +154,7 @@ def test_a_snapshot_is_read_as_it_was_written(tmp_path: Path, name: str) -> None
         narrowed=("Pod",),
         namespaces=("n",),
         selector="a=b",
+        resources={("v1", "Pod"): "pods", ("apps/v1", "Deployment"): "deployments"},
     )
     path = tmp_path / name
     path.write_bytes(write(snapshot, name))
@@ -137,7 +164,7 @@ def test_a_snapshot_is_read_as_it_was_written(tmp_path: Path, name: str) -> None
 
 
 def test_a_cut_snapshot_is_refused(tmp_path: Path) -> None:
-    content = write(Snapshot("c", "v1.33.1", files=dict([live_file("c", pod())])), "s.jsonl")
+    content = write(one_pod(), "s.jsonl")
     for cut in (content[: content.index(b"\n") + 1], content[:-20]):
         (tmp_path / "s").write_bytes(cut)
         with pytest.raises(SnapshotError):
@@ -148,7 +175,7 @@ def test_a_cut_snapshot_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_snapshot_among_manifests_is_not_read_as_manifests(tmp_path: Path) -> None:
-    content = write(Snapshot("c", "v1.33.1", files=dict([live_file("c", pod())])), "s.json")
+    content = write(one_pod(), "s.json")
     found = read_bytes(content, "s.json")
     assert found.objects == []
     assert len(found.errors) == 1
@@ -164,17 +191,19 @@ def test_a_snapshot_among_manifests_is_not_read_as_manifests(tmp_path: Path) -> 
         {"objects": 2},
         {"asked": None},
         {"selector": "a b"},
+        {"resources": []},
+        {"resources": {"v1": "pods"}},
     ],
 )
 def test_a_snapshot_of_other_hands_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
-    header, line = write(Snapshot("c", "v1.33.1", files=dict([live_file("c", pod())])), "s").splitlines()
+    header, line = write(one_pod(), "s").splitlines()
     (tmp_path / "s").write_bytes(encode({**json.loads(header), **change}) + b"\n" + line)
     with pytest.raises(SnapshotError):
         read(str(tmp_path / "s"))
 
 
 def test_an_object_that_stands_twice_is_refused(tmp_path: Path) -> None:
-    header, line = write(Snapshot("c", "v1.33.1", files=dict([live_file("c", pod())])), "s").splitlines(keepends=True)
+    header, line = write(one_pod(), "s").splitlines(keepends=True)
     (tmp_path / "s").write_bytes(header.replace(b'"objects":1', b'"objects":2') + line + line)
     with pytest.raises(SnapshotError, match="twice"):
         read(str(tmp_path / "s"))

@@ -13,7 +13,7 @@ from typing import Any
 
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.analysis.workloads import pod_templates
-from kubeassay.model import Object
+from kubeassay.model import Object, ObjectRef
 
 #: Controllers of Kubernetes itself: what they make, they make of their template.
 _MADE_BY: Mapping[tuple[str, str], frozenset[tuple[str, str]]] = {
@@ -50,57 +50,71 @@ _TOKENS = "/var/run/secrets/kubernetes.io/serviceaccount"
 _TOKEN_SOURCES = frozenset({"serviceAccountToken", "configMap", "downwardAPI"})
 
 
+#: (API group, kind) of what may have an owner, and be one.
+MADE = frozenset(_MADE_BY)
+MAKERS = frozenset(maker for makers in _MADE_BY.values() for maker in makers)
+
+
 @dataclass(frozen=True, slots=True)
-class Made:
-    """An object that is judged at its owner. ``drift``: in what its pods differ from the owner's template."""
+class Maker:
+    """What is kept of an object that may have made others. ``makes``: it has a template to make them of."""
 
-    obj: Object
-    owner: Object
-    drift: tuple[str, ...] = ()
+    ref: ObjectRef
+    file: str
+    makes: bool
+    #: Who made it, by what it says: uid and name of its controllers.
+    controllers: tuple[tuple[str, Any], ...]
 
 
-def made_by_others(objects: Iterable[Object]) -> list[Made]:
-    """Those of the objects that are judged at an owner that is among them, each with the top one."""
-    everything = list(objects)
-    by_uid = {uid: obj for obj in everything if (uid := _uid(obj)) is not None}
-    found = []
-    for obj in everything:
-        owner = _owner(obj, by_uid)
-        if owner is None:
-            continue
-        top = owner
-        seen = {id(obj), id(top)}
-        while (above := _owner(top, by_uid)) is not None and id(above) not in seen:
+class Makers:
+    """The objects of a cluster that may have made others; of each the little that tells."""
+
+    def __init__(self, objects: Iterable[Object]) -> None:
+        self._by_uid = {
+            uid: Maker(obj.ref, obj.file, bool(pod_templates(obj)), tuple(_controllers(obj)))
+            for obj in objects
+            if (obj.ref.group, obj.ref.kind) in MAKERS and (uid := _uid(obj)) is not None
+        }
+
+    def top(self, obj: Object) -> Maker | None:
+        """The top owner of an object, at which it is judged; None for what is judged by itself."""
+        top = self._owner(obj.ref, _controllers(obj))
+        if top is None:
+            return None
+        seen = {obj.ref, top.ref}
+        while (above := self._owner(top.ref, top.controllers)) is not None and above.ref not in seen:
             top = above
-            seen.add(id(top))
-        found.append(Made(obj, top, tuple(drift(obj, top))))
-    return found
+            seen.add(top.ref)
+        return top
+
+    def _owner(self, ref: ObjectRef, controllers: Iterable[tuple[str, Any]]) -> Maker | None:
+        """The controller that made an object, where it is known to make such objects of its own template."""
+        makers = _MADE_BY.get((ref.group, ref.kind))
+        if makers is None:
+            return None
+        for uid, name in controllers:
+            owner = self._by_uid.get(uid)
+            if (
+                owner is not None
+                and (owner.ref.group, owner.ref.kind) in makers
+                and owner.ref.namespace == ref.namespace
+                and owner.ref.name == name
+                and owner.makes
+            ):
+                return owner
+        return None
 
 
 def _uid(obj: Object) -> str | None:
     return string(mapping(obj.value.get("metadata")).get("uid")) or None
 
 
-def _owner(obj: Object, by_uid: Mapping[str, Object]) -> Object | None:
-    """The controller that made an object, where it is known to make such objects of its own template."""
-    ref = obj.ref
-    makers = _MADE_BY.get((ref.group, ref.kind))
-    if makers is None:
-        return None
+def _controllers(obj: Object) -> Iterator[tuple[str, Any]]:
     for reference in items(mapping(obj.value.get("metadata")).get("ownerReferences")):
         reference = mapping(reference)
-        if reference.get("controller") is not True:
-            continue
-        owner = by_uid.get(string(reference.get("uid")) or "")
-        if (
-            owner is not None
-            and (owner.ref.group, owner.ref.kind) in makers
-            and owner.ref.namespace == ref.namespace
-            and owner.ref.name == reference.get("name")
-            and pod_templates(owner)
-        ):
-            return owner
-    return None
+        uid = string(reference.get("uid"))
+        if uid and reference.get("controller") is True:
+            yield uid, reference.get("name")
 
 
 def drift(obj: Object, owner: Object) -> Iterator[str]:

@@ -64,6 +64,8 @@ _NO_REFERENCE = r"(?![$<{%*]|#\{)"
 _PLACEHOLDER = r"(?i:redacted|placeholder|replace[_-]?me|hidden|masked|x{3,})"
 _NO_PLACEHOLDER = rf"(?!{_PLACEHOLDER}(?:[@;&\s]|\Z))"
 
+#: Texts of which it is remembered whether they are secret: longer ones are hardly ever the same.
+_SHORT = 64
 #: Every form below but URLs and connection strings is at least this long.
 _SHORTEST_TOKEN = 14
 #: Forms of values that give a credential away: texts of which one must be in the value (a quick look first, for most
@@ -144,6 +146,10 @@ def names_secret(name: str) -> bool:
 
 def is_secret_value(value: str) -> bool:
     """Whether a value's form gives a credential away: a private key, a cloud or Git token, a URL with a password."""
+    return _short_is_secret(value) if len(value) <= _SHORT else _is_secret_value(value)
+
+
+def _is_secret_value(value: str) -> bool:
     if len(value) < _SHORTEST_TOKEN and "@" not in value and "=" not in value:
         return False
     for hints, form in _SECRET_FORMS:
@@ -151,6 +157,10 @@ def is_secret_value(value: str) -> bool:
             if hint in value and form.search(value) is not None:
                 return True
     return False
+
+
+#: Objects of a cluster say the same again and again.
+_short_is_secret = lru_cache(maxsize=16384)(_is_secret_value)
 
 
 def _could_be_secret(value: str) -> bool:
@@ -417,12 +427,19 @@ def _is_harmless(text: str) -> bool:
 
 def _may_be_secret(text: str) -> bool:
     """Whether a text has the form of a credential, or assigns one: in a script, a query, a configuration file."""
+    return _short_may_be_secret(text) if len(text) <= _SHORT else _text_may_be_secret(text)
+
+
+def _text_may_be_secret(text: str) -> bool:
     if is_secret_value(text):
         return True
     if "=" not in text and ":" not in text and ">" not in text:
         return False
     lower = text.lower()
     return any(hint in lower for hint in _ASSIGNMENT_HINTS) and _ASSIGNMENT.search(text) is not None
+
+
+_short_may_be_secret = lru_cache(maxsize=16384)(_text_may_be_secret)
 
 
 def _is_secret_entry(entry: dict[str, Any], *, header: bool) -> bool:

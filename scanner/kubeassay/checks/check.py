@@ -21,7 +21,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from kubeassay.analysis.workloads import Container, PodTemplate
 from kubeassay.model import Inventory, KubernetesVersion, Object, Path
@@ -45,6 +45,17 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
+class Repair:
+    """How one violation is mended, where its rule's file cannot say it: ``rename`` the key at ``path`` to ``value``,
+    ``set`` the scalar there to ``value``, ``quote`` it as it is written, ``join`` the list item there with the one
+    before it."""
+
+    how: Literal["rename", "set", "quote", "join"]
+    path: Path
+    value: str | int | bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Violation:
     """One place that breaks the rule.
 
@@ -52,9 +63,8 @@ class Violation:
     name of the container concerned. ``key``: point at the key, not at the value. ``sensitive``: the value must not be
     shown. ``base``: what the rule's fix is relative to, where that is not the subject itself (for a pod rule, the
     container's path). ``fixable``: False where the rule's fix would make an object that is refused or does not run.
-    ``obj``: the object concerned, for an inventory rule. ``related``: (message, object, path). ``join``: the list item
-    whose joining with the one before it mends the finding. ``clauses``: (message, file, line) of a document that
-    demands it.
+    ``obj``: the object concerned, for an inventory rule. ``related``: (message, object, path). ``repair``: what mends
+    it, where the rule's file has no fix. ``clauses``: (message, file, line) of a document that demands it.
     """
 
     path: Path
@@ -66,7 +76,7 @@ class Violation:
     fixable: bool = True
     obj: Object | None = None
     related: tuple[tuple[str, Object, Path], ...] = ()
-    join: Path | None = None
+    repair: Repair | None = None
     clauses: tuple[tuple[str, str, int], ...] = ()
 
 

@@ -13,7 +13,7 @@ from kubeassay.analysis.fields import (
     problems_of,
     served_kinds,
 )
-from kubeassay.checks.check import Context, Violation, check
+from kubeassay.checks.check import Context, Repair, Violation, check
 from kubeassay.model import Object, Path, format_path
 
 #: Fields whose loss weakens a pod. Whatever stands inside a securityContext counts besides.
@@ -90,12 +90,24 @@ def _unknown_message(problem: FieldProblem) -> str:
     return f"{message}; the field is called {suggestion}"
 
 
+def _right_name(problem: FieldProblem) -> Repair | None:
+    """What a key should have been called, where only its letters' case, or the marks between its words, are wrong."""
+    key, suggestion = problem.path[-1], problem.suggestion
+    if not isinstance(key, str) or suggestion is None or _words(key) != _words(suggestion):
+        return None
+    return Repair("rename", problem.path, suggestion)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower()
+
+
 @check("dropped-security-field")
 def dropped_security_field(obj: Object, context: Context) -> Iterable[Violation]:
     if not problems_of(obj, context.kubernetes_version.minor):
         return ()
     return [
-        Violation(problem.path, _unknown_message(problem), key=True)
+        Violation(problem.path, _unknown_message(problem), key=True, repair=_right_name(problem))
         for problem in _unknown(obj, context)
         if _concerns_security(problem, obj.ref.kind)
     ]
@@ -106,7 +118,7 @@ def unknown_field(obj: Object, context: Context) -> Iterable[Violation]:
     if not problems_of(obj, context.kubernetes_version.minor):
         return ()
     return [
-        Violation(problem.path, _unknown_message(problem), key=True)
+        Violation(problem.path, _unknown_message(problem), key=True, repair=_right_name(problem))
         for problem in _unknown(obj, context)
         if not _concerns_security(problem, obj.ref.kind)
     ]
@@ -122,10 +134,28 @@ def mistyped_field(obj: Object, context: Context) -> Iterable[Violation]:
             problem.path,
             f"the API server refuses {problem.found} in {format_path(problem.path)}, which takes {problem.expected}",
             sensitive=_may_be_secret(obj, problem.path),
+            repair=_right_type(obj, problem),
         )
         for problem in problems
         if problem.kind == "mistyped"
     ]
+
+
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,8}")
+
+
+def _right_type(obj: Object, problem: FieldProblem) -> Repair | None:
+    """A scalar that says what was meant, but not in the field's type."""
+    value = obj.get(*problem.path)
+    # What a Secret keeps is base64: between quotes it would be something else.
+    encoded = obj.ref.kind == "Secret" and problem.path[0] == "data"
+    if problem.expected == "a string" and isinstance(value, bool | int | float) and not encoded:
+        return Repair("quote", problem.path)
+    if problem.expected == "true or false" and value in ("true", "false"):
+        return Repair("set", problem.path, value == "true")
+    if problem.expected == "an integer" and isinstance(value, str) and _INTEGER.fullmatch(value):
+        return Repair("set", problem.path, int(value))
+    return None
 
 
 def _may_be_secret(obj: Object, path: Path) -> bool:

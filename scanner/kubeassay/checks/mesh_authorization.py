@@ -43,7 +43,7 @@ from kubeassay.analysis.network.judgements import SYSTEM_NAMESPACES, by_namespac
 from kubeassay.analysis.network.services import ServicePort, services
 from kubeassay.analysis.network.workloads import workloads
 from kubeassay.analysis.reading import mapping, string
-from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Said, Violation, check
+from kubeassay.checks.check import Context, NotApplicable, NotJudged, Passed, Repair, Said, Violation, check
 from kubeassay.checks.mesh_membership import of_undeclared
 from kubeassay.checks.network_common import is_one_of, names, shown
 from kubeassay.model import Inventory, Object, Path
@@ -136,7 +136,7 @@ def authorization_policy_separate_rules(inventory: Inventory, context: Context) 
                 f" are one rule: {joined}",
                 obj=policy.obj,
                 related=(("the rule about callers", policy.obj, callers[0].path),),
-                join=rule.path if any(_follows(rule, other) for other in callers) else None,
+                repair=_joining(rule, callers),
             )
         for rule in callers:
             who = " or ".join(said(source.terms, "anyone") for source in rule.sources)
@@ -147,13 +147,14 @@ def authorization_policy_separate_rules(inventory: Inventory, context: Context) 
                 f" hold, they are one rule: {joined}",
                 obj=policy.obj,
                 related=(("the rule about operations", policy.obj, operations[0].path),),
-                join=rule.path if any(_follows(rule, other) for other in operations) else None,
+                repair=_joining(rule, operations),
             )
 
 
-def _follows(rule: Rule, other: Rule) -> bool:
-    """Whether a rule stands right behind another, so that leaving its dash away joins them."""
-    return rule.path[:-1] == other.path[:-1] and rule.path[-1] == int(other.path[-1]) + 1
+def _joining(rule: Rule, others: Sequence[Rule]) -> Repair | None:
+    """A rule without its dash, which joins it with the one that it stands right behind."""
+    behind = any(rule.path[:-1] == o.path[:-1] and rule.path[-1] == int(o.path[-1]) + 1 for o in others)
+    return Repair("join", rule.path) if behind else None
 
 
 def _only_source(rule: Rule) -> bool:

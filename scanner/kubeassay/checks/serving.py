@@ -141,7 +141,8 @@ def rollout_takes_all_down(inventory: Inventory, context: Context) -> Iterator[S
         if replicas.minimum < 2:
             continue
         strategy = mapping(obj.get("spec", "strategy"))
-        bound = read_bound(mapping(strategy.get("rollingUpdate")).get("maxUnavailable"))
+        stated = mapping(strategy.get("rollingUpdate")).get("maxUnavailable")
+        bound = read_bound(stated)
         number = f"all {replicas.minimum} pods"
         if strategy.get("type") == "Recreate":
             words = f"a rollout of {obj.ref} stops {number} before it starts one: its strategy is Recreate"
@@ -149,5 +150,8 @@ def rollout_takes_all_down(inventory: Inventory, context: Context) -> Iterator[S
         elif bound is not None and bound.down(replicas.minimum) >= replicas.minimum:
             words = f"a rollout of {obj.ref} may stop {number} at once: maxUnavailable is {bound}"
             yield Violation(("spec", "strategy", "rollingUpdate", "maxUnavailable"), words, obj=obj)
+        elif bound is None and stated is not None:
+            words = f"maxUnavailable of {obj.ref} is neither a number of pods nor a percentage of them"
+            yield NotJudged("invalid-object", words, obj)
         else:
             yield Passed(obj)

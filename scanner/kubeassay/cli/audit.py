@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from kubeassay.analysis.selectors import parse_selector
+from kubeassay.cli.drift import declared
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT
 from kubeassay.cli.judging import (
@@ -23,11 +24,13 @@ from kubeassay.cli.judging import (
     report_options,
     running_options,
     sarif_options,
+    source_options,
 )
-from kubeassay.cli.outputs import write_file
+from kubeassay.cli.outputs import details_options, write_file
 from kubeassay.engine.plan import make_plan
 from kubeassay.execution.audit import asks_about, everything_wanted, wanted
 from kubeassay.execution.audit import audit as run_audit
+from kubeassay.execution.collector import idle_collector
 from kubeassay.model import KubernetesVersion
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import Library
@@ -59,9 +62,11 @@ def _cluster_options(command: _F) -> _F:
 
 @click.command(context_settings=CONTEXT)
 @_cluster_options
+@source_options
 @policy_options
 @report_options
 @sarif_options
+@details_options
 @running_options
 @click.pass_context
 def audit(ctx: click.Context, /, **options: Any) -> int:
@@ -77,14 +82,17 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
         config = configuration(options)
         # What is wrong with the policy is said before a cluster is read.
         judging(options, config)
+        sources = declared(options)
         api = _connected(options)
         version = server_version(api)
         judged = judging(options, config, version)
         snapshot = _read(api, wanted(judged.plan), version, options)
-        result = run_audit(judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"])
-        return report(judged, result, options, partial(asks_about, snapshot))
+        result = run_audit(
+            judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"], sources=sources
+        )
+        return report(judged, result, options, partial(asks_about, snapshot), lambda: iter(snapshot.files.items()))
     except (PolicyError, UsageError) as error:
-        raise click.UsageError(printable(str(error)), ctx) from None
+        raise click.UsageError(str(error), ctx) from None
 
 
 @click.command(context_settings=CONTEXT)
@@ -114,7 +122,7 @@ def snapshot(ctx: click.Context, /, **options: Any) -> int:
                 f"{options['output']}: {plural(len(found.files), 'object')} of cluster {found.cluster}", err=True
             )
     except (PolicyError, UsageError) as error:
-        raise click.UsageError(printable(str(error)), ctx) from None
+        raise click.UsageError(str(error), ctx) from None
     return INCOMPLETE if found.unread and not options["allow_incomplete"] else COMPLIES
 
 
@@ -140,14 +148,15 @@ def _connected(options: Mapping[str, Any]) -> Api:
 def _read(api: Api, needed: Wanted, version: str, options: Mapping[str, Any]) -> snapshots.Snapshot:
     progress = None if options["quiet"] or not sys.stderr.isatty() else _Progress()
     try:
-        found = read_cluster(
-            api,
-            needed,
-            version=version,
-            namespaces=options["namespaces"] or None,
-            selector=options["selector"],
-            progress=progress,
-        )
+        with idle_collector():
+            found = read_cluster(
+                api,
+                needed,
+                version=version,
+                namespaces=options["namespaces"] or None,
+                selector=options["selector"],
+                progress=progress,
+            )
     finally:
         if progress is not None:
             progress.end()

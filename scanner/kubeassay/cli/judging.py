@@ -6,24 +6,27 @@ import gc
 import os
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any, TypeVar, get_args
 
 import click
 
+from kubeassay.cli.drift import say_drift
 from kubeassay.cli.exits import exit_code
-from kubeassay.cli.outputs import parse_outputs, write_reports
-from kubeassay.engine.comparison import Comparison, compare
+from kubeassay.cli.outputs import parse_outputs, write_file, write_reports
+from kubeassay.engine.comparison import Comparison, accept, compare, only_new
 from kubeassay.engine.plan import Plan
 from kubeassay.execution.demand import DEFAULT_PROFILE, Demand, Demanded, demanded, policy_warnings, template_paths
 from kubeassay.model import SEVERITIES, Finding, KubernetesVersion, NotEvaluated, Outcome, Result
 from kubeassay.policy.library import load_valid
-from kubeassay.reporting import FORMATS, RenderOptions, render
-from kubeassay.reporting.texts import printable
+from kubeassay.reporting import FORMATS, Changes, RenderOptions, render
+from kubeassay.reporting.texts import plural, printable
 from kubeassay.sources.files import UsageError
 
+#: The outcomes that a result has only where it is asked for them.
+_JUDGED = frozenset[Outcome]({"pass", "not-evaluated"})
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -115,7 +118,7 @@ def report_options(command: _F) -> _F:
                 "outputs",
                 multiple=True,
                 metavar="FORMAT=PATH",
-                help="Write a report to a file instead. Repeats.",
+                help="Write a report to a file instead (-: standard output). Repeats.",
             ),
             click.option("--show", type=SHOW, default="", help="Also list these outcomes: pass,not-evaluated."),
             click.option(
@@ -134,6 +137,37 @@ def report_options(command: _F) -> _F:
                 help="Say what is new, fixed and unchanged since an earlier JSON result.",
             ),
             click.option("--fail-on-new", is_flag=True, help="With --compare: let new findings alone fail."),
+            click.option(
+                "--accepted",
+                metavar="FILE",
+                help="Accept the findings that are recorded in a file (-o accepted=FILE writes one).",
+            ),
+            click.option(
+                "--evidence",
+                metavar="DIR",
+                help="Write to a new folder, for each control, what was judged and how, with hashes.",
+            ),
+        ],
+    )
+
+
+def source_options(command: _F) -> _F:
+    """What a cluster is to be compared with."""
+    return applied(
+        command,
+        [
+            click.option(
+                "--source",
+                "sources",
+                multiple=True,
+                metavar="DIR",
+                help="Find the findings' lines in the manifests that declare the cluster, and compare both. Repeats.",
+            ),
+            click.option(
+                "--fail-on-drift",
+                is_flag=True,
+                help="With --source: exit 1 where the cluster is not what they declare.",
+            ),
         ],
     )
 
@@ -178,6 +212,8 @@ class Judging:
     outputs: Sequence[tuple[str, str]]
     #: The earlier result to compare with.
     previous: Result | None = None
+    #: (rule, identity) of findings → how many are accepted.
+    accepted: Mapping[tuple[str, str], int] | None = None
 
     @property
     def plan(self) -> Plan:
@@ -212,11 +248,11 @@ def judging(options: Mapping[str, Any], config: Mapping[str, Any], server_versio
             exceptions=(*options["exception_files"], *config.get("exceptions", ())),
             kubernetes_version=version,
             pod_template_paths=template_paths(config),
-            show=options["show"],
+            show=options["show"] | (_JUDGED if options["evidence"] else frozenset()),
         ),
         server_version,
     )
-    return Judging(by, config, outputs, _previous(options))
+    return Judging(by, config, outputs, _previous(options), _accepted(options["accepted"]))
 
 
 def _previous(options: Mapping[str, Any]) -> Result | None:
@@ -225,41 +261,79 @@ def _previous(options: Mapping[str, Any]) -> Result | None:
         if options["fail_on_new"]:
             raise UsageError("--fail-on-new needs --compare: new since when?")
         return None
+    return read_result(file, f"--compare {file}")
+
+
+def read_result(file: str, named: str) -> Result:
+    """An earlier JSON result. ``named``: how the user named it."""
     # Imported here: few scans are compared.
     from kubeassay.reporting.result_json import from_json
 
     try:
         return from_json(FilePath(file).read_bytes())
     except OSError as error:
-        raise UsageError(f"--compare {file}: cannot be read: {error.strerror}") from None
+        raise UsageError(f"{named}: cannot be read: {error.strerror}") from None
     except ValueError as error:
-        raise UsageError(f"--compare {file}: is not a result of kubeassay: {error}") from None
+        raise UsageError(f"{named}: is not a result of kubeassay: {error}") from None
 
 
-def _say_compared(comparison: Comparison, file: str) -> None:
+def _accepted(file: str | None) -> Mapping[tuple[str, str], int] | None:
+    if file is None:
+        return None
+    from kubeassay.reporting.accepted import read
+
+    try:
+        return read(FilePath(file).read_bytes())
+    except OSError as error:
+        raise UsageError(f"--accepted {file}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"--accepted {file}: {error}") from None
+
+
+def compared(comparison: Comparison) -> Iterator[str]:
+    """What a comparison says, in lines: the counts first."""
     counts = f"{len(comparison.new)} new, {len(comparison.fixed)} fixed, {len(comparison.unchanged)} unchanged"
     for word, findings in (("excepted", comparison.excepted), ("not judged now", comparison.unknown)):
         if findings:
             counts += f", {len(findings)} {word}"
-    click.echo(printable(f"compared with {file}: {counts}"), err=True)
+    yield counts
     for word, findings in (("new", comparison.new), ("fixed", comparison.fixed)):
         for finding in findings:
             where = f" at {finding.path}" if finding.path else ""
-            click.echo(printable(f"{word}: {finding.severity} {finding.rule}: {finding.object}{where}"), err=True)
+            place = f" ({finding.location.file}:{finding.location.start_line})" if word == "new" else ""
+            yield f"{word}: {finding.severity} {finding.rule}: {finding.object}{where}{place}"
 
 
 def report(
-    judged: Judging, result: Result, options: Mapping[str, Any], asks: Callable[[Finding], bool] = lambda _: True
+    judged: Judging,
+    result: Result,
+    options: Mapping[str, Any],
+    asks: Callable[[Finding], bool] = lambda _: True,
+    inputs: Callable[[], Iterator[tuple[str, bytes]]] = lambda: iter(()),
 ) -> int:
-    """Write the reports; the exit code. ``asks``: as :func:`kubeassay.engine.comparison.compare` takes it."""
+    """Write the reports; the exit code. ``asks``: as :func:`kubeassay.engine.comparison.compare` takes it; ``inputs``:
+    what was read, by name."""
     # The result stays to the end: the collector is not to walk it for every report.
     gc.freeze()
     for warning in policy_warnings(judged.by, result):
         click.echo(f"warning: {warning}", err=True)
+    if judged.accepted is not None:
+        result, gone = accept(result, judged.accepted, options["accepted"])
+        if gone and not options["quiet"]:
+            click.echo(f"{options['accepted']}: {plural(gone, 'accepted finding')} no longer found", err=True)
+    if options["evidence"] is not None:
+        _write_evidence(judged, result, options, inputs())
+        hidden = _JUDGED - options["show"]
+        result = replace(result, findings=tuple(f for f in result.findings if f.outcome not in hidden))
+    comparison = compare(judged.previous, result, asks) if judged.previous is not None else None
+    since = options.get("since")
+    if comparison is not None and since is not None:
+        result = only_new(result, comparison)
     colour = options["colour"]
     if colour is None:
         # https://no-color.org
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    allow_incomplete = options["allow_incomplete"] or judged.config.get("allowIncomplete", False)
     write_reports(
         result,
         options["format_name"],
@@ -271,19 +345,58 @@ def report(
             show=frozenset[Outcome](("fail", "excepted")) | options["show"],
             sarif_category=options["sarif_category"],
             sarif_split=options["sarif_split"],
+            time=options["timestamp"],
+            allow_incomplete=allow_incomplete,
+            link_base=options["link_base"],
+            changes=_changes(judged.previous, comparison),
         ),
     )
     if judged.outputs and not options["quiet"]:
         _say_written(result, judged.outputs)
-    comparison = compare(judged.previous, result, asks) if judged.previous is not None else None
     if comparison is not None and not options["quiet"]:
-        _say_compared(comparison, options["compare"])
+        counts, *lines = compared(comparison)
+        click.echo(printable(f"compared with {since or options['compare']}: {counts}"), err=True)
+        for line in lines:
+            click.echo(printable(line), err=True)
+    if result.drift is not None and not options["quiet"]:
+        say_drift(result)
     return exit_code(
         result,
         options["fail_on"] or judged.config.get("failOn", "high"),
-        allow_incomplete=options["allow_incomplete"] or judged.config.get("allowIncomplete", False),
+        allow_incomplete=allow_incomplete,
         counting=comparison.new if comparison is not None and options["fail_on_new"] else None,
+        drift=result.drift if options.get("fail_on_drift") else None,
     )
+
+
+def _changes(previous: Result | None, comparison: Comparison | None) -> Changes | None:
+    if previous is None or comparison is None:
+        return None
+    before = {finding.fingerprint: finding.outcome for finding in previous.findings}
+    return Changes(comparison.new, comparison.fixed, before)
+
+
+def _write_evidence(
+    judged: Judging, result: Result, options: Mapping[str, Any], inputs: Iterator[tuple[str, bytes]]
+) -> None:
+    # Imported here: few scans are for an auditor.
+    from kubeassay.reporting.evidence import evidence, sha256
+
+    folder = FilePath(options["evidence"])
+    policy = (*options["exception_files"], *judged.config.get("exceptions", ()), options["accepted"])
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise UsageError(f"--evidence {folder}: is not empty: evidence is not mixed with what is there")
+        files = evidence(
+            result,
+            {name: sha256(content) for name, content in inputs},
+            {str(file): sha256(FilePath(file).read_bytes()) for file in policy if file},
+        )
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            write_file(folder / name, content)
+    except OSError as error:
+        raise UsageError(f"--evidence {folder}: {error.filename}: {error.strerror}") from None
 
 
 def _say_written(result: Result, outputs: Sequence[tuple[str, str]]) -> None:

@@ -14,10 +14,12 @@ import click
 
 from kubeassay import __version__
 from kubeassay.cli.exits import USAGE
+from kubeassay.reporting.texts import printable_lines
 
 #: Command → the module that defines it, and its one-line help: a module is imported only for its own command.
 _COMMANDS = {
     "scan": ("kubeassay.cli.scan", "Judge manifests by a profile."),
+    "fix": ("kubeassay.cli.fix", "Apply the fixes of findings to manifests."),
     "audit": ("kubeassay.cli.audit", "Judge a running cluster by a profile."),
     "snapshot": ("kubeassay.cli.audit", "Store what an audit reads of a cluster, to judge it later."),
     "fleet": ("kubeassay.cli.fleet", "Audit many clusters and repositories."),
@@ -32,6 +34,7 @@ _COMMANDS = {
     "explain": ("kubeassay.cli.explain", "Explain a rule: what it demands, why, and how to comply."),
     "baseline": ("kubeassay.cli.baseline", "Make a baseline of an architecture document."),
     "baselines": ("kubeassay.cli.baselines", "List the baselines and profiles, or the controls of one."),
+    "compare": ("kubeassay.cli.compare", "Say what is new, fixed and unchanged between two JSON results."),
     "report": ("kubeassay.cli.report", "Render a JSON result in another format."),
     "completion": ("kubeassay.cli.completion", "Print the completion script of a shell."),
 }
@@ -90,7 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except click.exceptions.Exit as exit_:
         code = exit_.exit_code
     except click.ClickException as error:
-        error.show()
+        # It may quote what a file or a server says.
+        said = io.StringIO()
+        error.show(said)
+        click.echo(printable_lines(said.getvalue()), nl=False, err=True)
         code = USAGE
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)

@@ -3,17 +3,68 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from kubeassay.model import Result
 from kubeassay.policy.library import suggestion
 from kubeassay.reporting import FORMATS, RenderOptions, render
+from kubeassay.reporting.texts import utc
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+#: The path of standard output.
+STDOUT = "-"
+
+
+class Time(click.ParamType[int]):
+    """Seconds since 1970."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            if value == "now":
+                return int(time.time())
+            seconds = int(value) if value.isascii() and value.isdigit() else int(_instant(value).timestamp())
+            utc(seconds)
+        except (ValueError, OverflowError, OSError):
+            self.fail(f"{value!r} is no time: now, 2026-11-25T01:17:04Z, or seconds since 1970.", param, ctx)
+        return seconds
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError("a time without its zone is none")
+    return instant
+
+
+def details_options(command: _F) -> _F:
+    """Options of reports in some formats."""
+    command = click.option("--link-base", default="", metavar="URL", help="What links to files begin with (markdown).")(
+        command
+    )
+    return click.option(
+        "--timestamp",
+        type=Time(),
+        envvar="SOURCE_DATE_EPOCH",
+        metavar="now|TIME",
+        help="Say when the run was (prometheus, junit, oscal): RFC 3339, or seconds since 1970.  "
+        "[default: SOURCE_DATE_EPOCH, or no time]",
+    )(command)
 
 
 def parse_outputs(values: Sequence[str]) -> list[tuple[str, str]]:
@@ -38,7 +89,9 @@ def parse_outputs(values: Sequence[str]) -> list[tuple[str, str]]:
 def _format_by_suffix(value: str) -> str:
     if value in FORMATS:
         raise click.UsageError(f"--output {value}: write {value}=PATH, or --format {value} for standard output.")
-    for form in FORMATS.values():
+    # The longest: .accepted.json is no .json.
+    endings = sorted((form for form in FORMATS.values() if form.suffix), key=lambda form: -len(form.suffix))
+    for form in endings:
         if value.endswith(form.suffix):
             return form.name
     raise click.UsageError(f"--output {value}: write FORMAT=PATH; the formats are {', '.join(FORMATS)}.")
@@ -61,6 +114,10 @@ def write_reports(result: Result, format_name: str, outputs: Sequence[tuple[str,
         for warning in report.warnings:
             click.echo(f"warning: {warning}", err=True)
         for number, document in enumerate(report.documents):
+            if path == STDOUT:
+                sys.stdout.buffer.write(document)
+                sys.stdout.buffer.flush()
+                continue
             write_file(Path(path) if number == 0 else _numbered(Path(path), number + 1), document)
 
 
@@ -79,13 +136,20 @@ def write_file(path: Path, document: bytes) -> None:
         try:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(document)
-            # mkstemp's file is private; a report has the rights that any new file has.
-            mask = os.umask(0)
-            os.umask(mask)
-            Path(temporary).chmod(0o666 & ~mask)
+            Path(temporary).chmod(_mode(path))
             Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
         raise click.UsageError(f"--output {path}: cannot be written: {error.strerror}") from None
+
+
+def _mode(path: Path) -> int:
+    """The rights of a file that is there, or those of any new file: mkstemp's are private."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask

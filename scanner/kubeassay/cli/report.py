@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from kubeassay.cli.outputs import parse_outputs, write_reports
+from kubeassay.cli.outputs import details_options, parse_outputs, write_reports
 from kubeassay.reporting import FORMATS, RenderOptions
 from kubeassay.reporting.result_json import from_json
 
@@ -17,10 +17,19 @@ from kubeassay.reporting.result_json import from_json
 @click.argument("file", metavar="RESULT.json")
 @click.option("--format", "-f", "format_name", type=click.Choice(list(FORMATS)), default="terminal", show_default=True)
 @click.option(
-    "--output", "-o", "outputs", multiple=True, metavar="FORMAT=PATH", help="Write to a file instead. Repeats."
+    "--output",
+    "-o",
+    "outputs",
+    multiple=True,
+    metavar="FORMAT=PATH",
+    help="Write to a file instead (-: standard output). Repeats.",
 )
 @click.option("--sarif-category", metavar="TEXT", help="GitHub's category of the analysis.")
 @click.option("--sarif-split", is_flag=True, help="Write several SARIF files when one would exceed GitHub's limit.")
+@details_options
+@click.option(
+    "--allow-incomplete", is_flag=True, help="Tell what was not judged, but not as a failure (junit, github)."
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print the summary only.")
 @click.pass_context
 def report(
@@ -30,6 +39,9 @@ def report(
     outputs: tuple[str, ...],
     sarif_category: str | None,
     sarif_split: bool,
+    timestamp: int | None,
+    link_base: str,
+    allow_incomplete: bool,
     quiet: bool,
 ) -> int:
     """Render the JSON result of an earlier scan in another format (- for standard input)."""
@@ -51,6 +63,9 @@ def report(
             show=frozenset({"fail", "excepted", "pass", "not-evaluated"}),
             sarif_category=sarif_category,
             sarif_split=sarif_split,
+            time=timestamp,
+            link_base=link_base,
+            allow_incomplete=allow_incomplete,
         ),
     )
     return 0

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from pathlib import Path as FilePath
+from typing import Any, TypeVar
 
 import click
 
+from kubeassay.cli.drift import declared
 from kubeassay.cli.judging import (
+    Judging,
+    applied,
     configuration,
     judging,
     policy_options,
@@ -17,32 +23,53 @@ from kubeassay.cli.judging import (
     report_options,
     running_options,
     sarif_options,
+    source_options,
 )
+from kubeassay.cli.outputs import details_options
 from kubeassay.engine.plan import Plan
 from kubeassay.execution.scan import scan as run_scan
 from kubeassay.model import NotEvaluated, Result, Target
 from kubeassay.policy.errors import PolicyError
+from kubeassay.reporting.texts import printable
 from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, discover, display_name
-from kubeassay.sources.manifests import STDIN_NAME
+from kubeassay.sources.manifests import STDIN_NAME, regular_content
 from kubeassay.sources.snapshot import is_snapshot, read
 
 _PROGRESS_FROM_BYTES = 4_000_000
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def reading_options(command: _F) -> _F:
+    """Which files of a tree are read."""
+    return applied(
+        command,
+        [
+            click.option("--no-ignore", is_flag=True, help="Read files that .gitignore or .kubeassayignore name, too."),
+            click.option(
+                "--max-file-size",
+                type=click.IntRange(min=1),
+                default=DEFAULT_MAX_FILE_SIZE // 2**20,
+                show_default=True,
+                metavar="MIB",
+                help="Refuse larger files.",
+            ),
+        ],
+    )
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @policy_options
 @report_options
-@click.option("--no-ignore", is_flag=True, help="Read files that .gitignore or .kubeassayignore name, too.")
 @click.option(
-    "--max-file-size",
-    type=click.IntRange(min=1),
-    default=DEFAULT_MAX_FILE_SIZE // 2**20,
-    show_default=True,
-    metavar="MIB",
-    help="Refuse larger files.",
+    "--since",
+    metavar="REVISION",
+    help="Report what has come since a git revision (main... : since the work left main).",
 )
+@reading_options
+@source_options
 @sarif_options
+@details_options
 @running_options
 @click.pass_context
 def scan(ctx: click.Context, /, paths: tuple[str, ...], **options: Any) -> int:
@@ -66,10 +93,20 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     if not paths:
         raise UsageError("no PATH is given (. scans the working directory)")
     snapshots = [path for path in paths if is_snapshot(path)]
+    since = options["since"]
+    if since is not None:
+        if snapshots or "-" in paths:
+            raise UsageError("--since is for paths of a git repository")
+        if options["compare"] is not None:
+            raise UsageError("--since and --compare both say what to compare with")
     if snapshots:
         if len(paths) > 1:
             raise UsageError(f"{snapshots[0]} is a snapshot of a cluster: it is judged by itself")
         return _scan_snapshot(snapshots[0], options, config)
+    if options["sources"] or options["fail_on_drift"]:
+        raise UsageError(
+            "--source is for a cluster (kubeassay audit) or a snapshot of one: here the manifests are judged"
+        )
     judged = judging(options, config)
     stdin = None
     if "-" in paths:
@@ -80,8 +117,43 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     discovery = discover(paths, ignore=not options["no_ignore"], max_file_size=options["max_file_size"] * 2**20)
     names = [display_name(path) for path in paths]
     target = Target("manifests", ", ".join([*names, STDIN_NAME] if stdin is not None else names))
+    if since is not None:
+        judged = replace(judged, previous=_at(since, paths, judged, target, options))
     result = _run(judged.plan, discovery, target, stdin, options, judged.not_understood)
-    return report(judged, result, options)
+    return report(judged, result, options, inputs=partial(_inputs, discovery, stdin))
+
+
+def _inputs(discovery: Discovery, stdin: bytes | None) -> Iterator[tuple[str, bytes]]:
+    """What was read, by name; read again, so that a file that has changed meanwhile has its new content."""
+    if stdin is not None:
+        yield STDIN_NAME, stdin
+    for file in discovery.files:
+        try:
+            content = regular_content(file.path)
+        except OSError:
+            # Told as an error of the scan.
+            continue
+        if content is not None:
+            yield file.name, content
+
+
+def _at(revision: str, paths: Sequence[str], judged: Judging, target: Target, options: Mapping[str, Any]) -> Result:
+    """The result of the same paths at a git revision."""
+    # Imported here: few scans are compared.
+    from kubeassay.sources.git_tree import tree_at
+
+    with tempfile.TemporaryDirectory(prefix="kubeassay-") as folder:
+        tree = tree_at(
+            revision,
+            paths,
+            FilePath(folder),
+            ignore=not options["no_ignore"],
+            max_file_size=options["max_file_size"] * 2**20,
+        )
+        for submodule in tree.left_out:
+            said = f"warning: {submodule} is a submodule: what is found in it counts as new"
+            click.echo(printable(said), err=True)
+        return _run(judged.plan, tree.discovery, target, None, options, judged.not_understood)
 
 
 def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, Any]) -> int:
@@ -90,8 +162,11 @@ def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, A
 
     snapshot = read(path)
     judged = judging(options, config, snapshot.version)
-    result = audit(judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"])
-    return report(judged, result, options, partial(asks_about, snapshot))
+    sources = declared(options)
+    result = audit(
+        judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"], sources=sources
+    )
+    return report(judged, result, options, partial(asks_about, snapshot), lambda: iter(snapshot.files.items()))
 
 
 def _run(

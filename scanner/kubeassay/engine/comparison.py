@@ -1,12 +1,14 @@
-"""What changed between two results: findings are the same where their fingerprints are."""
+"""What changed between two results: findings are the same where their fingerprints are, and, of several objects of one
+name, their files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from kubeassay.engine.live import namespace_about
-from kubeassay.model import Finding, Result
+from kubeassay.model import SEVERITIES, Finding, Result, identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,38 +26,115 @@ class Comparison:
 def compare(previous: Result, now: Result, asks: Callable[[Finding], bool] = lambda _: True) -> Comparison:
     """Compare a result with an earlier one of the same target. ``asks``: whether what a finding of the earlier one is
     about was to be judged now."""
-    before = {finding.fingerprint: finding for finding in previous.findings if finding.outcome == "fail"}
-    failing = {finding.fingerprint: finding for finding in now.findings if finding.outcome == "fail"}
-    accepted = {finding.fingerprint for finding in now.findings if finding.outcome == "excepted"}
-    fixed, excepted, unknown = [], [], []
-    for fingerprint, finding in before.items():
-        if fingerprint in failing:
-            continue
-        if fingerprint in accepted:
-            excepted.append(finding)
-        elif asks(finding) and _was_judged(finding, now):
-            fixed.append(finding)
-        else:
-            unknown.append(finding)
-    return Comparison(
-        tuple(finding for fingerprint, finding in failing.items() if fingerprint not in before),
-        tuple(finding for fingerprint, finding in failing.items() if fingerprint in before),
-        tuple(fixed),
-        tuple(excepted),
-        tuple(unknown),
+    before = _by_identity(finding for finding in previous.findings if finding.outcome == "fail")
+    after = _by_identity(finding for finding in now.findings if finding.outcome in ("fail", "excepted"))
+    new: list[Finding] = []
+    unchanged: list[Finding] = []
+    fixed: list[Finding] = []
+    excepted: list[Finding] = []
+    unknown: list[Finding] = []
+    for key in {**before, **after}:
+        gone = before.get(key, [])
+        for finding in _those_of_the_same_files_first(after.get(key, []), gone):
+            earlier = _taken(gone, finding.location.file)
+            if finding.outcome == "excepted":
+                excepted += () if earlier is None else (earlier,)
+            else:
+                (new if earlier is None else unchanged).append(finding)
+        for finding in gone:
+            (fixed if asks(finding) and _was_judged(finding, now) else unknown).append(finding)
+    order = {id(finding): number for number, finding in enumerate((*now.findings, *previous.findings))}
+
+    def ordered(findings: list[Finding]) -> tuple[Finding, ...]:
+        return tuple(sorted(findings, key=lambda finding: order[id(finding)]))
+
+    return Comparison(ordered(new), ordered(unchanged), ordered(fixed), ordered(excepted), ordered(unknown))
+
+
+def _by_identity(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
+    found: dict[str, list[Finding]] = {}
+    for finding in findings:
+        found.setdefault(identity(finding), []).append(finding)
+    return found
+
+
+def _those_of_the_same_files_first(findings: list[Finding], others: list[Finding]) -> list[Finding]:
+    if len(findings) <= 1:
+        return findings
+    files = {finding.location.file for finding in others}
+    return sorted(findings, key=lambda finding: finding.location.file not in files)
+
+
+def _taken(findings: list[Finding], file: str) -> Finding | None:
+    """One of the findings, taken out: of that file, or else any, for a file may have been moved."""
+    if not findings:
+        return None
+    number = next((n for n, finding in enumerate(findings) if finding.location.file == file), 0)
+    return findings.pop(number)
+
+
+def only_new(result: Result, comparison: Comparison) -> Result:
+    """A result with those of its failing findings that are new, and counted accordingly. What was not evaluated stays:
+    nobody knows what it hides."""
+    new = {id(finding) for finding in comparison.new}
+    findings = tuple(f for f in result.findings if f.outcome != "fail" or id(f) in new)
+    by_control = Counter(control for finding in comparison.new for control in finding.controls)
+    by_severity = Counter(finding.severity for finding in comparison.new)
+    summary = replace(
+        result.summary,
+        fail=len(comparison.new),
+        by_severity={severity: by_severity[severity] for severity in SEVERITIES},
+        by_control={
+            control: replace(counts, fail=by_control[control]) for control, counts in result.summary.by_control.items()
+        },
     )
+    return replace(result, findings=findings, summary=summary)
+
+
+def accept(result: Result, accepted: Mapping[tuple[str, str], int], file: str) -> tuple[Result, int]:
+    """A result with the failing findings that are recorded, by (rule, identity) and number, as excepted; and how many
+    of those recorded are no more, of the rules that ran."""
+    left = Counter(dict(accepted))
+    taken: list[Finding] = []
+    findings = []
+    for finding in result.findings:
+        key = (finding.rule, identity(finding))
+        if finding.outcome == "fail" and left[key] > 0:
+            left[key] -= 1
+            taken.append(finding)
+            finding = replace(finding, outcome="excepted", exception="accepted", reason=f"recorded in {file}")
+        findings.append(finding)
+    by_control = Counter(control for finding in taken for control in finding.controls)
+    by_severity: Counter[str] = Counter(finding.severity for finding in taken)
+    summary = result.summary
+    summary = replace(
+        summary,
+        fail=summary.fail - len(taken),
+        excepted=summary.excepted + len(taken),
+        by_severity={severity: count - by_severity[severity] for severity, count in summary.by_severity.items()},
+        by_control={
+            control: replace(
+                counts, fail=counts.fail - by_control[control], excepted=counts.excepted + by_control[control]
+            )
+            for control, counts in summary.by_control.items()
+        },
+    )
+    gone = sum(count for (rule, _), count in left.items() if rule in result.rules)
+    return replace(result, findings=tuple(findings), summary=summary), gone
 
 
 def _was_judged(finding: Finding, now: Result) -> bool:
     """Whether a finding that is gone is surely no more: its rule ran, and nothing that it is about went unjudged."""
     if finding.rule not in now.rules:
         return False
-    namespace, file = namespace_about(finding.object), finding.location.file
+    namespace = namespace_about(finding.object)
+    # A finding that stands at a manifest (--source) is of an object of the cluster all the same.
+    files = {finding.location.file, *(related.location.file for related in finding.related)}
     for gap in now.not_evaluated:
         if (
             gap.rule in (None, finding.rule)
             and (gap.namespace is None or namespace is None or gap.namespace == namespace)
-            and (gap.file is None or gap.file == file)
+            and (gap.file is None or gap.file in files)
         ):
             return False
-    return not any(error.file == file for error in now.errors)
+    return not any(error.file in files for error in now.errors)

@@ -361,6 +361,8 @@ class Evaluation:
             violation = replace(violation, related=related)
             obj, source = self._reread(obj.file, obj.number)
         finding = make_finding(active, obj, violation, source, base)
+        if self.plan.places is not None:
+            finding = self.plan.places.placed(finding, active, obj, violation, base)
         for exception, matcher in self.plan.exceptions:
             if (
                 exception.rule == finding.rule
@@ -389,7 +391,10 @@ class Evaluation:
             obj, _ = self._reread(obj.file, obj.number)
         container = subject.container.name if isinstance(subject, ContainerSubject) else None
         violation = Violation(path=base, message=active.rule.title, container=container)
-        self.partial.findings.append(make_finding(active, obj, violation, None, base, outcome=outcome, reason=reason))
+        finding = make_finding(active, obj, violation, None, base, outcome=outcome, reason=reason)
+        if self.plan.places is not None:
+            finding = self.plan.places.placed(finding, active, obj, violation, base)
+        self.partial.findings.append(finding)
 
     def _not_judged(self, active: ActiveRule, said: NotJudged, obj: Object | None) -> None:
         about = said.obj or obj

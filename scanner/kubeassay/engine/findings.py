@@ -13,7 +13,7 @@ from typing import Any
 
 from kubeassay.analysis.sensitive import may_hold_secret, names_secret, sensitive_paths, shown_key
 from kubeassay.checks.check import Violation
-from kubeassay.engine.fixes import join_fix, make_fix
+from kubeassay.engine.fixes import make_fix, make_repair
 from kubeassay.engine.plan import ActiveRule
 from kubeassay.model import Excerpt, Finding, Location, Object, Outcome, Path, Related, format_path, parse_path
 from kubeassay.model.line_hash import primary_location_line_hashes
@@ -21,6 +21,7 @@ from kubeassay.model.line_hash import primary_location_line_hashes
 #: A longer source line is cut around the finding.
 _EXCERPT_LENGTH = 200
 _MASK = "•••"
+_WORDS = re.compile(r"[^\r\n]+")
 
 
 @dataclass(slots=True)
@@ -58,6 +59,15 @@ class SourceText:
             self._masks = _masks(self.objects, self.text)
         return self._masks
 
+    def masked(self) -> str:
+        """The text without what no report may show, on as many lines."""
+        parts: list[str] = []
+        position = 0
+        for start, end in self.masks:
+            parts += self.text[position:start], _WORDS.sub(_MASK, self.text[start:end])
+            position = end
+        return "".join((*parts, self.text[position:]))
+
 
 def _masks(objects: Iterable[Object], text: str) -> list[tuple[int, int]]:
     spans: list[tuple[int, int]] = []
@@ -92,8 +102,8 @@ def _replaced(obj: Object, text: str) -> Iterable[tuple[int, int]]:
     not have them."""
     for path, locations in obj.duplicate_keys:
         for earlier, later in pairwise(locations):
-            start = _offset_at(obj, earlier.end_line, earlier.end_column)
-            end = _offset_at(obj, later.start_line, later.start_column)
+            start = obj.spans.offset(earlier.end_line, earlier.end_column)
+            end = obj.spans.offset(later.start_line, later.start_column)
             if start < end and (
                 obj.ref.kind.lower() == "secret"
                 or not _MAY_BE_SECRET.isdisjoint(path)
@@ -127,8 +137,8 @@ def make_finding(
             base = fix_base if violation.base is None else violation.base
             if _concerns(violation.path, base, rule.fix):
                 fix = make_fix(obj, source.text, base, rule.fix, rule.title)
-        if violation.join is not None and outcome == "fail":
-            fix = join_fix(obj, source.text, violation.join, rule.title)
+        if violation.repair is not None and outcome == "fail":
+            fix = make_repair(obj, source.text, violation.repair, rule.title)
     return Finding(
         outcome=outcome,
         rule=rule.id,
@@ -276,8 +286,8 @@ def make_excerpt(obj: Object, location: Location, source: SourceText, violation:
     end = starts[number] if number < len(starts) else len(text)
     while end > begin and text[end - 1] in "\r\n":
         end -= 1
-    start = min(_offset_at(obj, number, location.start_column), end)
-    stop = min(_offset_at(obj, location.end_line, location.end_column), end)
+    start = min(obj.spans.offset(number, location.start_column), end)
+    stop = min(obj.spans.offset(location.end_line, location.end_column), end)
     masks = source.masks
     if violation.sensitive:
         span = obj.value_offsets(violation.path)
@@ -363,16 +373,3 @@ def _masked_after(
                 before_stop = length
     after = "".join(parts)
     return after, len(after) if before_stop is None else before_stop
-
-
-def _offset_at(obj: Object, line: int, column: int) -> int:
-    """The character offset of a 1-based line and column, which counts UTF-16 units."""
-    starts, astral = obj.spans.line_starts, obj.spans.astral
-    begin = starts[line - 1]
-    units = column - 1
-    if not astral:
-        return begin + units
-    first = bisect_left(astral, begin)
-    # Each character beyond the Basic Multilingual Plane in front of the column takes a unit more.
-    more = bisect_left(range(first, len(astral)), units, key=lambda number: astral[number] - begin + (number - first))
-    return begin + units - more

@@ -7,16 +7,18 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from kubeassay.checks import registry
-from kubeassay.checks.check import CheckFunction, Context
+from kubeassay.checks.check import CheckFunction, Context, Violation
 from kubeassay.engine.live import Live
 from kubeassay.model import (
     SEVERITIES,
     Control,
     Exception_,
+    Finding,
     KubernetesVersion,
+    Object,
     ObjectRef,
     Path,
     Profile,
@@ -88,6 +90,13 @@ def _patterns(patterns: Sequence[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns))
 
 
+class Places(Protocol):
+    """Where findings are, when their places are not those of the objects themselves."""
+
+    def placed(self, finding: Finding, active: ActiveRule, obj: Object, violation: Violation, base: Path) -> Finding:
+        """A finding about an object, at its place."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to run. Rules are in order of severity, then id, so that a rule comes after those it yields to."""
@@ -106,6 +115,8 @@ class Plan:
     show_not_evaluated: bool = False
     #: How a cluster was read.
     live: Live = field(default_factory=Live)
+    #: Of a cluster, the manifests that declare its objects.
+    places: Places | None = None
 
     def of_subject(self, subject: Subject) -> tuple[tuple[ActiveRule, Matcher], ...]:
         return self.by_subject.get(subject, ())

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Protocol
 
 from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS
 from kubeassay.analysis.kinds import kinds_of_group
-from kubeassay.analysis.owners import Made, made_by_others
+from kubeassay.analysis.owners import MADE, MAKERS, Makers, drift
 from kubeassay.analysis.reading import items, mapping
 from kubeassay.analysis.selectors import parse_selector
-from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS
+from kubeassay.analysis.workloads import BUILT_IN_GROUPS
+from kubeassay.engine.findings import SourceText
 from kubeassay.engine.live import TEMPLATE_KINDS, Live, is_custom, judged_kinds, namespace_about
 from kubeassay.engine.plan import Plan
+from kubeassay.execution.collector import idle_collector
+from kubeassay.execution.declared import Matched, Sources
+from kubeassay.execution.drift import drift as drift_of_sources
 from kubeassay.execution.scan import Progress, scan
-from kubeassay.model import Finding, NotEvaluated, Object, Result, Rule, Target
+from kubeassay.model import Finding, NotEvaluated, Object, ObjectRef, Result, Rule, Target
 from kubeassay.model.unread import METADATA_ONLY, Unread
 from kubeassay.sources.cluster import Wanted
 from kubeassay.sources.files import Discovery, SourceFile
@@ -24,8 +29,17 @@ from kubeassay.sources.live_objects import without_places
 from kubeassay.sources.snapshot import Snapshot
 
 _NAMED = 3
-#: Of these an object may have an owner, or be one. By the folder of their place.
-_FOLDERS = tuple(f"/{group or 'core'}.{kind}/" for group, kind in TEMPLATE_PATHS)
+#: Owners whose template is kept for the next object that may be theirs.
+_TEMPLATES_AT_HAND = 8
+
+
+def _folders(kinds: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(f"/{group or 'core'}.{kind}/" for group, kind in sorted(kinds))
+
+
+#: By the folder of their place: of these an object may be an owner, and have one.
+_FOLDERS_OF_MAKERS = _folders(MAKERS)
+_FOLDERS_OF_MADE = _folders(MADE)
 
 
 def wanted(plan: Plan) -> Wanted:
@@ -63,6 +77,7 @@ def everything_wanted(rules: Iterable[Rule]) -> Wanted:
     return Wanted(frozenset(kinds | joined), CUSTOM_RESOURCES in joined, frozenset(joined))
 
 
+@idle_collector()
 def audit(
     plan: Plan,
     snapshot: Snapshot,
@@ -70,32 +85,58 @@ def audit(
     not_evaluated: Iterable[NotEvaluated] = (),
     processes: int | None = None,
     progress: Progress | None = None,
+    sources: Sources | None = None,
 ) -> Result:
-    """Judge what was read of a cluster."""
+    """Judge what was read of a cluster. ``sources``: the manifests that its objects are to be declared by."""
     live = Live(
         (*snapshot.unread, *_not_asked(plan, snapshot)),
         METADATA_ONLY,
         None if snapshot.namespaces is None else frozenset(snapshot.namespaces),
         parse_selector(snapshot.selector) if snapshot.selector else None,
     )
-    made = made_by_others(_makers(snapshot.files))
+    drifts = _Drifts(snapshot.files, live)
     if live.selector is not None:
-        live = replace(live, owners=frozenset(entry.owner.file for entry in made if live.judges(entry.obj)))
-    elsewhere = {entry.obj.file for entry in made}
-    return scan(
-        replace(plan, live=live),
+        live = replace(live, owners=frozenset(drifts.owners_of_judged))
+    matched = Matched(sources, snapshot) if sources is not None else None
+    result = scan(
+        replace(plan, live=live, places=None if matched is None else matched.manifests),
         Discovery(
             files=[
-                SourceFile("", name, len(content), content=content, live=True)
-                for name, content in snapshot.files.items()
-                if name not in elsewhere
+                SourceFile("", name, snapshot.files.size(name), live=snapshot.files)
+                for name in snapshot.files
+                if name not in drifts.made
             ]
         ),
         Target("cluster", snapshot.cluster),
         processes=processes,
         progress=progress,
-        not_evaluated=(*not_evaluated, *_drifted(made, live), *_nothing(snapshot, live)),
+        not_evaluated=(*not_evaluated, *drifts.said(live), *_nothing(snapshot, live)),
     )
+    texts = {} if matched is None else matched.manifests.texts()
+    for file, lines in _lines(result.findings).items():
+        if file in texts:
+            texts[file].prepare(lines)
+    return replace(
+        result,
+        findings=tuple(_of_cluster(finding, snapshot, texts) for finding in result.findings),
+        drift=None if matched is None else drift_of_sources(matched, live),
+    )
+
+
+def _lines(findings: Iterable[Finding]) -> Mapping[str, set[int]]:
+    lines: dict[str, set[int]] = defaultdict(set)
+    for finding in findings:
+        lines[finding.location.file].add(finding.location.start_line)
+    return lines
+
+
+def _of_cluster(finding: Finding, snapshot: Snapshot, texts: Mapping[str, SourceText]) -> Finding:
+    """A finding with its object's path in the API. What identifies its line, where that is no manifest's, is its own
+    identity: the text of a live object holds what changes by itself (its status), and nobody has it checked out."""
+    digest, _, occurrence = finding.fingerprint.partition(":")
+    text = texts.get(finding.location.file)
+    hashed = text.line_hash(finding.location.start_line) if text is not None else f"{digest[:16]}:{occurrence or 1}"
+    return replace(finding, api_path=snapshot.api_path(finding.object), line_hash=hashed)
 
 
 class Scope(Protocol):
@@ -129,12 +170,6 @@ def _nothing(snapshot: Snapshot, live: Live) -> Iterator[NotEvaluated]:
             yield NotEvaluated("no-objects", f"no object that is judged has the labels {snapshot.selector}")
 
 
-def _makers(files: Mapping[str, bytes]) -> Iterable[Object]:
-    for name, content in files.items():
-        if any(folder in name for folder in _FOLDERS):
-            yield from filter(None, (without_places(content, name),))
-
-
 def _not_asked(plan: Plan, snapshot: Snapshot) -> Iterator[Unread]:
     """What the rules need of a snapshot that was made for others."""
     needed = wanted(plan)
@@ -149,24 +184,63 @@ def _not_asked(plan: Plan, snapshot: Snapshot) -> Iterator[Unread]:
         yield Unread("*", "", None, "not-read", "the snapshot was made for other rules")
 
 
-def _drifted(made: Iterable[Made], live: Live) -> Iterable[NotEvaluated]:
-    """What differs between owners and what they made, once for each owner."""
-    by_owner: dict[str, list[Made]] = defaultdict(list)
-    for entry in made:
-        if entry.drift and live.judges(entry.owner) and not _is_over(entry.obj):
-            by_owner[entry.owner.file].append(entry)
-    for file, entries in by_owner.items():
-        owner = entries[0].owner
-        differences = sorted({difference for entry in entries for difference in entry.drift})
-        more = f" and {len(differences) - _NAMED} more" if len(differences) > _NAMED else ""
-        pods = str(entries[0].obj.ref) if len(entries) == 1 else f"{len(entries)} objects that were made from it"
-        yield NotEvaluated(
-            "drift",
-            f"{owner.ref}: {pods} differ{'s' if len(entries) == 1 else ''} from its template"
-            f" ({', '.join(differences[:_NAMED])}{more}), which was judged, and the difference was not",
-            namespace=owner.ref.namespace,
-            file=file,
-        )
+class _Drifts:
+    """What is judged at its owner, and in what it differs from the owner's template. One object at a time is decoded,
+    and of those that may be owners a few: all pods of a cluster take many times the memory of their JSON."""
+
+    def __init__(self, files: Mapping[str, bytes], live: Live) -> None:
+        self._files = files
+        makers = Makers(self._objects(files, _FOLDERS_OF_MAKERS))
+        #: The places of what is judged at its owner, and of the owners of what the selector selects.
+        self.made: set[str] = set()
+        self.owners_of_judged: set[str] = set()
+        #: By owner: what differs, of how many objects, and the first of these.
+        self._found: dict[str, tuple[set[str], list[ObjectRef]]] = {}
+        templates = lru_cache(_TEMPLATES_AT_HAND)(self._object)
+        for obj in self._objects(files, _FOLDERS_OF_MADE):
+            owner = makers.top(obj)
+            if owner is None:
+                continue
+            self.made.add(obj.file)
+            if live.judges(obj):
+                self.owners_of_judged.add(owner.file)
+            if _is_over(obj) or (live.namespaces is not None and obj.ref.namespace not in live.namespaces):
+                continue
+            differences = set(drift(obj, templates(owner.file)))
+            if differences:
+                all_differences, objects = self._found.setdefault(owner.file, (set(), []))
+                all_differences |= differences
+                objects.append(obj.ref)
+
+    def _objects(self, files: Iterable[str], folders: Iterable[str]) -> Iterator[Object]:
+        for name in files:
+            if any(folder in name for folder in folders):
+                obj = without_places(self._files[name], name)
+                if obj is not None:
+                    yield obj
+
+    def _object(self, name: str) -> Object:
+        obj = without_places(self._files[name], name)
+        # It was read before, as a maker.
+        assert obj is not None
+        return obj
+
+    def said(self, live: Live) -> Iterator[NotEvaluated]:
+        """What differs between owners and what they made, once for each owner that is judged."""
+        for file, (found, objects) in sorted(self._found.items()):
+            owner = self._object(file)
+            if not live.judges(owner):
+                continue
+            differences = sorted(found)
+            more = f" and {len(differences) - _NAMED} more" if len(differences) > _NAMED else ""
+            pods = str(objects[0]) if len(objects) == 1 else f"{len(objects)} objects that were made from it"
+            yield NotEvaluated(
+                "drift",
+                f"{owner.ref}: {pods} differ{'s' if len(objects) == 1 else ''} from its template"
+                f" ({', '.join(differences[:_NAMED])}{more}), which was judged, and the difference was not",
+                namespace=owner.ref.namespace,
+                file=file,
+            )
 
 
 def _is_over(obj: Object) -> bool:

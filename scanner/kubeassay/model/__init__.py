@@ -1,5 +1,6 @@
 """The vocabulary of kubeassay: frozen values, no input or output, nothing imported from the other layers."""
 
+from kubeassay.model.drift import ChangedField, Drift, MissingObject, NotCompared, UndeclaredObject
 from kubeassay.model.kubernetes_version import NEWEST_KNOWN, OLDEST_KNOWN, KubernetesVersion
 from kubeassay.model.object import Inventory, Object, ObjectRef, shared_folders
 from kubeassay.model.place import Location, Path, SpanTable, format_path, parse_path
@@ -32,6 +33,7 @@ from kubeassay.model.result import (
     Skipped,
     Summary,
     Target,
+    identity,
 )
 
 __all__ = [
@@ -39,8 +41,10 @@ __all__ = [
     "OLDEST_KNOWN",
     "SEVERITIES",
     "Baseline",
+    "ChangedField",
     "Control",
     "ControlSummary",
+    "Drift",
     "Edit",
     "Example",
     "Exception_",
@@ -50,6 +54,8 @@ __all__ = [
     "Inventory",
     "KubernetesVersion",
     "Location",
+    "MissingObject",
+    "NotCompared",
     "NotEvaluated",
     "Object",
     "ObjectRef",
@@ -70,7 +76,9 @@ __all__ = [
     "SubjectMatch",
     "Summary",
     "Target",
+    "UndeclaredObject",
     "format_path",
+    "identity",
     "parse_path",
     "shared_folders",
 ]

@@ -12,6 +12,10 @@ from typing import Any
 
 from kubeassay.model.place import Location, Path, SpanTable
 
+#: What an object without places has in their place.
+_NOTHING = array("I")
+_FIRST_LINE = array("I", (0,))
+
 
 @cache
 def _group(api_version: str) -> str:
@@ -83,7 +87,7 @@ class Object:
     @classmethod
     def without_document(cls, ref: ObjectRef, value: dict[str, Any], file: str, prefix: Path, number: int) -> Object:
         """An object of which only the file is known."""
-        return cls(ref, value, SpanTable(file, array("I"), array("I", (0,)), array("I")), None, prefix, number=number)
+        return cls(ref, value, SpanTable(file, _NOTHING, _FIRST_LINE, _NOTHING), None, prefix, number=number)
 
     @property
     def document(self) -> Any:

@@ -160,6 +160,19 @@ class SpanTable:
             column += bisect_left(self.astral, offset) - bisect_left(self.astral, start)
         return line, column
 
+    def offset(self, line: int, column: int) -> int:
+        """The character offset of a (line, column)."""
+        begin = self.line_starts[line - 1]
+        units = column - 1
+        if not self.astral:
+            return begin + units
+        first = bisect_left(self.astral, begin)
+        # Each character beyond the Basic Multilingual Plane in front of the column takes a unit more.
+        more = bisect_left(
+            range(first, len(self.astral)), units, key=lambda number: self.astral[number] - begin + (number - first)
+        )
+        return begin + units - more
+
     def region(self, start: int, end: int) -> Location:
         """The location of the characters from ``start`` up to ``end``."""
         start_line, start_column = self.position(start)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from kubeassay.model.drift import Drift
 from kubeassay.model.object import ObjectRef
 from kubeassay.model.place import Location
 from kubeassay.model.policy import Control, Profile, Rule, Severity
@@ -55,6 +56,8 @@ class Finding:
 
     ``path`` starts at the object's root. ``fingerprint`` identifies the finding over moved files, inserted lines and
     reordered lists: it holds no file name, line or list index. ``line_hash`` is GitHub's primaryLocationLineHash.
+    ``api_path``: the object's path in the API that it was read from; None for a manifest's object, and where it is not
+    known.
     ``reason`` says why a not-evaluated subject was not judged, or why an excepted one is accepted.
     """
 
@@ -75,6 +78,12 @@ class Finding:
     fix: Fix | None = None
     exception: str | None = None
     reason: str | None = None
+    api_path: str | None = None
+
+
+def identity(finding: Finding) -> str:
+    """The fingerprint without the number that tells the same object in several files apart, which other files move."""
+    return finding.fingerprint.partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,3 +184,5 @@ class Result:
     rule_severities: Mapping[str, Severity]
     #: The controls of the profile, in its order.
     controls: tuple[Control, ...]
+    #: Between manifests and the cluster that they are to be in; None where they were not compared.
+    drift: Drift | None = None

@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import cast
 
 from kubeassay.model import Result
-from kubeassay.reporting.options import RenderOptions, Report
+from kubeassay.reporting.options import Changes, RenderOptions, Report
 
-__all__ = ["FORMATS", "Format", "RenderOptions", "Report", "render"]
+__all__ = ["FORMATS", "Changes", "Format", "RenderOptions", "Report", "render"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Format:
 
     name: str
     title: str
-    #: The usual end of a file name, with its dot.
+    #: The usual end of a file name, with its dot; empty where there is none.
     suffix: str
     module: str
 
@@ -35,7 +35,21 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             Format("terminal", "for people, by object", ".txt", "kubeassay.reporting.terminal"),
             Format("json", "for programs; can be rendered later", ".json", "kubeassay.reporting.result_json"),
             Format("sarif", "SARIF 2.1.0, for code scanning", ".sarif", "kubeassay.reporting.sarif"),
+            Format(
+                "sarif-archive",
+                "SARIF with what is excepted and mended, to keep",
+                ".archive.sarif",
+                "kubeassay.reporting.sarif_archive",
+            ),
+            Format("accepted", "today's findings, for --accepted", ".accepted.json", "kubeassay.reporting.accepted"),
             Format("html", "one self-contained page", ".html", "kubeassay.reporting.html"),
+            Format("markdown", "for GitHub's step summary", ".md", "kubeassay.reporting.markdown"),
+            Format("github", "annotations by workflow commands", "", "kubeassay.reporting.github"),
+            Format("gitlab", "Code Quality", "gl-code-quality-report.json", "kubeassay.reporting.gitlab"),
+            Format("junit", "JUnit XML", ".xml", "kubeassay.reporting.junit"),
+            Format("csv", "for spreadsheets", ".csv", "kubeassay.reporting.spreadsheet"),
+            Format("prometheus", "for the textfile collector", ".prom", "kubeassay.reporting.prometheus"),
+            Format("oscal", "OSCAL assessment results", ".oscal.json", "kubeassay.reporting.oscal"),
         )
     }
 )

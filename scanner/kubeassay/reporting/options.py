@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kubeassay.model import Outcome
+from kubeassay.model import Finding, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,25 @@ class RenderOptions:
     #: Keep excepted findings, as suppressed results. For archives and other readers than GitHub, which would show them
     #: as open alerts.
     sarif_archive: bool = False
+    #: When the run was, in seconds since 1970 (UTC). None: reports hold no time (oscal needs one, and says that
+    #: it has none).
+    time: int | None = None
+    #: What was not judged was accepted beforehand: it is told, but is no failure (junit, github).
+    allow_incomplete: bool = False
+    #: What links to files begin with (markdown); empty: links are relative.
+    link_base: str = ""
+    #: What changed since an earlier result; None where none was given (sarif).
+    changes: Changes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed since an earlier result. ``new``: failing findings of this one, the very objects; ``fixed``: those
+    of the earlier one that are mended; ``before``: the outcomes of the earlier one, by fingerprint."""
+
+    new: tuple[Finding, ...]
+    fixed: tuple[Finding, ...]
+    before: Mapping[str, Outcome]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,18 @@ from typing import Any, Literal, NoReturn, TypeVar, cast, get_args
 from kubeassay.model import (
     SEVERITIES,
     Baseline,
+    ChangedField,
     Control,
     ControlSummary,
+    Drift,
     Edit,
     Example,
     Excerpt,
     Finding,
     Fix,
     Location,
+    MissingObject,
+    NotCompared,
     NotEvaluated,
     ObjectRef,
     Outcome,
@@ -38,6 +42,7 @@ from kubeassay.model import (
     SubjectMatch,
     Summary,
     Target,
+    UndeclaredObject,
 )
 from kubeassay.reporting.options import RenderOptions, Report
 
@@ -74,8 +79,8 @@ def to_json(result: Result) -> bytes:
         ("kubernetesVersion", encode(result.kubernetes_version)),
         ("target", encode({"kind": result.target.kind, "name": result.target.name})),
         ("summary", encode(_summary(result.summary))),
-        ("results", _lines(encode, map(_finding, result.findings))),
-        ("notEvaluated", _lines(encode, map(_not_evaluated, result.not_evaluated))),
+        ("results", _lines(encode, map(finding_as_json, result.findings))),
+        ("notEvaluated", _lines(encode, map(not_evaluated_as_json, result.not_evaluated))),
         ("errors", _lines(encode, map(_read_error, result.errors))),
         ("skipped", _lines(encode, map(_skipped, result.skipped))),
         ("profileDetails", encode(details)),
@@ -84,6 +89,8 @@ def to_json(result: Result) -> bytes:
         ("rules", _member_lines(encode, ((key, rule_as_json(result.rules[key])) for key in sorted(result.rules)))),
         ("ruleSeverities", encode(dict(sorted(result.rule_severities.items())))),
     ]
+    if result.drift is not None:
+        members.append(("drift", encode(_drift(result.drift))))
     text = "{\n" + ",\n".join(f'"{name}": {value}' for name, value in members) + "\n}\n"
     # The handler writes half of a surrogate pair (from a name that is no UTF-8) as JSON's own escape for it.
     return text.encode("utf-8", "backslashreplace")
@@ -163,7 +170,8 @@ def _summary(summary: Summary) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def finding_as_json(finding: Finding) -> dict[str, Any]:
+    """A finding with all that is known of it, for JSON."""
     ref = finding.object
     excerpt = finding.excerpt
     fix = finding.fix
@@ -173,7 +181,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "controls": finding.controls,
         "area": finding.area,
         "severity": finding.severity,
-        "object": {"apiVersion": ref.api_version, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name},
+        "object": object_as_json(ref) | ({} if finding.api_path is None else {"apiPath": finding.api_path}),
         "container": finding.container,
         "path": finding.path,
         "message": finding.message,
@@ -193,6 +201,11 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
+def object_as_json(ref: ObjectRef) -> dict[str, Any]:
+    """What names an object, for JSON."""
+    return {"apiVersion": ref.api_version, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
+
+
 def location_as_json(location: Location) -> dict[str, Any]:
     """A region of a file, for JSON."""
     return {
@@ -204,13 +217,40 @@ def location_as_json(location: Location) -> dict[str, Any]:
     }
 
 
-def _not_evaluated(entry: NotEvaluated) -> dict[str, Any]:
+def not_evaluated_as_json(entry: NotEvaluated) -> dict[str, Any]:
+    """Something that was not judged, for JSON."""
     return {
         "rule": entry.rule,
         "reason": entry.reason,
         "detail": entry.detail,
         "namespace": entry.namespace,
         "file": entry.file,
+    }
+
+
+def _drift(drift: Drift) -> dict[str, Any]:
+    return {
+        "sources": list(drift.sources),
+        "missing": [
+            {"object": object_as_json(missing.object), "location": location_as_json(missing.location)}
+            for missing in drift.missing
+        ],
+        "changed": [
+            {
+                "object": object_as_json(changed.object),
+                "path": changed.path,
+                "detail": changed.detail,
+                "location": location_as_json(changed.location),
+                "file": changed.file,
+            }
+            for changed in drift.changed
+        ],
+        "undeclared": [
+            {"object": object_as_json(undeclared.object), "file": undeclared.file} for undeclared in drift.undeclared
+        ],
+        "notCompared": [
+            {"reason": entry.reason, "detail": entry.detail, "file": entry.file} for entry in drift.not_compared
+        ],
     }
 
 
@@ -243,6 +283,7 @@ def _match(match: SubjectMatch) -> dict[str, Any]:
 
 
 def control_as_json(control: Control) -> dict[str, Any]:
+    """A control with its clause and the uses of its rules, for JSON."""
     return {
         "id": control.id,
         "title": control.title,
@@ -318,6 +359,7 @@ def from_json(document: bytes) -> Result:
         rules=top["rules"].mapping_of(_read_rule),
         rule_severities=top["ruleSeverities"].mapping_of(_Node.severity),
         controls=controls,
+        drift=None if (drift := top.get("drift")) is None else _read_drift(drift),
     )
 
 
@@ -438,6 +480,7 @@ def _read_finding(node: _Node) -> Finding:
         fix=node["fix"].optional(_read_fix),
         exception=node["exception"].text_or_none(),
         reason=node["reason"].text_or_none(),
+        api_path=None if (path := node["object"].get("apiPath")) is None else path.text_or_none(),
     )
 
 
@@ -497,6 +540,30 @@ def _read_read_error(node: _Node) -> ReadError:
 
 def _read_skipped(node: _Node) -> Skipped:
     return Skipped(node["file"].text(), node["reason"].text(), node["detail"].text(), node["line"].integer_or_none())
+
+
+def _read_drift(node: _Node) -> Drift:
+    return Drift(
+        sources=node["sources"].texts(),
+        missing=node["missing"].tuple_of(
+            lambda one: MissingObject(_read_object(one["object"]), _read_location(one["location"]))
+        ),
+        changed=node["changed"].tuple_of(
+            lambda one: ChangedField(
+                _read_object(one["object"]),
+                one["path"].text(),
+                one["detail"].text(),
+                _read_location(one["location"]),
+                one["file"].text(),
+            )
+        ),
+        undeclared=node["undeclared"].tuple_of(
+            lambda one: UndeclaredObject(_read_object(one["object"]), one["file"].text())
+        ),
+        not_compared=node["notCompared"].tuple_of(
+            lambda one: NotCompared(one["reason"].text(), one["detail"].text(), one["file"].text_or_none())
+        ),
+    )
 
 
 def _read_source(node: _Node) -> Source:

@@ -13,7 +13,6 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote_from_bytes
 
 from kubeassay.model import (
     SEVERITIES,
@@ -21,14 +20,15 @@ from kubeassay.model import (
     Finding,
     Fix,
     Location,
+    Outcome,
     Related,
     Result,
     Rule,
     Severity,
     Source,
 )
-from kubeassay.reporting.options import RenderOptions, Report
-from kubeassay.reporting.texts import printable, shorten
+from kubeassay.reporting.options import Changes, RenderOptions, Report
+from kubeassay.reporting.texts import printable, shorten, uri_of
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 #: GitHub rejects a run with more results.
@@ -44,6 +44,8 @@ TAG_LIMIT = 10
 RELATED_LIMIT = 100
 
 LEVELS: Mapping[Severity, str] = {"critical": "error", "high": "error", "medium": "warning", "low": "note"}
+#: SARIF's kinds of results that are no failures, and have no level.
+_LEVELLESS: Mapping[Outcome, str] = {"not-evaluated": "open", "pass": "pass"}
 #: GitHub: above 9.0 critical, from 7.0 high, from 4.0 medium, else low.
 SCORES: Mapping[Severity, str] = {"critical": "9.5", "high": "8.0", "medium": "5.5", "low": "2.5"}
 _PROBLEM: Mapping[Severity, str] = {
@@ -103,16 +105,17 @@ _encode: Callable[[str], str] = json.encoder.encode_basestring
 
 
 def write(result: Result, options: RenderOptions) -> Report:
-    findings = [
-        finding
-        for finding in result.findings
-        if finding.outcome == "fail" or (finding.outcome == "excepted" and options.sarif_archive)
-    ]
-    findings.sort(key=lambda finding: _RANK[finding.severity])
+    shown = options.show if options.sarif_archive else ()
+    findings = [finding for finding in result.findings if finding.outcome == "fail" or finding.outcome in shown]
+    findings.sort(key=lambda finding: (_LEVELLESS.get(finding.outcome, ""), _RANK[finding.severity]))
+    if options.changes is not None and options.sarif_archive:
+        # GitHub would open what is absent as an alert.
+        listed = {finding.fingerprint for finding in findings}
+        findings += [finding for finding in options.changes.fixed if finding.fingerprint not in listed]
     warnings: list[str] = []
     notices: list[tuple[str, str, str]] = []
     parts: list[Sequence[Finding]] = [findings]
-    if len(findings) > RESULT_LIMIT:
+    if len(findings) > RESULT_LIMIT and not options.sarif_archive:
         if options.sarif_split:
             parts = [findings[start : start + RESULT_LIMIT] for start in range(0, len(findings), RESULT_LIMIT)]
         else:
@@ -128,7 +131,7 @@ def write(result: Result, options: RenderOptions) -> Report:
     documents = []
     for number, part in enumerate(parts, 1):
         own = list(notices)
-        if len(part) > DISPLAY_LIMIT:
+        if len(part) > DISPLAY_LIMIT and not options.sarif_archive:
             text = f"This run has {len(part):,} results; GitHub shows the {DISPLAY_LIMIT:,} most severe."
             own.append(("results-not-displayed", "note", text))
         # Two uploads of one category in a job are refused, so each part has its own; the first keeps the plain one.
@@ -137,7 +140,8 @@ def write(result: Result, options: RenderOptions) -> Report:
         text = f'{{"$schema":"{SCHEMA}","version":"2.1.0","runs":[{run}]}}\n'
         # A half of a surrogate pair comes from a name that is no UTF-8; no reader of SARIF would take it.
         document = text.encode("utf-8", "replace")
-        if len(document) > 2 * COMPRESSED_LIMIT and len(zlib.compress(document)) > COMPRESSED_LIMIT:
+        large = len(document) > 2 * COMPRESSED_LIMIT and not options.sarif_archive
+        if large and len(zlib.compress(document)) > COMPRESSED_LIMIT:
             warnings.append("The SARIF document is larger than 10 MB after compression; GitHub rejects such an upload.")
         documents.append(document)
     return Report(tuple(documents), tuple(warnings))
@@ -157,7 +161,10 @@ class _Run:
         self.options = options
         self.uris: dict[str, str] = {}
         self._files: dict[str, str] = {}
-        self._heads: dict[tuple[str, Severity], str] = {}
+        self._heads: dict[tuple[str, Severity, Outcome], str] = {}
+        changes = options.changes
+        self._new = set(map(id, changes.new)) if changes else set()
+        self._mended = set(map(id, changes.fixed)) if changes else set()
         self._demands: dict[tuple[str, ...], str] = {}
         self.taxonomies = _Taxonomies(result)
         self.rule_index: dict[str, int] = {}
@@ -253,29 +260,22 @@ class _Run:
     def _finding(self, finding: Finding) -> str:
         """One result as JSON text. It is put together from encoded pieces: a tree of dicts for each of 15,000 results
         costs three times as much, most of it in the garbage collector."""
-        head_key = (finding.rule, finding.severity)
+        head_key = (finding.rule, finding.severity, finding.outcome)
         head = self._heads.get(head_key)
         if head is None:
             rule_id = _encode(_filled(finding.rule, "unnamed"))
             index = self.rule_index[finding.rule]
-            head = self._heads[head_key] = (
-                f'{{"ruleId":{rule_id},"ruleIndex":{index},"kind":"fail","level":"{LEVELS[finding.severity]}"'
-            )
+            kind = _LEVELLESS.get(finding.outcome, "fail")
+            level = LEVELS[finding.severity] if kind == "fail" else "none"
+            head = self._heads[head_key] = f'{{"ruleId":{rule_id},"ruleIndex":{index},"kind":"{kind}","level":"{level}"'
         subject = finding.object
         where = f"{subject.namespace}/{subject.name}" if subject.namespace else subject.name
         # GitHub shows the first sentence in lists, so it names the object too.
         text = _message_text(f"{subject.kind} {where}: {finding.message}").rstrip(".") + self._demand(finding)
-        full_name = f"{subject.namespace}/" if subject.namespace else ""
-        full_name += f"{subject.kind}/{subject.name}"
-        if finding.container:
-            full_name += f"/{finding.container}"
-        if finding.path:
-            full_name += f"#{finding.path}"
         extras = self._extras(finding)
         return (
             f'{head},"message":{{"text":{_encode(text)}}},"locations":[{{{self._physical(finding.location)}'
-            f',"logicalLocations":[{{"name":{_encode(printable(subject.name))}'
-            f',"fullyQualifiedName":{_encode(printable(full_name))},"kind":"resource"}}]}}]{extras}}}'
+            f',"logicalLocations":[{_logical(finding)}]}}]{extras}}}'
         )
 
     def _demand(self, finding: Finding) -> str:
@@ -310,7 +310,17 @@ class _Run:
         if self.options.sarif_archive:
             suppressions = [_suppression(finding)] if finding.outcome == "excepted" else []
             extras += f',"suppressions":{_dump(suppressions)}'
+        if self.options.changes is not None:
+            extras += f',"baselineState":"{self._state(finding, self.options.changes)}"'
         return extras
+
+    def _state(self, finding: Finding, changes: Changes) -> str:
+        if id(finding) in self._mended:
+            return "absent"
+        if finding.outcome == "fail":
+            return "new" if id(finding) in self._new else "unchanged"
+        before = changes.before.get(finding.fingerprint)
+        return "new" if before is None else "unchanged" if before == finding.outcome else "updated"
 
     def _related(self, finding: Finding) -> tuple[Related, ...]:
         """The related places of a finding, and the clauses of documents that demand it."""
@@ -479,10 +489,11 @@ class _Taxonomies:
 
     def relationships(self, rule: Rule, controls: Iterable[Control]) -> list[dict[str, Any]]:
         targets = [(control.baseline, "", control.id) for control in controls]
+        # Two names may be one when they are printable.
+        named = ((*of, _filled(printable(clause), "unnamed")) for *of, clause in (*targets, *_clauses_of(rule)))
         relationships = []
-        for name, version, clause in dict.fromkeys([*targets, *_clauses_of(rule)]):
+        for name, version, clause in dict.fromkeys(named):
             position = self._positions.get((name, version))
-            clause = _filled(printable(clause), "unnamed")
             if position is None or clause not in self._taxa[position]:
                 continue
             relationships.append(
@@ -512,13 +523,23 @@ def _clauses_of(rule: Rule) -> list[tuple[str, str, str]]:
     return list(dict.fromkeys(clauses))
 
 
-def uri_of(file: str) -> str:
-    """``file`` as a relative URI reference: percent-encoded, never empty, never with a scheme or a leading slash."""
-    try:
-        octets = file.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        octets = file.encode("utf-8", "replace")
-    return quote_from_bytes(octets.lstrip(b"/"), safe="/") or "unknown"
+def _logical(finding: Finding) -> str:
+    """The object of a finding as SARIF's logical locations: of a cluster its path in the API, and the field in it."""
+    subject = finding.object
+    full_name = f"{subject.namespace}/" if subject.namespace else ""
+    full_name += f"{subject.kind}/{subject.name}"
+    inside = (f"/{finding.container}" if finding.container else "") + (f"#{finding.path}" if finding.path else "")
+    if finding.api_path is None:
+        return _logical_location(subject.name, full_name + inside, "resource")
+    resource = _logical_location(subject.name, finding.api_path, "resource")
+    if not finding.path:
+        return resource
+    return f"{resource},{_logical_location(finding.path, f'{finding.api_path}#{finding.path}', 'member')}"
+
+
+def _logical_location(name: str, full_name: str, kind: str) -> str:
+    named = _encode(printable(name)), _encode(printable(full_name))
+    return f'{{"name":{named[0]},"fullyQualifiedName":{named[1]},"kind":"{kind}"}}'
 
 
 def _suppression(finding: Finding) -> dict[str, Any]:

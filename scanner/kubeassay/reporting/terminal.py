@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, Protocol
 
-from kubeassay.model import SEVERITIES, Control, Excerpt, Finding, Result
+from kubeassay.model import SEVERITIES, Excerpt, Finding, Result
 from kubeassay.reporting.options import RenderOptions, Report
-from kubeassay.reporting.texts import columns, plural, printable, printable_in_place
+from kubeassay.reporting.statements import clauses, scanned
+from kubeassay.reporting.texts import columns, inert, plural, printable, printable_in_place
 
 _STYLES: Mapping[str, dict[str, Any]] = {
     "critical": {"fg": "bright_white", "bg": "red", "bold": True},
@@ -50,7 +51,7 @@ def to_text(result: Result, options: RenderOptions | None = None) -> str:
     options = options or RenderOptions()
     page = _Page(result, options, _painter(colour=options.colour))
     lines = page.summary() if options.quiet else page.lines()
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(inert, lines)) + "\n"
 
 
 def _painter(*, colour: bool) -> _Paint:
@@ -67,7 +68,7 @@ class _Page:
         self.show = options.show
         self.width = max(options.width, _NARROWEST)
         self.paint = paint
-        self.clauses = {control.id: _clause(control) for control in result.controls}
+        self.clauses = clauses(result)
 
     def lines(self) -> Iterator[str]:
         live = self.result.target.kind == "cluster"
@@ -79,7 +80,10 @@ class _Page:
             sorted(findings, key=_by_object), key=lambda finding: (finding.location.file, finding.object)
         ):
             yield f"{self.paint(printable(file), 'object')}: {self.paint(printable(str(ref)), 'object')}"
-            for finding in group:
+            of_object = list(group)
+            if of_object[0].api_path:
+                yield from (self.paint(line, "quiet") for line in self._wrap(printable(of_object[0].api_path), "  "))
+            for finding in of_object:
                 yield from self._finding(finding)
             yield ""
         yield from self._remedies(findings)
@@ -186,11 +190,7 @@ class _Page:
 
     def summary(self) -> Iterator[str]:
         summary = self.result.summary
-        scanned = f"{plural(summary.objects, 'object')} in {plural(summary.files, 'file')}"
-        if self.result.target.kind == "cluster":
-            scanned = f"{plural(summary.objects, 'object')} of cluster {printable(self.result.target.name)}"
-        profile = f"profile {printable(self.result.profile.name)}"
-        yield f"{scanned}, {profile}, Kubernetes {printable(self.result.kubernetes_version)}"
+        yield scanned(self.result)
         if summary.fail:
             counts = [
                 self.paint(f"{summary.by_severity[severity]:,} {severity}", severity)
@@ -238,13 +238,6 @@ def _by_object(finding: Finding) -> tuple[Any, ...]:
     # Only to bring an object's findings together: within it they keep the order of the result.
     ref = finding.object
     return finding.location.file, ref.kind, ref.namespace or "", ref.name, ref.api_version
-
-
-def _clause(control: Control) -> str:
-    source = control.source
-    place = f"{source.file} line {source.line}" if source.file and source.line else ""
-    origin = ", ".join(part for part in (source.document, source.section, place) if part)
-    return printable(f"{control.id} {control.title}" + (f" ({origin})" if origin else ""))
 
 
 def _fit(text: str, room: int) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from urllib.parse import quote_from_bytes
 
 
 def printable(text: str) -> str:
@@ -15,6 +17,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(character if character.isprintable() else _code(character) for character in text)
+
+
+def printable_lines(text: str) -> str:
+    """As :func:`printable`, each line by itself."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def _code(character: str) -> str:
@@ -40,6 +47,17 @@ def printable_in_place(text: str) -> str:
     )
 
 
+def inert(line: str) -> str:
+    """A printable line that no runner of GitHub Actions takes for a command.
+
+    It takes those that begin with ``::`` after blanks, and those that have ``##[`` anywhere (actions/runner,
+    src/Runner.Common/ActionCommand.cs), in whatever a step prints: a file may have such a name.
+    """
+    if line.lstrip().startswith("::"):
+        line = line.replace("::", r"\x3a:", 1)
+    return line.replace("##[", r"#\x23[")
+
+
 def columns(text: str) -> int:
     """How many columns of a terminal ``text`` takes; an estimate for scripts whose letters combine."""
     if text.isascii():
@@ -53,7 +71,7 @@ def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     widths = [max(map(columns, cells)) for cells in list(zip(*shown, strict=True))[:-1]]
     for row in shown:
         padded = (cell + " " * (width - columns(cell)) for cell, width in zip(row, [*widths, 0], strict=True))
-        yield "  ".join(padded).rstrip()
+        yield inert("  ".join(padded).rstrip())
 
 
 def shorten(text: str, limit: int) -> str:
@@ -68,3 +86,17 @@ def shorten(text: str, limit: int) -> str:
 def plural(number: int, noun: str) -> str:
     """``1 finding``, ``2 findings``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def uri_of(file: str) -> str:
+    """``file`` as a relative URI reference: percent-encoded, never empty, never with a scheme or a leading slash."""
+    try:
+        octets = file.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        octets = file.encode("utf-8", "replace")
+    return quote_from_bytes(octets.lstrip(b"/"), safe="/") or "unknown"
+
+
+def utc(seconds: int) -> str:
+    """Seconds since 1970 as ``2026-11-25T01:17:04Z``."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -13,14 +13,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NoReturn, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from kubeassay.analysis.facts import CUSTOM_RESOURCES
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS
 from kubeassay.model.unread import Unread
 from kubeassay.sources.files import UsageError
-from kubeassay.sources.snapshot import Snapshot, cluster_name, live_file
+from kubeassay.sources.json_list import read_members
+from kubeassay.sources.object_store import ObjectStore
+from kubeassay.sources.snapshot import Snapshot, cluster_name, collection_path, live_file
 
 _PAGE = 500
 _WORKERS = 6
@@ -73,9 +76,7 @@ class Kind:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None = None) -> str:
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        where = f"/namespaces/{quote(namespace, safe='')}" if namespace is not None else ""
-        return f"{root}{where}/{self.resource}"
+        return collection_path(self.api_version, self.resource, namespace)
 
 
 @dataclass(slots=True)
@@ -177,6 +178,13 @@ class Api:
 
     def get(self, path: str, query: Mapping[str, str | int] | None = None, accept: str = "application/json") -> Any:
         """The decoded answer. Raises RequestFailed."""
+        try:
+            return json.loads(self.fetch(path, query, accept))
+        except (ValueError, RecursionError):
+            raise RequestFailed(-1, "the answer is no JSON") from None
+
+    def fetch(self, path: str, query: Mapping[str, str | int] | None = None, accept: str = "application/json") -> bytes:
+        """The answer. Raises RequestFailed."""
         url = path + (f"?{urlencode(query)}" if query else "")
         pause = self._pause
         refreshed = False
@@ -203,10 +211,7 @@ class Api:
                 continue
             if status != 200:
                 raise RequestFailed(status, _message(status, body))
-            try:
-                return json.loads(body)
-            except (ValueError, RecursionError):
-                raise RequestFailed(-1, "the answer is no JSON") from None
+            return body
 
     def _wait(self) -> None:
         with self._lock:
@@ -456,13 +461,13 @@ def read_cluster(
     known = _Namespaces(api, snapshot.namespaces, connection.context_namespace)
     with ThreadPoolExecutor(_WORKERS) as pool:
         for reader in pool.map(lambda reader: reader.run(known), readers):
-            snapshot.files |= reader.files
+            snapshot.files.update(reader.files)
             snapshot.unread += reader.unread
             if reader.listed:
+                snapshot.resources[reader.kind.api_version, reader.kind.kind] = reader.kind.resource
                 snapshot.read.append(
                     f"{reader.kind.kind}.{reader.kind.group}" if reader.kind.group else reader.kind.kind
                 )
-    snapshot.files = dict(sorted(snapshot.files.items()))
     snapshot.unread = sorted(
         set(snapshot.unread), key=lambda u: (u.group, u.kind, u.namespace or "", u.reason, u.detail)
     )
@@ -492,7 +497,7 @@ class _Namespaces:
         if self._given is not None:
             return ()
         try:
-            names = _list(self._api, "/api/v1/namespaces", lambda item: _name(item)[1])
+            names = _list(self._api, "/api/v1/namespaces", list[str], lambda found, item: found.append(_name(item)[1]))
         except RequestFailed:
             return (self._own,) if self._own else ()
         self.complete = True
@@ -518,7 +523,7 @@ class _Reader:
         self.namespaces = namespaces if kind.namespaced and not wanted.joins(kind) else None
         self.progress = progress
         #: By their places.
-        self.files: dict[str, bytes] = {}
+        self.files = ObjectStore()
         self.unread: list[Unread] = []
         #: Whether anything could be listed.
         self.listed = False
@@ -561,30 +566,33 @@ class _Reader:
     def _list(self, namespace: str | None) -> None:
         path = self.kind.path(namespace)
         if self.kind.kind == "Secret" and not self.kind.group:
-            self.files |= self._secrets(path)
+            for secret in self._secrets(path):
+                self._keep(self.files, secret)
         else:
-            self.files |= _list(self.api, path, self._file, progress=self._page)
+            self.files.update(_list(self.api, path, ObjectStore, self._keep, progress=self._page))
         self.listed = True
 
     def _page(self, count: int) -> None:
         if self.progress is not None:
             self.progress(self.kind.kind, count)
 
-    def _secrets(self, path: str) -> Iterable[tuple[str, bytes]]:
+    def _secrets(self, path: str) -> Iterable[dict[str, Any]]:
         """Secrets without their values. Which hold a token of a service account, a second list says: the type is no
         part of the metadata."""
-        metadata = _list(self.api, path, _metadata, accept=_METADATA_ONLY, progress=self._page)
-        tokens = _list(self.api, path, _metadata, accept=_METADATA_ONLY, query={"fieldSelector": f"type={_TOKEN}"})
-        values = {_name(item): item for item in metadata}
+        accept = _METADATA_ONLY
+        values = _list(self.api, path, _Metadata, _Metadata.take, accept=accept, progress=self._page)
+        tokens = _list(
+            self.api, path, _Metadata, _Metadata.take, accept=accept, query={"fieldSelector": f"type={_TOKEN}"}
+        )
         # One that was made in between is in the second list alone.
-        for item in tokens:
-            values[_name(item)] = {**item, "type": _TOKEN}
-        return map(self._file, values.values())
+        for name, item in tokens.items():
+            values[name] = {**item, "type": _TOKEN}
+        return values.values()
 
-    def _file(self, item: dict[str, Any]) -> tuple[str, bytes]:
+    def _keep(self, files: ObjectStore, item: dict[str, Any]) -> None:
         # Members of a list carry no type of their own.
         rest = {key: value for key, value in item.items() if key not in ("apiVersion", "kind")}
-        return live_file(self.cluster, {"apiVersion": self.kind.api_version, "kind": self.kind.kind, **rest})
+        files.add(*live_file(self.cluster, {"apiVersion": self.kind.api_version, "kind": self.kind.kind, **rest}))
 
 
 def _name(item: Mapping[str, Any]) -> tuple[str, str]:
@@ -592,8 +600,11 @@ def _name(item: Mapping[str, Any]) -> tuple[str, str]:
     return str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
 
 
-def _metadata(item: dict[str, Any]) -> dict[str, Any]:
-    return {"metadata": dict(item.get("metadata") or {})}
+class _Metadata(dict[tuple[str, str], dict[str, Any]]):
+    """The metadata of objects by namespace and name."""
+
+    def take(self, item: dict[str, Any]) -> None:
+        self[_name(item)] = {"metadata": dict(item.get("metadata") or {})}
 
 
 _T = TypeVar("_T")
@@ -602,16 +613,19 @@ _T = TypeVar("_T")
 def _list(
     api: Api,
     path: str,
-    make: Callable[[dict[str, Any]], _T],
+    begin: Callable[[], _T],
+    take: Callable[[_T, dict[str, Any]], object],
     *,
     accept: str = "application/json",
     progress: Callable[[int], None] | None = None,
     query: Mapping[str, str] | None = None,
-) -> list[_T]:
-    """What ``make`` makes of all objects of a list, page by page. Raises RequestFailed where not all can be read."""
+) -> _T:
+    """What ``take`` gathers of all objects of a list, page by page, in what ``begin`` makes. Raises RequestFailed where
+    not all can be read."""
     restarts = 0
     while True:
-        items: list[_T] = []
+        gathered = begin()
+        count = 0
         token = ""
         try:
             while True:
@@ -621,27 +635,43 @@ def _list(
                     parameters["limit"] = _PAGE
                 if token:
                     parameters["continue"] = token
-                answer = api.get(path, parameters, accept)
-                page = answer.get("items") if isinstance(answer, dict) else None
-                if page is None and isinstance(answer, dict) and str(answer.get("kind", "")).endswith("List"):
-                    page = []
-                if not isinstance(page, list) or not all(isinstance(item, dict) for item in page):
-                    raise RequestFailed(-1, "the answer is no list of objects")
-                try:
-                    items += map(make, page)
-                    following = (answer.get("metadata") or {}).get("continue")
-                except (AttributeError, RecursionError, TypeError, ValueError):
-                    raise RequestFailed(-1, "the list, or an object of it, is not understood") from None
+                read, following = _page(api.fetch(path, parameters, accept), partial(take, gathered))
+                count += read
                 if progress is not None:
-                    progress(len(page))
+                    progress(read)
                 if not following:
-                    return items
+                    return gathered
                 if following == token:
                     raise RequestFailed(-1, "the pages of the list do not end")
-                token = str(following)
+                token = following
         except RequestFailed as failed:
             if failed.status != 410 or restarts >= _RESTARTS:
                 raise
             restarts += 1
             if progress is not None:
-                progress(-len(items))
+                progress(-count)
+
+
+def _page(body: bytes, take: Callable[[dict[str, Any]], object]) -> tuple[int, str]:
+    """How many objects a page has, which ``take`` gets, and where the next one is asked for by; "" on the last."""
+
+    def taken(item: Any) -> None:
+        if not isinstance(item, dict):
+            raise _NoListError
+        take(item)
+
+    try:
+        page, count = read_members(body, taken)
+        if isinstance(page, dict) and page.get("items") is None and str(page.get("kind", "")).endswith("List"):
+            count = count or 0
+        if count is None:
+            raise _NoListError
+        return count, str((page.get("metadata") or {}).get("continue") or "")
+    except _NoListError:
+        raise RequestFailed(-1, "the answer is no list of objects") from None
+    except (AttributeError, RecursionError, TypeError, ValueError):
+        raise RequestFailed(-1, "the list, or an object of it, is not understood") from None
+
+
+class _NoListError(Exception):
+    """An answer that is no list of objects."""

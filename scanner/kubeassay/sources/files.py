@@ -5,14 +5,14 @@ from __future__ import annotations
 import glob
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from kubeassay.model import ReadError, Skipped
 from kubeassay.sources.git_index import TrackedFiles
-from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES, used_files
+from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES, UsedFiles, used_files
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -30,8 +30,8 @@ class SourceFile:
     """A file to read. ``path`` opens it, ``name`` is what reports call it, ``size`` is in bytes.
 
     ``content``: its bytes, where they are at hand (from an API server or an archive); ``path`` means nothing then.
-    ``live``: they are the JSON of an object of a cluster, whose places are in the text that it is written as
-    (sources/live_objects.py).
+    ``live``: the JSON of the objects of a cluster by their names, of which this is one; its places are in the text that
+    it is written as (sources/live_objects.py). ``path`` means nothing then, either.
 
     ``role`` is what the file seems to be by its name, as the reason and detail of a skip. It is that only where it
     holds no object: any file can be given any name.
@@ -42,7 +42,7 @@ class SourceFile:
     size: int
     role: tuple[str, str] | None = None
     content: bytes | None = None
-    live: bool = False
+    live: Mapping[str, bytes] | None = None
 
 
 @dataclass(slots=True)
@@ -52,6 +52,10 @@ class Discovery:
     files: list[SourceFile] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
+    #: Name of a file → that of a kustomization which makes other objects of those that stand in it.
+    changed_by: dict[str, str] = field(default_factory=dict)
+    #: Kustomizations that only list files: what they make stands in these.
+    listings: set[str] = field(default_factory=set)
 
 
 class UsageError(ValueError):
@@ -126,7 +130,8 @@ class _Walk:
         #: Real path → the file, in order of discovery; links wait until all real files are known.
         self.files: dict[str, SourceFile] = {}
         self.links: list[tuple[str, str]] = []
-        self.kustomizations: set[str] = set()
+        #: What each kustomization uses, by its path.
+        self.kustomizations: dict[str, UsedFiles] = {}
         self.trees: list[str] = []
         #: Real paths of the directories that were read.
         self.walked: set[str] = set()
@@ -161,8 +166,7 @@ class _Walk:
             path = os.path.join(directory, name)
             if path in self.kustomizations or not os.path.isfile(path):
                 continue
-            self.kustomizations.add(path)
-            used = used_files(path)
+            used = self.kustomizations[path] = used_files(path)
             self.resources.update(used.resources)
             self.patches.update(dict.fromkeys(used.patches, f"{os.path.basename(os.path.abspath(directory))}/{name}"))
 
@@ -323,7 +327,27 @@ class _Walk:
             else:
                 self.found.files.append(file)
         self.found.files.sort(key=lambda file: file.name)
+        self.found.changed_by = dict(self.changed_files())
+        self.found.listings = {display_name(path) for path, used in self.kustomizations.items() if not used.changes}
         return self.found
+
+    def changed_files(self) -> Iterator[tuple[str, str]]:
+        """The files that reach a kustomization which changes what stands in them, through others that may only list
+        them, each with it."""
+        by_folder = {os.path.realpath(os.path.dirname(path)): used for path, used in self.kustomizations.items()}
+        for path, used in sorted(self.kustomizations.items()):
+            if not used.changes:
+                continue
+            waiting, seen = sorted(used.resources), set[str]()
+            while waiting:
+                real = waiting.pop()
+                if real in seen:
+                    continue
+                seen.add(real)
+                if real in self.files:
+                    yield self.files[real].name, display_name(path)
+                elif real in by_folder:
+                    waiting += sorted(by_folder[real].resources)
 
     def link(self, path: str, real_directory: str) -> None:
         target = os.path.realpath(path)

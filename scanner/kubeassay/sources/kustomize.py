@@ -16,10 +16,19 @@ _MAX_SIZE = 2**20
 
 @dataclass(frozen=True, slots=True)
 class UsedFiles:
-    """The real paths that a kustomization names. What is a resource anywhere is an object, whatever else it is."""
+    """The real paths that a kustomization names. What is a resource anywhere is an object, whatever else it is.
+
+    ``changes``: whether it makes other objects of its resources (names, namespaces, patches), or has some that are not
+    here, and does not only list files.
+    """
 
     patches: frozenset[str] = frozenset()
     resources: frozenset[str] = frozenset()
+    changes: bool = False
+
+
+#: What a kustomization says that changes no resource.
+_LISTING = frozenset({"apiVersion", "kind", "metadata", "resources", "bases"})
 
 
 def used_files(kustomization: str) -> UsedFiles:
@@ -35,10 +44,12 @@ def used_files(kustomization: str) -> UsedFiles:
     directory = os.path.dirname(os.path.abspath(kustomization))
     patches: set[str] = set()
     resources: set[str] = set()
+    changes = False
     for document in documents:
         root = document.root
         if not isinstance(root, dict):
             continue
+        changes = changes or not root.keys() <= _LISTING
         for key in ("patches", "patchesJson6902", "replacements"):
             for entry in _list(root.get(key)):
                 if isinstance(entry, dict) and isinstance(entry.get("path"), str):
@@ -50,7 +61,9 @@ def used_files(kustomization: str) -> UsedFiles:
                     patches.add(entry)
         for key in ("resources", "bases", "components"):
             resources.update(entry for entry in _list(root.get(key)) if isinstance(entry, str))
-    return UsedFiles(_real_paths(directory, patches), _real_paths(directory, resources))
+    found = _real_paths(directory, resources)
+    changes = changes or len(found) < len(resources) or not all(map(os.path.exists, found))
+    return UsedFiles(_real_paths(directory, patches), found, changes)
 
 
 def _real_paths(directory: str, names: Iterable[str]) -> frozenset[str]:

@@ -11,6 +11,7 @@ import json
 import re
 from array import array
 from collections.abc import Callable
+from sys import intern
 from typing import Any
 
 from kubeassay.model import Object, ObjectRef, ReadError, SpanTable
@@ -20,6 +21,8 @@ _PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9_./-]*\Z")
 _NOT_TEXT = frozenset({"y", "yes", "n", "no", "on", "off", "true", "false", "null"})
 _ASTRAL = re.compile("[\U00010000-\U0010ffff]")
 _MAX_DEPTH = 200
+#: Texts that many objects have in common are about as long: what is longer is mostly of one object.
+_SHORT = 24
 #: How a snapshot of a cluster begins (sources/snapshot.py).
 SNAPSHOT_HEADER = b'{"apiVersion":"kubeassay.dev/v1","kind":"Snapshot"'
 
@@ -103,8 +106,7 @@ def read_live(content: bytes, name: str) -> tuple[Callable[[], str], list[Object
         value = json.loads(content)
         if not isinstance(value, dict):
             raise ValueError("not an object")
-        if _is_too_deep(value, _MAX_DEPTH):
-            raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
+        value = _shared_mapping(value, _MAX_DEPTH)
     except (ValueError, RecursionError) as error:
         return str, [], [ReadError(name, f"cannot be read: {error}")]
     ref = _ref(value)
@@ -114,12 +116,37 @@ def read_live(content: bytes, name: str) -> tuple[Callable[[], str], list[Object
     return rendered.text, [Object(ref, value, _Spans(name, rendered), value)], []
 
 
-def _is_too_deep(value: Any, depth: int) -> bool:
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list):
-        return False
-    return depth < 0 or any(_is_too_deep(child, depth - 1) for child in value if isinstance(child, dict | list))
+def _shared_mapping(value: dict[str, Any], depth: int) -> dict[str, Any]:
+    """The same value, with its keys and short texts in common with all other objects: most of a cluster's objects are
+    kept, and say the same. Raises ValueError where it is nested deeper than so many levels."""
+    if depth < 0:
+        raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
+    shared: dict[str, Any] = {}
+    for key, child in value.items():
+        of = child.__class__
+        if of is str:
+            if len(child) <= _SHORT:
+                child = intern(child)
+        elif of is dict:
+            child = _shared_mapping(child, depth - 1)
+        elif of is list:
+            child = _shared_list(child, depth - 1)
+        shared[intern(key)] = child
+    return shared
+
+
+def _shared_list(members: list[Any], depth: int) -> list[Any]:
+    if depth < 0:
+        raise ValueError(f"nested deeper than {_MAX_DEPTH} levels")
+    for number, child in enumerate(members):
+        of = child.__class__
+        if of is dict:
+            members[number] = _shared_mapping(child, depth - 1)
+        elif of is list:
+            members[number] = _shared_list(child, depth - 1)
+        elif of is str and len(child) <= _SHORT:
+            members[number] = intern(child)
+    return members
 
 
 def without_places(content: bytes, name: str) -> Object | None:

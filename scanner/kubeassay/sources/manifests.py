@@ -52,6 +52,9 @@ class ReadFile:
 
 def read_file(file: SourceFile, remembered: PlainScalars | None = None) -> ReadFile:
     """Read one file. Never raises for what the file is or holds: problems are in ``errors``."""
+    if file.live is not None:
+        text, objects, errors = read_live(file.live[file.name], file.name)
+        return ReadFile(file.name, text, objects=objects, errors=errors)
     try:
         content = regular_content(file.path) if file.content is None else file.content
     except OSError as error:
@@ -59,9 +62,6 @@ def read_file(file: SourceFile, remembered: PlainScalars | None = None) -> ReadF
         return ReadFile(file.name, errors=[ReadError(file=file.name, message=message)])
     if content is None:
         return ReadFile(file.name, errors=[ReadError(file=file.name, message="is not a regular file")])
-    if file.live:
-        text, objects, errors = read_live(content, file.name)
-        return ReadFile(file.name, text, objects=objects, errors=errors)
     read = read_bytes(content, file.name, remembered)
     if file.role is not None and not read.objects:
         read.skipped = [Skipped(file.name, *file.role)]

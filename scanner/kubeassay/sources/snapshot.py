@@ -16,14 +16,16 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from kubeassay import __version__
 from kubeassay.analysis.selectors import parse_selector
 from kubeassay.analysis.sensitive import has_user, secret_arguments, secret_evidence, sensitive_paths
-from kubeassay.model import Path
+from kubeassay.model import ObjectRef, Path
 from kubeassay.model.unread import METADATA_ONLY, Unread
 from kubeassay.sources.files import UsageError
 from kubeassay.sources.live_objects import SNAPSHOT_HEADER as HEADER
+from kubeassay.sources.object_store import ObjectStore
 
 #: In place of what has a secret's name, and of what has a secret's form: the rules that found the secret find these.
 _REDACTED = "•••"
@@ -38,6 +40,16 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _TOKEN_OF: Path = ("metadata", "annotations", "kubernetes.io/service-account.name")
 #: What says who wrote the object last, and when: nothing of the object itself.
 _PASSING = ("managedFields", "resourceVersion", "selfLink")
+#: The same as annotations, of an object or of its pod template. A rollout, or a restart by it, adds or changes them,
+#: and would move every line behind them.
+_PASSING_ANNOTATIONS = (
+    _LAST_APPLIED,
+    "kubectl.kubernetes.io/restartedAt",
+    "deployment.kubernetes.io/revision",
+    "deployment.kubernetes.io/desired-replicas",
+    "deployment.kubernetes.io/max-replicas",
+    "deprecated.daemonset.template.generation",
+)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -53,7 +65,7 @@ class Snapshot:
     version: str
     unread: list[Unread] = field(default_factory=list)
     #: The objects by their places, in order: JSON.
-    files: dict[str, bytes] = field(default_factory=dict)
+    files: ObjectStore = field(default_factory=ObjectStore)
     #: Kinds that were listed, in words for people.
     read: list[str] = field(default_factory=list)
     #: The kinds that were asked for, served or not; ``CustomResource`` stands for all of them.
@@ -63,6 +75,28 @@ class Snapshot:
     #: What is judged: the namespaces (None: all) and the label selector that were asked for.
     namespaces: tuple[str, ...] | None = None
     selector: str = ""
+    #: (apiVersion, kind) → what the API calls its objects in paths: ``deployments``. Only of kinds that were listed.
+    resources: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def api_path(self, ref: ObjectRef) -> str | None:
+        """The path of an object in the API: ``/apis/apps/v1/namespaces/shop/deployments/web``; None where the
+        snapshot does not say what the API calls objects of its kind."""
+        resource = self.resources.get((ref.api_version, ref.kind))
+        if resource is None:
+            return None
+        return f"{collection_path(ref.api_version, resource, ref.namespace)}/{_segment(ref.name)}"
+
+
+def collection_path(api_version: str, resource: str, namespace: str | None = None) -> str:
+    """The path of the objects of a kind in the API."""
+    root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+    where = f"/namespaces/{_segment(namespace)}" if namespace is not None else ""
+    return f"{root}{where}/{resource}"
+
+
+def _segment(text: str) -> str:
+    # Roles have colons in their names, which need no escape in a path.
+    return quote(text, safe=":")
 
 
 def cluster_name(text: str) -> str:
@@ -97,13 +131,25 @@ def strip(value: dict[str, Any]) -> None:
     if isinstance(metadata, dict):
         for name in _PASSING:
             metadata.pop(name, None)
-        annotations = metadata.get("annotations")
-        if isinstance(annotations, dict):
-            annotations.pop(_LAST_APPLIED, None)
+        _drop_annotations(metadata)
+        spec = value.get("spec")
+        template = spec.get("template") if isinstance(spec, dict) else None
+        made = template.get("metadata") if isinstance(template, dict) else None
+        if isinstance(made, dict):
+            _drop_annotations(made)
     if value.get("kind") == "Secret" and value.get("apiVersion") == "v1":
         for name in [key for key in value if key not in ("apiVersion", "kind", "metadata", "type")]:
             del value[name]
     _redact(value)
+
+
+def _drop_annotations(metadata: dict[str, Any]) -> None:
+    annotations = metadata.get("annotations")
+    if isinstance(annotations, dict) and not annotations.keys().isdisjoint(_PASSING_ANNOTATIONS):
+        for name in _PASSING_ANNOTATIONS:
+            annotations.pop(name, None)
+        if not annotations:
+            del metadata["annotations"]
 
 
 def _redact(value: dict[str, Any]) -> None:
@@ -168,6 +214,10 @@ def write(snapshot: Snapshot, path: str) -> bytes:
         "asked": list(snapshot.asked),
         "narrowed": list(snapshot.narrowed),
         "read": snapshot.read,
+        "resources": {
+            version: {kind: resource for (of, kind), resource in sorted(snapshot.resources.items()) if of == version}
+            for version in sorted({version for version, _ in snapshot.resources})
+        },
         "unread": [
             {
                 "group": unread.group,
@@ -233,6 +283,12 @@ def read(path: str) -> Snapshot:
             narrowed=tuple(str(kind) for kind in header["narrowed"]),
             namespaces=None if header["namespaces"] is None else tuple(map(str, header["namespaces"])),
             selector=str(header["selector"]),
+            # A snapshot of an earlier version does not have them.
+            resources={
+                (str(version), str(kind)): str(resource)
+                for version, kinds in header.get("resources", {}).items()
+                for kind, resource in kinds.items()
+            },
         )
         if snapshot.selector:
             parse_selector(snapshot.selector)
@@ -244,7 +300,7 @@ def read(path: str) -> Snapshot:
             name, content = live_file(snapshot.cluster, value)
             if name in snapshot.files:
                 raise ValueError("an object stands in it twice")
-            snapshot.files[name] = content
+            snapshot.files.add(name, content)
         count = header["objects"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SnapshotError(f"{path} is a damaged snapshot: {error}") from None

@@ -89,7 +89,7 @@ class Makers:
                 if _may_make_pods(obj) and not _refers(inventory, obj):
                     self._by_namespace.setdefault(namespace_of(obj), obj)
                 continue
-            if _is_here(obj, folders):
+            if _has_deployed(obj) or _is_here(obj, folders):
                 continue
             namespace = string(obj.get(*where)) or namespace_of(obj)
             if "{{" in namespace or "${" in namespace:
@@ -127,6 +127,18 @@ def _refers(inventory: Inventory, obj: Object) -> bool:
     named = mapping(obj.get("spec", "workloadRef"))
     group, kind = string(named.get("apiVersion")).rpartition("/")[0], string(named.get("kind"))
     return inventory.nearest(group, kind, obj.ref.namespace, string(named.get("name")), obj.file) is not None
+
+
+def _has_deployed(obj: Object) -> bool:
+    """Whether an API server gave the object, and its controller says that everything it deploys is there: among the
+    inputs, too, then."""
+    if not obj.get("metadata", "uid"):
+        return False
+    if obj.ref.kind == "Application":
+        return bool(obj.get("status", "sync", "status") == "Synced")
+    done = "ResourcesUpToDate" if obj.ref.kind == "ApplicationSet" else "Ready"
+    conditions = map(mapping, items(obj.get("status", "conditions")))
+    return any(one.get("type") == done and one.get("status") == "True" for one in conditions)
 
 
 def _is_here(obj: Object, folders: set[str]) -> bool:

@@ -1,0 +1,58 @@
+"""The findings of today, to be accepted as they are: one a line, sorted, for a file that is kept with the manifests.
+
+Of each finding it has the identity, and for people the rule, the object and the field. ``kubeassay scan --accepted
+FILE`` reads it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+
+from kubeassay.model import Result, identity
+from kubeassay.reporting.options import RenderOptions, Report
+
+#: The exception of findings that such a file accepts.
+ACCEPTED = "accepted"
+_HEAD = '{"apiVersion": "kubeassay.dev/v1", "kind": "Accepted", "findings": ['
+
+
+def write(result: Result, options: RenderOptions) -> Report:
+    """Those that fail, and those that were accepted by such a file and are still there."""
+    lines = sorted(
+        json.dumps(
+            {
+                "rule": finding.rule,
+                "object": str(finding.object),
+                "path": finding.path,
+                "fingerprint": identity(finding),
+            },
+            ensure_ascii=True,
+        )
+        for finding in result.findings
+        if finding.outcome == "fail" or (finding.outcome == "excepted" and finding.exception == ACCEPTED)
+    )
+    text = ",\n".join(lines)
+    return Report(((f"{_HEAD}\n{text}\n]}}\n" if lines else f"{_HEAD}]}}\n").encode("ascii"),))
+
+
+def read(content: bytes) -> Mapping[tuple[str, str], int]:
+    """(rule, identity) → how many findings of it are accepted. Raises ValueError for what is no such file."""
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is no JSON: {error}") from None
+    if (
+        not isinstance(document, dict)
+        or document.get("apiVersion") != "kubeassay.dev/v1"
+        or document.get("kind") != "Accepted"
+        or not isinstance(document.get("findings"), list)
+    ):
+        raise ValueError("it is no list of accepted findings (kubeassay scan -o accepted=FILE writes one)")
+    found: Counter[tuple[str, str]] = Counter()
+    for number, entry in enumerate(document["findings"], 1):
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(k), str) for k in ("rule", "fingerprint")):
+            raise ValueError(f"finding {number} has no rule and fingerprint")
+        found[entry["rule"], entry["fingerprint"]] += 1
+    return found

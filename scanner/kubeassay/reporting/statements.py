@@ -1,0 +1,133 @@
+"""What several formats say alike: which findings there are, whom they concern, and what was not judged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kubeassay.model import SEVERITIES, Control, Finding, NotEvaluated, Outcome, ReadError, Result
+from kubeassay.reporting.options import RenderOptions
+from kubeassay.reporting.texts import plural, printable
+
+RANK = {severity: rank for rank, severity in enumerate(SEVERITIES)}
+_OUTCOMES: tuple[Outcome, ...] = ("fail", "excepted", "not-evaluated", "pass")
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Something that was not judged: a file or a part of one (``reason`` is ``read-error``), or what rules need.
+
+    All texts but ``file`` are printable and stand on one line; ``text`` names what is concerned.
+    """
+
+    reason: str
+    text: str
+    rule: str | None
+    file: str | None
+    line: int | None = None
+
+    @property
+    def severe(self) -> bool:
+        """Whether something broke: a file could not be read, or a rule crashed."""
+        return self.reason in ("read-error", "rule-error")
+
+
+def gaps(result: Result) -> Iterator[Gap]:
+    """All that was not judged: files first."""
+    for error in result.errors:
+        yield _unread(error)
+    for entry in result.not_evaluated:
+        yield _unjudged(entry)
+
+
+def _unread(error: ReadError) -> Gap:
+    place = error.file if error.line is None else f"{error.file}:{error.line}"
+    return Gap("read-error", printable(f"{place}: {error.message}"), None, error.file, error.line)
+
+
+def _unjudged(entry: NotEvaluated) -> Gap:
+    text = entry.detail.strip() or entry.reason.strip() or "unnamed"
+    if entry.file and entry.file not in text:
+        text = f"{entry.file}: {text}"
+    if entry.namespace and entry.namespace not in text:
+        text += f" (namespace {entry.namespace})"
+    rule = None if entry.rule is None else printable(entry.rule)
+    return Gap(printable(entry.reason).strip() or "unnamed", printable(text), rule, entry.file or None)
+
+
+def is_complete(result: Result) -> bool:
+    """Whether everything was read and judged."""
+    return not result.errors and not result.not_evaluated
+
+
+def listed(result: Result, options: RenderOptions) -> list[Finding]:
+    """The findings to list: failing ones first, of each outcome the most severe first, else in the result's order."""
+    chosen = [finding for finding in result.findings if finding.outcome in options.show]
+    return sorted(chosen, key=lambda finding: (_OUTCOMES.index(finding.outcome), RANK[finding.severity]))
+
+
+def subject(finding: Finding) -> str:
+    """``Deployment frontend/web, container app``."""
+    container = f", container {finding.container}" if finding.container else ""
+    return printable(f"{finding.object}{container}")
+
+
+def clause(control: Control) -> str:
+    """``PS-01 Privileged containers (Pod Security Standards, Baseline / Privileged Containers)``."""
+    source = control.source
+    place = f"{source.file} line {source.line}" if source.file and source.line else ""
+    origin = ", ".join(part for part in (source.document, source.section, place) if part)
+    return printable(f"{control.id} {control.title}" + (f" ({origin})" if origin else ""))
+
+
+def clauses(result: Result) -> dict[str, str]:
+    """The clauses of the result's controls, by id."""
+    return {control.id: clause(control) for control in result.controls}
+
+
+def demanded_by(finding: Finding, known: dict[str, str]) -> list[str]:
+    """The clauses that a finding breaks; the bare id of a control that the result does not describe."""
+    return [known.get(control) or printable(control) for control in finding.controls]
+
+
+def counted(result: Result) -> str:
+    """``2 findings: 1 critical, 1 medium``, ``No findings``."""
+    summary = result.summary
+    if not summary.fail:
+        return "No findings"
+    each = [f"{summary.by_severity[name]:,} {name}" for name in SEVERITIES if summary.by_severity.get(name)]
+    return plural(summary.fail, "finding") + (f": {', '.join(each)}" if each else "")
+
+
+def rest_counted(result: Result) -> str:
+    """``4 passed, 1 not evaluated, 1 excepted``."""
+    summary = result.summary
+    parts = [f"{summary.passed:,} passed"]
+    if summary.not_evaluated:
+        parts.append(f"{summary.not_evaluated:,} not evaluated")
+    if summary.excepted:
+        parts.append(f"{summary.excepted:,} excepted")
+    return ", ".join(parts)
+
+
+def incomplete(result: Result) -> str:
+    """``2 parts not read; not evaluated: 1 forbidden, 1 rule-error``; empty where everything was judged."""
+    parts = []
+    if result.errors:
+        parts.append(f"{plural(len(result.errors), 'part')} not read")
+    if result.not_evaluated:
+        reasons = Counter(printable(entry.reason).strip() or "unnamed" for entry in result.not_evaluated)
+        parts.append(
+            "not evaluated: " + ", ".join(f"{number:,} {reason}" for reason, number in sorted(reasons.items()))
+        )
+    return "; ".join(parts)
+
+
+def scanned(result: Result) -> str:
+    """``3 objects in 2 files, profile recommended, Kubernetes 1.37``."""
+    summary = result.summary
+    what = f"{plural(summary.objects, 'object')} in {plural(summary.files, 'file')}"
+    if result.target.kind == "cluster":
+        what = f"{plural(summary.objects, 'object')} of cluster {result.target.name}"
+    return printable(f"{what}, profile {result.profile.name}, Kubernetes {result.kubernetes_version}")
