@@ -153,6 +153,7 @@ def test_a_target_has_the_result_that_a_scan_has(folder: Path, monkeypatch: pyte
         ("", ["-t", "wep"], 2),
         ("", ["-o", "sarif"], 2),
         ("", ["-o", "pdf", "-d", "out"], 2),
+        ("", ["-o", "github", "-d", "out"], 2),
         ("", ["--fail-on-new"], 2),
         ("", ["--compare", "no-such-folder"], 2),
         ("", ["--compare", "ops", "-d", "ops"], 2),
@@ -231,7 +232,6 @@ def test_what_is_compared(folder: Path) -> None:
 def test_an_earlier_result_of_a_target_that_is_lost_does_not_stay(folder: Path) -> None:
     run_command("fleet", "ops/fleet.yaml", "-d", "out", "-o", "html", "-o", "sarif")
     (folder / "out" / "settings" / "result-notes.txt").write_text("somebody's own")
-    (folder / "out" / "settings" / "result-2.sarif").write_text("of a split report")
     shutil.rmtree(folder / "settings")
     assert run_command("fleet", "ops/fleet.yaml", "-d", "out").exit_code == 1
     assert set(files(folder / "out")) == {

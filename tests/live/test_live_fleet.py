@@ -28,6 +28,7 @@ def kubeconfig_of(folder: Path, server: OwnServer, contexts: dict[str, Path]) ->
         config["contexts"].append({"name": name, "context": {"cluster": f"{name}-cluster", "user": name}})
     config["clusters"].append({"name": "down", "cluster": {"server": "https://127.0.0.1:1"}})
     config["contexts"].append({"name": "down", "context": {"cluster": "down", "user": "all"}})
+    config["current-context"] = "down"
     (folder / "kubeconfig").write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
@@ -79,7 +80,7 @@ spec:
     )
     fleet = ["fleet", str(tmp_path / "fleet.yaml"), "-f", "json"]
     done = run_command(*fleet, "-d", str(tmp_path / "out"))
-    assert done.exit_code == 1
+    assert done.exit_code == 1, done.output
     rows = {row["name"]: row for row in json.loads(done.stdout)["targets"]}
     assert {name: row["status"] for name, row in rows.items()} == {
         "all": "fails",
@@ -97,7 +98,7 @@ spec:
     assert shop == audited(tmp_path / "kubeconfig", tmp_path, *own)
     assert shop["target"] == {"kind": "cluster", "name": "auditor-cluster"}
     forbidden = {entry["rule"] for entry in shop["notEvaluated"] if entry["reason"] == "forbidden"}
-    assert "namespace-without-isolation" in forbidden
+    assert "cross-namespace-binding" in forbidden
 
     with dask_cluster(tmp_path / "dask") as cluster:
         other = run_command(*fleet, "-d", str(tmp_path / "dask-out"), "--executor", cluster.executor)

@@ -15,13 +15,14 @@ import click
 from kubeassay import __version__
 from kubeassay.cli.exits import COMPLIES, FINDINGS, INCOMPLETE, exit_code
 from kubeassay.cli.inputs import CONTEXT
-from kubeassay.cli.judging import SHOW
+from kubeassay.cli.judging import SHOW, changes_of
 from kubeassay.cli.outputs import write_file, write_reports
+from kubeassay.engine.comparison import Comparison
 from kubeassay.engine.comparison import compare as compare_results
 from kubeassay.execution.audit import asks_about
 from kubeassay.execution.executors import LOCAL, PROCESSES, Done, Executor, Task, executor_of
 from kubeassay.execution.fleet import TargetAnswer, audit_target
-from kubeassay.model import SEVERITIES, Finding, Outcome, Result
+from kubeassay.model import SEVERITIES, Outcome, Result
 from kubeassay.model.fleet import ComparedCounts, FleetResult, TargetRow, TargetStatus
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.fleet import Fleet, FleetTarget, fleet_from
@@ -34,7 +35,9 @@ from kubeassay.sources.files import UsageError, display_name
 
 #: The reports on all targets, in the folder of outputs; those on one are in a folder of its name.
 _COMBINED = {"json": "fleet.json", "html": "index.html"}
-_RESULT = "result"
+_RESULT = "result.json"
+#: Formats that are kept in files.
+_OWN_FORMATS = tuple(form.name for form in FORMATS.values() if form.suffix)
 _STATUS: Mapping[int, TargetStatus] = {COMPLIES: "complies", FINDINGS: "fails", INCOMPLETE: "incomplete"}
 
 
@@ -108,7 +111,7 @@ def _complete_executor(ctx: click.Context, param: click.Parameter, incomplete: s
     "-o",
     "formats",
     multiple=True,
-    type=click.Choice(list(FORMATS)),
+    type=click.Choice(_OWN_FORMATS),
     help="With --output-dir: write each target's report in this format, too; with html, index.html. Repeats.",
 )
 @click.option("--show", type=SHOW, default="", help="Also list these outcomes: pass,not-evaluated.")
@@ -194,6 +197,30 @@ def _folders(options: Mapping[str, Any]) -> _Folders:
     return _Folders(output, previous)
 
 
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    """The earlier result of a target, and what changed since; without one, ``why_not``, where it was asked for."""
+
+    result: Result | None = None
+    comparison: Comparison | None = None
+    why_not: str = ""
+    is_damaged: bool = False
+
+    def counts(self) -> ComparedCounts | None:
+        found = self.comparison
+        if found is None:
+            return None
+        return ComparedCounts(
+            len(found.new), len(found.fixed), len(found.unchanged), len(found.excepted), len(found.unknown)
+        )
+
+
+def _file(name: str) -> str:
+    """The file of a format in the folder of a target."""
+    suffix = FORMATS[name].suffix
+    return f"result{suffix}" if suffix.startswith(".") else suffix
+
+
 @dataclass(slots=True)
 class _Run:
     """One audit of a fleet. Of each target a row is kept, and not its result."""
@@ -252,12 +279,14 @@ class _Run:
             self.rows[target.name] = TargetRow(target.name, target.kind, source, "not-audited", fail_on, error)
             return
         self.warnings[target.name] = answer.warnings
-        comparison, new, not_compared = self._compared(target, result, answer)
-        counting = new if self.options["fail_on_new"] else None
+        earlier = self._earlier(target, result, answer)
+        counting = None
+        if earlier.comparison is not None and self.options["fail_on_new"]:
+            counting = earlier.comparison.new
         code = exit_code(result, fail_on, allow_incomplete=False, counting=counting)
         allowed = self.options["allow_incomplete"] or target.allow_incomplete
         self.codes.append(exit_code(result, fail_on, allow_incomplete=allowed, counting=counting))
-        if not_compared.startswith(_UNREADABLE):
+        if earlier.is_damaged:
             self.codes.append(INCOMPLETE)
         self.rows[target.name] = TargetRow(
             target.name,
@@ -271,33 +300,27 @@ class _Run:
             summary=result.summary,
             not_evaluated=len(result.not_evaluated),
             read_errors=len(result.errors),
-            comparison=comparison,
-            not_compared=not_compared,
-            reports=self._write(target, answer.result, result),
+            comparison=earlier.counts(),
+            not_compared=earlier.why_not,
+            reports=self._write(target, answer.result, result, earlier, allowed=allowed),
         )
 
-    def _compared(
-        self, target: FleetTarget, result: Result, answer: TargetAnswer
-    ) -> tuple[ComparedCounts | None, Sequence[Finding] | None, str]:
-        """The counts, the findings that are new (None: all), and why there is nothing to compare with."""
+    def _earlier(self, target: FleetTarget, result: Result, answer: TargetAnswer) -> _Earlier:
         if self.folders.previous is None:
-            return None, None, ""
-        file = self.folders.previous / target.name / f"{_RESULT}.json"
+            return _Earlier()
+        file = self.folders.previous / target.name / _RESULT
         try:
             previous = from_json(file.read_bytes())
         except FileNotFoundError:
-            return None, None, "no earlier result"
-        except OSError as error:
-            return None, None, f"{_UNREADABLE}: {error.strerror}"
-        except ValueError as error:
-            return None, None, f"{_UNREADABLE}: {error}"
-        found = compare_results(previous, result, partial(asks_about, answer))
-        counts = ComparedCounts(
-            len(found.new), len(found.fixed), len(found.unchanged), len(found.excepted), len(found.unknown)
-        )
-        return counts, found.new, ""
+            return _Earlier(why_not="no earlier result")
+        except (OSError, ValueError) as error:
+            said = getattr(error, "strerror", None) or error
+            return _Earlier(why_not=f"the earlier result cannot be read: {said}", is_damaged=True)
+        return _Earlier(previous, compare_results(previous, result, partial(asks_about, answer)))
 
-    def _write(self, target: FleetTarget, document: bytes, result: Result) -> dict[str, str]:
+    def _write(
+        self, target: FleetTarget, document: bytes, result: Result, earlier: _Earlier, *, allowed: bool
+    ) -> dict[str, str]:
         """Write the reports of a target: format → file."""
         if self.folders.output is None:
             return {}
@@ -307,24 +330,25 @@ class _Run:
             folder.mkdir(exist_ok=True)
         except OSError as error:
             raise UsageError(f"--output-dir {folder}: {error.strerror}") from None
-        names = {name: f"{_RESULT}{FORMATS[name].suffix}" for name in ("json", *self.options["formats"])}
         # As it came, and before all others: what cannot be rendered can be looked at.
-        write_file(folder / names["json"], document)
-        others = [(name, str(folder / file)) for name, file in names.items() if name != "json"]
+        write_file(folder / _RESULT, document)
+        others = [(name, str(folder / _file(name))) for name in self.options["formats"] if name != "json"]
         if others:
-            shown = frozenset[Outcome](("fail", "excepted")) | self.options["show"]
-            category = f"kubeassay/{result.profile.name}/{target.name}"
-            write_reports(result, "terminal", others, RenderOptions(show=shown, sarif_category=category))
-        return {name: f"{target.name}/{file}" for name, file in names.items()}
+            options = RenderOptions(
+                show=frozenset[Outcome](("fail", "excepted")) | self.options["show"],
+                sarif_category=f"kubeassay/{result.profile.name}/{target.name}",
+                allow_incomplete=allowed,
+                changes=changes_of(earlier.result, earlier.comparison),
+            )
+            write_reports(result, "terminal", others, options)
+        return {name: f"{target.name}/{_file(name)}" for name in ("json", *self.options["formats"])}
 
     def _remove_reports(self, target: FleetTarget) -> None:
         """What an earlier run wrote of a target would be taken for what this one found."""
         if self.folders.output is None:
             return
-        suffixes = {form.suffix for form in FORMATS.values()}
-        for path in (self.folders.output / target.name).glob(f"{_RESULT}*"):
-            if path.suffix in suffixes and path.stem.removeprefix(_RESULT).lstrip("-0123456789") == "":
-                path.unlink(missing_ok=True)
+        for name in _OWN_FORMATS:
+            (self.folders.output / target.name / _file(name)).unlink(missing_ok=True)
 
     def report(self) -> int:
         """Write the reports on all targets; the exit code."""
@@ -359,9 +383,6 @@ class _Run:
         sys.stdout.buffer.flush()
         codes = [*self.codes, *(INCOMPLETE for row in rows if row.status == "not-audited")]
         return FINDINGS if FINDINGS in codes else INCOMPLETE if INCOMPLETE in codes else COMPLIES
-
-
-_UNREADABLE = "the earlier result cannot be read"
 
 
 class _Progress:

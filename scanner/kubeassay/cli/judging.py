@@ -348,7 +348,7 @@ def report(
             time=options["timestamp"],
             allow_incomplete=allow_incomplete,
             link_base=options["link_base"],
-            changes=_changes(judged.previous, comparison),
+            changes=changes_of(judged.previous, comparison),
         ),
     )
     if judged.outputs and not options["quiet"]:
@@ -369,7 +369,8 @@ def report(
     )
 
 
-def _changes(previous: Result | None, comparison: Comparison | None) -> Changes | None:
+def changes_of(previous: Result | None, comparison: Comparison | None) -> Changes | None:
+    """What reports say of an earlier result; None where there is none."""
     if previous is None or comparison is None:
         return None
     before = {finding.fingerprint: finding.outcome for finding in previous.findings}

@@ -65,7 +65,7 @@ def remarks(row: TargetRow) -> list[str]:
     if row.environment:
         judged.insert(2, f"environment {row.environment}")
     if row.read_errors:
-        judged.append(f"{plural(row.read_errors, 'thing')} not readable")
+        judged.append(f"{row.read_errors:,} not readable")
     if row.not_compared:
         judged.append(row.not_compared)
     if row.comparison is not None and row.comparison.unknown:
