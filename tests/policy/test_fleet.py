@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,19 @@ def test_a_bundled_name_is_no_folder_of_that_name(tmp_path: Path) -> None:
         ("merajutasa", ("quotas",)),
         ("strict", ()),
     ]
+
+
+def test_the_documented_file_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "fleet.md").read_text("utf-8")
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "fleet.yaml"
+    path.write_text(text, encoding="utf-8")
+    (tmp_path / "house" / "shop").mkdir(parents=True)
+    assert {target.name: target.profile for target in fleet_from(path).targets} == {
+        "prod": "house/shop",
+        "last-night": "strict",
+        "web": "recommended",
+    }
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,7 @@ def _complete_executor(ctx: click.Context, param: click.Parameter, incomplete: s
     "formats",
     multiple=True,
     type=click.Choice(_OWN_FORMATS),
+    metavar="FORMAT",
     help="With --output-dir: write each target's report in this format, too; with html, index.html. Repeats.",
 )
 @click.option("--show", type=SHOW, default="", help="Also list these outcomes: pass,not-evaluated.")
