@@ -20,6 +20,7 @@ from kubeassay import content
 from kubeassay.cli.main import cli
 from kubeassay.execution.fleet import audit_target
 from kubeassay.policy.fleet import fleet_from
+from kubeassay.reporting import FORMATS
 
 POD = """\
 apiVersion: v1
@@ -125,6 +126,16 @@ def test_a_row_for_each_target_and_reports_of_its_own(folder: Path) -> None:
         "notAudited": 5,
         "bySeverity": {"critical": 0, "high": 2, "medium": 0, "low": 0},
     }
+
+
+def test_every_format_has_a_file_of_its_own(folder: Path) -> None:
+    formats = [name for name, form in FORMATS.items() if form.suffix]
+    outputs = [argument for name in formats for argument in ("-o", name)]
+    run_command("fleet", "ops/fleet.yaml", "-t", "web", "-d", "out", *outputs)
+    reports = rows((folder / "out" / "fleet.json").read_text())["web"]["reports"]
+    assert set(reports) == set(formats)
+    assert set(files(folder / "out")) == {"fleet.json", "index.html", *reports.values()}
+    assert len(set(reports.values())) == len(formats)
 
 
 def test_a_target_has_the_result_that_a_scan_has(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from kit import end_with_parent
+
 _PATIENCE = 60.0
 #: Workers find the code and the tests where this process does.
 _ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
@@ -61,6 +63,7 @@ class DaskCluster:
                 stdout=stream,
                 stderr=stream,
                 cwd=self.folder,
+                preexec_fn=end_with_parent,
                 env={**_ENVIRONMENT, **(environment or {})},
             )
         deadline = time.monotonic() + _PATIENCE

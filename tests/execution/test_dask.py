@@ -80,6 +80,8 @@ SLEEPS = [Task("0", partial(time.sleep, 0.1)), *(Task(str(number), partial(time.
 
 def test_workers_and_a_scheduler_that_die(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dask_executor, "_NO_WORKER", 3.0)
+    # So long the client tries to find a scheduler again.
+    monkeypatch.setattr(dask_executor, "_CONNECT", 6.0)
     with dask_cluster(tmp_path / "dask", environment={"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}) as dying:
         with executor_of(dying.executor, 1) as running:
             (done,) = running.completed([Task("evil", partial(end_the_worker, [w.pid for w in dying.workers]))])
