@@ -69,9 +69,9 @@ def audit_target(target: FleetTarget, *, processes: int = 1, show: Iterable[Outc
 
 def _kubeconfigs_stay() -> None:
     """Kubeconfigs that the environment names are relative to where the program was started."""
-    files = os.environ.get("KUBECONFIG")
+    files = [os.path.expanduser(file) for file in os.environ.get("KUBECONFIG", "").split(os.pathsep) if file]
     if files:
-        os.environ["KUBECONFIG"] = os.pathsep.join(os.path.abspath(file) for file in files.split(os.pathsep) if file)
+        os.environ["KUBECONFIG"] = os.pathsep.join(map(os.path.abspath, files))
 
 
 def _of_cluster(target: FleetTarget, demand: Demand, processes: int) -> TargetAnswer:
