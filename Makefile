@@ -5,16 +5,19 @@ BIN    := $(VENV)/bin
 
 DEMO   := fixtures/merajutasa/violating/production
 
-.PHONY: help demo test test-live lint format generate generated-check smoke bench bench-live clean
+.PHONY: help demo test test-live tools browser lock lint format generate generated-check smoke bench bench-live clean
 
 help:
 	@echo "make demo     create .venv, install, scan the bundled example, write SARIF and HTML"
 	@echo "make test     install what the tests need, and run them"
 	@echo "make test-live  build a real API server, once (needs Go, takes minutes), and run the tests that ask it;"
 	@echo "              with KUBECONFIG=FILE those that fit any cluster, on that one: they make and remove objects"
+	@echo "make browser  install Chromium (apt) and axe-core (npm), in which the tests open the HTML report"
+	@echo "make tools    build Kustomize and Helm, once (needs Go): tests render deploy/ with them, and skip without"
 	@echo "make lint     lint, format, types and layers"
 	@echo "make generate write the generated files again (docs, tables of fields)"
-	@echo "make smoke    build the wheel, install it alone, scan with it"
+	@echo "make lock     write what the image is made of anew, with the newest versions and their hashes"
+	@echo "make smoke    build the wheel, install it alone, scan with it; take the steps of the Dockerfile without Docker"
 	@echo "make bench    measure, side by side with other scanners where they are installed"
 	@echo "make bench-live  measure an audit of 5,000 pods beside kubectl's reading of them, on a real API server"
 	@echo "              (needs Go, once minutes of building); PODS='1000 5000 20000' for other sizes"
@@ -60,6 +63,12 @@ else
 	KUBEASSAY_LIVE_KUBECONFIG= $(BIN)/python -m pytest -m live tests/live
 endif
 
+browser: $(VENV)/.installed-dev
+	$(BIN)/python tests/browser/tools.py
+
+tools: $(BIN)/python
+	$(BIN)/python .ci/go_tools.py
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -74,14 +83,22 @@ generate: $(VENV)/.installed-dev
 	$(BIN)/python .ci/generate_fields.py
 	$(BIN)/python .ci/generate_docs.py
 	$(BIN)/python .ci/generate_merajutasa.py
+	$(BIN)/python .ci/generate_deploy.py
 
 generated-check: $(VENV)/.installed-dev
 	$(BIN)/python .ci/generate_fields.py --check
 	$(BIN)/python .ci/generate_docs.py --check
 	$(BIN)/python .ci/generate_merajutasa.py --check
+	$(BIN)/python .ci/generate_deploy.py --check
+
+# What the image is made of, newest versions: their hashes, for all platforms and from Python 3.11 on.
+lock: $(VENV)/.installed-dev
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --extra cluster \
+	    --no-header --no-annotate --no-emit-index-url pyproject.toml --output-file deploy/image/requirements.txt
 
 smoke: $(VENV)/.installed-dev
 	@bash .ci/smoke
+	@$(BIN)/python tests/deploy/image_steps.py
 
 bench: $(VENV)/.installed
 	$(BIN)/python tests/bench/bench.py

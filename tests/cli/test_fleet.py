@@ -254,7 +254,7 @@ def test_an_earlier_result_of_a_target_that_is_lost_does_not_stay(folder: Path) 
     assert rows((folder / "out" / "fleet.json").read_text())["settings"]["status"] == "not-audited"
 
 
-def test_warnings_name_their_target(folder: Path) -> None:
+def test_notes_name_their_target(folder: Path) -> None:
     (folder / "ops" / "accepted.yaml").write_text(
         "apiVersion: kubeassay.dev/v1\nkind: Exceptions\nspec:\n  exceptions:\n"
         "    - {id: OLD, rule: privileged-container, match: {names: [other]}, reason: x, expires: '2020-01-01'}\n"
@@ -263,7 +263,7 @@ def test_warnings_name_their_target(folder: Path) -> None:
     (folder / "ops" / "fleet.yaml").write_text(fleet)
     done = run_command("fleet", "ops/fleet.yaml", "-t", "last", "-q")
     assert done.stderr.splitlines() == [
-        "warning: last: ../ops/accepted.yaml: exception OLD expired on 2020-01-01",
+        "last: warning: ../ops/accepted.yaml:5: exception OLD does not hold: expired on 2020-01-01",
     ]
 
 

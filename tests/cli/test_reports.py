@@ -42,6 +42,8 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_rendered_result_is_the_report_of_the_scan_and_holds_no_secret(form: str) -> None:
     command = ("scan", "pod.yaml", "broken.yaml", "-p", "strict", "--show", "pass,not-evaluated", "-o", "json=r.json")
+    # Without it the maps of a page are in the page alone.
+    command = (*command, "--pictures")
     done = run_command(*command, "-o", f"{form}=report")
     assert done.exit_code == 1
     if form != "json":

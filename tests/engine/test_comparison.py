@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from kit import plan_of, profile_of, scan_text
 from kubeassay.cli.main import cli
-from kubeassay.engine.comparison import Comparison, compare
-from kubeassay.model import NotEvaluated, ReadError, Result
+from kubeassay.engine.comparison import compare
+from kubeassay.model import Comparison, NotEvaluated, ReadError, Result
 
 POD = """apiVersion: v1
 kind: Pod

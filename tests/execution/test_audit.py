@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -44,6 +45,24 @@ def test_a_job_that_may_go_on_drifts(status: dict[str, Any], is_said: bool) -> N
     files = ObjectStore.of(dict(live_file("c", obj) for obj in objects))
     found = audit(plan, Snapshot("c", "v1.33.1", files=files, asked=tuple(wanted(plan).kinds)))
     assert [n.reason for n in found.not_evaluated] == ["drift"] * is_said
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_of_each_object_it_is_known_what_it_is_and_how_much_passed(processes: int) -> None:
+    files = ObjectStore()
+    for number in range(400):
+        spec = {"containers": [{"name": "app", "image": "a:1"}], "hostPID": bool(number % 2), "nodeName": "n" * 2_000}
+        metadata = {"name": f"p{number}", "namespace": "shop", "uid": f"uid-{number}"}
+        files.add(*live_file("c", {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}))
+    snapshot = Snapshot("c", "v1.33.1", files=files, asked=("Pod",))
+    rules = profile_of("host-namespaces", "privileged-container", "allow-privilege-escalation")
+    found = audit(plan_of(rules), snapshot, processes=processes)
+    shown = audit(plan_of(rules, show=["pass"]), snapshot, processes=processes)
+    assert {obj.uid for obj in found.objects.values()} == {f"uid-{number}" for number in range(400)}
+    passed = Counter(finding.location.file for finding in shown.findings if finding.outcome == "pass")
+    assert {place: obj.passed for place, obj in found.objects.items()} == {place: passed[place] for place in files}
+    assert sum(obj.passed for obj in found.objects.values()) == found.summary.passed
+    assert found.objects == shown.objects
 
 
 def test_pods_of_an_owner_are_never_all_in_memory() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from kubeassay.model import (
+    Bar,
     Baseline,
     Control,
     ControlSummary,
     Edit,
     Example,
+    Exception_,
+    ExceptionUse,
     Excerpt,
     Finding,
     Fix,
@@ -15,6 +18,8 @@ from kubeassay.model import (
     NotEvaluated,
     ObjectRef,
     Parameter,
+    Part,
+    Picture,
     Profile,
     ReadError,
     Related,
@@ -26,6 +31,7 @@ from kubeassay.model import (
     SubjectMatch,
     Summary,
     Target,
+    Way,
 )
 
 _STANDARD = Source("Pod Security Standards", url="https://kubernetes.io/docs/concepts/security/pod-security-standards/")
@@ -230,6 +236,39 @@ FAILING = _result(
         Skipped("chart/templates/b.yaml", "helm-template", "It is a template of a Helm chart."),
         Skipped("notes.yaml", "not-kubernetes", "It holds no Kubernetes object.", 1),
     ),
+    exceptions=(
+        ExceptionUse(
+            Exception_(
+                "EX-7",
+                "privileged-container",
+                SubjectMatch(kinds=("Pod",), names=("agent",), containers=("agent",)),
+                "The agent reads the kernel's log.",
+                owner="team-node",
+                expires="2027-03-31",
+                file="exceptions.yaml",
+                line=5,
+                column=7,
+            ),
+            "holds",
+            1,
+        ),
+        ExceptionUse(
+            Exception_(
+                "apps/web.yaml:3#permissive-mtls",
+                "permissive-mtls",
+                SubjectMatch(),
+                "",
+                file="apps/web.yaml",
+                line=3,
+                column=5,
+                origin="comment",
+                in_tree=True,
+            ),
+            "incomplete",
+            0,
+            "lacks a reason",
+        ),
+    ),
 )
 
 #: Text that would break a report that trusts it.
@@ -252,6 +291,20 @@ HOSTILE = _result(
             excerpt=Excerpt("名前:\t値\x1b[0m <i>", 3, 5),
         ),
     ),
+)
+
+#: Every form that a picture has.
+PICTURE = Picture(
+    id="connectivity",
+    title="Who reaches whom",
+    lead="Ways that are open.",
+    columns=("From", "To", "Connections"),
+    rows=(("web & <b>", "db", "TCP 5432"),),
+    ends=("web & <b>", "db"),
+    ways=(Way("web & <b>", "db", "some", "TCP 5432"), Way("db", "web & <b>", "not-known", "Not Evaluated")),
+    paths=(("Group developers", "node", "cluster-admin"),),
+    bars=(Bar("frontend quota: cpu", "2 of 4", (Part("rest", 500, "2"), Part("over", 700, ""), Part("odd", 0, ""))),),
+    notes=("One thing is left out.",),
 )
 
 SAMPLES = {"clean": CLEAN, "failing": FAILING, "hostile": HOSTILE}

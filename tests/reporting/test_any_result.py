@@ -24,6 +24,8 @@ _ENDINGS = {
     "csv": "csv",
     "prometheus": "prom",
     "oscal": "oscal.json",
+    "openreports": "openreports.json",
+    "wgpolicyk8s": "wgpolicyk8s.json",
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from kit import run_command
 from kubeassay.model import Result
@@ -83,6 +83,7 @@ def test_a_folder_with_something_in_it_is_left_alone(folder: Path) -> None:
     assert run_command("scan", "a.yaml", "--evidence", "a.yaml").exit_code == 2
 
 
+@settings(deadline=None)
 @given(results())
 def test_any_result_gives_files_that_can_be_read(result: Result) -> None:
     files = evidence(result, {}, {})

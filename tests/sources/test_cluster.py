@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes.config import incluster_config, kube_config
 
 from kit import LIBRARY, failing, plan_of, profile_of
 from kubeassay.engine.comparison import compare
+from kubeassay.engine.live import Gaps, gaps_of
 from kubeassay.execution.audit import asks_about, audit, everything_wanted, wanted
 from kubeassay.model import Result
+from kubeassay.model.unread import Unread
 from kubeassay.policy.library import Library
 from kubeassay.sources import cluster
 from kubeassay.sources.cluster import Api, ClusterError, Wanted, connect, read_cluster
@@ -449,3 +452,82 @@ def test_what_a_narrowed_snapshot_has_of_some_namespaces_is_not_all(server: Faul
 @pytest.mark.parametrize(("text", "seconds"), [("2", 2), ("-1", 0), ("nan", 0), ("Wed, 21 Oct 2026", 0), (None, 0)])
 def test_how_long_to_wait(text: str | None, seconds: float) -> None:
     assert cluster._seconds(text) == seconds
+
+
+def test_a_kind_that_is_called_workload_is_none_of_the_pods_that_rules_need() -> None:
+    """scheduling.k8s.io has one, and Kueue: a custom resource as others."""
+    assert "Workload" not in everything_wanted(LIBRARY.rules.values()).kinds
+    kueue = Unread("kueue.x-k8s.io", "Workload", None, "forbidden", "")
+    assert not gaps_of(["Workload", "NetworkPolicy"], [kueue])
+    assert gaps_of(["Workload", "CustomResource"], [kueue]) == Gaps(possible=(kueue,))
+
+
+@pytest.mark.parametrize("token", ["go\nod", "gööd€", "go\x00od"])
+def test_a_token_that_no_header_can_hold_is_not_printed(server: FaultServer, token: str) -> None:
+    server.configure(token)
+    with pytest.raises(ClusterError, match="the header authorization cannot hold") as refused:
+        read(server)
+    assert token not in str(refused.value)
+    assert repr(token)[1:-1] not in str(refused.value)
+
+
+def test_a_token_with_a_line_break_at_its_end_is_one(server: FaultServer) -> None:
+    server.configure("good\n")
+    assert names(read(server)) == ALL
+
+
+@pytest.fixture
+def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that is mounted into a pod for its service account, as far as this process can see."""
+    account = tmp_path / "serviceaccount"
+    account.mkdir()
+    for name, text in (("token", "secret-token"), ("ca.crt", "no certificate"), ("namespace", "audit")):
+        (account / name).write_text(text)
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(account / "token"))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(account / "ca.crt"))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "9")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    return account
+
+
+def test_a_pod_without_a_token_is_told_why(pod: Path) -> None:
+    (pod / "token").unlink()
+    said = f"no token of a service account is mounted in this pod at {pod}/token: automountServiceAccountToken is false"
+    with pytest.raises(ClusterError, match=said):
+        connect()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("token", "", "Token file exists but empty"),
+        ("ca.crt", "", "Cert file exists but empty"),
+        ("ca.crt", None, "certification file does not exist"),
+    ],
+)
+def test_what_is_wrong_in_a_pod_is_said(pod: Path, name: str, text: str | None, said: str) -> None:
+    (pod / name).unlink()
+    if text is not None:
+        (pod / name).write_text(text)
+    with pytest.raises(ClusterError, match=f"the service account of this pod cannot be used: .*{said}") as refused:
+        connect()
+    assert "secret-token" not in str(refused.value)
+
+
+def test_half_an_address_of_the_api_server_is_said(pod: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_PORT")
+    with pytest.raises(
+        ClusterError, match="the service account of this pod cannot be used: Service host/port is not set"
+    ):
+        connect()
+
+
+def test_a_kubeconfig_goes_before_the_service_account(
+    pod: Path, server: FaultServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig))
+    # The client reads the variable when it is imported.
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(server.kubeconfig))
+    assert connect().name == "c-1"

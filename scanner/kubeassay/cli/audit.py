@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,8 +16,10 @@ import click
 from kubeassay.analysis.selectors import parse_selector
 from kubeassay.cli.drift import declared
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
+from kubeassay.cli.history import KEPT, History, say_first, say_kept
 from kubeassay.cli.inputs import CONTEXT
 from kubeassay.cli.judging import (
+    Judging,
     applied,
     configuration,
     judging,
@@ -24,6 +28,7 @@ from kubeassay.cli.judging import (
     report_options,
     running_options,
     sarif_options,
+    shows_pictures,
     source_options,
 )
 from kubeassay.cli.outputs import details_options, write_file
@@ -31,7 +36,7 @@ from kubeassay.engine.plan import make_plan
 from kubeassay.execution.audit import asks_about, everything_wanted, wanted
 from kubeassay.execution.audit import audit as run_audit
 from kubeassay.execution.collector import idle_collector
-from kubeassay.model import KubernetesVersion
+from kubeassay.model import KubernetesVersion, Result
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import Library
 from kubeassay.reporting.texts import plural, printable
@@ -40,6 +45,26 @@ from kubeassay.sources.cluster import Api, Wanted, connect, read_cluster, server
 from kubeassay.sources.files import UsageError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _history_options(command: _F) -> _F:
+    """Where the results of one audit after the other lie."""
+    return applied(
+        command,
+        [
+            click.option(
+                "--history",
+                metavar="DIR",
+                help="Write JSON, SARIF and HTML to a new folder in DIR, and compare with the newest result there.",
+            ),
+            click.option(
+                "--keep",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help=f"With --history: how many results stay.  [default: {KEPT}]",
+            ),
+        ],
+    )
 
 
 def _cluster_options(command: _F) -> _F:
@@ -65,9 +90,18 @@ def _cluster_options(command: _F) -> _F:
 @source_options
 @policy_options
 @report_options
+@_history_options
 @sarif_options
 @details_options
 @running_options
+@click.option(
+    "--publish",
+    type=click.Choice(["openreports", "wgpolicyk8s"]),
+    is_flag=False,
+    flag_value="openreports",
+    help="Write the results into the cluster, as reports of that API.  [openreports where none is named]",
+)
+@click.option("--publish-dry-run", is_flag=True, help="With --publish: let the server check it, and write nothing.")
 @click.pass_context
 def audit(ctx: click.Context, /, **options: Any) -> int:
     """Judge a running cluster by a profile.
@@ -75,22 +109,46 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
     Only lists are read, of the kinds that the profile's rules need, and of Secrets the metadata. What this user may not
     list is not evaluated.
 
-    Exit codes: 0 complies; 1 findings at or above --fail-on; 2 wrong usage or policy, or no cluster; 3 nothing failed,
-    but something was not evaluated or not readable.
+    Exit codes: 0 complies; 1 findings at or above --fail-on; 2 wrong usage or policy, no cluster, or something could
+    not be published; 3 nothing failed, but something was not evaluated or not readable.
     """
     try:
         config = configuration(options)
+        history = _history(options)
+        if history is not None:
+            # Where there is no earlier result, everything is new.
+            options = {**options, "fail_on_new": False, "only_new": options["fail_on_new"]}
         # What is wrong with the policy is said before a cluster is read.
         judging(options, config)
         sources = declared(options)
         api = _connected(options)
         version = server_version(api)
+        publish = _publishing(api, options)
         judged = judging(options, config, version)
+        if history is not None:
+            judged, options = _with_history(judged, options, history, api.connection.name)
         snapshot = _read(api, wanted(judged.plan), version, options)
         result = run_audit(
             judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"], sources=sources
         )
-        return report(judged, result, options, partial(asks_about, snapshot), lambda: iter(snapshot.files.items()))
+        if shows_pictures(judged, options):
+            # Imported here: it has the analyses of all areas.
+            from kubeassay.execution.pictures import with_pictures_of_cluster
+
+            result = with_pictures_of_cluster(result, snapshot, judged.by.version)
+        return _kept(
+            history,
+            partial(
+                report,
+                judged,
+                result,
+                options,
+                partial(asks_about, snapshot),
+                lambda: iter(snapshot.files.items()),
+                lambda result: publish(result, snapshot),
+            ),
+            options["quiet"],
+        )
     except (PolicyError, UsageError) as error:
         raise click.UsageError(str(error), ctx) from None
 
@@ -124,6 +182,44 @@ def snapshot(ctx: click.Context, /, **options: Any) -> int:
     except (PolicyError, UsageError) as error:
         raise click.UsageError(str(error), ctx) from None
     return INCOMPLETE if found.unread and not options["allow_incomplete"] else COMPLIES
+
+
+def _history(options: Mapping[str, Any]) -> History | None:
+    root = options["history"]
+    if root is None:
+        if options["keep"] is not None:
+            raise UsageError("--keep needs --history")
+        return None
+    if options["compare"] is not None:
+        raise UsageError("--history compares with the newest result there: leave --compare out")
+    return History.opened(root, options["keep"] or KEPT)
+
+
+def _kept(history: History | None, write: Callable[[], int], quiet: bool) -> int:
+    """Write the reports, to the history, too; the exit code."""
+    if history is None:
+        return write()
+    history.begin()
+    code = write()
+    history.prune()
+    if not quiet:
+        say_kept(history)
+    return code
+
+
+def _with_history(
+    judged: Judging, options: dict[str, Any], history: History, cluster: str
+) -> tuple[Judging, dict[str, Any]]:
+    """What is written besides, and compared with: the newest result of this cluster by this profile."""
+    judged = replace(judged, outputs=[*judged.outputs, *history.outputs()])
+    profile = judged.plan.profile.name
+    previous = history.previous(profile, cluster)
+    if previous is None:
+        if not options["quiet"]:
+            say_first(history.root, profile, cluster)
+        return judged, options
+    file, result = previous
+    return replace(judged, previous=result), {**options, "compare": file, "fail_on_new": options["only_new"]}
 
 
 def _connected(options: Mapping[str, Any]) -> Api:
@@ -164,6 +260,36 @@ def _read(api: Api, needed: Wanted, version: str, options: Mapping[str, Any]) ->
         for line in _said(found):
             click.echo(printable(line), err=True)
     return found
+
+
+def _publishing(api: Api, options: Mapping[str, Any]) -> Callable[[Result, snapshots.Snapshot], bool]:
+    """What publishes a result, and tells whether all of it was. Raises UsageError, before anything is read, where it
+    cannot be."""
+    if options["publish"] is None:
+        if options["publish_dry_run"]:
+            raise UsageError("--publish-dry-run needs --publish")
+        return lambda result, snapshot: True
+    # Imported here: what only reads a cluster cannot write.
+    from kubeassay.execution.publish import publish, store_for
+    from kubeassay.reporting.openreports import APIS
+
+    chosen, dry_run = APIS[options["publish"]], options["publish_dry_run"]
+    store = store_for(api.connection, chosen, dry_run=dry_run)
+
+    def run(result: Result, snapshot: snapshots.Snapshot) -> bool:
+        done = publish(store, chosen, result, snapshot, int(time.time()))
+        if dry_run:
+            for change in done.changes:
+                click.echo(printable(f"would {change}"), err=True)
+        if not options["quiet"]:
+            would = "would be " if dry_run else ""
+            counts = f"{done.created:,} created, {done.updated:,} updated, {done.removed:,} removed"
+            click.echo(f"reports {would}published: {counts}, {done.unchanged:,} unchanged", err=True)
+        for failure in done.failures:
+            click.echo(printable(f"--publish: {failure}"), err=True)
+        return not done.failures
+
+    return run
 
 
 def _said(found: snapshots.Snapshot) -> list[str]:

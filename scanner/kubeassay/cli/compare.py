@@ -9,9 +9,8 @@ import click
 
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE, exit_code
 from kubeassay.cli.judging import compared, read_result
-from kubeassay.engine.comparison import Comparison
 from kubeassay.engine.comparison import compare as run_compare
-from kubeassay.model import SEVERITIES, Finding
+from kubeassay.model import SEVERITIES, Comparison, Finding
 from kubeassay.reporting.texts import printable
 from kubeassay.sources.files import UsageError
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import click
 
-from kubeassay.analysis.access.escalation import OUTCOMES, Escalation, Escalations, Outcome, Step, Use
+from kubeassay.analysis.access.chosen_escalations import Chosen, chosen
+from kubeassay.analysis.access.escalation import OUTCOMES, Escalation, Outcome, Step, Use
 from kubeassay.analysis.access.escalation import escalations as find
-from kubeassay.analysis.access.grants import canonical, grants
+from kubeassay.analysis.access.grants import grants
 from kubeassay.analysis.access.model import GROUP, Subject
 from kubeassay.cli.access import (
     SubjectType,
@@ -31,15 +31,6 @@ from kubeassay.model import Object
 from kubeassay.reporting.texts import plural, printable, table
 
 _HEADER = ("SUBJECT", "REACHES", "STEPS")
-
-
-@dataclass(slots=True)
-class _Found:
-    """What is shown, and what is not: of subjects of Kubernetes itself, and what rests on an assumption."""
-
-    shown: list[Escalation] = field(default_factory=list)
-    defaults: set[Subject] = field(default_factory=set)
-    assumed: set[Subject] = field(default_factory=set)
 
 
 @click.command(context_settings=CONTEXT)
@@ -90,7 +81,7 @@ def escalations(
     outcomes = tuple(outcome for outcome in OUTCOMES if target in (outcome, "any"))
     access = grants(read.inventory)
     answer = find(read.inventory)
-    found = _chosen(answer, subjects, outcomes, everybody=everybody, assume=assume)
+    found = chosen(answer, subjects, outcomes, everybody=everybody, assume=assume)
     unknown = not_evaluated(read, access, access.missing_roles)
     if format_name == "json":
         shown = {
@@ -112,36 +103,10 @@ def escalations(
     return INCOMPLETE if unknown and not options["allow_incomplete"] else COMPLIES
 
 
-def _chosen(
-    answer: Escalations,
-    subjects: Sequence[Subject],
-    outcomes: Sequence[Outcome],
-    *,
-    everybody: bool,
-    assume: bool,
-) -> _Found:
-    found = _Found()
-    for subject in dict.fromkeys(canonical(subject) for subject in subjects) or answer.subjects:
-        paths = [path for outcome in outcomes if (path := answer.path(subject, outcome)) is not None]
-        certain = [path for path in paths if not path.assumptions]
-        if not paths:
-            continue
-        # Without a name, a group is asked about once, not for each of its members.
-        if not subjects and paths[0].group is not None and not everybody:
-            continue
-        if not subjects and not everybody and answer.default(subject):
-            found.defaults.add(subject)
-        elif certain or assume:
-            found.shown.append((certain or paths)[0])
-        else:
-            found.assumed.add(subject)
-    return found
-
-
 # --- as text ---
 
 
-def _print(found: _Found, outcomes: Sequence[Outcome], subjects: Sequence[Subject]) -> None:
+def _print(found: Chosen, outcomes: Sequence[Outcome], subjects: Sequence[Subject]) -> None:
     if found.shown:
         for line in table([_HEADER, *map(_row, found.shown)]):
             click.echo(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,11 @@ from kubeassay.cli.exits import COMPLIES, FINDINGS, INCOMPLETE, exit_code
 from kubeassay.cli.inputs import CONTEXT
 from kubeassay.cli.judging import SHOW, changes_of
 from kubeassay.cli.outputs import write_file, write_reports
-from kubeassay.engine.comparison import Comparison
 from kubeassay.engine.comparison import compare as compare_results
 from kubeassay.execution.audit import asks_about
 from kubeassay.execution.executors import LOCAL, PROCESSES, Done, Executor, Task, executor_of
 from kubeassay.execution.fleet import TargetAnswer, audit_target
-from kubeassay.model import SEVERITIES, Outcome, Result
+from kubeassay.model import SEVERITIES, Comparison, Outcome, Result
 from kubeassay.model.fleet import ComparedCounts, FleetResult, TargetRow, TargetStatus
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.fleet import Fleet, FleetTarget, fleet_from
@@ -232,7 +231,7 @@ class _Run:
     folders: _Folders
     rows: dict[str, TargetRow] = field(default_factory=dict)
     codes: list[int] = field(default_factory=list)
-    warnings: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def audit(self) -> None:
         by_name = {target.name: target for target in self.targets}
@@ -279,7 +278,7 @@ class _Run:
             self._remove_reports(target)
             self.rows[target.name] = TargetRow(target.name, target.kind, source, "not-audited", fail_on, error)
             return
-        self.warnings[target.name] = answer.warnings
+        self.notes[target.name] = answer.notes
         earlier = self._earlier(target, result, answer)
         counting = None
         if earlier.comparison is not None and self.options["fail_on_new"]:
@@ -341,7 +340,7 @@ class _Run:
                 allow_incomplete=allowed,
                 changes=changes_of(earlier.result, earlier.comparison),
             )
-            write_reports(result, "terminal", others, options)
+            write_reports(replace(result, comparison=earlier.comparison), "terminal", others, options)
         return {name: f"{target.name}/{_file(name)}" for name in ("json", *self.options["formats"])}
 
     def _remove_reports(self, target: FleetTarget) -> None:
@@ -364,8 +363,8 @@ class _Run:
             compared=self.folders.previous is not None,
         )
         for target in self.targets:
-            for warning in self.warnings.get(target.name, ()):
-                click.echo(printable(f"warning: {target.name}: {warning}"), err=True)
+            for note in self.notes.get(target.name, ()):
+                click.echo(printable(f"{target.name}: {note}"), err=True)
         if quiet or options["format_name"] != "terminal":
             for row in rows:
                 if row.error:

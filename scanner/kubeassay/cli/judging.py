@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import gc
 import os
 import shutil
@@ -14,12 +15,20 @@ from typing import Any, TypeVar, get_args
 import click
 
 from kubeassay.cli.drift import say_drift
-from kubeassay.cli.exits import exit_code
+from kubeassay.cli.exits import USAGE, exit_code
 from kubeassay.cli.outputs import parse_outputs, write_file, write_reports
-from kubeassay.engine.comparison import Comparison, accept, compare, only_new
+from kubeassay.engine.comparison import accept, compare, only_new
 from kubeassay.engine.plan import Plan
-from kubeassay.execution.demand import DEFAULT_PROFILE, Demand, Demanded, demanded, policy_warnings, template_paths
-from kubeassay.model import SEVERITIES, Finding, KubernetesVersion, NotEvaluated, Outcome, Result
+from kubeassay.execution.demand import DEFAULT_PROFILE, Demand, Demanded, demanded, policy_notes, template_paths
+from kubeassay.model import (
+    SEVERITIES,
+    Comparison,
+    Finding,
+    KubernetesVersion,
+    NotEvaluated,
+    Outcome,
+    Result,
+)
 from kubeassay.policy.library import load_valid
 from kubeassay.reporting import FORMATS, Changes, RenderOptions, render
 from kubeassay.reporting.texts import plural, printable
@@ -59,6 +68,18 @@ class _Version(click.ParamType[KubernetesVersion]):
 SHOW = _Show()
 
 
+class _Day(click.ParamType[datetime.date]):
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime.date:
+        if isinstance(value, datetime.date):
+            return value
+        try:
+            return datetime.date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value} is no day; write it as 2027-03-31.", param, ctx)
+
+
 def applied(command: _F, options: Sequence[Callable[[_F], _F]]) -> _F:
     """A command with options, in their order."""
     for option in reversed(options):
@@ -92,6 +113,23 @@ def policy_options(command: _F) -> _F:
             ),
             click.option(
                 "--exceptions", "exception_files", multiple=True, metavar="FILE", help="Accepted findings. Repeats."
+            ),
+            click.option(
+                "--import-exceptions",
+                multiple=True,
+                metavar="FILE|auto",
+                help="Exceptions of Kyverno or Trivy; auto: Trivy's here, and kube-linter's and Checkov's. Repeats.",
+            ),
+            click.option(
+                "--in-tree-exceptions/--no-in-tree-exceptions",
+                default=None,
+                help="Whether exceptions in what is judged (annotations, comments) hold.  [default: the profile's]",
+            ),
+            click.option(
+                "--today",
+                type=_Day(),
+                metavar="DATE",
+                help="The day that exceptions are judged by.  [default: today, in UTC]",
             ),
             click.option("--config", "config_file", metavar="FILE", help="Take options from a configuration file."),
         ],
@@ -137,6 +175,11 @@ def report_options(command: _F) -> _F:
                 help="Say what is new, fixed and unchanged since an earlier JSON result.",
             ),
             click.option("--fail-on-new", is_flag=True, help="With --compare: let new findings alone fail."),
+            click.option(
+                "--pictures",
+                is_flag=True,
+                help="Keep the maps of an HTML report in JSON, too, to render it from there.",
+            ),
             click.option(
                 "--accepted",
                 metavar="FILE",
@@ -246,6 +289,9 @@ def judging(options: Mapping[str, Any], config: Mapping[str, Any], server_versio
             baselines=(*options["baselines"], *config.get("baselines", ())),
             rules=(*options["rule_paths"], *config.get("rules", ())),
             exceptions=(*options["exception_files"], *config.get("exceptions", ())),
+            imports=(*options["import_exceptions"], *config.get("importExceptions", ())),
+            in_tree_exceptions=options["in_tree_exceptions"],
+            today=options["today"],
             kubernetes_version=version,
             pod_template_paths=template_paths(config),
             show=options["show"] | (_JUDGED if options["evidence"] else frozenset()),
@@ -304,19 +350,26 @@ def compared(comparison: Comparison) -> Iterator[str]:
             yield f"{word}: {finding.severity} {finding.rule}: {finding.object}{where}{place}"
 
 
+def shows_pictures(judged: Judging, options: Mapping[str, Any]) -> bool:
+    """Whether a report is to be written that shows the maps of a target, or keeps them."""
+    names = [name for name, _ in judged.outputs] or [options["format_name"]]
+    return bool(options["pictures"]) or any(FORMATS[name].pictures for name in names)
+
+
 def report(
     judged: Judging,
     result: Result,
     options: Mapping[str, Any],
     asks: Callable[[Finding], bool] = lambda _: True,
     inputs: Callable[[], Iterator[tuple[str, bytes]]] = lambda: iter(()),
+    publish: Callable[[Result], bool] = lambda _: True,
 ) -> int:
     """Write the reports; the exit code. ``asks``: as :func:`kubeassay.engine.comparison.compare` takes it; ``inputs``:
-    what was read, by name."""
+    what was read, by name; ``publish``: what else is done with the result, and whether it could be."""
     # The result stays to the end: the collector is not to walk it for every report.
     gc.freeze()
-    for warning in policy_warnings(judged.by, result):
-        click.echo(f"warning: {warning}", err=True)
+    for line in policy_notes(judged.by, result):
+        click.echo(printable(line), err=True)
     if judged.accepted is not None:
         result, gone = accept(result, judged.accepted, options["accepted"])
         if gone and not options["quiet"]:
@@ -329,6 +382,7 @@ def report(
     since = options.get("since")
     if comparison is not None and since is not None:
         result = only_new(result, comparison)
+    result = replace(result, comparison=comparison)
     colour = options["colour"]
     if colour is None:
         # https://no-color.org
@@ -349,6 +403,7 @@ def report(
             allow_incomplete=allow_incomplete,
             link_base=options["link_base"],
             changes=changes_of(judged.previous, comparison),
+            pictures=options["pictures"],
         ),
     )
     if judged.outputs and not options["quiet"]:
@@ -360,6 +415,8 @@ def report(
             click.echo(printable(line), err=True)
     if result.drift is not None and not options["quiet"]:
         say_drift(result)
+    if not publish(result):
+        return USAGE
     return exit_code(
         result,
         options["fail_on"] or judged.config.get("failOn", "high"),

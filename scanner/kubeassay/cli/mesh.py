@@ -9,12 +9,10 @@ from typing import Any
 
 import click
 
-from kubeassay.analysis.mesh.authorization import authorization
-from kubeassay.analysis.mesh.callers import callers
 from kubeassay.analysis.mesh.client_tls import Call, client_tls
-from kubeassay.analysis.mesh.mtls import Decision, Mode, Mtls, PortMtls, WorkloadMtls, mtls
+from kubeassay.analysis.mesh.mtls import Mtls, mtls
+from kubeassay.analysis.mesh.served import NOT_KNOWN, Served, served
 from kubeassay.analysis.mesh.settings import Place
-from kubeassay.analysis.mesh.waypoints import waypoints
 from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.services import Service, ServicePort, Target
 from kubeassay.analysis.network.workloads import unknown_workloads
@@ -29,7 +27,6 @@ from kubeassay.sources.files import UsageError
 
 _HEADER = ("WORKLOAD", "MESH", "PORT", "MODE", "DECIDED BY", "AT", "CALLERS")
 _CALLS_HEADER = ("FROM", "TO", "SERVICE", "PORT", "RESULT", "WHY")
-_NOT_KNOWN = "not known"
 
 
 @click.command(context_settings=CONTEXT)
@@ -78,7 +75,7 @@ def mesh(
             (_print_calls_json if format_name == "json" else _print_calls)(calls)
             gaps = any(row.call.result == "unknown" for row in calls)
         else:
-            rows = [row for workload in chosen for row in _rows(inventory, found.of(workload))]
+            rows = [row for workload in chosen for row in served(inventory, found.of(workload))]
             (_print_json if format_name == "json" else _print_table)(rows)
             gaps = any(row.unknown for row in rows)
     except UsageError as error:
@@ -111,94 +108,7 @@ def _missing(inventory: Inventory, found: Mtls, namespaces: Sequence[str]) -> It
 # --- workloads ---
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A port of a workload; ``port`` None: of a workload without ports."""
-
-    state: WorkloadMtls
-    port: PortMtls | None
-    callers: tuple[str, ...]
-
-    @property
-    def decision(self) -> Decision:
-        return self.port.decision if self.port is not None else self.state.default
-
-    @property
-    def mode(self) -> str:
-        """The mode in effect, in a word: "none" where no proxy holds to one."""
-        kind = self.state.membership.kind
-        if kind == "unknown" or kind == "proxyless":
-            return _NOT_KNOWN
-        if self.unserved:
-            return "none"
-        if self.resolved is None:
-            return _NOT_KNOWN
-        return self.resolved if self.certain else f"{self.resolved}?"
-
-    @property
-    def unknown(self) -> bool:
-        return self.mode == _NOT_KNOWN or not self.certain or any(one.startswith(_NOT_KNOWN) for one in self.callers)
-
-    @property
-    def unserved(self) -> bool:
-        """Whether no proxy stands before it."""
-        return not self.state.membership.captured or (self.port is not None and self.port.bypass is not None)
-
-    @property
-    def resolved(self) -> Mode | None:
-        """The mode that Istio makes of these objects; None: not known, or no proxy holds to one."""
-        return None if self.unserved else self.decision.mode or self.decision.if_equally_old
-
-    @property
-    def certain(self) -> bool:
-        """Whether the mode, or that there is none, holds whatever the inputs do not say."""
-        if self.state.membership.kind in ("unknown", "proxyless"):
-            return False
-        return self.unserved or self.decision.mode is not None
-
-    @property
-    def why(self) -> tuple[str, Place | None]:
-        """What decides the mode, as words, and where."""
-        membership = self.state.membership
-        if not membership.captured:
-            return membership.words, membership.place
-        if self.port is not None and self.port.bypass is not None:
-            return self.port.bypass.words, self.port.bypass.place
-        if self.resolved is None:
-            return self.decision.unknown, self.decision.place
-        if not self.certain:
-            by = f"{self.decision.policy} ({self.decision.level})" if self.decision.policy is not None else "nothing"
-            return f"{by}, if all are equally old: {self.decision.unknown}", self.decision.place
-        if self.decision.policy is None:
-            return "nothing", None
-        return f"{self.decision.policy} ({self.decision.level})", self.decision.place
-
-
-#: Where no proxy enforces a policy.
-_UNENFORCED = ("anyone may use everything",)
-
-
-def _rows(inventory: Inventory, state: WorkloadMtls) -> Iterator[_Row]:
-    kind = state.membership.kind
-    who: tuple[str, ...] = ()
-    if kind == "outside":
-        who = _UNENFORCED
-    elif kind in ("sidecar", "ambient", "gateway"):
-        attached = authorization(inventory).attached(state.workload, ztunnel=kind == "ambient")
-        if attached.refused:
-            who = (f"{_NOT_KNOWN}: Istio refuses {attached.refused[0]}",)
-        else:
-            found = [one for one in callers(attached, http=kind != "ambient") if one.in_effect]
-            who = tuple(map(str, found))
-            if not any(one.effect == "allow" for one in found):
-                who = (*who, "nobody may use anything else" if who else "nobody")
-            through = waypoints(inventory).unknown(state.workload)
-            who = (*who, f"{_NOT_KNOWN}: {through}") if through else who
-    for port in state.ports or (None,):
-        yield _Row(state, port, _UNENFORCED if port is not None and port.bypass is not None else who)
-
-
-def _print_table(rows: Iterable[_Row]) -> None:
+def _print_table(rows: Iterable[Served]) -> None:
     lines: list[tuple[str, ...]] = [_HEADER]
     for row in rows:
         words, place = row.why
@@ -210,7 +120,7 @@ def _print_table(rows: Iterable[_Row]) -> None:
         click.echo(printable(line))
 
 
-def _print_json(rows: Iterable[_Row]) -> None:
+def _print_json(rows: Iterable[Served]) -> None:
     workloads: dict[int, dict[str, Any]] = {}
     for row in rows:
         state = row.state
@@ -243,7 +153,7 @@ def _print_json(rows: Iterable[_Row]) -> None:
     click.echo(json.dumps(list(workloads.values()), ensure_ascii=False, indent=2).encode("utf-8", "backslashreplace"))
 
 
-def _perhaps(row: _Row) -> dict[str, Any]:
+def _perhaps(row: Served) -> dict[str, Any]:
     """What a mode that is not certain may be."""
     if row.certain or not row.state.membership.captured:
         return {}
@@ -295,7 +205,7 @@ def _print_calls(rows: Iterable[_CallRow]) -> None:
             result = f"{call.if_equally_old.result}?"
             why = f"{call.if_equally_old.words}, if all are equally old: {call.words}"
         else:
-            result = _NOT_KNOWN if call.result == "unknown" else call.result
+            result = NOT_KNOWN if call.result == "unknown" else call.result
         words = (row.client.name, row.target.workload.name, service, str(row.port.number), result, why)
         lines.append(words)
     for line in table(lines):

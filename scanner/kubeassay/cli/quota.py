@@ -15,6 +15,7 @@ from kubeassay.analysis.quota.demand import Space
 from kubeassay.analysis.quota.fit import PHASES, Fit, Fits, Line, Phase, fits
 from kubeassay.analysis.quota.limit_ranges import LimitRange
 from kubeassay.analysis.quota.quotas import Quota
+from kubeassay.analysis.quota.texts import line_texts, namespace_text
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, completeness, input_options, read_inputs
 from kubeassay.model import NEWEST_KNOWN, KubernetesVersion
@@ -95,22 +96,18 @@ def quota(
     return INCOMPLETE if code == COMPLIES and unknown and not options["allow_incomplete"] else code
 
 
-def _title(name: str) -> str:
-    return name or "(none stated)"
-
-
 def _without_quota(all_fits: Fits, names: Sequence[str]) -> list[str]:
     """The namespaces that have pods and no quota in effect."""
     wanted = names or all_fits.demand.names
     return [
-        _title(name)
+        namespace_text(name)
         for name in wanted
         if not all_fits.of(name).lines and all_fits.of(name).space.first_with_pods is not None
     ]
 
 
 def _print(found: Iterable[Fit], refused: Sequence[dict[str, Any]]) -> None:
-    rows = [_row(fit, line) for fit in found for line in fit.lines]
+    rows = [line_texts(fit, line) for fit in found for line in fit.lines]
     if rows:
         for text in table([_HEADER, *rows]):
             click.echo(text)
@@ -118,26 +115,6 @@ def _print(found: Iterable[Fit], refused: Sequence[dict[str, Any]]) -> None:
         click.echo("no ResourceQuota limits anything here")
     for said in refused:
         click.echo(printable(f"{said['location']['file']}:{said['location']['startLine']}: refused: {said['message']}"))
-
-
-def _row(fit: Fit, line: Line) -> tuple[str, ...]:
-    resource = line.resource
-    left = line.headroom
-    return (
-        _title(fit.space.name),
-        line.quota.obj.ref.name,
-        resource,
-        shown(resource, line.hard),
-        *(_text(resource, line.needed(phase)) for phase in PHASES),
-        "unknown" if left is None else shown(resource, left),
-    )
-
-
-def _text(resource: str, amount: Amount) -> str:
-    low = shown(resource, amount.low)
-    if amount.exact:
-        return low
-    return f"{low}+" if amount.high is None else f"{low}-{shown(resource, amount.high)}"
 
 
 def _unknown(found: Iterable[Fit]) -> Iterator[str]:
@@ -150,7 +127,8 @@ def _unknown(found: Iterable[Fit]) -> Iterator[str]:
         for reason, resources in reasons.items():
             listed = list(dict.fromkeys(resources))
             more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
-            yield f"namespace {_title(fit.space.name)}: {reason} ({', '.join(listed[:_NAMED])}{more} not known in full)"
+            of = f"{', '.join(listed[:_NAMED])}{more}"
+            yield f"namespace {namespace_text(fit.space.name)}: {reason} ({of} not known in full)"
 
 
 def _perhaps_refused(space: Space, minor: int) -> Iterator[str]:
@@ -163,7 +141,7 @@ def _perhaps_refused(space: Space, minor: int) -> Iterator[str]:
         perhaps = [by for by, refusal in refusals.items() if refusal.perhaps]
         if perhaps:
             words = f"whether {' or '.join(perhaps)} refuses the pods of {consumer.obj.ref} is not known"
-            yield f"namespace {_title(space.name)}: {words}"
+            yield f"namespace {namespace_text(space.name)}: {words}"
 
 
 def _refused(space: Space, minor: int) -> Iterator[dict[str, Any]]:

@@ -23,13 +23,12 @@ from kubeassay.analysis.network.connections import (
 from kubeassay.analysis.network.connectivity import Answer, Connectivity
 from kubeassay.analysis.network.endpoints import Workload
 from kubeassay.analysis.network.explain import Reason, reasons
-from kubeassay.analysis.network.policies import DIRECTIONS
+from kubeassay.analysis.network.gaps import at, causes, dropped, undeclared, unknown_pods
 from kubeassay.analysis.network.reach import Change, Ends, Reach, Row, alike, changes
-from kubeassay.analysis.network.workloads import unknown_workloads
 from kubeassay.cli.exits import COMPLIES, FINDINGS, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, completeness, input_options, read_inputs
 from kubeassay.execution.inventory import ReadInventory
-from kubeassay.model import Object, Path, format_path
+from kubeassay.model import Object
 from kubeassay.policy.library import suggestion
 from kubeassay.reporting.result_json import location_as_json
 from kubeassay.reporting.texts import printable, table
@@ -145,63 +144,15 @@ def _reached(read: ReadInventory, options: dict[str, Any]) -> Reach:
 
 
 def _exit(read: ReadInventory, net: Connectivity, unknown: bool, options: dict[str, Any]) -> int:
-    gaps = [*_undeclared(net), *_dropped(net), *_unknown_pods(read), *_causes(net, options, unknown)]
+    gaps = [*undeclared(net), *dropped(net), *unknown_pods(read.inventory)]
+    # --why says of each way why it is not evaluated.
+    gaps += causes(net) if unknown and not options["why"] else []
     if not options["quiet"]:
         for line in gaps:
             click.echo(printable(line), err=True)
     if (unknown or gaps) and not options["allow_incomplete"]:
         return INCOMPLETE
     return completeness(read, options)
-
-
-def _undeclared(net: Connectivity) -> list[str]:
-    """What rows do not know for want of Namespace objects: selectors on labels that only these would show."""
-    return [
-        f"{_at(gap.policy.obj, gap.path)}: {gap.policy} selects namespaces by the label {gap.key}; of what is not among"
-        f" the inputs, namespace{'s' if len(gap.namespaces) > 1 else ''} {', '.join(gap.namespaces)}, it is not known"
-        for gap in net.gaps
-    ]
-
-
-def _causes(net: Connectivity, options: dict[str, Any], unknown: bool) -> list[str]:
-    """Why ways are not evaluated; --why says it of each way."""
-    if not unknown or options["why"]:
-        return []
-    lines = []
-    for foreign in net.foreign:
-        where = f"namespace {foreign.namespace}" if foreign.namespace is not None else "the cluster"
-        lines.append(f"{_at(foreign.obj)}: {foreign.obj.ref} governs {where} and is not evaluated")
-    for policy in net.policies:
-        if policy.refused:
-            problem = policy.refused[0]
-            lines.append(f"{_at(policy.obj, problem.path)}: an API server refuses {policy}: {problem.reason}")
-    for workload in net.workloads:
-        if workload.host_network and any(net.governing(workload, direction) for direction in DIRECTIONS):
-            lines.append(f"{_at(workload.obj)}: {workload} is on its node's network, where policies may apply or not")
-    return lines
-
-
-def _at(obj: Object, path: Path = ("metadata", "name"), *, key: bool = False) -> str:
-    place = obj.locate(path, key=key)
-    return f"{place.file}:{place.start_line}:{place.start_column}"
-
-
-def _dropped(net: Connectivity) -> list[str]:
-    """Fields of policies that mean nothing: what was meant is not what rows show."""
-    return [
-        f"{_at(policy.obj, path, key=True)}: {policy} has no field {format_path(path)}: kubectl refuses it, other"
-        " clients drop the field, and so is it read"
-        for policy in net.policies
-        for path in policy.dropped
-    ]
-
-
-def _unknown_pods(read: ReadInventory) -> list[str]:
-    """Custom resources whose pods are not listed, because their labels are not known."""
-    return [
-        f"{_at(obj, path)}: {obj.ref}: an operator makes pods of it, whose labels are not known, so they are in no row"
-        for obj, path in unknown_workloads(read.inventory)
-    ]
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -253,12 +204,8 @@ def _ends(reached: Reach, wanted: Sequence[str]) -> Ends:
 
 
 def _print_table(rows: Iterable[Row]) -> None:
-    lines = [(row.source, row.destination, _with_unknown(row.answer, row.connections)) for row in rows]
+    lines = [(row.source, row.destination, row.words) for row in rows]
     _print_columns([("FROM", "TO", "CONNECTIONS"), *lines])
-
-
-def _with_unknown(answer: Answer, text: str) -> str:
-    return f"{text} (not evaluated: {answer.unknown})" if answer.unknown and answer.open else text
 
 
 def _print_columns(lines: Sequence[tuple[str, ...]]) -> None:
@@ -297,7 +244,7 @@ def _print_dot(rows: Iterable[Row]) -> None:
                 seen.add(end)
                 click.echo(f"  {_dot(end)} [shape={'box' if '/' in end and '[' in end else 'ellipse'}];")
         style = " style=dashed" if row.answer.unknown and not row.answer.open else ""
-        label = _dot(_with_unknown(row.answer, row.connections))
+        label = _dot(row.words)
         click.echo(f"  {_dot(row.source)} -> {_dot(row.destination)} [label={label}{style}];")
     click.echo("}")
 
@@ -315,7 +262,7 @@ def _print_mermaid(rows: Iterable[Row]) -> None:
                 numbers[end] = len(numbers)
                 click.echo(f'  n{numbers[end]}["{_mermaid(end)}"]')
         arrow = "-.->" if row.answer.unknown and not row.answer.open else "-->"
-        label = _mermaid(_with_unknown(row.answer, row.connections))
+        label = _mermaid(row.words)
         click.echo(f'  n{numbers[row.source]} {arrow}|"{label}"| n{numbers[row.destination]}')
 
 
@@ -339,11 +286,11 @@ def _print_why(net: Connectivity, rows: Iterable[Row], format_name: str) -> None
         )
         return
     for row in rows:
-        click.echo(printable(f"{row.source} -> {row.destination}: {_with_unknown(row.answer, row.connections)}"))
+        click.echo(printable(f"{row.source} -> {row.destination}: {row.words}"))
         for reason in _why(net, row):
             click.echo(printable(f"  {reason.direction:7} {reason.effect:7} {reason.words}"))
             if reason.obj is not None:
-                click.echo(f"  {'':15} {printable(_at(reason.obj, reason.path))}")
+                click.echo(f"  {'':15} {printable(at(reason.obj, reason.path))}")
 
 
 def _why(net: Connectivity, row: Row) -> Iterator[Reason]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
+from kubeassay.cli.history import newest
 from kubeassay.cli.outputs import details_options, parse_outputs, write_reports
 from kubeassay.reporting import FORMATS, RenderOptions
 from kubeassay.reporting.result_json import from_json
+from kubeassay.sources.files import UsageError
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,6 +33,9 @@ from kubeassay.reporting.result_json import from_json
 @click.option(
     "--allow-incomplete", is_flag=True, help="Tell what was not judged, but not as a failure (junit, github)."
 )
+@click.option(
+    "--compare", "earlier", metavar="RESULT.json", help="Show what is new, fixed and unchanged since then (html)."
+)
 @click.option("--quiet", "-q", is_flag=True, help="Print the summary only.")
 @click.pass_context
 def report(
@@ -42,16 +48,33 @@ def report(
     timestamp: int | None,
     link_base: str,
     allow_incomplete: bool,
+    earlier: str | None,
     quiet: bool,
 ) -> int:
-    """Render the JSON result of an earlier scan in another format (- for standard input)."""
+    """Render the JSON result of an earlier scan in another format (- for standard input).
+
+    Of a folder that audit --history writes to, the newest result.
+    """
     try:
+        if file != "-" and Path(file).is_dir():
+            file = str(newest(Path(file)))
         content = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
         result = from_json(content)
+    except UsageError as error:
+        raise click.UsageError(str(error), ctx) from None
     except OSError as error:
         raise click.UsageError(f"{file}: cannot be read: {error.strerror}", ctx) from None
     except ValueError as error:
         raise click.UsageError(f"{file}: is not a result of kubeassay: {error}", ctx) from None
+    if earlier is not None:
+        # Imported here: few reports are compared.
+        from kubeassay.cli.judging import read_result
+        from kubeassay.engine.comparison import compare
+
+        try:
+            result = replace(result, comparison=compare(read_result(earlier, f"--compare {earlier}"), result))
+        except UsageError as error:
+            raise click.UsageError(str(error), ctx) from None
     write_reports(
         result,
         format_name,
@@ -66,6 +89,7 @@ def report(
             time=timestamp,
             link_base=link_base,
             allow_incomplete=allow_incomplete,
+            pictures=True,
         ),
     )
     return 0

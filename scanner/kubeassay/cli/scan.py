@@ -23,6 +23,7 @@ from kubeassay.cli.judging import (
     report_options,
     running_options,
     sarif_options,
+    shows_pictures,
     source_options,
 )
 from kubeassay.cli.outputs import details_options
@@ -71,6 +72,7 @@ def reading_options(command: _F) -> _F:
 @sarif_options
 @details_options
 @running_options
+@click.option("--publish", is_flag=False, flag_value="openreports", hidden=True)
 @click.pass_context
 def scan(ctx: click.Context, /, paths: tuple[str, ...], **options: Any) -> int:
     """Judge manifests by a profile.
@@ -88,6 +90,11 @@ def scan(ctx: click.Context, /, paths: tuple[str, ...], **options: Any) -> int:
 
 
 def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
+    if options["publish"] is not None:
+        raise UsageError(
+            "--publish is for a running cluster (kubeassay audit --publish); a scan writes reports to a file"
+            " (-o openreports=FILE)"
+        )
     config = configuration(options)
     paths = paths or tuple(config.get("paths", ()))
     if not paths:
@@ -120,6 +127,11 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     if since is not None:
         judged = replace(judged, previous=_at(since, paths, judged, target, options))
     result = _run(judged.plan, discovery, target, stdin, options, judged.not_understood)
+    if shows_pictures(judged, options):
+        # Imported here: it has the analyses of all areas.
+        from kubeassay.execution.pictures import with_pictures_of_files
+
+        result = with_pictures_of_files(result, discovery, judged.by.version, stdin)
     return report(judged, result, options, inputs=partial(_inputs, discovery, stdin))
 
 
@@ -166,6 +178,10 @@ def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, A
     result = audit(
         judged.plan, snapshot, not_evaluated=judged.not_understood, processes=options["jobs"], sources=sources
     )
+    if shows_pictures(judged, options):
+        from kubeassay.execution.pictures import with_pictures_of_cluster
+
+        result = with_pictures_of_cluster(result, snapshot, judged.by.version)
     return report(judged, result, options, partial(asks_about, snapshot), lambda: iter(snapshot.files.items()))
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import re
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from kubeassay.analysis.access.grants import Access, Role, grants
 from kubeassay.analysis.access.model import GROUP, PolicyRule
@@ -21,6 +19,7 @@ from kubeassay.analysis.access.suggest import AuditedRequest, Usage, audited_req
 from kubeassay.cli.access import not_evaluated, rule_fields, tell
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT, input_options, read_inputs
+from kubeassay.cli.manifest_text import manifest_text
 from kubeassay.policy.library import suggestion
 from kubeassay.reporting.texts import plural, printable
 
@@ -227,25 +226,6 @@ def _events(value: dict[str, Any]) -> Iterable[dict[str, Any]]:
     return (head | event if isinstance(event, dict) else {} for event in items)
 
 
-_ONE_LINE = 2**31
-#: With a letter first, sigs.k8s.io/yaml takes only words for something else (go.yaml.in/yaml v2.4.4, resolve.go). What
-#: begins with a digit, a sign or a dot may be a number there that is none to PyYAML (1e3), and the reverse.
-_PLAIN = re.compile(r"[A-Za-z/][A-Za-z0-9/.-]*")
-_WORDS = ("y", "yes", "n", "no", "true", "false", "on", "off", "null")
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes what every reader of YAML takes for the same."""
-
-
-def _write_string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    plain = _PLAIN.fullmatch(text) is not None and text.lower() not in _WORDS
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
-
-
-_Dumper.add_representer(str, _write_string)
-
-
 def _print(usage: Usage, used: list[PolicyRule], log: _Log) -> None:
     role = usage.role
     users = plural(len(usage.users), "user")
@@ -275,5 +255,4 @@ def _print(usage: Usage, used: list[PolicyRule], log: _Log) -> None:
         "metadata": metadata,
         "rules": [{field: list(values) for field, values in rule_fields(rule)} for rule in used],
     }
-    text = yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=_ONE_LINE)
-    click.echo(text, nl=False)
+    click.echo(manifest_text(manifest), nl=False)

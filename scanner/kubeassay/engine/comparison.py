@@ -5,22 +5,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from kubeassay.engine.live import namespace_about
-from kubeassay.model import SEVERITIES, Finding, Result, identity
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """``fixed`` was judged again and found compliant, or is gone with its object; ``unknown`` was not judged now, or
-    not all of it; ``excepted`` is accepted now."""
-
-    new: tuple[Finding, ...]
-    unchanged: tuple[Finding, ...]
-    fixed: tuple[Finding, ...]
-    excepted: tuple[Finding, ...]
-    unknown: tuple[Finding, ...]
+from kubeassay.model import SEVERITIES, Comparison, Finding, Result, identity
 
 
 def compare(previous: Result, now: Result, asks: Callable[[Finding], bool] = lambda _: True) -> Comparison:

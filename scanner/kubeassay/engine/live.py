@@ -77,7 +77,7 @@ def gaps_of(kinds: Iterable[str], unread: Iterable[Unread]) -> Gaps:
     """What of some kinds (as ``needs`` names them) was not read."""
     wanted = set(kinds)
     if WORKLOADS in wanted:
-        wanted |= TEMPLATE_KINDS
+        wanted = (wanted - {WORKLOADS}) | TEMPLATE_KINDS
     named, possible = [], []
     for gap in unread:
         if gap.kind in wanted or (not gap.kind and not wanted.isdisjoint(kinds_of_group(gap.group))):
@@ -96,6 +96,8 @@ def is_custom(kind: str) -> bool:
 
 def judged_kinds(rule: Rule) -> tuple[str, ...]:
     """The kinds of a cluster that are subjects of a rule on single objects (none for one on objects of any kind)."""
+    if rule.subject == "exception":
+        return ()
     if rule.subject == "object":
         return tuple(kind for kind in rule.needs if not (rule.manifest_only and kind in METADATA_ONLY))
     return ("Namespace",) if rule.subject == "namespace" else tuple(sorted(TEMPLATE_KINDS))

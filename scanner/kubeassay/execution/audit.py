@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol
 
-from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS
+from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS, kinds_of
 from kubeassay.analysis.kinds import kinds_of_group
 from kubeassay.analysis.owners import MADE, MAKERS, Makers, drift
 from kubeassay.analysis.reading import items, mapping
@@ -68,7 +68,8 @@ def everything_wanted(rules: Iterable[Rule]) -> Wanted:
             joined.add(CUSTOM_RESOURCES)
             joined.update(kind for group in BUILT_IN_GROUPS for kind in kinds_of_group(group))
     if WORKLOADS in joined:
-        joined |= TEMPLATE_KINDS
+        # A word for many kinds, and no kind: scheduling.k8s.io and Kueue have one of that name.
+        joined = (joined - {WORKLOADS}) | TEMPLATE_KINDS
     if joined or not kinds.isdisjoint(TEMPLATE_KINDS):
         # What a pod belongs to, and which namespaces there are.
         kinds |= {"Namespace"}
@@ -89,7 +90,7 @@ def audit(
 ) -> Result:
     """Judge what was read of a cluster. ``sources``: the manifests that its objects are to be declared by."""
     live = Live(
-        (*snapshot.unread, *_not_asked(plan, snapshot)),
+        (*snapshot.unread, *_not_asked(wanted(plan), snapshot)),
         METADATA_ONLY,
         None if snapshot.namespaces is None else frozenset(snapshot.namespaces),
         parse_selector(snapshot.selector) if snapshot.selector else None,
@@ -99,14 +100,8 @@ def audit(
         live = replace(live, owners=frozenset(drifts.owners_of_judged))
     matched = Matched(sources, snapshot) if sources is not None else None
     result = scan(
-        replace(plan, live=live, places=None if matched is None else matched.manifests),
-        Discovery(
-            files=[
-                SourceFile("", name, snapshot.files.size(name), live=snapshot.files)
-                for name in snapshot.files
-                if name not in drifts.made
-            ]
-        ),
+        replace(plan, live=live, count_by_file=True, places=None if matched is None else matched.manifests),
+        _discovery(snapshot, drifts.made),
         Target("cluster", snapshot.cluster),
         processes=processes,
         progress=progress,
@@ -137,6 +132,30 @@ def _of_cluster(finding: Finding, snapshot: Snapshot, texts: Mapping[str, Source
     text = texts.get(finding.location.file)
     hashed = text.line_hash(finding.location.start_line) if text is not None else f"{digest[:16]}:{occurrence or 1}"
     return replace(finding, api_path=snapshot.api_path(finding.object), line_hash=hashed)
+
+
+def discovered(snapshot: Snapshot) -> Discovery:
+    """The objects of a cluster but those that others made, which are judged at their owner."""
+    return _discovery(snapshot, _Drifts(snapshot.files, Live()).made)
+
+
+def _discovery(snapshot: Snapshot, made: Container[str]) -> Discovery:
+    return Discovery(
+        files=[
+            SourceFile("", name, snapshot.files.size(name), live=snapshot.files)
+            for name in snapshot.files
+            if name not in made
+        ]
+    )
+
+
+def unread_of(needs: Iterable[str], snapshot: Snapshot) -> tuple[Unread, ...]:
+    """What was not read of a cluster, of kinds that are needed everywhere (as rules name them, or analyses)."""
+    kinds = set(kinds_of(needs))
+    if WORKLOADS in kinds:
+        kinds |= TEMPLATE_KINDS
+    needed = Wanted(frozenset(kinds), CUSTOM_RESOURCES in kinds, frozenset(kinds))
+    return (*snapshot.unread, *_not_asked(needed, snapshot))
 
 
 class Scope(Protocol):
@@ -170,9 +189,8 @@ def _nothing(snapshot: Snapshot, live: Live) -> Iterator[NotEvaluated]:
             yield NotEvaluated("no-objects", f"no object that is judged has the labels {snapshot.selector}")
 
 
-def _not_asked(plan: Plan, snapshot: Snapshot) -> Iterator[Unread]:
-    """What the rules need of a snapshot that was made for others."""
-    needed = wanted(plan)
+def _not_asked(needed: Wanted, snapshot: Snapshot) -> Iterator[Unread]:
+    """What is needed of a snapshot that was made for other rules."""
     all_custom = CUSTOM_RESOURCES in snapshot.asked
     for kind in sorted(needed.kinds - set(snapshot.asked)):
         if all_custom and is_custom(kind):

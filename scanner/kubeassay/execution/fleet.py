@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kubeassay.execution.audit import audit, wanted
-from kubeassay.execution.demand import DEFAULT_PROFILE, Demand, Demanded, demanded, policy_warnings
+from kubeassay.execution.demand import DEFAULT_PROFILE, Demand, Demanded, demanded, policy_notes
 from kubeassay.execution.scan import scan
 from kubeassay.model import KubernetesVersion, Outcome, Result, Target
 from kubeassay.policy.errors import PolicyError
@@ -24,8 +24,8 @@ class TargetAnswer:
 
     result: bytes = b""
     error: str = ""
-    #: What the user should know of the policy.
-    warnings: tuple[str, ...] = ()
+    #: What the user should know of the policy, in lines.
+    notes: tuple[str, ...] = ()
     #: What of a cluster was judged: as in a snapshot.
     namespaces: tuple[str, ...] | None = None
     selector: str = ""
@@ -105,4 +105,4 @@ def _of_paths(target: FleetTarget, by: Demanded, processes: int) -> TargetAnswer
 def _answer(
     by: Demanded, result: Result, namespaces: tuple[str, ...] | None = None, selector: str = ""
 ) -> TargetAnswer:
-    return TargetAnswer(to_json(result), "", tuple(policy_warnings(by, result)), namespaces, selector)
+    return TargetAnswer(to_json(result), "", tuple(policy_notes(by, result)), namespaces, selector)

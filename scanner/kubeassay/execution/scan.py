@@ -14,15 +14,18 @@ import pickle
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 from kubeassay.engine.evaluate import Evaluation, Found, Partial, finish
 from kubeassay.engine.findings import SourceText
-from kubeassay.engine.plan import ActiveRule, Plan
+from kubeassay.engine.plan import ActiveRule, Plan, accepting_rules
 from kubeassay.execution.collector import idle_collector
-from kubeassay.model import Inventory, NotEvaluated, Object, ObjectRef, ReadError, Result, Target
+from kubeassay.model import Inventory, LiveObject, NotEvaluated, Object, ObjectRef, ReadError, Result, Target
 from kubeassay.sources.files import Discovery, SourceFile, UsageError
+from kubeassay.sources.live_objects import without_places
 from kubeassay.sources.manifests import ReadFile, read_bytes, read_file
+from kubeassay.sources.snapshot import place_of
 from kubeassay.sources.yaml_reader import PlainScalars
 
 #: Below this many bytes of manifests a second process costs more than it saves.
@@ -65,6 +68,8 @@ def scan(
 
     ``progress`` is called with the number of bytes that were done since the last call.
     """
+    if target.kind == "cluster":
+        plan = replace(plan, exceptions=plan.exceptions.at(target.name, accepting_rules(plan.rules)))
     files = discovery.files
     total = sum(file.size for file in files)
     wanted = min(processes or available_processes(), _MAX_PROCESSES, max(1, total // (_WORTH_A_PROCESS // 2)))
@@ -85,7 +90,23 @@ def scan(
     partial.skipped += discovery.skipped
     evaluation.put(partial)
     _find(evaluation, _judge(evaluation, texts, wanted), texts, wanted)
-    return finish(plan, evaluation.partial, target)
+    result = finish(plan, evaluation.partial, target)
+    if plan.count_by_file:
+        result = replace(result, objects=_told_of(result, texts, evaluation.partial.passed_in))
+    return result
+
+
+def _told_of(result: Result, texts: _Texts, passed: Mapping[str, int]) -> dict[str, LiveObject]:
+    """The objects of a cluster of which a result tells, by their places there: a finding may stand in a manifest."""
+    files = {place_of(result.target.name, ref) for ref in {finding.object for finding in result.findings}}
+    files.update(entry.file for entry in result.not_evaluated if entry.file is not None)
+    objects = {}
+    for file in sorted(files):
+        obj = texts.object_in(file)
+        if obj is not None:
+            uid = obj.get("metadata", "uid")
+            objects[file] = LiveObject(obj.ref, uid if isinstance(uid, str) else "", passed.get(file, 0))
+    return objects
 
 
 class _Texts:
@@ -108,11 +129,16 @@ class _Texts:
                 read = read_bytes(self._stdin, name)
             else:
                 read = read_file(self._files[name])
-            found = read, SourceText(read.given, read.had_bom, read.objects)
+            found = read, SourceText(read.given, read.had_bom, read.objects, read.marked)
             while len(self._read) >= _TEXTS_AT_HAND:
                 del self._read[next(iter(self._read))]
         self._read[name] = found
         return found
+
+    def object_in(self, name: str) -> Object | None:
+        """The object of a cluster of that name, without its places; None where there is none."""
+        file = self._files.get(name)
+        return None if file is None or file.live is None else without_places(file.live[name], name)
 
     def again(self, name: str, number: int) -> tuple[Object, SourceText]:
         """An object by its file and its number in it."""
@@ -125,7 +151,7 @@ class _Texts:
 def _evaluate(evaluation: Evaluation, read: ReadFile) -> None:
     evaluation.partial.errors += read.errors
     evaluation.partial.skipped += read.skipped
-    evaluation.file(read.objects, SourceText(read.given, read.had_bom, read.objects))
+    evaluation.file(read.objects, SourceText(read.given, read.had_bom, read.objects, read.marked))
 
 
 def _run(evaluation: Evaluation, files: Iterable[SourceFile], progress: Progress | None = None) -> None:

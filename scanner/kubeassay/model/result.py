@@ -8,8 +8,9 @@ from typing import Literal
 
 from kubeassay.model.drift import Drift
 from kubeassay.model.object import ObjectRef
+from kubeassay.model.pictures import Picture
 from kubeassay.model.place import Location
-from kubeassay.model.policy import Control, Profile, Rule, Severity
+from kubeassay.model.policy import Control, Exception_, Profile, Rule, Severity
 
 Outcome = Literal["fail", "pass", "not-evaluated", "excepted"]
 
@@ -58,7 +59,8 @@ class Finding:
     reordered lists: it holds no file name, line or list index. ``line_hash`` is GitHub's primaryLocationLineHash.
     ``api_path``: the object's path in the API that it was read from; None for a manifest's object, and where it is not
     known.
-    ``reason`` says why a not-evaluated subject was not judged, or why an excepted one is accepted.
+    ``reason`` says why a not-evaluated subject was not judged, or why an excepted one is accepted. ``exception`` is the
+    id of the exception that accepts it: :attr:`Result.exceptions_by_id`.
     """
 
     outcome: Outcome
@@ -84,6 +86,25 @@ class Finding:
 def identity(finding: Finding) -> str:
     """The fingerprint without the number that tells the same object in several files apart, which other files move."""
     return finding.fingerprint.partition(":")[0]
+
+
+#: ``holds``; ``expired``; ``incomplete`` (it lacks what the profile requires); ``refused`` (it stands in what is
+#: scanned, and the profile or an option refuses those); ``elsewhere`` (for another environment or cluster);
+#: ``malformed``; ``unmapped`` (for another tool, and without an equal here).
+ExceptionState = Literal["holds", "expired", "incomplete", "refused", "elsewhere", "malformed", "unmapped"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionUse:
+    """An exception that was read, whether it holds, and how many findings it accepts. Only one that holds accepts any.
+
+    ``problem``: why it does not hold, as a sentence's end.
+    """
+
+    exception: Exception_
+    state: ExceptionState
+    findings: int = 0
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +186,27 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """What changed since an earlier result. ``fixed`` was judged again and found compliant, or is gone with its object;
+    ``unknown`` was not judged now, or not all of it; ``excepted`` is accepted now."""
+
+    new: tuple[Finding, ...]
+    unchanged: tuple[Finding, ...]
+    fixed: tuple[Finding, ...]
+    excepted: tuple[Finding, ...]
+    unknown: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveObject:
+    """An object of a cluster, as its API server knows it. ``passed``: how many (rule, subject) pairs of it passed."""
+
+    ref: ObjectRef
+    uid: str
+    passed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """Everything a report needs. All sequences are sorted, so equal inputs give equal bytes."""
 
@@ -184,5 +226,18 @@ class Result:
     rule_severities: Mapping[str, Severity]
     #: The controls of the profile, in its order.
     controls: tuple[Control, ...]
+    #: By their places, the objects of a cluster of which a finding, or an entry of what was not evaluated, tells.
+    objects: Mapping[str, LiveObject] = field(default_factory=dict)
     #: Between manifests and the cluster that they are to be in; None where they were not compared.
     drift: Drift | None = None
+    #: The exceptions that were read, in the order of their places.
+    exceptions: tuple[ExceptionUse, ...] = ()
+    #: What changed since an earlier result, where there is one to compare with. No format keeps it.
+    comparison: Comparison | None = None
+    #: Maps and tables of everything at once; None where they were not asked for.
+    pictures: tuple[Picture, ...] | None = None
+
+    @property
+    def exceptions_by_id(self) -> dict[str, Exception_]:
+        """The exceptions that findings name."""
+        return {use.exception.id: use.exception for use in self.exceptions}

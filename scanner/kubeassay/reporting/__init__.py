@@ -23,6 +23,8 @@ class Format:
     #: The usual end of a file name, with its dot; empty where there is none.
     suffix: str
     module: str
+    #: Whether it shows the maps of a result, so that they are to be made.
+    pictures: bool = False
 
     def write(self, result: Result, options: RenderOptions) -> Report:
         return cast(Report, import_module(self.module).write(result, options))
@@ -42,7 +44,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
                 "kubeassay.reporting.sarif_archive",
             ),
             Format("accepted", "today's findings, for --accepted", ".accepted.json", "kubeassay.reporting.accepted"),
-            Format("html", "one self-contained page", ".html", "kubeassay.reporting.html"),
+            Format("html", "one self-contained page", ".html", "kubeassay.reporting.html", pictures=True),
             Format("markdown", "for GitHub's step summary", ".md", "kubeassay.reporting.markdown"),
             Format("github", "annotations by workflow commands", "", "kubeassay.reporting.github"),
             Format("gitlab", "Code Quality", "gl-code-quality-report.json", "kubeassay.reporting.gitlab"),
@@ -50,6 +52,8 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             Format("csv", "for spreadsheets", ".csv", "kubeassay.reporting.spreadsheet"),
             Format("prometheus", "for the textfile collector", ".prom", "kubeassay.reporting.prometheus"),
             Format("oscal", "OSCAL assessment results", ".oscal.json", "kubeassay.reporting.oscal"),
+            Format("openreports", "Reports for kubectl", ".openreports.json", "kubeassay.reporting.openreports"),
+            Format("wgpolicyk8s", "PolicyReports for kubectl", ".wgpolicyk8s.json", "kubeassay.reporting.wgpolicyk8s"),
         )
     }
 )

@@ -1,44 +1,52 @@
 """The report as one page of HTML that loads nothing: for reading, archiving and printing.
 
-Template, style and script are the files of reports/html/. Everything that comes from a scan goes through the template's
-escaping, and a Content-Security-Policy names the page's own style and script by their hashes, so that nothing else runs
-even if a text got through.
+Templates, style and script are the files of reports/html/. The page shows findings from data that stands in it as JSON
+(:mod:`kubeassay.reporting.html_data`); the script makes text nodes of them, no markup. Everything else of a scan goes
+through the templates' escaping, and a Content-Security-Policy names the page's own style and script by their hashes, so
+that nothing else runs even if a text got through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import groupby
-
 import markupsafe
 
 from kubeassay import content
-from kubeassay.model import SEVERITIES, Baseline, Control, ControlSummary, Finding, NotEvaluated, Result, Rule
+from kubeassay.model import SEVERITIES, Result
+from kubeassay.reporting.html_data import LABELS, data_of, listed, web_page
+from kubeassay.reporting.html_views import (
+    anchors,
+    area_views,
+    baseline_views,
+    causes,
+    choices,
+    exception_views,
+    incomplete,
+    namespace_rows,
+    object_rows,
+    place_of,
+    skipped_files,
+)
 from kubeassay.reporting.options import RenderOptions, Report
 from kubeassay.reporting.pages import csp_hash, templates
-from kubeassay.reporting.texts import plural, printable, printable_in_place
+from kubeassay.reporting.texts import plural, printable, shorten
 
-_LABELS = {"fail": "Failed", "pass": "Passed", "excepted": "Excepted", "not-evaluated": "Not evaluated"}
+#: So many rows of a table that may have any number are shown.
+_LISTED = 200
+#: So many namespaces stand on the first view.
+_NAMESPACES = 15
 
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A finding with its number on the page, which is its anchor."""
-
-    number: int
-    finding: Finding
-    rule: Rule | None
-    controls: tuple[Control, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _ControlView:
-    number: int
-    control: Control
-    counts: ControlSummary
-    status: str
-    entries: tuple[_Entry, ...]
+#: Kinds of parts of bars: how they are coloured, and what they are called.
+_BAR_KINDS = {
+    "strict": ("pass", "STRICT"),
+    "permissive": ("fail", "PERMISSIVE"),
+    "disable": ("critical", "DISABLE"),
+    "none": ("no-subject", "no proxy"),
+    "not-known": ("not-evaluated", "not known"),
+    "rest": ("strong", "at rest"),
+    "maximum": ("middle", "more at the autoscalers' maximum"),
+    "surge": ("weak", "more during a rollout"),
+    "over": ("fail", "beyond the quota"),
+}
 
 
 def write(result: Result, options: RenderOptions) -> Report:
@@ -51,39 +59,43 @@ def to_html(result: Result, options: RenderOptions | None = None) -> str:
     folder = content.folder("reports") / "html"
     environment = templates(folder)
     environment.filters["shown"] = printable
-    environment.filters["excerpt"] = printable_in_place
-    environment.filters["web_page"] = _web_page
+    environment.filters["web_page"] = web_page
+    environment.filters["place_of"] = place_of
     environment.filters["plural"] = plural
     environment.filters["prose"] = _prose
+    environment.filters["bar_kind"] = lambda kind: _BAR_KINDS.get(kind, ("no-subject", printable(kind)))
+    environment.filters["short"] = lambda text, limit: shorten(printable(text), limit)
     style = (folder / "report.css").read_text(encoding="utf-8")
     script = (folder / "report.js").read_text(encoding="utf-8")
-    entries = _entries(result, options)
-    policy = (
-        f"default-src 'none'; style-src '{csp_hash(style)}'; script-src '{csp_hash(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    findings = listed(result, options)
+    rule_anchors = anchors(result, findings)
+    namespaces = namespace_rows(findings)
     return environment.get_template("report.html.j2").render(
         result=result,
-        policy=policy,
+        policy=(
+            f"default-src 'none'; style-src '{csp_hash(style)}'; script-src '{csp_hash(script)}'; "
+            "base-uri 'none'; form-action 'none'"
+        ),
         style=style,
         script=script,
+        data=data_of(result, findings, rule_anchors),
         severities=SEVERITIES,
-        labels=_LABELS,
-        baselines=list(_baselines(result, entries)),
-        objects=[
-            (file, ref, list(group))
-            for (file, ref), group in groupby(entries, key=lambda e: (e.finding.location.file, e.finding.object))
-        ],
-        entry_count=len(entries),
-        causes=_causes(result),
-        skipped=_skipped(result),
-        rules=[result.rules[rule] for rule in sorted({e.finding.rule for e in entries}) if rule in result.rules],
+        labels=LABELS,
+        LISTED=_LISTED,
+        comparison=result.comparison,
+        incomplete=incomplete(result),
+        areas=area_views(result),
+        namespaces=namespaces[:_NAMESPACES],
+        namespaces_left_out=max(0, len(namespaces) - _NAMESPACES),
+        objects=object_rows(findings)[:_NAMESPACES],
+        choices=choices(result, findings),
+        listed=findings,
+        baselines=baseline_views(result),
+        causes=causes(result),
+        skipped=skipped_files(result),
+        exceptions=exception_views(result),
+        rules=[(result.rules[rule], anchor) for rule, anchor in rule_anchors.items()],
     )
-
-
-def _web_page(url: str) -> str:
-    """``url`` where it is a page of the web; else nothing, since a link could hold a script."""
-    return url if url.startswith(("https://", "http://")) and url.isprintable() else ""
 
 
 def _prose(text: str) -> markupsafe.Markup:
@@ -108,67 +120,3 @@ def _prose(text: str) -> markupsafe.Markup:
                 html += markupsafe.Markup("<code>{}</code>").format(piece) if place % 2 else markupsafe.escape(piece)
         html += markupsafe.Markup("</p>\n")
     return html
-
-
-def _entries(result: Result, options: RenderOptions) -> list[_Entry]:
-    controls = {control.id: control for control in result.controls}
-    findings = sorted(
-        (finding for finding in result.findings if finding.outcome in options.show),
-        key=lambda f: (f.location.file, f.object.kind, f.object.namespace or "", f.object.name, f.object.api_version),
-    )
-    return [
-        _Entry(
-            number,
-            finding,
-            result.rules.get(finding.rule),
-            tuple(controls[control] for control in finding.controls if control in controls),
-        )
-        for number, finding in enumerate(findings, 1)
-    ]
-
-
-def _baselines(result: Result, entries: list[_Entry]) -> Iterator[tuple[str, Baseline | None, list[_ControlView]]]:
-    """The controls by baseline, in the profile's order, each with its findings."""
-    by_control: dict[str, list[_Entry]] = {}
-    for entry in entries:
-        for control_id in dict.fromkeys(entry.finding.controls):
-            by_control.setdefault(control_id, []).append(entry)
-    known = {baseline.name: baseline for baseline in result.profile.baselines}
-    views: dict[str, list[_ControlView]] = {}
-    for number, control in enumerate(result.controls, 1):
-        counts = result.summary.by_control.get(control.id, ControlSummary())
-        view = _ControlView(number, control, counts, _status(counts), tuple(by_control.get(control.id, ())))
-        views.setdefault(control.baseline, []).append(view)
-    for name, members in views.items():
-        yield name, known.get(name), members
-
-
-def _status(counts: ControlSummary) -> str:
-    # What was not judged must never look like a pass.
-    if counts.fail:
-        return "fail"
-    if counts.not_evaluated:
-        return "not-evaluated"
-    if counts.excepted:
-        return "excepted"
-    return "pass" if counts.passed else "no-subject"
-
-
-def _causes(result: Result) -> list[tuple[str, list[tuple[NotEvaluated, list[str]]]]]:
-    """What was not evaluated: by reason, one entry a cause, with the rules that it stopped (none: all)."""
-    causes: dict[tuple[str, str, str | None, str | None], tuple[NotEvaluated, list[str]]] = {}
-    for entry in result.not_evaluated:
-        _, rules = causes.setdefault((entry.reason, entry.detail, entry.namespace, entry.file), (entry, []))
-        if entry.rule is not None:
-            rules.append(entry.rule)
-    reasons: dict[str, list[tuple[NotEvaluated, list[str]]]] = {}
-    for cause in causes.values():
-        reasons.setdefault(cause[0].reason, []).append(cause)
-    return list(reasons.items())
-
-
-def _skipped(result: Result) -> list[tuple[str, list[str]]]:
-    reasons: dict[str, list[str]] = {}
-    for entry in result.skipped:
-        reasons.setdefault(entry.reason, []).append(entry.file + (f":{entry.line}" if entry.line is not None else ""))
-    return sorted(reasons.items())

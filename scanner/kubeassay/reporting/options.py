@@ -36,6 +36,8 @@ class RenderOptions:
     link_base: str = ""
     #: What changed since an earlier result; None where none was given (sarif).
     changes: Changes | None = None
+    #: Keep the maps of the result (json), so that it can be rendered to a page with maps later.
+    pictures: bool = False
 
 
 @dataclass(frozen=True, slots=True)

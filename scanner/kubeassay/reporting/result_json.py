@@ -12,23 +12,34 @@ from typing import Any, Literal, NoReturn, TypeVar, cast, get_args
 
 from kubeassay.model import (
     SEVERITIES,
+    Bar,
     Baseline,
     ChangedField,
+    ConnectionScope,
     Control,
     ControlSummary,
     Drift,
     Edit,
     Example,
+    Exception_,
+    ExceptionPolicy,
+    ExceptionState,
+    ExceptionUse,
     Excerpt,
     Finding,
     Fix,
+    GrantScope,
+    LiveObject,
     Location,
     MissingObject,
     NotCompared,
     NotEvaluated,
     ObjectRef,
+    Origin,
     Outcome,
     Parameter,
+    Part,
+    Picture,
     Profile,
     ReadError,
     Related,
@@ -43,24 +54,27 @@ from kubeassay.model import (
     Summary,
     Target,
     UndeclaredObject,
+    Way,
 )
+from kubeassay.model.pictures import WayState
 from kubeassay.reporting.options import RenderOptions, Report
 
 SCHEMA_VERSION = "1"
 
 _OUTCOMES = get_args(Outcome)
 _SUBJECTS = get_args(Subject)
+_WAY_STATES = get_args(WayState)
 
 
 def write(result: Result, options: RenderOptions) -> Report:
-    return Report((to_json(result),))
+    return Report((to_json(result, pictures=options.pictures),))
 
 
 # Writing
 
 
-def to_json(result: Result) -> bytes:
-    """The result as a JSON document (UTF-8, ending in a line feed)."""
+def to_json(result: Result, *, pictures: bool = True) -> bytes:
+    """The result as a JSON document (UTF-8, ending in a line feed). ``pictures``: with its maps, where it has some."""
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, default=_plain).encode
     profile = result.profile
     details: dict[str, Any] = {
@@ -69,6 +83,7 @@ def to_json(result: Result) -> bytes:
         "kubernetesVersion": profile.kubernetes_version,
         "environment": profile.environment,
         "file": profile.file,
+        "exceptions": {"required": profile.exceptions.required, "inTree": profile.exceptions.in_tree},
     }
     if profile.controls != result.controls:
         details["controls"] = [control_as_json(control) for control in profile.controls]
@@ -80,6 +95,7 @@ def to_json(result: Result) -> bytes:
         ("target", encode({"kind": result.target.kind, "name": result.target.name})),
         ("summary", encode(_summary(result.summary))),
         ("results", _lines(encode, map(finding_as_json, result.findings))),
+        ("exceptions", _lines(encode, map(_exception_use, result.exceptions))),
         ("notEvaluated", _lines(encode, map(not_evaluated_as_json, result.not_evaluated))),
         ("errors", _lines(encode, map(_read_error, result.errors))),
         ("skipped", _lines(encode, map(_skipped, result.skipped))),
@@ -89,8 +105,13 @@ def to_json(result: Result) -> bytes:
         ("rules", _member_lines(encode, ((key, rule_as_json(result.rules[key])) for key in sorted(result.rules)))),
         ("ruleSeverities", encode(dict(sorted(result.rule_severities.items())))),
     ]
+    if result.objects:
+        told = ((place, _live_object(result.objects[place])) for place in sorted(result.objects))
+        members.append(("objects", _member_lines(encode, told)))
     if result.drift is not None:
         members.append(("drift", encode(_drift(result.drift))))
+    if pictures and result.pictures is not None:
+        members.append(("pictures", _lines(encode, map(_picture, result.pictures))))
     text = "{\n" + ",\n".join(f'"{name}": {value}' for name, value in members) + "\n}\n"
     # The handler writes half of a surrogate pair (from a name that is no UTF-8) as JSON's own escape for it.
     return text.encode("utf-8", "backslashreplace")
@@ -206,6 +227,10 @@ def object_as_json(ref: ObjectRef) -> dict[str, Any]:
     return {"apiVersion": ref.api_version, "kind": ref.kind, "namespace": ref.namespace, "name": ref.name}
 
 
+def _live_object(found: LiveObject) -> dict[str, Any]:
+    return {**object_as_json(found.ref), "uid": found.uid, "passed": found.passed}
+
+
 def location_as_json(location: Location) -> dict[str, Any]:
     """A region of a file, for JSON."""
     return {
@@ -214,6 +239,34 @@ def location_as_json(location: Location) -> dict[str, Any]:
         "startColumn": location.start_column,
         "endLine": location.end_line,
         "endColumn": location.end_column,
+    }
+
+
+def _exception_use(use: ExceptionUse) -> dict[str, Any]:
+    """Identity and what an auditor asks first; then what it states of its scope."""
+    exception = use.exception
+    grant, connection = exception.grant, exception.connection
+    return {
+        "id": exception.id,
+        "rule": exception.rule,
+        "state": use.state,
+        "problem": use.problem,
+        "findings": use.findings,
+        "reason": exception.reason,
+        "owner": exception.owner,
+        "expires": exception.expires,
+        "inTree": exception.in_tree,
+        "origin": exception.origin,
+        "location": {"file": exception.file, "line": exception.line, "column": exception.column},
+        "match": _match(exception.match),
+        "selector": dict(exception.selector),
+        "files": exception.files,
+        "path": exception.path,
+        "fingerprint": exception.fingerprint,
+        "grant": {"subjects": grant.subjects, "roles": grant.roles},
+        "connection": {"from": connection.sources, "to": connection.destinations, "ports": connection.ports},
+        "environments": exception.environments,
+        "clusters": exception.clusters,
     }
 
 
@@ -309,6 +362,29 @@ def _baseline(baseline: Baseline) -> dict[str, Any]:
     }
 
 
+def _picture(picture: Picture) -> dict[str, Any]:
+    return {
+        "id": picture.id,
+        "title": picture.title,
+        "lead": picture.lead,
+        "columns": picture.columns,
+        "rows": picture.rows,
+        "ends": picture.ends,
+        "ways": [{"from": way.source, "to": way.target, "state": way.state, "text": way.text} for way in picture.ways],
+        "paths": picture.paths,
+        "bars": [
+            {
+                "label": bar.label,
+                "text": bar.text,
+                "parts": [{"kind": part.kind, "size": part.size, "text": part.text} for part in bar.parts],
+            }
+            for bar in picture.bars
+        ],
+        "notes": picture.notes,
+        "absent": picture.absent,
+    }
+
+
 # Reading
 
 _T = TypeVar("_T")
@@ -337,6 +413,8 @@ def from_json(document: bytes) -> Result:
     controls = top["controls"].tuple_of(_read_control)
     details = top["profileDetails"]
     own_controls = details.get("controls")
+    pictures = top.get("pictures")
+    objects = top.get("objects")
     return Result(
         tool_version=top["tool"]["version"].text(),
         profile=Profile(
@@ -348,6 +426,7 @@ def from_json(document: bytes) -> Result:
             baselines=top["baselines"].tuple_of(_read_baseline),
             environment=details["environment"].text(),
             file=details["file"].text(),
+            exceptions=_read_exception_policy(details.get("exceptions")),
         ),
         kubernetes_version=top["kubernetesVersion"].text(),
         target=Target(top["target"]["kind"].one_of(("manifests", "cluster")), top["target"]["name"].text()),
@@ -359,7 +438,11 @@ def from_json(document: bytes) -> Result:
         rules=top["rules"].mapping_of(_read_rule),
         rule_severities=top["ruleSeverities"].mapping_of(_Node.severity),
         controls=controls,
+        objects={} if objects is None else objects.mapping_of(_read_live_object),
         drift=None if (drift := top.get("drift")) is None else _read_drift(drift),
+        pictures=None if pictures is None else pictures.tuple_of(_read_picture),
+        # Results of earlier versions have none.
+        exceptions=() if (uses := top.get("exceptions")) is None else uses.tuple_of(_read_exception_use),
     )
 
 
@@ -398,6 +481,11 @@ class _Node:
     def text(self) -> str:
         if not isinstance(self.value, str):
             self.refuse("a text")
+        return self.value
+
+    def boolean(self) -> bool:
+        if not isinstance(self.value, bool):
+            self.refuse("a boolean")
         return self.value
 
     def text_or_none(self) -> str | None:
@@ -490,6 +578,10 @@ def _read_object(node: _Node) -> ObjectRef:
     )
 
 
+def _read_live_object(node: _Node) -> LiveObject:
+    return LiveObject(_read_object(node), node["uid"].text(), node["passed"].integer())
+
+
 def _read_location(node: _Node) -> Location:
     location = Location(
         node["file"].text(),
@@ -520,6 +612,40 @@ def _read_fix(node: _Node) -> Fix:
 
 def _read_edit(node: _Node) -> Edit:
     return Edit(_read_location(node["location"]), node["text"].text())
+
+
+def _read_exception_policy(node: _Node | None) -> ExceptionPolicy:
+    if node is None:
+        return ExceptionPolicy()
+    return ExceptionPolicy(node["required"].texts(), node["inTree"].boolean())
+
+
+def _read_exception_use(node: _Node) -> ExceptionUse:
+    location, grant, connection = node["location"], node["grant"], node["connection"]
+    exception = Exception_(
+        id=node["id"].text(),
+        rule=node["rule"].text(),
+        match=_read_match(node["match"]),
+        reason=node["reason"].text(),
+        path=node["path"].text(),
+        fingerprint=node["fingerprint"].text(),
+        owner=node["owner"].text(),
+        expires=node["expires"].text(),
+        file=location["file"].text(),
+        line=location["line"].integer(),
+        column=location["column"].integer(1),
+        selector=node["selector"].mapping(),
+        files=node["files"].texts(),
+        environments=node["environments"].texts(),
+        clusters=node["clusters"].texts(),
+        grant=GrantScope(grant["subjects"].texts(), grant["roles"].texts()),
+        connection=ConnectionScope(connection["from"].texts(), connection["to"].texts(), connection["ports"].texts()),
+        origin=node["origin"].one_of(get_args(Origin)),
+        in_tree=node["inTree"].boolean(),
+    )
+    return ExceptionUse(
+        exception, node["state"].one_of(get_args(ExceptionState)), node["findings"].integer(), node["problem"].text()
+    )
 
 
 def _read_not_evaluated(node: _Node) -> NotEvaluated:
@@ -659,3 +785,42 @@ def _read_example(node: _Node) -> Example:
     outcome: Literal["fails", "passes"] = "fails" if outcomes[0] == "fails" else "passes"
     parameters = node["parameters"].mapping() if "parameters" in node.mapping() else {}
     return Example(outcome, node[outcome].text(), parameters)
+
+
+def _read_picture(node: _Node) -> Picture:
+    columns = node["columns"].texts()
+    rows = node["rows"].tuple_of(_Node.texts)
+    if any(len(row) != len(columns) for row in rows):
+        node["rows"].refuse("rows with a text for each column")
+    ends = node["ends"].texts()
+    ways = node["ways"].tuple_of(_read_way)
+    if any(way.source not in ends or way.target not in ends for way in ways):
+        node["ways"].refuse("ways between its ends")
+    paths = node["paths"].tuple_of(_Node.texts)
+    if not all(paths):
+        node["paths"].refuse("paths of one box or more")
+    return Picture(
+        id=node["id"].text(),
+        title=node["title"].text(),
+        lead=node["lead"].text(),
+        columns=columns,
+        rows=rows,
+        ends=ends,
+        ways=ways,
+        paths=paths,
+        bars=node["bars"].tuple_of(_read_bar),
+        notes=node["notes"].texts(),
+        absent=node["absent"].text(),
+    )
+
+
+def _read_way(node: _Node) -> Way:
+    return Way(node["from"].text(), node["to"].text(), node["state"].one_of(_WAY_STATES), node["text"].text())
+
+
+def _read_bar(node: _Node) -> Bar:
+    return Bar(node["label"].text(), node["text"].text(), node["parts"].tuple_of(_read_part))
+
+
+def _read_part(node: _Node) -> Part:
+    return Part(node["kind"].text(), node["size"].integer(), node["text"].text())

@@ -83,9 +83,9 @@ def shorten(text: str, limit: int) -> str:
     return (head if space and len(head) > limit // 2 else cut).rstrip() + "…"
 
 
-def plural(number: int, noun: str) -> str:
-    """``1 finding``, ``2 findings``."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+def plural(number: int, noun: str, several: str | None = None) -> str:
+    """``1 finding``, ``2 findings``; with ``several``, ``2 entries``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {several or noun + 's'}"
 
 
 def uri_of(file: str) -> str:

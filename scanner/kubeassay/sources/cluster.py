@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -40,12 +41,16 @@ _RESTARTS = 3
 
 #: Groups of aggregated APIs that hold measurements, not objects.
 _MEASUREMENTS = ("metrics.k8s.io", "custom.metrics.k8s.io", "external.metrics.k8s.io")
+#: Groups of reports, this program's own among them: results, which nothing is judged by.
+_REPORTS = ("openreports.io", "wgpolicyk8s.io", "reports.x-k8s.io")
 _METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _DISCOVERY = (
     "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,"
     "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json"
 )
 _TOKEN = "kubernetes.io/service-account-token"
+#: What a header can hold.
+_HEADER = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
 
 
 class ClusterError(UsageError):
@@ -103,6 +108,7 @@ def connect(
     try:
         from kubernetes import client
         from kubernetes import config as untyped
+        from kubernetes.config import incluster_config
         from kubernetes.config.config_exception import ConfigException
     except ImportError:
         raise ClusterError("reading a cluster needs the extra: pip install 'kubeassay[cluster]'") from None
@@ -115,10 +121,12 @@ def connect(
         and "KUBERNETES_SERVICE_HOST" in os.environ
     )
     files = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    used = "the service account of this pod" if in_pod else "the kubeconfig"
     namespace = None
     try:
         if in_pod:
             cluster = "in-cluster"
+            namespace = _own_namespace(incluster_config.SERVICE_TOKEN_FILENAME)
         else:
             if not any(os.path.exists(os.path.expanduser(file)) for file in files.split(os.pathsep)):
                 raise ClusterError(f"there is no kubeconfig {files}, and this is no pod of a cluster")
@@ -154,9 +162,24 @@ def connect(
     except ClusterError:
         raise
     except ConfigException as error:
-        raise ClusterError(f"the kubeconfig cannot be used: {_one_line(error)}") from None
+        raise ClusterError(f"{used} cannot be used: {_one_line(error)}") from None
     except Exception as error:  # whatever a broken file makes of the client
-        raise ClusterError(f"the kubeconfig cannot be used: {type(error).__name__}: {_one_line(error)}") from None
+        raise ClusterError(f"{used} cannot be used: {type(error).__name__}: {_one_line(error)}") from None
+
+
+def _own_namespace(token: str) -> str | None:
+    """The namespace of the pod that this runs in, which is mounted beside the token. Raises ClusterError where no token
+    is mounted."""
+    if not os.path.exists(token):
+        raise ClusterError(
+            f"no token of a service account is mounted in this pod at {token}: automountServiceAccountToken is false"
+            " for the pod or its service account, and no projected volume has it there"
+        )
+    try:
+        with open(os.path.join(os.path.dirname(token), "namespace"), encoding="utf-8") as file:
+            return file.read().strip() or None
+    except OSError:
+        return None
 
 
 def _one_line(error: object) -> str:
@@ -164,7 +187,10 @@ def _one_line(error: object) -> str:
 
 
 class Api:
-    """Requests to one cluster: within a rate, and again after a while where the server asks for it."""
+    """Questions to one cluster: within a rate, and again after a while where the server asks for it.
+
+    It can only GET. What writes is a class of its own, which nothing imports that only reads (writing.py).
+    """
 
     def __init__(
         self, connection: Connection, *, rate: float = _RATE, pause: float = _FIRST_PAUSE, sleep: Any = time.sleep
@@ -186,6 +212,9 @@ class Api:
     def fetch(self, path: str, query: Mapping[str, str | int] | None = None, accept: str = "application/json") -> bytes:
         """The answer. Raises RequestFailed."""
         url = path + (f"?{urlencode(query)}" if query else "")
+        return self._answer("GET", url, {"Accept": accept})
+
+    def _answer(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None) -> bytes:
         pause = self._pause
         refreshed = False
         tried = 0
@@ -194,7 +223,7 @@ class Api:
             self._wait()
             client = self.connection.client
             try:
-                status, headers, body = self._request(client, url, accept)
+                status, said, content = self._request(client, method, url, headers, body)
             except RequestFailed as failed:
                 if failed.status != 0 or tried >= _TRIES:
                     raise
@@ -206,12 +235,12 @@ class Api:
                 self._refresh(client)
                 continue
             if status in _AGAIN and tried < _TRIES:
-                self._sleep(min(_seconds(headers.get("Retry-After")) or pause, _LONGEST_PAUSE))
+                self._sleep(min(_seconds(said.get("Retry-After")) or pause, _LONGEST_PAUSE))
                 pause *= 2
                 continue
-            if status != 200:
-                raise RequestFailed(status, _message(status, body))
-            return body
+            if not 200 <= status < 300:
+                raise RequestFailed(status, _message(status, content))
+            return content
 
     def _wait(self) -> None:
         with self._lock:
@@ -221,13 +250,16 @@ class Api:
         if at > now:
             time.sleep(at - now)
 
-    def _request(self, client: Any, url: str, accept: str) -> tuple[int, Mapping[str, str], bytes]:
+    def _request(
+        self, client: Any, method: str, url: str, given: Mapping[str, str], body: bytes | None
+    ) -> tuple[int, Mapping[str, str], bytes]:
         settings = client.configuration
         try:
-            headers = {"Accept": accept, "Accept-Encoding": "gzip", "User-Agent": "kubeassay"}
+            headers = {**given, "Accept-Encoding": "gzip", "User-Agent": "kubeassay"}
             for setting in settings.auth_settings().values():
                 if setting.get("in") == "header" and setting.get("value"):
-                    headers[setting["key"]] = setting["value"]
+                    # Files of tokens may end in a line break.
+                    headers[setting["key"]] = setting["value"].strip()
             pairs: Any = headers
             impersonated = {k: v for k, v in client.default_headers.items() if k.startswith("Impersonate-")}
             if impersonated:
@@ -237,17 +269,24 @@ class Api:
                 for key, values in impersonated.items():
                     for value in (values,) if isinstance(values, str) else values:
                         pairs.add(key, value)
+            for name, value in pairs.items():
+                if not _HEADER.fullmatch(value):
+                    # http.client would say what it refuses: the whole token.
+                    raise RequestFailed(-1, f"the header {name} cannot hold what it is to: a line break, perhaps")
             from urllib3 import Timeout
 
             response = client.rest_client.pool_manager.request(
-                "GET",
+                method,
                 settings.host + url,
+                body=body,
                 headers=pairs,
                 timeout=Timeout(connect=_TIMEOUT[0], read=_TIMEOUT[1]),
                 retries=False,
                 redirect=False,
             )
             return int(response.status), response.headers, response.data
+        except RequestFailed:
+            raise
         except Exception as error:  # of urllib3, ssl, sockets, exec plug-ins
             raise RequestFailed(0, f"no answer from {settings.host}: {_reason(error)}") from None
 
@@ -420,7 +459,7 @@ class Wanted:
     everywhere: frozenset[str] = frozenset()
 
     def wants(self, kind: Kind) -> bool:
-        if kind.group == "events.k8s.io" or (not kind.group and kind.kind in ("Event", "ComponentStatus")):
+        if kind.group in ("events.k8s.io", *_REPORTS) or (not kind.group and kind.kind in ("Event", "ComponentStatus")):
             return False
         return kind.kind in self.kinds or (self.custom and kind.group not in BUILT_IN_GROUPS)
 
@@ -497,7 +536,8 @@ class _Namespaces:
         if self._given is not None:
             return ()
         try:
-            names = _list(self._api, "/api/v1/namespaces", list[str], lambda found, item: found.append(_name(item)[1]))
+            path = "/api/v1/namespaces"
+            names = list_objects(self._api, path, list[str], lambda found, item: found.append(_name(item)[1]))
         except RequestFailed:
             return (self._own,) if self._own else ()
         self.complete = True
@@ -569,7 +609,7 @@ class _Reader:
             for secret in self._secrets(path):
                 self._keep(self.files, secret)
         else:
-            self.files.update(_list(self.api, path, ObjectStore, self._keep, progress=self._page))
+            self.files.update(list_objects(self.api, path, ObjectStore, self._keep, progress=self._page))
         self.listed = True
 
     def _page(self, count: int) -> None:
@@ -580,8 +620,8 @@ class _Reader:
         """Secrets without their values. Which hold a token of a service account, a second list says: the type is no
         part of the metadata."""
         accept = _METADATA_ONLY
-        values = _list(self.api, path, _Metadata, _Metadata.take, accept=accept, progress=self._page)
-        tokens = _list(
+        values = list_objects(self.api, path, _Metadata, _Metadata.take, accept=accept, progress=self._page)
+        tokens = list_objects(
             self.api, path, _Metadata, _Metadata.take, accept=accept, query={"fieldSelector": f"type={_TOKEN}"}
         )
         # One that was made in between is in the second list alone.
@@ -610,7 +650,7 @@ class _Metadata(dict[tuple[str, str], dict[str, Any]]):
 _T = TypeVar("_T")
 
 
-def _list(
+def list_objects(
     api: Api,
     path: str,
     begin: Callable[[], _T],

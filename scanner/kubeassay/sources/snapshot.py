@@ -40,6 +40,8 @@ _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _TOKEN_OF: Path = ("metadata", "annotations", "kubernetes.io/service-account.name")
 #: What says who wrote the object last, and when: nothing of the object itself.
 _PASSING = ("managedFields", "resourceVersion", "selfLink")
+#: In places, of objects that are in no namespace; the name of none has an underscore.
+NO_NAMESPACE = "_cluster"
 #: The same as annotations, of an object or of its pod template. A rollout, or a restart by it, adds or changes them,
 #: and would move every line behind them.
 _PASSING_ANNOTATIONS = (
@@ -109,9 +111,15 @@ def file_name(cluster: str, value: dict[str, Any]) -> str:
     metadata = value.get("metadata") or {}
     group = str(value.get("apiVersion", "")).rpartition("/")[0] or "core"
     # Names are paths for the API server too, and have no slash in them.
-    namespace = str(metadata.get("namespace") or "_cluster").replace("/", "-")
+    namespace = str(metadata.get("namespace") or NO_NAMESPACE).replace("/", "-")
     name = str(metadata.get("name") or "").replace("/", "-")
     return f"clusters/{cluster}/{namespace}/{group}.{value.get('kind', '')}/{name}.yaml"
+
+
+def place_of(cluster: str, ref: ObjectRef) -> str:
+    """The place of the object of a name."""
+    metadata = {"namespace": ref.namespace, "name": ref.name}
+    return file_name(cluster, {"apiVersion": ref.api_version, "kind": ref.kind, "metadata": metadata})
 
 
 def live_file(cluster: str, value: dict[str, Any]) -> tuple[str, bytes]:

@@ -44,6 +44,12 @@ class Row:
         """The open connections; where none is open and some are not known to be closed, ``Not Evaluated``."""
         return NOT_EVALUATED if self.answer.unknown and not self.answer.open else str(self.answer.open)
 
+    @property
+    def words(self) -> str:
+        """The connections, and which of the others are not evaluated."""
+        unknown = self.answer.unknown if self.answer.open else None
+        return f"{self.connections} (not evaluated: {unknown})" if unknown else self.connections
+
 
 @dataclass(frozen=True, slots=True)
 class Ends:
