@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS, kinds_of
 from kubeassay.analysis.kinds import kinds_of_group
@@ -161,11 +161,21 @@ def unread_of(needs: Iterable[str], snapshot: Snapshot) -> tuple[Unread, ...]:
     return (*snapshot.unread, *_not_asked(needed, snapshot))
 
 
-def asks_about(snapshot: Snapshot, finding: Finding) -> bool:
+class Scope(Protocol):
+    """What of a cluster is judged: a :class:`Snapshot` says so, and what came of one."""
+
+    @property
+    def namespaces(self) -> tuple[str, ...] | None: ...
+
+    @property
+    def selector(self) -> str: ...
+
+
+def asks_about(scope: Scope, finding: Finding) -> bool:
     """Whether a finding, of another time, is of what is judged now; False, too, where its labels would have to tell."""
-    if snapshot.selector:
+    if scope.selector:
         return False
-    return snapshot.namespaces is None or namespace_about(finding.object) in snapshot.namespaces
+    return scope.namespaces is None or namespace_about(finding.object) in scope.namespaces
 
 
 def _nothing(snapshot: Snapshot, live: Live) -> Iterator[NotEvaluated]:

@@ -45,6 +45,8 @@ class Demand:
     """What somebody wants judged by. Files are named as they are to be opened; a baseline is a name or a file."""
 
     profile: str = DEFAULT_PROFILE
+    #: The profile of this name in the folder ``profile``; else that profile has to be for it.
+    environment: str = ""
     baselines: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
     exceptions: tuple[str, ...] = ()
@@ -94,7 +96,7 @@ def demanded(demand: Demand, server_version: str | None = None) -> Demanded:
         [FilePath(name) for name in demand.baselines if name.endswith((".yaml", ".yml"))],
         [(found.baseline, file) for file, found in imported.items()],
     )
-    profile = _with_own_rules(library, _with_baselines(library.profile(demand.profile), library, demand.baselines))
+    profile = _with_own_rules(library, _with_baselines(_profile(library, demand), library, demand.baselines))
     wanted = demand.kubernetes_version
     if wanted is None and server_version is not None:
         with contextlib.suppress(ValueError):
@@ -118,6 +120,21 @@ def demanded(demand: Demand, server_version: str | None = None) -> Demanded:
         wanted,
         plan_at if demand.kubernetes_version is None else None,
     )
+
+
+def _profile(library: Library, demand: Demand) -> Profile:
+    name, environment = demand.profile, demand.environment
+    if not environment:
+        return library.profile(name)
+    member = f"{name}/{environment}"
+    if member in library.profile_names:
+        return library.profile(member)
+    files = (f"{member}{ending}" for ending in (".yaml", ".yml"))
+    profile = library.profile(next((file for file in files if FilePath(file).is_file()), name))
+    if profile.environment != environment:
+        other = f"for {profile.environment}" if profile.environment else "for no environment in particular"
+        raise PolicyError(f"profile {profile.name} is {other}, not for {environment}")
+    return profile
 
 
 def template_paths(config: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Path, ...]]:
