@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -101,7 +102,8 @@ def _except(
         )
         click.echo("".join(lines), nl=False)
         return 0
-    write_file(file, after.encode("utf-8"))
+    # A link stays one: its target is written.
+    write_file(Path(os.path.realpath(file)), after.encode("utf-8"), "--file")
     click.echo(printable(f"{file}: {plural(len(entries), 'exception')} added"), err=True)
     return 0
 

@@ -108,7 +108,7 @@ def _write(mended: Mended, discovery: Discovery) -> None:
             raise UsageError(f"{name}: cannot be read again: {error.strerror}") from None
         if now != before:
             raise UsageError(f"{name}: was changed while it was scanned; it is left as it is")
-        write_file(path, after)
+        write_file(path, after, "")
 
 
 def _diff(mended: Mended) -> Iterator[str]:
