@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from kit import run_command
+from kubeassay.cli.main import main
 
 POD = """\
 apiVersion: v1
@@ -296,3 +297,10 @@ def test_a_control_of_a_document_names_its_line() -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_there_is_a_completion_script(shell: str) -> None:
     assert "_KUBEASSAY_COMPLETE" in run_command("completion", shell).stdout
+
+
+def test_no_line_of_an_error_is_a_command_to_a_runner(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["scan", "a\n::error::b\n  ##[error]c.yaml"])
+    said = capsys.readouterr().err
+    assert (r"\x3a:error::b" in said, "\n::error" in said, "##[" in said) == (True, False, False)

@@ -15,7 +15,7 @@ import click
 
 from kubeassay import __version__
 from kubeassay.cli.exits import USAGE
-from kubeassay.reporting.texts import printable_lines
+from kubeassay.reporting.texts import inert, printable_lines
 
 #: Command → the module that defines it, and its one-line help: a module is imported only for its own command.
 _COMMANDS = {
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # It may quote what a file or a server says.
         said = io.StringIO()
         error.show(said)
-        click.echo(printable_lines(said.getvalue()), nl=False, err=True)
+        click.echo("\n".join(map(inert, printable_lines(said.getvalue()).split("\n"))), nl=False, err=True)
         code = USAGE
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
