@@ -81,7 +81,7 @@ def cli() -> None:
 
 
 def _nowhere() -> TextIO:
-    return Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as the program runs
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
