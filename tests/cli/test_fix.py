@@ -345,3 +345,20 @@ def test_no_line_of_a_diff_is_a_command_to_a_runner(folder: Path) -> None:
     lines = [line.lstrip() for line in result.stdout.splitlines()]
     assert [line for line in lines if "said" in line and (line.startswith("::") or "##[" in line)] == []
     assert sum("said" in line for line in lines) == 2
+
+
+def test_objects_of_one_name_in_a_file_are_all_fixed_at_once(folder: Path) -> None:
+    # In one line fixes touch each other, and take more rounds than below.
+    context = "securityContext: {privileged: true, runAsNonroot: true}"
+    flow = f"{{apiVersion: v1, kind: Pod, metadata: {{name: a}}, spec: {{containers: [{{name: c, {context}}}]}}}}\n"
+    block = (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n    - name: c\n"
+        "      securityContext:\n        privileged: true\n        runAsNonroot: true\n"
+    )
+    (folder / "web.yaml").write_text("---\n".join((flow, block, flow)))
+    result = run_command("fix", "web.yaml", "-p", "strict", "-q")
+    assert (result.exit_code, "not fixed" in result.stderr) == (0, False)
+    fixed = (folder / "web.yaml").read_text()
+    assert (fixed.count("privileged: false"), fixed.count("readOnlyRootFilesystem")) == (3, 3)
+    run_command("fix", "web.yaml", "-p", "strict")
+    assert (folder / "web.yaml").read_text() == fixed

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kubeassay.engine.fixes import applied, touch
-from kubeassay.model import Edit, Finding, Path, Result, Rule, format_path, parse_path
+from kubeassay.model import Edit, Finding, Path, Result, Rule, format_path, identity, parse_path
 from kubeassay.sources.files import Discovery, SourceFile
 from kubeassay.sources.manifests import ReadFile, byte_order, read_bytes, regular_content
 
-#: What tells a finding from others while lines move: its file and its fingerprint.
+#: What tells a finding from others while lines move: its file and its fingerprint; or its identity, which those of
+#: objects of one name in a file have in common: their fingerprints are numbered, and move up when one is mended.
 Key = tuple[str, str]
 
 
@@ -69,16 +70,24 @@ class _Rounds:
     def __init__(self) -> None:
         self.fixed: list[Finding] = []
         self.left: list[Left] = []
-        self._done: set[Key] = set()
+        self._refused: set[Key] = set()
+        #: By identity: how many were mended, and how many there were when the first was seen.
+        self._mended: Counter[Key] = Counter()
+        self._there: dict[Key, int] = {}
         #: Files of which one finding at a time is mended: one of several could not be.
         self._one_by_one: set[str] = set()
 
     def choose(self, result: Result, wanted: Callable[[Finding], bool]) -> dict[str, list[Finding]]:
         """By file, findings whose edits do not touch each other: the first of each place."""
         chosen: dict[str, list[Finding]] = {}
+        failing = Counter(_same(finding) for finding in result.findings if finding.outcome == "fail")
+        self._there = {**failing, **self._there}
         taken: dict[str, list[Edit]] = defaultdict(list)
         for finding in result.findings:
-            if not _mendable(finding) or not wanted(finding) or _key(finding) in self._done:
+            if not _mendable(finding) or not wanted(finding) or _key(finding) in self._refused:
+                continue
+            # Fixes that undo each other would go on for ever.
+            if self._mended[_same(finding)] >= self._there[_same(finding)]:
                 continue
             assert finding.fix is not None
             file = finding.location.file
@@ -104,19 +113,22 @@ class _Rounds:
     def took(self, chosen: Mapping[str, Sequence[Finding]]) -> None:
         for findings in chosen.values():
             self.fixed += findings
-            # Fixes that undo each other would go on for ever.
-            self._done.update(map(_key, findings))
+            self._mended.update(map(_same, findings))
 
     def undo(self, name: str, findings: Sequence[Finding], why: str) -> None:
         if len(findings) > 1:
             self._one_by_one.add(name)
         else:
-            self._done.update(map(_key, findings))
+            self._refused.update(map(_key, findings))
             self.left += (Left(finding, why) for finding in findings)
 
 
 def _key(finding: Finding) -> Key:
     return finding.location.file, finding.fingerprint
+
+
+def _same(finding: Finding) -> Key:
+    return finding.location.file, identity(finding)
 
 
 def _mendable(finding: Finding) -> bool:
@@ -192,10 +204,10 @@ def _holds_mappings(values: list[Any]) -> bool:
 def _still_wrong(name: str, findings: Sequence[Finding], before: Result, after: Result) -> str:
     """Why the fixes of a file did not mend what they were for; empty where they did."""
     counts = [
-        Counter(_key(f) for f in result.findings if f.outcome == "fail" and f.location.file == name)
+        Counter(_same(f) for f in result.findings if f.outcome == "fail" and f.location.file == name)
         for result in (before, after)
     ]
-    mended = Counter(map(_key, findings))
+    mended = Counter(map(_same, findings))
     if any(counts[1][key] > counts[0][key] - count for key, count in mended.items()):
         return "the finding would still be there"
     errors = [sum(error.file == name for error in result.errors) for result in (before, after)]
