@@ -267,6 +267,10 @@ class Judging:
         """What of the policy nothing judges."""
         return self.by.not_understood
 
+    def of_server(self, version: str) -> Judging:
+        """The same, at the version that a server says of itself, where nobody says another."""
+        return replace(self, by=self.by.of_server(version))
+
 
 def configuration(options: Mapping[str, Any]) -> Mapping[str, Any]:
     """The configuration file's ``spec``."""

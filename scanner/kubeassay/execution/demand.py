@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,18 @@ class Demanded:
     plan: Plan
     not_understood: tuple[NotEvaluated, ...]
     version: KubernetesVersion
+    #: The plan at another version; None where it was said which.
+    plan_at: Callable[[KubernetesVersion], Plan] | None = None
+
+    def of_server(self, version: str) -> Demanded:
+        """The same, at the version that a server says of itself, where nobody says another."""
+        if self.plan_at is None:
+            return self
+        try:
+            wanted = KubernetesVersion.parse(version)
+        except ValueError:
+            return self
+        return self if wanted == self.version else replace(self, plan=self.plan_at(wanted), version=wanted)
 
 
 def demanded(demand: Demand, server_version: str | None = None) -> Demanded:
@@ -90,10 +103,10 @@ def demanded(demand: Demand, server_version: str | None = None) -> Demanded:
             wanted = KubernetesVersion.parse(server_version)
     if wanted is None:
         wanted = KubernetesVersion.parse(profile.kubernetes_version)
-    plan = make_plan(
+    plan_at = partial(
+        make_plan,
         profile,
         library,
-        wanted,
         exceptions=_exceptions(demand.exceptions, demand.imports, library),
         imports=_tools(demand.imports),
         pod_template_paths=demand.pod_template_paths,
@@ -101,7 +114,12 @@ def demanded(demand: Demand, server_version: str | None = None) -> Demanded:
         today=demand.today,
         in_tree_exceptions=demand.in_tree_exceptions,
     )
-    return Demanded(plan, tuple(_not_understood(imported)), wanted)
+    return Demanded(
+        plan_at(wanted),
+        tuple(_not_understood(imported)),
+        wanted,
+        plan_at if demand.kubernetes_version is None else None,
+    )
 
 
 def _profile(library: Library, demand: Demand) -> Profile:

@@ -14,11 +14,13 @@ from kubeassay import content
 from kubeassay.model import SEVERITIES, Result
 from kubeassay.reporting.html_data import LABELS, data_of, listed, web_page
 from kubeassay.reporting.html_views import (
+    DRIFT_COLUMNS,
     anchors,
     area_views,
     baseline_views,
     causes,
     choices,
+    drift_rows,
     exception_views,
     incomplete,
     namespace_rows,
@@ -70,6 +72,7 @@ def to_html(result: Result, options: RenderOptions | None = None) -> str:
     findings = listed(result, options)
     rule_anchors = anchors(result, findings)
     namespaces = namespace_rows(findings)
+    drift = drift_rows(result.drift) if result.drift is not None else []
     return environment.get_template("report.html.j2").render(
         result=result,
         policy=(
@@ -94,6 +97,9 @@ def to_html(result: Result, options: RenderOptions | None = None) -> str:
         causes=causes(result),
         skipped=skipped_files(result),
         exceptions=exception_views(result),
+        drift=drift,
+        drift_count=sum(len(rows) for _, rows in drift[:-1]),
+        DRIFT_COLUMNS=DRIFT_COLUMNS,
         rules=[(result.rules[rule], anchor) for rule, anchor in rule_anchors.items()],
     )
 
