@@ -256,10 +256,13 @@ class _Run:
 
     def _tasks(self, executor: Executor) -> list[Task[TargetAnswer]]:
         show: frozenset[Outcome] = self.options["show"]
-        return [
-            Task(target.name, partial(audit_target, target, processes=executor.processes, show=tuple(sorted(show))))
-            for target in self.targets
-        ]
+        call = partial(
+            audit_target,
+            processes=executor.processes,
+            show=tuple(sorted(show)),
+            pictures=any(FORMATS[name].pictures for name in self.options["formats"]),
+        )
+        return [Task(target.name, partial(call, target)) for target in self.targets]
 
     def _take(self, target: FleetTarget, done: Done[TargetAnswer]) -> None:
         answer = done.answer
