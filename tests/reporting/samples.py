@@ -5,14 +5,20 @@ from __future__ import annotations
 from kubeassay.model import (
     Bar,
     Baseline,
+    ChangedField,
     Control,
     ControlSummary,
+    Drift,
     Edit,
     Example,
+    Exception_,
+    ExceptionUse,
     Excerpt,
     Finding,
     Fix,
     Location,
+    MissingObject,
+    NotCompared,
     NotEvaluated,
     ObjectRef,
     Parameter,
@@ -29,6 +35,7 @@ from kubeassay.model import (
     SubjectMatch,
     Summary,
     Target,
+    UndeclaredObject,
     Way,
 )
 
@@ -234,6 +241,39 @@ FAILING = _result(
         Skipped("chart/templates/b.yaml", "helm-template", "It is a template of a Helm chart."),
         Skipped("notes.yaml", "not-kubernetes", "It holds no Kubernetes object.", 1),
     ),
+    exceptions=(
+        ExceptionUse(
+            Exception_(
+                "EX-7",
+                "privileged-container",
+                SubjectMatch(kinds=("Pod",), names=("agent",), containers=("agent",)),
+                "The agent reads the kernel's log.",
+                owner="team-node",
+                expires="2027-03-31",
+                file="exceptions.yaml",
+                line=5,
+                column=7,
+            ),
+            "holds",
+            1,
+        ),
+        ExceptionUse(
+            Exception_(
+                "apps/web.yaml:3#permissive-mtls",
+                "permissive-mtls",
+                SubjectMatch(),
+                "",
+                file="apps/web.yaml",
+                line=3,
+                column=5,
+                origin="comment",
+                in_tree=True,
+            ),
+            "incomplete",
+            0,
+            "lacks a reason",
+        ),
+    ),
 )
 
 #: Text that would break a report that trusts it.
@@ -273,3 +313,17 @@ PICTURE = Picture(
 )
 
 SAMPLES = {"clean": CLEAN, "failing": FAILING, "hostile": HOSTILE}
+
+_POD = ObjectRef("v1", "Pod", "shop", "a")
+#: One of each.
+DRIFT = Drift(
+    sources=("manifests",),
+    missing=(MissingObject(_POD, Location("a.yaml", 3, 1, 3, 2)),),
+    changed=(
+        ChangedField(
+            _POD, "spec.x", "spec.x is 1", Location("a.yaml", 3, 1, 3, 2), "clusters/prod/shop/core.Pod/a.yaml"
+        ),
+    ),
+    undeclared=(UndeclaredObject(_POD, "clusters/prod/shop/core.Pod/a.yaml"),),
+    not_compared=(NotCompared("forbidden", "pods may not be read"),),
+)

@@ -219,6 +219,8 @@ def _kept(history: History | None, write: Callable[[], int], quiet: bool) -> int
         return write()
     history.begin()
     code = write()
+    if code == USAGE:
+        history.fail()
     history.prune()
     if not quiet:
         say_kept(history)

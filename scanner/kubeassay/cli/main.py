@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -22,6 +23,7 @@ _COMMANDS = {
     "fix": ("kubeassay.cli.fix", "Apply the fixes of findings to manifests."),
     "audit": ("kubeassay.cli.audit", "Judge a running cluster by a profile."),
     "snapshot": ("kubeassay.cli.audit", "Store what an audit reads of a cluster, to judge it later."),
+    "fleet": ("kubeassay.cli.fleet", "Audit many clusters and repositories."),
     "rights": ("kubeassay.cli.rights", "Print the ClusterRole that an audit of a cluster needs."),
     "reach": ("kubeassay.cli.reach", "Say who reaches whom, by all network policies together."),
     "mesh": ("kubeassay.cli.mesh", "Say who is in the mesh, what it encrypts, and who may call whom."),
@@ -35,6 +37,7 @@ _COMMANDS = {
     "baseline": ("kubeassay.cli.baseline", "Make a baseline of an architecture document."),
     "baselines": ("kubeassay.cli.baselines", "List the baselines and profiles, or the controls of one."),
     "compare": ("kubeassay.cli.compare", "Say what is new, fixed and unchanged between two JSON results."),
+    "except": ("kubeassay.cli.except_", "Accept findings: add exceptions to a file."),
     "report": ("kubeassay.cli.report", "Render a JSON result in another format."),
     "completion": ("kubeassay.cli.completion", "Print the completion script of a shell."),
 }
@@ -47,7 +50,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
+        name = cmd_name.replace("-", "_")
+        command = getattr(import_module(_COMMANDS[cmd_name][0]), f"{name}_" if iskeyword(name) else name)
         assert isinstance(command, click.Command)
         return command
 

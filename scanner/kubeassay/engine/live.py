@@ -8,8 +8,8 @@ passes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS
@@ -41,6 +41,8 @@ class Live:
     selector: Selector | None = None
     #: Places of owners of objects that the selector selects, which are judged at their owner.
     owners: frozenset[str] = frozenset()
+    #: Place of an owner → its pod template as pods that differ from it run it, each form once.
+    as_run: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
 
     def judges(self, obj: Object) -> bool:
         """Whether an object is judged, and not only what others are judged by."""
@@ -103,6 +105,8 @@ def knows_no_groups(rule: Rule) -> bool:
 
 def judged_kinds(rule: Rule) -> tuple[str, ...]:
     """The kinds of a cluster that are subjects of a rule on single objects (none for one on objects of any kind)."""
+    if rule.subject == "exception":
+        return ()
     if rule.subject == "object":
         return tuple(kind for kind in rule.needs if not (rule.manifest_only and kind in METADATA_ONLY))
     return ("Namespace",) if rule.subject == "namespace" else tuple(sorted(TEMPLATE_KINDS))

@@ -17,6 +17,7 @@ from typing import Any
 from kubeassay.model import (
     SEVERITIES,
     Control,
+    Exception_,
     Finding,
     Fix,
     Location,
@@ -28,7 +29,7 @@ from kubeassay.model import (
     Source,
 )
 from kubeassay.reporting.options import Changes, RenderOptions, Report
-from kubeassay.reporting.texts import printable, shorten, uri_of
+from kubeassay.reporting.texts import inert_json, printable, shorten, uri_of
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 #: GitHub rejects a run with more results.
@@ -139,7 +140,7 @@ def write(result: Result, options: RenderOptions) -> Report:
         run = _Run(result, options).build(part, identity, own, whole=number == 1)
         text = f'{{"$schema":"{SCHEMA}","version":"2.1.0","runs":[{run}]}}\n'
         # A half of a surrogate pair comes from a name that is no UTF-8; no reader of SARIF would take it.
-        document = text.encode("utf-8", "replace")
+        document = inert_json(text.encode("utf-8", "replace"))
         large = len(document) > 2 * COMPRESSED_LIMIT and not options.sarif_archive
         if large and len(zlib.compress(document)) > COMPRESSED_LIMIT:
             warnings.append("The SARIF document is larger than 10 MB after compression; GitHub rejects such an upload.")
@@ -169,6 +170,7 @@ class _Run:
         self.taxonomies = _Taxonomies(result)
         self.rule_index: dict[str, int] = {}
         self.clauses = {control.id: _clause(control) for control in result.controls}
+        self.exceptions = result.exceptions_by_id
         self._clause_places: dict[tuple[str, ...], tuple[Related, ...]] = {}
 
     def build(
@@ -308,7 +310,8 @@ class _Run:
         if finding.fix is not None and finding.fix.edits:
             extras += f',"fixes":[{_dump(self._fix(finding.fix))}]'
         if self.options.sarif_archive:
-            suppressions = [_suppression(finding)] if finding.outcome == "excepted" else []
+            by = self.exceptions.get(finding.exception or "")
+            suppressions = [_suppression(finding, by)] if finding.outcome == "excepted" else []
             extras += f',"suppressions":{_dump(suppressions)}'
         if self.options.changes is not None:
             extras += f',"baselineState":"{self._state(finding, self.options.changes)}"'
@@ -542,12 +545,15 @@ def _logical_location(name: str, full_name: str, kind: str) -> str:
     return f'{{"name":{named[0]},"fullyQualifiedName":{named[1]},"kind":"{kind}"}}'
 
 
-def _suppression(finding: Finding) -> dict[str, Any]:
-    suppression: dict[str, Any] = {"kind": "external", "status": "accepted"}
+def _suppression(finding: Finding, exception: Exception_ | None) -> dict[str, Any]:
+    in_tree = exception is not None and exception.in_tree
+    suppression: dict[str, Any] = {"kind": "inSource" if in_tree else "external", "status": "accepted"}
     if finding.reason:
         suppression["justification"] = printable(finding.reason)
     if finding.exception:
-        suppression["properties"] = {"exception": printable(finding.exception)}
+        stated = {"owner": exception.owner, "expires": exception.expires} if exception is not None else {}
+        said = {"exception": finding.exception, **stated}
+        suppression["properties"] = {name: printable(text) for name, text in said.items() if text}
     return suppression
 
 
