@@ -37,8 +37,8 @@
   // Findings
 
   const NO_NAMESPACE = "(none)";
-  // What all files have in front of their names is left out in the list.
-  const folders = data.files.map((file) => file.split("/").slice(0, -1));
+  // What all files with findings have in front of their names is left out in the list.
+  const folders = data.findings.map((entry) => data.files[entry.f].split("/").slice(0, -1));
   let shared = folders.length ? folders[0].length : 0;
   for (const folder of folders) {
     let same = 0;
@@ -206,6 +206,9 @@
       fact("Container", entry.n);
     }
     fact("Place", element("code", "", finding.place));
+    if (entry.u) {
+      fact("In the API", element("code", "", entry.u));
+    }
     if (entry.p) {
       fact("Field", element("code", "", entry.p));
     }
@@ -221,7 +224,7 @@
         ...(clause ? [element("br", ""), clause] : []), ...(line ? [" ", line] : []));
     }
     if (entry.e) {
-      fact("Exception", entry.e);
+      fact("Exception", link("#exceptions", entry.e));
     }
     if (entry.g) {
       fact("Reason", entry.g);

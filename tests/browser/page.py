@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
-from typing import Any
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from browser import tools
 
+_T = TypeVar("_T")
 _ARGUMENTS = (
     "--headless=new",
     "--no-sandbox",
@@ -43,6 +45,16 @@ def start() -> Iterator[Any]:
         yield chromium
     finally:
         chromium.quit()
+
+
+def eventually(ask: Callable[[], _T], expected: _T, seconds: float = 20) -> None:
+    """Ask until the answer is what is expected: a page follows its address a moment after that has changed."""
+    until = time.monotonic() + seconds
+    answer = ask()
+    while answer != expected and time.monotonic() < until:
+        time.sleep(0.02)
+        answer = ask()
+    assert answer == expected
 
 
 class Page:

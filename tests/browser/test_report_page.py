@@ -5,17 +5,24 @@ from __future__ import annotations
 import base64
 import time
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 
 from browser import tools
 from browser.conftest import OpenPage
-from browser.page import Page
+from browser.page import Page, eventually
 from kubeassay.model import (
     Comparison,
+    Drift,
     Excerpt,
     Finding,
     Location,
+    MissingObject,
     ObjectRef,
     Outcome,
     Picture,
@@ -23,14 +30,16 @@ from kubeassay.model import (
     Summary,
 )
 from kubeassay.reporting import RenderOptions
+from kubeassay.reporting.html import to_html
 from reporting.samples import CLEAN, FAILING, HOSTILE, PICTURE
 
 _ALL: frozenset[Outcome] = frozenset({"fail", "pass", "not-evaluated", "excepted"})
-_VIEWS = ("overview", "findings", "compliance", "pictures", "unjudged", "exceptions", "rules")
+_VIEWS = ("overview", "findings", "compliance", "pictures", "unjudged", "drift", "exceptions", "rules")
 _PRIVILEGED, _PLAIN_TEXT, _EXCEPTED = (finding.fingerprint for finding in FAILING.findings)
 FULL = replace(
     FAILING,
     pictures=(PICTURE,),
+    drift=Drift(("deploy",), (MissingObject(FAILING.findings[0].object, FAILING.findings[0].location),)),
     comparison=Comparison((FAILING.findings[0],), (FAILING.findings[1],), (), (), ()),
 )
 
@@ -59,7 +68,7 @@ def test_it_shows_one_view_at_a_time(open_page: OpenPage) -> None:
     assert page.shown(".view") == ["overview"]
     for view in _VIEWS:
         page.click(f'.bar a[href="#{view}"]')
-        assert page.shown(".view") == [view]
+        eventually(lambda: page.shown(".view"), [view])
         assert page.run("return document.querySelector('.bar [aria-current]').hash") == f"#{view}"
 
 
@@ -120,9 +129,9 @@ def test_the_way_back_undoes_filters(open_page: OpenPage) -> None:
     page.type("#search", "nothing of the kind")
     assert page.findings() == []
     page.driver.back()
-    assert page.findings() == [_PLAIN_TEXT]
+    eventually(page.findings, [_PLAIN_TEXT])
     page.driver.back()
-    assert page.findings() == [_PRIVILEGED, _PLAIN_TEXT]
+    eventually(page.findings, [_PRIVILEGED, _PLAIN_TEXT])
 
 
 def test_a_link_opens_its_finding(open_page: OpenPage) -> None:
@@ -161,10 +170,7 @@ def test_a_fix_is_copied(open_page: OpenPage) -> None:
     page = open_page(FULL, f"#finding={_PRIVILEGED}")
     page.driver.execute_cdp_cmd("Browser.grantPermissions", {"permissions": ["clipboardReadWrite"]})
     page.click(".copyable button")
-    for _ in range(50):
-        if page.text(".copyable button") == "Copied":
-            break
-        time.sleep(0.05)
+    eventually(lambda: page.text(".copyable button"), "Copied")
     copied = page.driver.execute_async_script("navigator.clipboard.readText().then(arguments[0], arguments[0])")
     assert copied == (
         "--- apps/web site.yaml\n+++ apps/web site.yaml\n@@ -14,1 +14,1 @@\n"
@@ -271,6 +277,7 @@ def hostile(text: str) -> Result:
     )
     return replace(
         HOSTILE,
+        drift=Drift((text,), (MissingObject(finding.object, finding.location),)),
         target=replace(HOSTILE.target, name=text),
         findings=(finding, replace(finding, outcome="excepted", exception=text)),
         controls=controls,
@@ -306,9 +313,11 @@ def test_hostile_content_stays_text(open_page: OpenPage, text: str) -> None:
     page.open(page.run("return document.querySelector('.detail p a').hash"))
     assert len(page.texts(".finding.open")) == 1
     page.click(".detail dl a")
+    eventually(lambda: page.run("return document.getElementById('object').hidden"), False)
     assert len(page.findings()) == 1
     for view in _VIEWS:
         page.click(f'.bar a[href="#{view}"]')
+        eventually(lambda view=view: page.shown(".view"), [view])
     assert page.run("return [window.owned, document.querySelectorAll('script').length, document.images.length]") == [
         None,
         2,
@@ -327,6 +336,28 @@ def test_what_the_policy_forbids_is_told(open_page: OpenPage) -> None:
     complaints = page.complaints()
     assert sum("Content Security Policy" in complaint for complaint in complaints) == 2
     page.seen = {"requests": [], "complaints": []}
+
+
+def test_a_server_is_asked_for_nothing_but_the_page(driver: Any, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *arguments: Any) -> None:
+            asked.append(self.path)
+
+    (tmp_path / "report.html").write_text(to_html(FULL))
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        page = Page(driver, f"http://127.0.0.1:{server.server_port}/report.html")
+        page.open("#findings")
+        page.click(".finding button")
+        page.run("location.hash = '#pictures'")
+        time.sleep(0.5)
+        complaints = page.complaints()
+        page.driver.get("about:blank")
+        server.shutdown()
+    assert asked == ["/report.html"]
+    assert complaints == []
 
 
 def test_five_thousand_findings_do_not_lag(open_page: OpenPage) -> None:

@@ -13,18 +13,23 @@ import pytest
 from hypothesis import given, settings
 
 from kubeassay.model import (
+    ChangedField,
     Comparison,
     ControlSummary,
+    Drift,
     Edit,
     Exception_,
     ExceptionUse,
     Excerpt,
     Fix,
     Location,
+    MissingObject,
+    NotCompared,
     Outcome,
     Picture,
     Result,
     SubjectMatch,
+    UndeclaredObject,
 )
 from kubeassay.reporting import RenderOptions, render
 from kubeassay.reporting.html import to_html
@@ -231,13 +236,31 @@ def test_trend_exceptions_and_maps() -> None:
     ]  # fmt: skip
     assert "was privileged once" in text
     assert "<td>ops</td>" in text
-    assert "<td>2027-01-31</td>" in text
+    assert ">2027-01-31</td>" in text
     assert "unused &lt;b&gt;" in text
     assert "holds, and accepts no finding" in text
     assert "expired: it is over &lt;i&gt;" in text
     assert "Nobody may list &lt;i&gt;Services&lt;/i&gt;." in text
     assert text.count("<svg ") > 3
     assert "web &amp; &lt;b&gt; → db: TCP 5432" in text
+
+
+def test_drift_has_a_view_where_it_was_looked_for() -> None:
+    pod, at = FAILING.findings[2].object, Location("a<b>.yaml", 3, 1, 3, 2)
+    found = Drift(
+        ("deploy",),
+        (MissingObject(pod, at),),
+        (ChangedField(pod, "spec.x", "is <i>2</i>, declared 1", at, "clusters/c/x.yaml"),),
+        (UndeclaredObject(pod, "clusters/c/y.yaml"),),
+        (NotCompared("hook", "a hook"),),
+    )
+    text = to_html(replace(FAILING, drift=found))
+    _check(text)
+    assert 'href="#drift">Drift <span class="count">3</span>' in text
+    for expected in ("a&lt;b&gt;.yaml:3", "is &lt;i&gt;2&lt;/i&gt;, declared 1", "clusters/c/y.yaml", "a hook"):
+        assert expected in text
+    assert "Nothing differs" in to_html(replace(FAILING, drift=Drift(("deploy",))))
+    assert "#drift" not in to_html(FAILING)
 
 
 def test_a_result_without_maps_says_so() -> None:

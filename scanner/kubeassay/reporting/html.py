@@ -8,21 +8,19 @@ that nothing else runs even if a text got through.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-
-import jinja2
 import markupsafe
 
 from kubeassay import content
 from kubeassay.model import SEVERITIES, Result
 from kubeassay.reporting.html_data import LABELS, data_of, listed, web_page
 from kubeassay.reporting.html_views import (
+    DRIFT_COLUMNS,
     anchors,
     area_views,
     baseline_views,
     causes,
     choices,
+    drift_rows,
     exception_views,
     incomplete,
     namespace_rows,
@@ -31,6 +29,7 @@ from kubeassay.reporting.html_views import (
     skipped_files,
 )
 from kubeassay.reporting.options import RenderOptions, Report
+from kubeassay.reporting.pages import csp_hash, templates
 from kubeassay.reporting.texts import plural, printable, shorten
 
 #: So many rows of a table that may have any number are shown.
@@ -60,13 +59,7 @@ def to_html(result: Result, options: RenderOptions | None = None) -> str:
     """The page. The same result gives the same text, to the byte."""
     options = options or RenderOptions()
     folder = content.folder("reports") / "html"
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(folder)
     environment.filters["shown"] = printable
     environment.filters["web_page"] = web_page
     environment.filters["place_of"] = place_of
@@ -79,10 +72,11 @@ def to_html(result: Result, options: RenderOptions | None = None) -> str:
     findings = listed(result, options)
     rule_anchors = anchors(result, findings)
     namespaces = namespace_rows(findings)
+    drift = drift_rows(result.drift) if result.drift is not None else []
     return environment.get_template("report.html.j2").render(
         result=result,
         policy=(
-            f"default-src 'none'; style-src '{_csp_hash(style)}'; script-src '{_csp_hash(script)}'; "
+            f"default-src 'none'; style-src '{csp_hash(style)}'; script-src '{csp_hash(script)}'; "
             "base-uri 'none'; form-action 'none'"
         ),
         style=style,
@@ -103,13 +97,11 @@ def to_html(result: Result, options: RenderOptions | None = None) -> str:
         causes=causes(result),
         skipped=skipped_files(result),
         exceptions=exception_views(result),
+        drift=drift,
+        drift_count=sum(len(rows) for _, rows in drift[:-1]),
+        DRIFT_COLUMNS=DRIFT_COLUMNS,
         rules=[(result.rules[rule], anchor) for rule, anchor in rule_anchors.items()],
     )
-
-
-def _csp_hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode("utf-8")).digest()
-    return "sha256-" + base64.b64encode(digest).decode("ascii")
 
 
 def _prose(text: str) -> markupsafe.Markup:

@@ -86,6 +86,7 @@ def data_of(result: Result, findings: Sequence[Finding], anchors: Mapping[str, s
             "e": printable(finding.exception or ""),
             "g": printable(finding.reason or ""),
             "t": trend,
+            "u": printable(finding.api_path or ""),
         }
         entry.update((key, value) for key, value in more.items() if value)
         entries.append(entry)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from kubeassay.model import SEVERITIES, Control, ControlSummary, Finding, NotEvaluated, Result, Source
+from kubeassay.model import SEVERITIES, Control, ControlSummary, Drift, Finding, Location, NotEvaluated, Result, Source
 from kubeassay.reporting.html_data import LABELS
 from kubeassay.reporting.sarif import meaning
 from kubeassay.reporting.texts import plural, printable
@@ -272,6 +272,30 @@ def skipped_files(result: Result) -> list[tuple[str, list[str]]]:
     for entry in result.skipped:
         reasons.setdefault(entry.reason, []).append(entry.file + (f":{entry.line}" if entry.line is not None else ""))
     return sorted(reasons.items())
+
+
+#: Tables of drift, by title: their columns.
+DRIFT_COLUMNS = {
+    "Declared, and not in the cluster": ("Object", "Manifest"),
+    "Otherwise in the cluster": ("Object", "Field", "What differs", "Manifest", "In the cluster"),
+    "In the cluster, and not declared": ("Object", "In the cluster"),
+    "Not compared": ("Reason", "What", "Where"),
+}
+
+
+def drift_rows(drift: Drift) -> list[tuple[str, list[tuple[str, ...]]]]:
+    """The rows of each table of drift."""
+
+    def place(location: Location) -> str:
+        return f"{location.file}:{location.start_line}"
+
+    rows: list[list[tuple[str, ...]]] = [
+        [(str(one.object), place(one.location)) for one in drift.missing],
+        [(str(one.object), one.path, one.detail, place(one.location), one.file) for one in drift.changed],
+        [(str(one.object), one.file) for one in drift.undeclared],
+        [(one.reason, one.detail, one.file or "") for one in drift.not_compared],
+    ]
+    return list(zip(DRIFT_COLUMNS, rows, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
