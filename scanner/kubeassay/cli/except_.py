@@ -14,6 +14,7 @@ import click
 
 from kubeassay.cli.outputs import write_file
 from kubeassay.model import Finding, Result
+from kubeassay.model.result import identity
 from kubeassay.policy.errors import PolicyError
 from kubeassay.reporting.result_json import from_json
 from kubeassay.reporting.texts import plural, printable
@@ -57,7 +58,7 @@ def _except(
     wanted: Sequence[str], source: str, file: Path, *, reason: str, owner: str, expires: str, dry_run: bool
 ) -> int:
     # Imported here: only this command writes exceptions.
-    from kubeassay.policy.exception_writing import appended, entry_for, identity
+    from kubeassay.policy.exception_writing import appended, entry_for
     from kubeassay.policy.exceptions import is_date
     from kubeassay.policy.library import load_valid
 
