@@ -5,7 +5,10 @@ BIN    := $(VENV)/bin
 
 DEMO   := fixtures/merajutasa/violating/production
 
-.PHONY: help demo test test-live tools browser lock lint format generate generated-check smoke bench bench-live clean
+TOOLS  := $(HOME)/.cache/kubeassay/tools
+
+.PHONY: help demo test test-live tools browser readers lock lint format generate generated-check smoke bench bench-live
+.PHONY: clean
 
 help:
 	@echo "make demo     create .venv, install, scan the bundled example, write SARIF and HTML"
@@ -14,6 +17,7 @@ help:
 	@echo "              with KUBECONFIG=FILE those that fit any cluster, on that one: they make and remove objects"
 	@echo "make browser  install Chromium (apt) and axe-core (npm), in which the tests open the HTML report"
 	@echo "make tools    build Kustomize and Helm, once (needs Go): tests render deploy/ with them, and skip without"
+	@echo "make readers  install programs that read reports, once, outside of the tree: tests ask them where they are there"
 	@echo "make lint     lint, format, types and layers"
 	@echo "make generate write the generated files again (docs, tables of fields)"
 	@echo "make lock     write what the image is made of anew, with the newest versions and their hashes"
@@ -68,6 +72,16 @@ browser: $(VENV)/.installed-dev
 
 tools: $(BIN)/python
 	$(BIN)/python .ci/go_tools.py
+
+# compliance-trestle pins other versions than ours, so it has a folder of its own.
+readers: $(VENV)/.installed-dev
+	@mkdir -p $(TOOLS)
+	@if command -v npm >/dev/null; then \
+	    test -e $(TOOLS)/node_modules/.bin/sarif-multitool || \
+	        npm install --silent --no-audit --no-fund --prefix $(TOOLS) @microsoft/sarif-multitool; \
+	else echo "npm is not there: tests of the SARIF multitool are skipped"; fi
+	@test -d $(TOOLS)/trestle/trestle || \
+	    $(BIN)/python -m pip install --quiet --target $(TOOLS)/trestle compliance-trestle
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -155,3 +157,10 @@ def run_within_seconds(code: str, stdin: str = "", seconds: float = 20, folder: 
     folders = [str(Path(__file__).parent), *([str(folder)] if folder is not None else [])]
     command = [sys.executable, "-c", f"import sys; sys.path[:1] = {folders!r}\n{code}"]
     subprocess.run(command, input=stdin.encode(), timeout=seconds, check=True)
+
+
+def end_with_parent() -> None:
+    """In a new process: end when the process that started it does, however that ends. Linux alone can say so."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

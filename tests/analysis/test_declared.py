@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kubeassay.analysis.declared import declared_path, differences, equal
@@ -34,6 +34,7 @@ def changed(declared: str, live: str) -> set[str]:
         # What it does not store, because its absence says the same.
         ("spec: {hostNetwork: false, nodeName: '', volumes: [], securityContext: {}, a: null}", "spec: {}"),
         ("spec: {securityContext: {seLinuxOptions: {level: ''}}}", "spec: {}"),
+        ("roleRef: {apiGroup: '', name: a}", "roleRef: {apiGroup: rbac.authorization.k8s.io, name: a}"),
         # What it writes otherwise.
         ("spec: {hard: {cpu: 2, memory: 1024Mi}}", "spec: {hard: {cpu: 2000m, memory: 1Gi}}"),
         ("spec: {resources: {limits: {cpu: 0.5}}}", "spec: {resources: {limits: {cpu: 500m}}}"),
@@ -87,6 +88,8 @@ def test_what_is_no_difference(declared: str, live: str) -> None:
         ),
         ("rules: [{a: 1}, {a: 2}]", "rules: [{a: 3}, {a: 4}]", {"rules[0]", "rules[1]"}),
         ("spec: {args: [a, b]}", "spec: {args: [b, a]}", {"spec.args"}),
+        ("spec: {storageClassName: ''}", "spec: {storageClassName: a}", {"spec.storageClassName"}),
+        ("spec: {env: [{name: a, value: ''}]}", "spec: {env: [{name: a, value: b}]}", {"spec.env[0].value"}),
         # Texts are no quantities.
         ("spec: {env: [{name: a, value: '1'}]}", "spec: {env: [{name: a, value: 1000m}]}", {"spec.env[0].value"}),
         ("metadata: {labels: {limits: '1'}}", "metadata: {labels: {limits: 1000m}}", {"metadata.labels.limits"}),
@@ -135,6 +138,8 @@ _values: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+# A busy machine draws slowly.
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_values)
 def test_everything_is_what_it_is(value: Any) -> None:
     assert equal(value, value, ("spec",)) or not isinstance(value, dict | list)

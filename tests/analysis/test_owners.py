@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from checks.rule_runner import make_object
-from kubeassay.analysis.owners import Makers, drift
+from kubeassay.analysis.owners import Makers, as_run, drift
 
 SPEC: dict[str, Any] = {
     "containers": [{"name": "app", "image": "app:1", "securityContext": {"runAsNonRoot": True}}],
@@ -133,3 +133,44 @@ def test_owners_in_a_circle_end() -> None:
     first = owned("apps/v1", "ReplicaSet", "a", None, spec={"template": TEMPLATE})
     first["metadata"]["ownerReferences"] = [{"controller": True, "uid": "uid-ReplicaSet-a", "name": "a"}]
     assert made(first) == {}
+
+
+def test_replica_sets_of_a_rollout_are_judged_at_it() -> None:
+    rollout = owned("argoproj.io/v1alpha1", "Rollout", "web", None, spec={"template": TEMPLATE})
+    replica_set = owned("apps/v1", "ReplicaSet", "web-1", rollout, spec={"replicas": 1, "template": TEMPLATE})
+    replica_set["spec"]["template"]["metadata"]["labels"]["rollouts-pod-template-hash"] = "1"
+    assert made(rollout, replica_set, pod(replica_set)) == {
+        "ReplicaSet n/web-1": ("Rollout n/web", ()),
+        "Pod n/web-1-a": ("Rollout n/web", ()),
+    }
+    # One that names a Deployment has no template of its own.
+    rollout["spec"] = {"workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}}
+    assert made(rollout, replica_set) == {}
+
+
+def test_what_runs_is_the_template_with_what_differs() -> None:
+    def run(**changes: Any) -> dict[str, Any] | None:
+        return as_run(make_object(pod(**changes)), make_object(DEPLOYMENT))
+
+    token = {"name": "kube-api-access-x", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}
+    given = [{"name": "kube-api-access-x", "projected": {}}]
+    app = SPEC["containers"][0]
+    defaults = {"terminationGracePeriodSeconds": 30, "volumes": given, "tolerations": [{"operator": "Exists"}]}
+    assert run(containers=[{**app, "imagePullPolicy": "Always", "volumeMounts": [token]}], **defaults) == {
+        "metadata": {**TEMPLATE["metadata"], "annotations": {}},
+        "spec": SPEC,
+    }
+    found = run(
+        containers=[{"name": "proxy", "image": "p:1", "volumeMounts": [token]}, {**app, "image": "app:2"}],
+        ephemeralContainers=[{"name": "debug"}],
+        volumes=[*given, {"name": "host", "hostPath": {"path": "/"}}],
+        hostPID=True,
+    )
+    assert found is not None
+    assert found["spec"] == {
+        **SPEC,
+        "containers": [{**app, "image": "app:2"}, {"name": "proxy", "image": "p:1"}],
+        "ephemeralContainers": [{"name": "debug"}],
+        "volumes": [{"name": "host", "hostPath": {"path": "/"}}],
+        "hostPID": True,
+    }

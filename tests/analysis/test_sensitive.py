@@ -235,6 +235,57 @@ def test_what_is_not_of_the_rules_but_may_be_secret_is_masked_too() -> None:
     }
 
 
+CUSTOM: dict[str, Any] = {
+    "apiVersion": "example.com/v1",
+    "kind": "Shop",
+    "metadata": {"name": "shop"},
+    "spec": {
+        "passwords": ["hunter2", 1234, "${OTHER}", ["hunter2"], {"name": "n", "text": "hunter2"}],
+        "tokens": {"github": "hunter2", "ttl": "1h", "ci": {"value": "hunter2", "expirationSeconds": 60}, "pin": 1234},
+        "credentials": {
+            "value": "hunter2",
+            "username": "shop",
+            "enabled": True,
+            "secretRef": {"name": "s", "key": "k"},
+        },
+        "apiKeys": [{"id": "1", "text": "hunter2"}],
+        "accessTokens": "hunter2,hunter3",
+        # What a pod's spec has of such names is no secret.
+        "template": {
+            "imagePullSecrets": [{"name": "registry"}],
+            "volumes": [
+                {"secret": {"secretName": "s", "defaultMode": 420, "items": [{"key": "k", "path": "p", "mode": 256}]}},
+                {"projected": {"sources": [{"serviceAccountToken": {"path": "p", "expirationSeconds": 600}}]}},
+            ],
+        },
+        "credentialsProvider": {"type": "vault", "role": "shop"},
+        "maxTokens": 4096,
+    },
+}
+HIDDEN = {
+    "spec.passwords[0]",
+    "spec.passwords[1]",
+    "spec.passwords[3][0]",
+    "spec.passwords[4].text",
+    "spec.tokens.github",
+    "spec.tokens.ci.value",
+    "spec.tokens.pin",
+    "spec.credentials.value",
+    "spec.apiKeys[0].text",
+    "spec.accessTokens",
+}
+
+
+def test_what_stands_below_a_secrets_name_in_a_custom_resource_is_one() -> None:
+    assert {format_path(path) for path in sensitive_paths(CUSTOM)} == HIDDEN
+    listed = {"apiVersion": "v1", "kind": "List", "items": [CUSTOM]}
+    assert {format_path(path) for path in sensitive_paths(listed)} == {f"items[0].{path}" for path in HIDDEN}
+    assert len(sensitive_paths(CUSTOM)) == len(HIDDEN)
+    # Fields of Kubernetes itself hold references.
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "secrets": [{"name": "a", "other": "b"}], "tokens": ["c"]}
+    assert sensitive_paths(account) == []
+
+
 def test_of_a_secret_only_its_type_and_names_are_shown() -> None:
     secret = {
         "apiVersion": "v1",

@@ -100,6 +100,21 @@ def test_results_of_others_are_not_compared_with(night: Night, kept: Path) -> No
     assert f"compared with {kept}/20261125T021700Z" in night().stderr
 
 
+def test_what_is_new_is_new_again_where_it_could_not_be_published(
+    night: Night, server: FaultServer, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever tries again is not to hear that nothing is new."""
+    night()
+    add_pod(server, "two")
+    with monkeypatch.context() as patch:
+        patch.setattr("kubeassay.cli.audit._publishing", lambda api, options: lambda result, snapshot: False)
+        assert night("--publish").exit_code == 2
+    assert {path.name for path in (kept / "20261126T021700Z").iterdir()} == {*REPORTS, "failed"}
+    again = night("--fail-on-new")
+    assert again.exit_code == 1
+    assert f"compared with {kept}/20261125T021700Z/result.json: " in again.stderr
+
+
 @pytest.mark.parametrize("content", ["", "{}", "[" * 9999, '{"schemaVersion": "0"}'])
 def test_a_damaged_result_is_told_and_passed_over(night: Night, kept: Path, content: str) -> None:
     night()

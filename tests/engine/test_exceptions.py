@@ -362,7 +362,8 @@ def test_of_a_whole_target_what_is_not_there_is_told() -> None:
     assert told(scan_text(told_whole, PODS)) == {("exception-unused", "e.yaml", 5), ("exception-unused", "e.yaml", 9)}
     # A cluster is whole.
     content = [(name, json.dumps(obj.value).encode()) for name, obj in zip("ab", objects_in(PODS), strict=True)]
-    files = [SourceFile("", f"clusters/c/{name}.yaml", len(text), content=text, live=True) for name, text in content]
+    live = {f"clusters/c/{name}.yaml": text for name, text in content}
+    files = [SourceFile("", name, len(text), live=live) for name, text in live.items()]
     live = scan(plan, Discovery(files=files), Target("cluster", "c"))
     assert told(live) == {("exception-unused", "e.yaml", 5), ("exception-unused", "e.yaml", 9)}
     part = replace(plan, live=Live(namespaces=frozenset({"node"})))

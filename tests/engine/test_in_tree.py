@@ -299,7 +299,7 @@ def test_an_annotation_of_a_live_object_holds_at_its_place() -> None:
     name = "clusters/c/shop/apps.Deployment/web.yaml"
     content = json.dumps(web.value).encode()
     plan = plan_of(profile_of(P, *EXCEPTION_RULES), today=TODAY)
-    files = Discovery(files=[SourceFile("", name, len(content), content=content, live=True)])
+    files = Discovery(files=[SourceFile("", name, len(content), live={name: content})])
     result = scan(plan, files, Target("cluster", "c"))
     assert accepted(result) == {(P, "web", "log")}
     refusing = replace(plan, exceptions=plan_of("strict", today=TODAY).exceptions)

@@ -5,13 +5,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import ctypes
 import json
 import re
-import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -24,6 +21,8 @@ import urllib3
 import yaml
 from kubernetes.client import ApiClient
 from kubernetes.config import new_client_from_config
+
+from kit import end_with_parent
 
 #: What starting one program may take: the machine may be busy.
 PATIENCE = 120.0
@@ -316,7 +315,7 @@ class OwnServer(ApiServer):
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=end_with_parent,
             )
 
     def _wait_for(self, name: str, ready: Callable[[], bool]) -> None:
@@ -347,10 +346,3 @@ def free_ports(number: int) -> list[int]:
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [int(one.getsockname()[1]) for one in sockets]
-
-
-def _end_with_parent() -> None:
-    """In a new process: end when the process that started it does, however that ends. Linux alone can say so."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kit import objects_in
 from live.api_server import Client, OwnServer
 from live.test_live_audit import pod_spec, run
 
@@ -116,3 +117,181 @@ def test_a_rollout_and_restarts_leave_the_report_as_it_is(server: OwnServer, tmp
     after = sarif(server, name, tmp_path)
     assert after != before
     assert after.replace(b"app:2.0", b"app:1.0") == before
+
+
+#: What people write and an API server stores otherwise, or not at all, because it says the same.
+_AS_WRITTEN = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: zeros
+  namespace: NAMESPACE
+  labels: {}
+  annotations: {note: ""}
+  creationTimestamp: null
+spec:
+  replicas: 0
+  paused: false
+  minReadySeconds: 0
+  revisionHistoryLimit: 3
+  selector: {matchLabels: {app: zeros}, matchExpressions: []}
+  strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 0, maxUnavailable: 100%}}
+  template:
+    metadata: {labels: {app: zeros}, annotations: {}}
+    spec:
+      hostNetwork: false
+      hostPID: false
+      hostIPC: false
+      nodeName: ""
+      nodeSelector: {}
+      imagePullSecrets: []
+      automountServiceAccountToken: false
+      serviceAccount: ""
+      securityContext: {runAsUser: 0, supplementalGroups: [], seLinuxOptions: {level: ""}, sysctls: []}
+      tolerations: [{key: a, operator: Exists, value: "", effect: NoSchedule}]
+      volumes:
+        - {name: scratch, emptyDir: {medium: "", sizeLimit: 1024Mi}}
+        - {name: settings, configMap: {name: c, optional: false, items: []}}
+        - {name: shared, nfs: {server: s, path: /, readOnly: false}}
+      initContainers: []
+      containers:
+        - name: second
+          image: registry.example/b:1
+          command: []
+          args: [a, b]
+          stdin: false
+          tty: false
+          ports: [{containerPort: 53, protocol: UDP, hostPort: 0}, {containerPort: 53}]
+          env: [{name: EMPTY, value: ""}, {name: NUMBER, value: "007"}]
+          resources: {limits: {cpu: 0.5, memory: 1024Mi}, requests: {cpu: 100m, memory: 0.25Gi}, claims: []}
+          livenessProbe: {httpGet: {port: 80, path: "", host: ""}, initialDelaySeconds: 0}
+          volumeMounts: [{name: scratch, mountPath: /tmp, readOnly: false, subPath: ""}]
+          securityContext: {privileged: false, allowPrivilegeEscalation: false, capabilities: {drop: [ALL], add: []}}
+        - {name: first, image: 'registry.example/a:1', imagePullPolicy: "", lifecycle: {}, workingDir: ""}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: zeros, namespace: NAMESPACE}
+spec:
+  type: ClusterIP
+  clusterIP: ""
+  externalName: ""
+  externalIPs: []
+  publishNotReadyAddresses: false
+  sessionAffinity: None
+  selector: {app: zeros}
+  ports: [{port: 53, protocol: UDP, name: udp, nodePort: 0}, {port: 53, name: tcp}]
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: zeros, namespace: NAMESPACE}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: zeros}
+  maxReplicas: 3
+  metrics:
+    - {type: External, external: {metric: {name: m}, target: {type: Value, value: "0.5"}}}
+    - {type: External, external: {metric: {name: other}, target: {type: AverageValue, averageValue: 1000m}}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: zeros, namespace: NAMESPACE}
+spec:
+  podSelector: {}
+  policyTypes: [Ingress, Egress]
+  ingress: []
+  egress: [{}, {to: [], ports: [{port: 53}]}, {to: [{podSelector: {}}, {namespaceSelector: {}, podSelector: {}}]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: zeros, namespace: NAMESPACE}
+roleRef: {apiGroup: "", kind: ClusterRole, name: view}
+subjects: [{apiGroup: "", kind: Group, name: g}, {kind: ServiceAccount, name: s, namespace: NAMESPACE, apiGroup: ""}]
+---
+apiVersion: v1
+kind: LimitRange
+metadata: {name: zeros, namespace: NAMESPACE}
+spec: {limits: [{type: Container, default: {cpu: 0.5}, maxLimitRequestRatio: {cpu: 4000m}, max: {}}]}
+---
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: zeros, namespace: NAMESPACE}
+spec: {hard: {pods: 10, count/secrets: 5, requests.cpu: "2.5", requests.storage: 0.5Ti}, scopes: []}
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: zeros, namespace: NAMESPACE}
+spec:
+  schedule: "*/5 * * * *"
+  suspend: false
+  jobTemplate:
+    spec:
+      backoffLimit: 0
+      template: {spec: {restartPolicy: Never, containers: [{name: c, image: 'registry.example/c:1'}]}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: zeros, namespace: NAMESPACE}
+spec: {accessModes: [ReadWriteOnce], storageClassName: "", volumeName: "", resources: {requests: {storage: 1024Mi}}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: zeros, namespace: NAMESPACE}
+data: {empty: "", number: "1.0", text: "a\\nb\\n"}
+binaryData: {}
+immutable: false
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: zeros, namespace: NAMESPACE}
+automountServiceAccountToken: false
+secrets: []
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: zeros, namespace: NAMESPACE}
+spec: {maxUnavailable: 0, selector: {matchLabels: {app: zeros}}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: zeros, namespace: NAMESPACE}
+spec:
+  tls: [{hosts: [a.example], secretName: ""}]
+  rules:
+    - host: a.example
+      http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: zeros, port: {number: 53, name: ""}}}}]}
+---
+apiVersion: scheduling.k8s.io/v1
+kind: PriorityClass
+metadata: {name: NAMESPACE-zeros}
+value: 0
+globalDefault: false
+description: ""
+---
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: NAMESPACE-zeros}
+provisioner: example.com/none
+allowVolumeExpansion: false
+mountOptions: []
+parameters: {}
+"""
+
+
+def test_what_a_server_stores_otherwise_is_no_drift(server: OwnServer, tmp_path: Path) -> None:
+    name = "written"
+    server.admin.namespace(name)
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    text = _AS_WRITTEN.replace("NAMESPACE", name)
+    (tree / "zeros.yaml").write_text(text, encoding="utf-8")
+    objects = [obj for obj in objects_in(text) if obj.ref.kind != "Deployment"]
+    (deployment,) = (obj for obj in objects_in(text) if obj.ref.kind == "Deployment")
+    for obj in (deployment, *objects):
+        server.admin.must_create(obj.value)
+    report = tmp_path / "audit.json"
+    run("audit", "--kubeconfig", server.kubeconfig, "-p", "strict", "--source", tree, "-o", f"json={report}")
+    drift = json.loads(report.read_text(encoding="utf-8"))["drift"]
+    assert [(one["object"]["kind"], one["detail"]) for one in drift["changed"]] == []
+    assert drift["missing"] == []
+    # Every kind of them is read.
+    assert drift["notCompared"] == []

@@ -66,6 +66,7 @@ def check_rule(rule: dict[str, Any], run: dict[str, Any]) -> None:
         # A finding of a rule that the result does not describe: its identity is all that is known.
         return
     assert rule["help"]["markdown"].strip()
+    assert rule.get("helpUri", "") in rule["help"]["markdown"], "GitHub shows no helpUri"
     assert rule["defaultConfiguration"]["level"] in {"note", "warning", "error"}
     properties = rule["properties"]
     assert "security" in properties["tags"], "without it GitHub shows no severity"

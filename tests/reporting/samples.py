@@ -5,8 +5,10 @@ from __future__ import annotations
 from kubeassay.model import (
     Bar,
     Baseline,
+    ChangedField,
     Control,
     ControlSummary,
+    Drift,
     Edit,
     Example,
     Exception_,
@@ -15,6 +17,8 @@ from kubeassay.model import (
     Finding,
     Fix,
     Location,
+    MissingObject,
+    NotCompared,
     NotEvaluated,
     ObjectRef,
     Parameter,
@@ -31,6 +35,7 @@ from kubeassay.model import (
     SubjectMatch,
     Summary,
     Target,
+    UndeclaredObject,
     Way,
 )
 
@@ -308,3 +313,17 @@ PICTURE = Picture(
 )
 
 SAMPLES = {"clean": CLEAN, "failing": FAILING, "hostile": HOSTILE}
+
+_POD = ObjectRef("v1", "Pod", "shop", "a")
+#: One of each.
+DRIFT = Drift(
+    sources=("manifests",),
+    missing=(MissingObject(_POD, Location("a.yaml", 3, 1, 3, 2)),),
+    changed=(
+        ChangedField(
+            _POD, "spec.x", "spec.x is 1", Location("a.yaml", 3, 1, 3, 2), "clusters/prod/shop/core.Pod/a.yaml"
+        ),
+    ),
+    undeclared=(UndeclaredObject(_POD, "clusters/prod/shop/core.Pod/a.yaml"),),
+    not_compared=(NotCompared("forbidden", "pods may not be read"),),
+)

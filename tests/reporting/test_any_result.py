@@ -11,7 +11,7 @@ from kubeassay.model import Result
 from kubeassay.reporting import FORMATS, RenderOptions, render
 from reporting.samples import CLEAN, FAILING, SAMPLES
 from reporting.strategies import options, results
-from reporting.validity import CHECKS
+from reporting.validity import CHECKS, assert_no_commands
 
 #: Those whose golden reports are in tests of their own.
 _ELSEWHERE = {"terminal", "json", "sarif", "html", "accepted"}
@@ -50,6 +50,9 @@ def test_any_result_gives_valid_reports(result: Result, chosen: RenderOptions) -
         note(form)
         for document in render(form, result, chosen).documents:
             CHECKS[form](document, result)
+            if form not in ("github", "html"):
+                # A page is for no console, and the other has commands of its own.
+                assert_no_commands(document.decode("utf-8"))
 
 
 @pytest.mark.parametrize("form", FORMATS)

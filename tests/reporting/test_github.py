@@ -74,8 +74,14 @@ def test_columns_are_of_one_line() -> None:
 
 
 def test_an_object_of_a_cluster_is_in_no_file() -> None:
-    found = written(replace(CLEAN, findings=FAILING.findings, target=Target("cluster", "prod")))
-    assert not [properties for _, properties, _ in found if "file" in properties]
+    live = Location("clusters/prod/frontend/apps.Deployment/web.yaml", 5, 1, 5, 2)
+    declared = FAILING.findings[0]
+    result = replace(CLEAN, target=Target("cluster", "prod"), findings=(replace(declared, location=live), declared))
+    assert [properties.get("file") for name, properties, _ in written(result) if name == "error"] == [
+        None,
+        # Where --source knows the manifest, its place is the finding's.
+        "apps/web site.yaml",
+    ]
 
 
 def test_an_accepted_finding_is_a_notice() -> None:

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from kubeassay.model import Location, NotEvaluated, Result, Target
-from kubeassay.reporting import RenderOptions, markdown, render
-from reporting.samples import CLEAN, FAILING
+from kubeassay.reporting import Changes, RenderOptions, markdown, render
+from reporting.samples import CLEAN, DRIFT, FAILING
 from reporting.validity import markdown as valid
 
 
@@ -52,8 +52,34 @@ def test_links_are_relative_or_begin_where_asked() -> None:
     assert 'href="apps/web%20site.yaml#L14"' in text_of(FAILING)
     base = "https://github.example/o/r/blob/abc/"
     assert f'href="{base}apps/web%20site.yaml#L14"' in text_of(FAILING, RenderOptions(link_base=base))
-    cluster = replace(FAILING, target=Target("cluster", "prod"))
+    live = replace(
+        FAILING.findings[0], location=Location("clusters/prod/frontend/apps.Deployment/web.yaml", 5, 1, 5, 2)
+    )
+    cluster = replace(FAILING, findings=(live,), target=Target("cluster", "prod"))
     assert "href" not in text_of(cluster), "an object of a cluster stands in no file"
+    assert "href" in text_of(replace(cluster, findings=FAILING.findings)), "unless a manifest declares it"
+
+
+def test_what_is_new_since_an_earlier_result_is_marked() -> None:
+    changes = Changes(FAILING.findings[1:2], FAILING.findings[:1], {})
+    text = text_of(FAILING, RenderOptions(changes=changes))
+    assert "Since the earlier result: 1 new, 1 mended." in text
+    assert "| **new** workload accepts plain text" in text
+    assert "| container app is privileged" in text
+
+
+def test_the_texts_of_rules_are_not_cut() -> None:
+    rule = FAILING.rules["privileged-container"]
+    long = replace(rule, remediation="word " * 300 + "the end")
+    assert "word the end" in text_of(replace(FAILING, rules={rule.id: long}))
+
+
+def test_drift_is_shown() -> None:
+    text = text_of(replace(CLEAN, drift=DRIFT))
+    assert "| not in the cluster | Pod shop/a | declared at a.yaml:3 |" in text
+    assert "| changed | Pod shop/a | spec.x is 1 (declared at a.yaml:3) |" in text
+    assert "| not declared | Pod shop/a | clusters/prod/shop/core.Pod/a.yaml |" in text
+    assert "| not compared: forbidden |  | pods may not be read |" in text
 
 
 def test_nothing_of_a_manifest_is_markup() -> None:

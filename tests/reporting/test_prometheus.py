@@ -14,7 +14,7 @@ from kit import answered, go_program
 from kubeassay.model import NotEvaluated, ObjectRef, Result
 from kubeassay.reporting import RenderOptions, render
 from kubeassay.reporting import prometheus as metrics
-from reporting.samples import CLEAN, FAILING, HOSTILE, SAMPLES
+from reporting.samples import CLEAN, DRIFT, FAILING, HOSTILE, SAMPLES
 from reporting.strategies import results
 
 
@@ -129,6 +129,12 @@ def test_labels_are_escaped() -> None:
     text = text_of(result)
     assert r'target="a\"} 1\\x0akubeassay_complete 1 \\"' in text
     assert len(series(result, "complete")) == 1
+
+
+def test_drift_is_counted_where_there_are_manifests_to_compare_with() -> None:
+    assert series(CLEAN, "drift") == {}
+    counts = series(replace(CLEAN, drift=DRIFT), "drift")
+    assert counts == {("missing",): 1, ("changed",): 1, ("undeclared",): 1, ("not-compared",): 1}
 
 
 def test_targets_and_profiles_tell_files_apart() -> None:

@@ -10,6 +10,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,20 @@ KINDS = (
 Fault = Callable[[str, Mapping[str, str], int], "tuple[int, Any] | None"]
 
 
+@dataclass(frozen=True)
+class Half:
+    """The first part of an answer; what follows does not come: the connection ends, or stays open (``stalls``), perhaps
+    with a byte now and then (``drips``)."""
+
+    content: bytes = b'{"kind":"List","items":['
+    stalls: bool = False
+    drips: bool = False
+
+
 class FaultServer:
     """``objects``: by the path of their list in all namespaces. ``fault``: from the path, the query and how often it
-    was asked before, a status and a body in place of the answer; status 0 ends the connection."""
+    was asked before, a status and a body in place of the answer; status 0 ends the connection. The body of a redirect
+    is where it leads to."""
 
     def __init__(self, folder: Path) -> None:
         self.objects: dict[str, list[dict[str, Any]]] = {}
@@ -43,6 +55,7 @@ class FaultServer:
         self.asked: Counter[str] = Counter()
         self.headers: list[Mapping[str, str]] = []
         self._lock = threading.Lock()
+        self._stopped = threading.Event()
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.http.daemon_threads = True
         # How soon it sees that it is to stop: each test waits for that.
@@ -50,11 +63,12 @@ class FaultServer:
         self.kubeconfig = folder / "kubeconfig"
         self.configure("good")
 
-    def configure(self, token: str, **more: Any) -> None:
+    def configure(self, token: str, cluster: Mapping[str, Any] | None = None, **more: Any) -> None:
+        server = f"http://127.0.0.1:{self.http.server_port}"
         config = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": "c/1", "cluster": {"server": f"http://127.0.0.1:{self.http.server_port}"}}],
+            "clusters": [{"name": "c/1", "cluster": {"server": server, **(cluster or {})}}],
             "users": [{"name": "u", "user": {"token": token, **more}}],
             "contexts": [{"name": "x", "context": {"cluster": "c/1", "user": "u"}}],
             "current-context": "x",
@@ -62,6 +76,7 @@ class FaultServer:
         self.kubeconfig.write_text(yaml.safe_dump(config), encoding="utf-8")
 
     def stop(self) -> None:
+        self._stopped.set()
         self.http.shutdown()
         self.http.server_close()
 
@@ -162,13 +177,28 @@ class FaultServer:
                     self.close_connection = True
                     self.connection.close()
                     return
+                if isinstance(body, Half):
+                    self._begin(status, body)
+                    return
                 content = body if isinstance(body, bytes) else json.dumps(body).encode()
                 self.send_response(status)
+                if 300 <= status < 400:
+                    self.send_header("Location", content.decode())
                 if status == 429:
                     self.send_header("Retry-After", "0.01")
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
+
+            def _begin(self, status: int, body: Half) -> None:
+                self.send_response(status)
+                self.send_header("Content-Length", "100000")
+                self.end_headers()
+                self.wfile.write(body.content)
+                while (body.stalls or body.drips) and not server._stopped.wait(0.05):
+                    if body.drips:
+                        self.wfile.write(b" ")
+                self.close_connection = True
 
             def log_message(self, *_: Any) -> None:
                 pass

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,7 @@ from kubernetes.config import incluster_config, kube_config
 from kit import LIBRARY, failing, plan_of, profile_of
 from kubeassay.engine.comparison import compare
 from kubeassay.engine.live import Gaps, gaps_of
+from kubeassay.engine.plan import Plan
 from kubeassay.execution.audit import asks_about, audit, everything_wanted, wanted
 from kubeassay.model import Result
 from kubeassay.model.unread import Unread
@@ -22,7 +28,7 @@ from kubeassay.policy.library import Library
 from kubeassay.sources import cluster
 from kubeassay.sources.cluster import Api, ClusterError, Wanted, connect, read_cluster
 from kubeassay.sources.snapshot import Snapshot
-from sources.fault_server import FaultServer
+from sources.fault_server import FaultServer, Half
 
 EVERYTHING = Wanted(
     frozenset({"Namespace", "Pod", "Secret", "NetworkPolicy"}), custom=True, everywhere=frozenset({"Pod", "Secret"})
@@ -46,8 +52,8 @@ def server(tmp_path: Path) -> Iterator[FaultServer]:
         made.stop()
 
 
-def api_of(server: FaultServer, **options: Any) -> Api:
-    return Api(connect(kubeconfig=str(server.kubeconfig), **options), rate=1e6, pause=0.001)
+def api_of(server: FaultServer, timeout: float = 60, **options: Any) -> Api:
+    return Api(connect(kubeconfig=str(server.kubeconfig), **options), rate=1e6, pause=0.001, timeout=timeout)
 
 
 def read(server: FaultServer, needed: Wanted = EVERYTHING, **options: Any) -> Snapshot:
@@ -216,6 +222,157 @@ def test_a_server_that_goes_away_loses_nothing_silently(server: FaultServer) -> 
     server.fault = lambda path, query, number: (0, None) if path not in ("/version", "/api", "/apis") else None
     found = read_cluster(api, EVERYTHING)
     assert {gap.kind for gap in found.unread} == {"Namespace", "Pod", "Secret", "NetworkPolicy", "Thing"}
+
+
+@pytest.mark.parametrize("half", [Half(), Half(stalls=True), Half(drips=True), Half(b""), Half(b"", stalls=True)])
+def test_half_an_answer_is_no_answer(server: FaultServer, half: Half) -> None:
+    """It ends, it stalls, or it goes on too slowly: each request has its time."""
+    server.fault = lambda path, query, number: (200, half) if path == "/api/v1/pods" else None
+    begun = time.monotonic()
+    found = read_cluster(api_of(server, timeout=0.4), EVERYTHING)
+    assert time.monotonic() - begun < 5
+    assert names(found) == ALL - PODS
+    assert unread(found) == {("Pod", None, "not-readable")}
+
+
+def test_half_an_answer_is_asked_for_again(server: FaultServer) -> None:
+    server.fault = lambda path, query, number: (200, Half()) if "continue" in query and number % 2 else None
+    found = read(server)
+    assert names(found) == ALL
+    assert found.unread == []
+
+
+def test_a_server_that_is_gone_is_not_asked_for_every_kind(server: FaultServer) -> None:
+    """The probe is not answered either; what is left is said without another request."""
+    answers = {"/version": 1, "/api": 1, "/apis": 1}
+    server.fault = lambda path, query, number: None if number < answers.get(path, 0) else (200, Half(stalls=True))
+    needed = Wanted(frozenset({"Namespace", "Pod", "Secret", "ServiceAccount", "ReplicaSet"}), custom=True)
+    begun = time.monotonic()
+    found = read_cluster(api_of(server, timeout=0.4), needed)
+    assert time.monotonic() - begun < 5
+    assert {gap.kind for gap in found.unread} == {*needed.kinds, "Thing"}
+    assert server.asked["/version"] > 1
+
+
+def test_an_api_that_is_slow_does_not_cost_the_others(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several requests in a row have no answer, but the server has."""
+    monkeypatch.setattr(cluster, "_SILENT", 1)
+    server.fault = lambda path, query, number: (200, Half(stalls=True)) if "things" in path else None
+    found = read_cluster(api_of(server, timeout=0.4), EVERYTHING)
+    assert names(found) == ALL - {"a/example.com.Thing/one.yaml"}
+    assert unread(found) == {("Thing", None, "not-readable")}
+
+
+def test_a_slow_server_at_the_start_is_an_error(server: FaultServer) -> None:
+    server.fault = lambda path, query, number: (200, Half(drips=True))
+    with pytest.raises(ClusterError, match=r"no answer from http://127.0.0.1:\d+ within 0.3 s"):
+        read_cluster(api_of(server, timeout=0.3), EVERYTHING)
+
+
+def test_a_redirect_is_not_followed(server: FaultServer) -> None:
+    """The token would go to whoever is there."""
+    elsewhere = f"http://user:hunter2@127.0.0.1:{server.http.server_port}/other?token=hunter2"
+    server.fault = lambda path, query, number: (302, elsewhere.encode()) if path == "/version" else None
+    with pytest.raises(
+        ClusterError, match=r"302: it redirects to http://127.0.0.1:\d+/other, which is not followed"
+    ) as e:
+        read(server)
+    assert "hunter2" not in str(e.value)
+    assert server.asked["/other"] == 0
+    server.fault = lambda path, query, number: (301, b"/elsewhere") if "things" in path else None
+    assert unread(read(server)) == {("Thing", None, "not-readable")}
+
+
+def test_an_exec_plugin_that_hangs_is_an_error(server: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "_PLUG_IN_TIMEOUT", 0.3)
+    plug_in = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
+    server.configure("", exec={**plug_in, "command": "sleep", "args": ["5"]})
+    with pytest.raises(ClusterError, match=r"its exec plug-in did not end within 0.3 s"):
+        read(server)
+
+
+def test_an_exec_plugin_that_hangs_later_loses_nothing_silently(
+    server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_PLUG_IN_TIMEOUT", 0.5)
+    api = api_of(server)
+
+    def fault(path: str, query: Mapping[str, str], number: int) -> Any:
+        if path == "/api/v1/pods" and number == 1:
+            server.token = "new"
+            plug_in = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
+            server.configure("", exec={**plug_in, "command": "sleep", "args": ["5"]})
+            return 401, {"message": "Unauthorized"}
+        return None
+
+    server.fault = fault
+    found = read_cluster(api, EVERYTHING)
+    assert ("Pod", None, "not-readable") in unread(found)
+    assert any("did not end within" in gap.detail for gap in found.unread)
+
+
+class _Proxy(BaseHTTPRequestHandler):
+    """Notes what it is asked for, and answers as if it were the server."""
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)  # type: ignore[attr-defined]
+        content = b'{"gitVersion": "v1.2.3-proxied"}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("how", ["HTTP_PROXY", "proxy-url", "NO_PROXY"])
+def test_proxies_are_used(server: FaultServer, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Proxy) as proxy:
+        proxy.asked = []  # type: ignore[attr-defined]
+        proxy.daemon_threads = True
+        threading.Thread(target=proxy.serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{proxy.server_port}"
+        for name in ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        if how == "proxy-url":
+            server.configure("good", cluster={"proxy-url": url})
+        else:
+            monkeypatch.setenv("HTTP_PROXY", url)
+        if how == "NO_PROXY":
+            monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        version = cluster.server_version(api_of(server))
+        proxy.shutdown()
+        host = f"http://127.0.0.1:{server.http.server_port}"
+        assert version == ("v1.33.1-eks-1" if how == "NO_PROXY" else "v1.2.3-proxied")
+        assert proxy.asked == ([] if how == "NO_PROXY" else [f"{host}/version"])  # type: ignore[attr-defined]
+
+
+def test_a_proxy_that_is_not_there_is_named(server: FaultServer) -> None:
+    server.configure("good", cluster={"proxy-url": "http://user:hunter2@127.0.0.1:1"})
+    with pytest.raises(ClusterError, match=r"through the proxy 127.0.0.1:1: ") as error:
+        read(server)
+    assert "hunter2" not in str(error.value)
+
+
+def test_an_interrupt_ends_it_at_once(server: FaultServer) -> None:
+    asked = threading.Event()
+
+    def fault(path: str, query: Mapping[str, str], number: int) -> Any:
+        if path == "/api/v1/pods":
+            asked.set()
+            return 200, Half(stalls=True)
+        return None
+
+    server.fault = fault
+    command = [sys.executable, "-m", "kubeassay.cli.main", "audit", "--kubeconfig", str(server.kubeconfig)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert asked.wait(30)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert time.monotonic() - begun < 5
+    assert (process.returncode, out, err.strip()) == (130, "", "Interrupted.")
 
 
 def test_no_server_wrong_credentials_and_a_wrong_context_are_errors(server: FaultServer, tmp_path: Path) -> None:
@@ -397,22 +554,43 @@ def test_a_namespace_or_label_that_is_not_there_is_said(server: FaultServer, opt
     assert {n.reason for n in result.not_evaluated} == {"no-objects"}
 
 
-def test_rules_on_values_of_secrets_do_not_pass(server: FaultServer, tmp_path: Path) -> None:
+def own_rule(folder: Path, kind: str, expression: str) -> Plan:
+    """The plan of a user's rule on the objects of a kind."""
     spec = {
-        "title": "A Secret without a password",
+        "title": "x",
         "area": "secrets",
         "severity": "high",
         "subject": "object",
-        "needs": ["Secret"],
+        "needs": [kind],
         "rationale": "x",
         "remediation": "x",
-        "expression": "has(object.data) && 'password' in object.data",
-        "messageExpression": "'no password'",
+        "expression": expression,
+        "messageExpression": "'no'",
     }
-    rule = {"apiVersion": "kubeassay.dev/v1", "kind": "Rule", "metadata": {"id": "no-password"}, "spec": spec}
-    (tmp_path / "no-password.yaml").write_text(json.dumps(rule))
-    library = Library([tmp_path / "no-password.yaml"])
-    plan = plan_of(profile_of("no-password", library=library), library=library)
+    rule = {"apiVersion": "kubeassay.dev/v1", "kind": "Rule", "metadata": {"id": "own-rule"}, "spec": spec}
+    (folder / "own-rule.yaml").write_text(json.dumps(rule))
+    library = Library([folder / "own-rule.yaml"])
+    return plan_of(profile_of("own-rule", library=library), library=library)
+
+
+@pytest.mark.parametrize("kind", ["ServiceAccount", "Thing"])
+def test_what_an_api_that_is_down_may_have_does_not_pass(server: FaultServer, tmp_path: Path, kind: str) -> None:
+    """Its kinds are not known: one may be called like one of Kubernetes' own."""
+    plan = own_rule(tmp_path, kind, "true")
+    whole = audit(plan, read(server, wanted(plan)))
+    assert (whole.summary.not_evaluated, whole.summary.passed) == (0, 2 if kind == "ServiceAccount" else 1)
+    server.aggregated = False
+    server.fault = lambda path, query, number: (503, {}) if path == "/apis/example.com/v1" else None
+    result = audit(plan, read(server, wanted(plan)))
+    assert result.summary.by_control["T-1"].not_evaluated == 1
+    assert result.summary.passed == (2 if kind == "ServiceAccount" else 0)
+    assert "not-readable" in {n.reason for n in result.not_evaluated}
+    # A check of ours looks at the group.
+    assert judged(server, "service-account-token-automount").summary.not_evaluated == 0
+
+
+def test_rules_on_values_of_secrets_do_not_pass(server: FaultServer, tmp_path: Path) -> None:
+    plan = own_rule(tmp_path, "Secret", "has(object.data) && 'password' in object.data")
     result = audit(plan, read(server, wanted(plan)))
     assert failing(result) == []
     assert (result.summary.passed, result.summary.not_evaluated) == (0, 2)

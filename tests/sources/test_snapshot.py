@@ -214,3 +214,15 @@ def test_other_files_are_no_snapshots(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "f").write_bytes(content)
     assert not is_snapshot(str(tmp_path / "f"))
     assert not is_snapshot(str(tmp_path))
+
+
+def test_what_stands_below_a_secrets_name_is_replaced() -> None:
+    value = {
+        "apiVersion": "example.com/v1",
+        "kind": "Shop",
+        "metadata": {"name": "shop"},
+        "spec": {"passwords": ["hunter2"], "tokens": {"ci": "hunter2"}, "credentials": {"value": "hunter2"}},
+    }
+    _, content = live_file("c", value)
+    assert b"hunter2" not in content
+    assert json.loads(content)["spec"].keys() == {"passwords", "tokens", "credentials"}

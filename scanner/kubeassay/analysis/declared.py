@@ -39,8 +39,19 @@ _ORDERED = frozenset({"args", "command"})
 #: What an API server does not store where it is ``false``, 0 or empty: fields that are no pointers (k8s.io/api v0.33).
 _NOT_STORED = frozenset(
     {
-        "hostIPC", "hostNetwork", "hostPID", "hostPort", "ipv6", "minReadySeconds", "nodePort", "paused",
-        "publishNotReadyAddresses", "readOnly", "stdin", "stdinOnce", "suspended", "tty", "unschedulable",
+        "deprecated", "exclusiveMaximum", "exclusiveMinimum", "globalDefault", "healthCheckNodePort", "hostIPC",
+        "hostNetwork", "hostPID", "hostPort", "initialDelaySeconds", "insecureSkipTLSVerify", "minReadySeconds",
+        "nodePort", "nullable", "paused", "preserveUnknownFields", "publishNotReadyAddresses", "readOnly", "stdin",
+        "stdinOnce", "tty", "uniqueItems", "unschedulable", "x-kubernetes-embedded-resource",
+        "x-kubernetes-int-or-string",
+    }
+)  # fmt: skip
+#: What an API server fills in where it is empty.
+_FILLED_IN = frozenset(
+    {
+        "apiGroup", "clusterIP", "dnsPolicy", "imagePullPolicy", "operator", "protocol", "restartPolicy",
+        "schedulerName", "scheme", "serviceAccount", "sessionAffinity", "terminationMessagePath",
+        "terminationMessagePolicy", "type",
     }
 )  # fmt: skip
 #: What is stored where it is empty: that it stands there says something.
@@ -178,6 +189,10 @@ def _same(declared: Any, live: Any, path: Path) -> bool:
         return declared is live
     if declared == live and isinstance(declared, str) == isinstance(live, str):
         return True
+    if declared == "" and (path[-1] in _FILLED_IN or path[-2:] == ("httpGet", "path")):
+        return True
+    if path[-1] == "maxLimitRequestRatio" or path[-2:] == ("target", "value"):
+        return meaning.same(declared, live, quantity=True)
     return path[0] != "metadata" and meaning.holds_quantity(path) and meaning.same(declared, live, quantity=True)
 
 

@@ -15,13 +15,14 @@ from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.analysis.workloads import pod_templates
 from kubeassay.model import Object, ObjectRef
 
-#: Controllers of Kubernetes itself: what they make, they make of their template.
+#: Controllers of Kubernetes itself, and Argo Rollouts, which is in a Deployment's place: what they make, they make of
+#: their template.
 _MADE_BY: Mapping[tuple[str, str], frozenset[tuple[str, str]]] = {
     ("", "Pod"): frozenset(
         {("apps", "ReplicaSet"), ("apps", "StatefulSet"), ("apps", "DaemonSet"), ("batch", "Job")}
         | {("", "ReplicationController")}
     ),
-    ("apps", "ReplicaSet"): frozenset({("apps", "Deployment")}),
+    ("apps", "ReplicaSet"): frozenset({("apps", "Deployment"), ("argoproj.io", "Rollout")}),
     ("batch", "Job"): frozenset({("batch", "CronJob")}),
 }
 #: Fields of a pod's spec that the API server, the scheduler and controllers set, or that no rule on security reads.
@@ -42,7 +43,8 @@ _OF_CONTAINERS = frozenset(
 _SECURITY = ("container.apparmor.security.beta.kubernetes.io/", "seccomp.security.alpha.kubernetes.io/")
 #: Labels, or prefixes of their keys, with which controllers, and the admission plug-in PodTopologyLabels, mark pods.
 _LABELS_OF_CONTROLLERS = frozenset({
-    "pod-template-hash", "controller-revision-hash", "pod-template-generation", "controller-uid", "job-name",
+    "pod-template-hash", "rollouts-pod-template-hash",
+    "controller-revision-hash", "pod-template-generation", "controller-uid", "job-name",
     "apps.kubernetes.io", "batch.kubernetes.io", "statefulset.kubernetes.io", "topology.kubernetes.io",
 })  # fmt: skip
 _TOKENS = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -123,26 +125,13 @@ def drift(obj: Object, owner: Object) -> Iterator[str]:
     if not made or not wanted:
         yield "it has no pod template"
         return
-    spec, template = dict(made[0].spec), dict(wanted[0].spec)
+    spec, template = made[0].spec, wanted[0].spec
     for field in _CONTAINERS:
-        yield from _containers(items(spec.pop(field, None)), items(template.pop(field, None)), field)
-    claims = {
-        mapping(mapping(claim).get("metadata")).get("name")
-        for claim in items(mapping(owner.value.get("spec")).get("volumeClaimTemplates"))
-    }
-    for value in (spec, template):
-        value["serviceAccountName"] = value.get("serviceAccountName") or "default"
-        value["volumes"] = sorted(
-            (v for v in map(mapping, items(value.get("volumes"))) if not _is_given(v, claims)),
-            key=lambda volume: str(volume.get("name")),
-        )
-    for field in sorted((spec.keys() | template.keys()) - _SET_BY_OTHERS):
-        if _meant(spec.get(field)) != _meant(template.get(field)):
-            yield f"spec.{field}"
-    annotations, declared = made[0].annotations, wanted[0].annotations
-    for key in sorted(annotations.keys() | declared.keys()):
-        if key.startswith(_SECURITY) and annotations.get(key) != declared.get(key):
-            yield f"annotation {key}"
+        yield from _containers(items(spec.get(field)), items(template.get(field)), field)
+    for field in _differing_fields(spec, template, owner):
+        yield f"spec.{field}"
+    for key in _differing_annotations(made[0].annotations, wanted[0].annotations):
+        yield f"annotation {key}"
     labels, stated = made[0].labels, wanted[0].labels
     for key in sorted(labels.keys() | stated.keys()):
         # One that was added can take a pod out of a policy's reach, or into one's.
@@ -150,6 +139,77 @@ def drift(obj: Object, owner: Object) -> Iterator[str]:
             key in stated or key.partition("/")[0] not in _LABELS_OF_CONTROLLERS
         ):
             yield f"label {key}"
+
+
+def as_run(obj: Object, owner: Object) -> dict[str, Any] | None:
+    """The pod template of an owner as the pods of an object run it: the owner's, but for what rules judge and
+    :func:`drift` finds to differ, which is that of the pods. Containers that the template has keep their places in its
+    lists, others follow. Labels are the template's."""
+    made, wanted = pod_templates(obj), pod_templates(owner)
+    if not made or not wanted:
+        return None
+    spec, template = made[0].spec, wanted[0].spec
+    run = {field: value for field, value in template.items() if field not in _CONTAINERS}
+    for field in _differing_fields(spec, template, owner):
+        _set(run, field, _given_out(spec.get(field), owner) if field == "volumes" else spec.get(field))
+    for field in _CONTAINERS:
+        _set(run, field, list(_containers_as_run(items(spec.get(field)), items(template.get(field)))) or None)
+    annotations = dict(wanted[0].annotations)
+    for key in _differing_annotations(made[0].annotations, annotations):
+        _set(annotations, key, made[0].annotations.get(key))
+    return {"metadata": {**wanted[0].metadata, "annotations": annotations}, "spec": run}
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    if value is None:
+        values.pop(key, None)
+    else:
+        values[key] = value
+
+
+def _differing_fields(spec: Mapping[str, Any], template: Mapping[str, Any], owner: Object) -> list[str]:
+    """The fields of a pod's spec, but for its containers, that differ in what rules judge."""
+    found, declared = dict(spec), dict(template)
+    for value in (found, declared):
+        value["serviceAccountName"] = value.get("serviceAccountName") or "default"
+        value["volumes"] = sorted(_given_out(value.get("volumes"), owner), key=lambda volume: str(volume.get("name")))
+    return [
+        field
+        for field in sorted((found.keys() | declared.keys()) - _SET_BY_OTHERS - {*_CONTAINERS})
+        if _meant(found.get(field)) != _meant(declared.get(field))
+    ]
+
+
+def _differing_annotations(annotations: Mapping[str, Any], declared: Mapping[str, Any]) -> list[str]:
+    return [
+        key
+        for key in sorted(annotations.keys() | declared.keys())
+        if key.startswith(_SECURITY) and annotations.get(key) != declared.get(key)
+    ]
+
+
+def _given_out(volumes: Any, owner: Object) -> list[Mapping[str, Any]]:
+    """Volumes without those that are given to every pod."""
+    claims = {
+        mapping(mapping(claim).get("metadata")).get("name")
+        for claim in items(mapping(owner.value.get("spec")).get("volumeClaimTemplates"))
+    }
+    return [volume for volume in map(mapping, items(volumes)) if not _is_given(volume, claims)]
+
+
+def _containers_as_run(made: Iterable[Any], wanted: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    running = {mapping(container).get("name"): mapping(container) for container in made}
+    for container in map(mapping, wanted):
+        found = running.pop(container.get("name"), None)
+        if found is not None:
+            run = dict(container)
+            for key in _differing_keys(found, container):
+                _set(run, key, _without_token(found.get(key)) if key == "volumeMounts" else found.get(key))
+            yield run
+    for container in running.values():
+        run = dict(container)
+        _set(run, "volumeMounts", _without_token(container.get("volumeMounts")) or None)
+        yield run
 
 
 def _meant(value: Any) -> Any:
@@ -181,15 +241,21 @@ def _containers(made: Iterable[Any], wanted: Iterable[Any], field: str) -> Itera
         if name not in declared:
             yield f"{word} {name}"
             continue
-        template = declared[name]
-        for key in sorted(container.keys() | template.keys()):
-            if key in _OF_CONTAINERS:
-                continue
-            ours, theirs = container.get(key), template.get(key)
-            if key == "volumeMounts":
-                ours = [m for m in items(ours) if mapping(m).get("mountPath") != _TOKENS]
-                theirs = [m for m in items(theirs) if mapping(m).get("mountPath") != _TOKENS]
-            if _meant(ours) != _meant(theirs):
-                yield f"{key} of {word} {name}"
+        for key in _differing_keys(container, declared[name]):
+            yield f"{key} of {word} {name}"
     for name in declared.keys() - names:
         yield f"{word} {name} is gone"
+
+
+def _differing_keys(container: Mapping[str, Any], template: Mapping[str, Any]) -> Iterator[str]:
+    """The fields of a container that differ in what rules judge."""
+    for key in sorted((container.keys() | template.keys()) - _OF_CONTAINERS):
+        ours, theirs = container.get(key), template.get(key)
+        if key == "volumeMounts":
+            ours, theirs = _without_token(ours), _without_token(theirs)
+        if _meant(ours) != _meant(theirs):
+            yield key
+
+
+def _without_token(mounts: Any) -> list[Any]:
+    return [mount for mount in items(mounts) if mapping(mount).get("mountPath") != _TOKENS]

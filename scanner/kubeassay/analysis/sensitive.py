@@ -13,6 +13,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal
 
+from kubeassay.analysis.workloads import BUILT_IN_GROUPS
 from kubeassay.model import Object, Path
 
 #: What made a value a secret: the name that it has, or its own form.
@@ -317,6 +318,11 @@ def sensitive_paths(value: Any) -> list[Path]:
     found: list[Path] = []
     if isinstance(value, dict):
         _search_mapping(value, (), found)
+        several: list[Path] = []
+        _search_custom(value, (), several)
+        if several:
+            known = set(found)
+            found += (path for path in several if path not in known)
     return found
 
 
@@ -337,6 +343,10 @@ _KEY_WITH_VALUE = re.compile(r"[^:=]*[:=](?=.)", re.DOTALL)
 _MENTION = re.compile(r"pass|pwd|secret|token|credential|auth|key", re.IGNORECASE)
 #: An image with user:password in front of its registry.
 _DIGEST_AT_END = re.compile(r"[^@]*@[A-Za-z0-9+._-]+:[0-9a-fA-F]*\Z")
+
+
+#: Last words of keys below a secret's name whose value is none, beside those of :data:`_HARMLESS_ENDINGS`.
+_HARMLESS_BELOW = frozenset({"SECONDS", "REFERENCE"})
 
 
 def has_user(image: str) -> bool:
@@ -385,6 +395,70 @@ def _search_mapping(value: dict[str, Any], path: Path, found: list[Path]) -> Non
             _search_list(child, (*path, key), found)
         elif names_secret(key) if of is int or of is float else child is None and _holds_value(key):
             found.append((*path, key))
+
+
+def _search_custom(value: dict[str, Any], path: Path, found: list[Path]) -> None:
+    """Of custom resources, and of those in a List, what stands below a secret's name: ``passwords: [x]``. Kubernetes'
+    own fields of such names hold references (``imagePullSecrets``)."""
+    api_version = value.get("apiVersion")
+    if isinstance(api_version, str) and api_version.rpartition("/")[0] not in BUILT_IN_GROUPS:
+        _search_below(value, path, found)
+        return
+    members = value.get("items")
+    if isinstance(members, list):
+        for number, member in enumerate(members):
+            if isinstance(member, dict):
+                _search_custom(member, (*path, "items", number), found)
+
+
+def _search_below(value: Any, path: Path, found: list[Path]) -> None:
+    if isinstance(value, list):
+        for number, member in enumerate(value):
+            if isinstance(member, dict | list):
+                _search_below(member, (*path, number), found)
+        return
+    for key, child in value.items():
+        if isinstance(child, dict | list):
+            several = _names_secrets(key)
+            if several is None:
+                _search_below(child, (*path, key), found)
+            else:
+                _add_below(child, (*path, key), found, numbers=several)
+        elif isinstance(child, str) and _names_secrets(key) and not _is_harmless(child):
+            found.append((*path, key))
+
+
+@lru_cache(maxsize=4096)
+def _names_secrets(name: str) -> bool | None:
+    """Whether a name ends in a word for several credentials (True) or one (False); None where it ends in neither."""
+    words = _words(name)
+    if not words:
+        return None
+    last = words[-1]
+    one = last[:-1] if last.endswith("S") and not last.endswith("SS") else last
+    if one in _SECRET_WORDS or one.endswith(_SECRET_ENDINGS) or (len(words) > 1 and (words[-2], one) in _SECRET_PAIRS):
+        return one != last
+    return None
+
+
+def _add_below(value: dict[str, Any] | list[Any], path: Path, found: list[Path], *, numbers: bool) -> None:
+    """All texts below a secret's name, but those whose own names say that they are none. ``numbers``: those, too."""
+    for key, child in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(key, str) and (key in _REFERENCE_FIELDS or key in _NAMES or _is_harmless_below(key)):
+            continue
+        if isinstance(child, dict | list):
+            _add_below(child, (*path, key), found, numbers=numbers)
+        elif isinstance(child, str):
+            if not _is_harmless(child):
+                found.append((*path, key))
+        elif not isinstance(child, bool) and child is not None and (numbers or isinstance(key, int)):
+            found.append((*path, key))
+
+
+@lru_cache(maxsize=4096)
+def _is_harmless_below(key: str) -> bool:
+    words = _words(key)
+    return bool(words) and (words[-1] in _HARMLESS_ENDINGS or words[-1] in _HARMLESS_BELOW)
 
 
 def _holds_value(key: str) -> bool:

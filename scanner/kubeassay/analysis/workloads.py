@@ -156,6 +156,13 @@ def pod_templates(
     return (*found, *(template for template in _search(obj, (), obj.value) if template.spec_path not in known))
 
 
+def with_value_at(value: Mapping[str, Any], path: Path, found: Any) -> dict[str, Any]:
+    """A copy of a value with another one at a path of mappings; all else is shared."""
+    key, *rest = path
+    assert isinstance(key, str)
+    return {**value, key: with_value_at(mapping(value.get(key)), tuple(rest), found) if rest else found}
+
+
 def templates_of(obj: Object) -> tuple[PodTemplate, ...]:
     """The pod templates of an object of an inventory, found once. They refer to the object, and it to them: of objects
     that are read and let go of again, :func:`pod_templates` is asked."""

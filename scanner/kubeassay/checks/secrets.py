@@ -46,18 +46,13 @@ def secret_in_arguments(subject: ContainerSubject, context: Context) -> Iterable
     ]
 
 
-#: Types of Secrets that controllers fill in.
-_FILLED_IN = frozenset({"kubernetes.io/service-account-token", "helm.sh/release.v1"})
-
-
 @check("secret-in-manifest")
 def secret_in_manifest(obj: Object, context: Context) -> Iterator[Violation]:
-    """A Secret of a cluster has a uid and is not judged. Values that SOPS encrypted, empty ones and references to a
-    value that is filled in later are no secrets, nor are configuration files that hold none."""
-    if obj.ref.kind != "Secret" or obj.ref.group or obj.get("metadata", "uid") is not None:
-        return
-    secret_type = obj.value.get("type")
-    if (isinstance(secret_type, str) and secret_type in _FILLED_IN) or "sops" in obj.value:
+    """Who made a Secret does not matter: one that was written with ``kubectl get -o yaml`` holds its values, too, and a
+    token that a controller filled in. Secrets of a cluster are not judged (``manifestOnly``). Values that SOPS
+    encrypted, empty ones and references to a value that is filled in later are no secrets, nor are configuration files
+    that hold none."""
+    if obj.ref.kind != "Secret" or obj.ref.group or "sops" in obj.value:
         return
     for field in ("stringData", "data"):
         for key, value in mapping(obj.value.get(field)).items():

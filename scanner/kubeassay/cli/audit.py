@@ -15,7 +15,7 @@ import click
 
 from kubeassay.analysis.selectors import parse_selector
 from kubeassay.cli.drift import declared
-from kubeassay.cli.exits import COMPLIES, INCOMPLETE
+from kubeassay.cli.exits import COMPLIES, INCOMPLETE, USAGE
 from kubeassay.cli.history import KEPT, History, say_first, say_kept
 from kubeassay.cli.inputs import CONTEXT
 from kubeassay.cli.judging import (
@@ -41,7 +41,7 @@ from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import Library
 from kubeassay.reporting.texts import plural, printable
 from kubeassay.sources import snapshot as snapshots
-from kubeassay.sources.cluster import Api, Wanted, connect, read_cluster, server_version
+from kubeassay.sources.cluster import TIMEOUT, Api, ClusterError, Wanted, connect, read_cluster, server_version
 from kubeassay.sources.files import UsageError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -80,6 +80,14 @@ def _cluster_options(command: _F) -> _F:
             ),
             click.option("--as", "user", metavar="USER", help="Impersonate a user."),
             click.option("--as-group", "groups", multiple=True, metavar="GROUP", help="Impersonate a group. Repeats."),
+            click.option(
+                "--request-timeout",
+                type=click.FloatRange(min=0, min_open=True),
+                default=TIMEOUT,
+                show_default=True,
+                metavar="SECONDS",
+                help="What one request may take, its answer included.",
+            ),
             click.option("--cluster-name", metavar="NAME", help="The cluster in places.  [default: the kubeconfig's]"),
         ],
     )
@@ -119,12 +127,12 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
             # Where there is no earlier result, everything is new.
             options = {**options, "fail_on_new": False, "only_new": options["fail_on_new"]}
         # What is wrong with the policy is said before a cluster is read.
-        judging(options, config)
+        judged = judging(options, config)
         sources = declared(options)
         api = _connected(options)
         version = server_version(api)
         publish = _publishing(api, options)
-        judged = judging(options, config, version)
+        judged = judged.of_server(version)
         if history is not None:
             judged, options = _with_history(judged, options, history, api.connection.name)
         snapshot = _read(api, wanted(judged.plan), version, options)
@@ -149,6 +157,8 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
             ),
             options["quiet"],
         )
+    except ClusterError as error:
+        raise _NoClusterError(str(error)) from None
     except (PolicyError, UsageError) as error:
         raise click.UsageError(str(error), ctx) from None
 
@@ -179,9 +189,17 @@ def snapshot(ctx: click.Context, /, **options: Any) -> int:
             click.echo(
                 f"{options['output']}: {plural(len(found.files), 'object')} of cluster {found.cluster}", err=True
             )
+    except ClusterError as error:
+        raise _NoClusterError(printable(str(error))) from None
     except (PolicyError, UsageError) as error:
         raise click.UsageError(str(error), ctx) from None
     return INCOMPLETE if found.unread and not options["allow_incomplete"] else COMPLIES
+
+
+class _NoClusterError(click.ClickException):
+    """One line: how the command is used does not help."""
+
+    exit_code = USAGE
 
 
 def _history(options: Mapping[str, Any]) -> History | None:
@@ -201,6 +219,8 @@ def _kept(history: History | None, write: Callable[[], int], quiet: bool) -> int
         return write()
     history.begin()
     code = write()
+    if code == USAGE:
+        history.fail()
     history.prune()
     if not quiet:
         say_kept(history)
@@ -237,7 +257,8 @@ def _connected(options: Mapping[str, Any]) -> Api:
             user=options["user"],
             groups=options["groups"],
             name=options["cluster_name"],
-        )
+        ),
+        timeout=options["request_timeout"],
     )
 
 

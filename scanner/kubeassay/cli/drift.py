@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kubeassay.model import Drift, Finding, Location, Result
+from kubeassay.model import Drift, Location, Result
+from kubeassay.reporting.statements import stands_in_a_file
 from kubeassay.reporting.texts import plural, printable
 from kubeassay.sources.files import UsageError
 
@@ -36,7 +37,7 @@ def say_drift(result: Result) -> None:
     if drift is None:
         return
     findings = [finding for finding in result.findings if finding.outcome in ("fail", "excepted")]
-    moved = sum(1 for finding in findings if not _is_live(finding, result.target.name))
+    moved = sum(1 for finding in findings if stands_in_a_file(finding, result))
     names = ", ".join(drift.sources)
     click.echo(printable(f"source {names}: {moved:,} of {plural(len(findings), 'finding')} stand in it"), err=True)
     for line in _lines(drift):
@@ -46,12 +47,6 @@ def say_drift(result: Result) -> None:
         f" {len(drift.not_compared):,} not compared"
     )
     click.echo(printable(f"drift from {names}: {counts}"), err=True)
-
-
-def _is_live(finding: Finding, cluster: str) -> bool:
-    """Whether a finding stands in the cluster; a repository may well have a folder clusters/ of its own."""
-    ref, file = finding.object, finding.location.file
-    return file.startswith(f"clusters/{cluster}/{ref.namespace or '_cluster'}/{ref.group or 'core'}.{ref.kind}/")
 
 
 def _lines(drift: Drift) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 Each audit has a folder of its own, named after the time at which it began (UTC): ``20261125T021700Z``, with
 ``report.html``, ``result.sarif`` and, written last, ``result.json``: without that a folder is no result. Everything
-else in the folder of a history is left alone.
+else in the folder of a history is left alone. ``failed`` stands beside them where something could not be published.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ KEPT = 30
 #: In the order in which they are written.
 _REPORTS = (("html", "report.html"), ("sarif", "result.sarif"), ("json", "result.json"))
 _RESULT = "result.json"
+#: Stands beside a result that could not be published: it is tried again, and what is new is to be new then, too.
+_FAILED = "failed"
 _NAME = re.compile(r"\d{8}T\d{6}Z\Z", re.ASCII)
 _FORM = "%Y%m%dT%H%M%SZ"
 #: What an audit that was ended left behind is removed after this time: until then one may still be writing it.
@@ -69,6 +71,8 @@ class History:
         """The newest result of a cluster by a profile, and its file. One that cannot be read is told, and passed over:
         a night's damage is not to end all later ones."""
         for folder in results(self.root):
+            if (folder / _FAILED).exists():
+                continue
             file = folder / _RESULT
             try:
                 result = from_json(file.read_bytes())
@@ -81,6 +85,13 @@ class History:
             if result.target.kind == "cluster" and (result.target.name, result.profile.name) == (cluster, profile):
                 return str(file), result
         return None
+
+    def fail(self) -> None:
+        """Later audits are not compared with this one."""
+        try:
+            (self.now / _FAILED).touch()
+        except OSError as error:
+            raise UsageError(f"--history: {self.now / _FAILED} cannot be written: {error.strerror}") from None
 
     def prune(self) -> None:
         """Remove all but the newest results, and what unfinished audits left. What cannot be removed is told."""

@@ -65,6 +65,9 @@ class _Version(click.ParamType[KubernetesVersion]):
             self.fail(str(error), param, ctx)
 
 
+SHOW = _Show()
+
+
 class _Day(click.ParamType[datetime.date]):
     name = "date"
 
@@ -155,7 +158,7 @@ def report_options(command: _F) -> _F:
                 metavar="FORMAT=PATH",
                 help="Write a report to a file instead (-: standard output). Repeats.",
             ),
-            click.option("--show", type=_Show(), default="", help="Also list these outcomes: pass,not-evaluated."),
+            click.option("--show", type=SHOW, default="", help="Also list these outcomes: pass,not-evaluated."),
             click.option(
                 "--fail-on",
                 type=click.Choice([*SEVERITIES, "none"]),
@@ -263,6 +266,10 @@ class Judging:
     def not_understood(self) -> Sequence[NotEvaluated]:
         """What of the policy nothing judges."""
         return self.by.not_understood
+
+    def of_server(self, version: str) -> Judging:
+        """The same, at the version that a server says of itself, where nobody says another."""
+        return replace(self, by=self.by.of_server(version))
 
 
 def configuration(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -399,7 +406,7 @@ def report(
             time=options["timestamp"],
             allow_incomplete=allow_incomplete,
             link_base=options["link_base"],
-            changes=_changes(judged.previous, comparison),
+            changes=changes_of(judged.previous, comparison),
             pictures=options["pictures"],
         ),
     )
@@ -423,7 +430,8 @@ def report(
     )
 
 
-def _changes(previous: Result | None, comparison: Comparison | None) -> Changes | None:
+def changes_of(previous: Result | None, comparison: Comparison | None) -> Changes | None:
+    """What reports say of an earlier result; None where there is none."""
     if previous is None or comparison is None:
         return None
     before = {finding.fingerprint: finding.outcome for finding in previous.findings}

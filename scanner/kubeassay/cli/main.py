@@ -23,6 +23,7 @@ _COMMANDS = {
     "fix": ("kubeassay.cli.fix", "Apply the fixes of findings to manifests."),
     "audit": ("kubeassay.cli.audit", "Judge a running cluster by a profile."),
     "snapshot": ("kubeassay.cli.audit", "Store what an audit reads of a cluster, to judge it later."),
+    "fleet": ("kubeassay.cli.fleet", "Audit many clusters and repositories."),
     "rights": ("kubeassay.cli.rights", "Print the ClusterRole that an audit of a cluster needs."),
     "reach": ("kubeassay.cli.reach", "Say who reaches whom, by all network policies together."),
     "mesh": ("kubeassay.cli.mesh", "Say who is in the mesh, what it encrypts, and who may call whom."),

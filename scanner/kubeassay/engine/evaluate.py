@@ -17,13 +17,20 @@ from kubeassay import __version__
 from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS
 from kubeassay.analysis.fields import FieldProblem, check_pod_spec, problems_of, without
 from kubeassay.analysis.kinds import unknown_kind
-from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS, PodTemplate, operator_pods, pod_templates
+from kubeassay.analysis.workloads import (
+    BUILT_IN_GROUPS,
+    TEMPLATE_PATHS,
+    PodTemplate,
+    operator_pods,
+    pod_templates,
+    with_value_at,
+)
 from kubeassay.checks.check import ContainerSubject, NotApplicable, NotJudged, Passed, Violation
 from kubeassay.checks.exceptions import ExceptionSubject
 from kubeassay.engine.exceptions import Judged, Watch, accepted, finding_of, usage_of, uses_of
 from kubeassay.engine.findings import SourceText, make_finding
 from kubeassay.engine.in_tree import InTree, in_tree
-from kubeassay.engine.live import gaps_of, judged_kinds, namespace_about, readable_only, saying
+from kubeassay.engine.live import gaps_of, judged_kinds, knows_no_groups, namespace_about, readable_only, saying
 from kubeassay.engine.matcher import Matcher
 from kubeassay.engine.plan import ActiveRule, Plan, accepting_rules, rules_of
 from kubeassay.model import (
@@ -298,6 +305,8 @@ class Evaluation:
                 self._run(active, obj, judged, (), source, valid)
         for template in templates:
             self._template(rules, obj, template, source, valid)
+        for form in self.plan.live.as_run.get(obj.file, ()):
+            self._as_run(rules, judged, templates[0], form, source)
 
     def _type_problems(self, obj: Object) -> list[FieldProblem]:
         return [p for p in problems_of(obj, self.plan.version.minor) if p.kind == "mistyped"]
@@ -318,6 +327,65 @@ class Evaluation:
             for active, matcher in on_containers:
                 if matcher.everything or matcher.container(container.name):
                     self._run(active, obj, subject, container.path, source, valid, spoken)
+
+    def _as_run(
+        self,
+        rules: _Rules,
+        owner: Object,
+        template: PodTemplate,
+        form: Mapping[str, Any],
+        source: SourceText | None,
+    ) -> None:
+        """Evaluate the rules on pods and containers on pods that differ from their owner's template, and tell at the
+        owner what they find in those alone. Nothing passes by it."""
+        run = owner.with_value(with_value_at(owner.value, template.path, dict(form)))
+        found = next((t for t in pod_templates(run, self.plan.pod_template_paths) if t.path == template.path), None)
+        if found is None:
+            return
+        spoken: dict[str, set[Path]] = {}
+        for active, matcher in rules.pods:
+            if matcher.everything or matcher.object(owner.ref, owner.value):
+                self._difference(active, run, found, template, found.spec_path, source, spoken)
+        declared = {container.name: ContainerSubject(container, template) for container in template.containers}
+        for container in found.containers:
+            subject = ContainerSubject(container, found)
+            for active, matcher in rules.containers:
+                if matcher.everything or (matcher.object(owner.ref, owner.value) and matcher.container(container.name)):
+                    before = declared.get(container.name)
+                    self._difference(active, run, subject, before, container.path, source, spoken)
+
+    def _difference(
+        self,
+        active: ActiveRule,
+        run: Object,
+        subject: Any,
+        before: Any,
+        base: Path,
+        source: SourceText | None,
+        spoken: dict[str, set[Path]],
+    ) -> None:
+        """Run one rule on what runs, and tell what it does not say of what is declared (``before``; None: nothing)."""
+        try:
+            said = tuple(active.function(subject, active.context))
+            known = set(active.function(before, active.context)) if said and before is not None else set()
+        except Exception as error:  # as in _run
+            self._crash(active, run, error)
+            return
+        stated = {(one.path, one.message) for one in known if isinstance(one, Violation)}
+        for violation in said:
+            if isinstance(violation, NotJudged):
+                if violation not in known:
+                    self._not_judged(active, violation, run)
+                continue
+            if not isinstance(violation, Violation):
+                continue
+            if active.yields_to and any(violation.path in spoken.get(i, ()) for i in active.yields_to):
+                continue
+            if active.rule.id in self.plan.yielded_to:
+                spoken.setdefault(active.rule.id, set()).add(violation.path)
+            if (violation.path, violation.message) not in stated:
+                message = f"{violation.message} (in pods that run, not in the template)"
+                self._found(active, run, replace(violation, message=message, fixable=False, repair=None), source, base)
 
     def _run(
         self,
@@ -524,7 +592,8 @@ class Evaluation:
         for active, matcher in self.plan.of_subject("inventory"):
             if areas is not None and active.rule.area not in areas:
                 continue
-            gaps = gaps_of((*active.rule.needs, *active.rule.context), self.plan.live.unread)
+            kinds = (*active.rule.needs, *active.rule.context)
+            gaps = gaps_of(kinds, self.plan.live.unread, namesakes=knows_no_groups(active.rule))
             if gaps.blocking:
                 self._not_evaluated[active.number] += 1
                 self.partial.not_evaluated.append(saying(active.rule.id, gaps.blocking, "the rule did not run"))
@@ -682,7 +751,10 @@ def finish(plan: Plan, partial: Partial, target: Target) -> Result:
     for unread in plan.live.unread:
         not_evaluated.append(saying(None, [unread], f"{unread.detail}; nothing of it was judged"))
     for active in plan.rules:
-        if active.rule.subject != "inventory" and gaps_of(judged_kinds(active.rule), plan.live.unread).named:
+        # A rule on the inventory has said it itself.
+        if active.rule.subject != "inventory" and gaps_of(
+            judged_kinds(active.rule), plan.live.unread, namesakes=knows_no_groups(active.rule)
+        ):
             partial.not_judged[active.number] += 1
     for skipped in partial.skipped:
         if skipped.hides_objects:

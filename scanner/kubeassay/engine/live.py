@@ -8,8 +8,8 @@ passes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS
@@ -41,6 +41,8 @@ class Live:
     selector: Selector | None = None
     #: Places of owners of objects that the selector selects, which are judged at their owner.
     owners: frozenset[str] = frozenset()
+    #: Place of an owner → its pod template as pods that differ from it run it, each form once.
+    as_run: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
 
     def judges(self, obj: Object) -> bool:
         """Whether an object is judged, and not only what others are judged by."""
@@ -73,8 +75,9 @@ class Gaps:
         return any(unread.covers(namespace) for unread in self.named)
 
 
-def gaps_of(kinds: Iterable[str], unread: Iterable[Unread]) -> Gaps:
-    """What of some kinds (as ``needs`` names them) was not read."""
+def gaps_of(kinds: Iterable[str], unread: Iterable[Unread], *, namesakes: bool = False) -> Gaps:
+    """What of some kinds (as ``needs`` names them) was not read. ``namesakes``: kinds of other groups that are called
+    the same as one of Kubernetes' own matter, too."""
     wanted = set(kinds)
     if WORKLOADS in wanted:
         wanted = (wanted - {WORKLOADS}) | TEMPLATE_KINDS
@@ -83,7 +86,8 @@ def gaps_of(kinds: Iterable[str], unread: Iterable[Unread]) -> Gaps:
         if gap.kind in wanted or (not gap.kind and not wanted.isdisjoint(kinds_of_group(gap.group))):
             named.append(gap)
         elif gap.group not in BUILT_IN_GROUPS and (
-            CUSTOM_RESOURCES in wanted or (not gap.kind and any(is_custom(kind) for kind in wanted))
+            CUSTOM_RESOURCES in wanted
+            or (not gap.kind and (any(is_custom(kind) for kind in wanted) or (namesakes and wanted)))
         ):
             possible.append(gap)
     return Gaps(tuple(named), tuple(possible))
@@ -92,6 +96,11 @@ def gaps_of(kinds: Iterable[str], unread: Iterable[Unread]) -> Gaps:
 def is_custom(kind: str) -> bool:
     """Whether a kind, as ``needs`` names it, is of custom resources alone."""
     return kind != WORKLOADS and not any(kind in kinds_of_group(group) for group in BUILT_IN_GROUPS)
+
+
+def knows_no_groups(rule: Rule) -> bool:
+    """Whether a rule takes objects by the name of their kind alone. Checks in Python look at the group."""
+    return rule.expression is not None or bool(rule.needs_from)
 
 
 def judged_kinds(rule: Rule) -> tuple[str, ...]:

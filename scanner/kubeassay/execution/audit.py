@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any, Protocol
 
 from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS, kinds_of
 from kubeassay.analysis.kinds import kinds_of_group
-from kubeassay.analysis.owners import MADE, MAKERS, Makers, drift
+from kubeassay.analysis.owners import MADE, MAKERS, Makers, as_run, drift
 from kubeassay.analysis.reading import items, mapping
 from kubeassay.analysis.selectors import parse_selector
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS
@@ -25,11 +26,13 @@ from kubeassay.model.unread import METADATA_ONLY, Unread
 from kubeassay.sources.cluster import Wanted
 from kubeassay.sources.files import Discovery, SourceFile
 from kubeassay.sources.live_objects import without_places
-from kubeassay.sources.snapshot import Snapshot
+from kubeassay.sources.snapshot import Snapshot, encode
 
 _NAMED = 3
 #: Owners whose template is kept for the next object that may be theirs.
 _TEMPLATES_AT_HAND = 8
+#: So many forms in which the pods of one owner run are judged.
+_MOST_FORMS = 10
 
 
 def _folders(kinds: Iterable[tuple[str, str]]) -> tuple[str, ...]:
@@ -95,6 +98,7 @@ def audit(
         parse_selector(snapshot.selector) if snapshot.selector else None,
     )
     drifts = _Drifts(snapshot.files, live)
+    live = replace(live, as_run={file: tuple(forms.values()) for file, forms in drifts.forms.items()})
     if live.selector is not None:
         live = replace(live, owners=frozenset(drifts.owners_of_judged))
     matched = Matched(sources, snapshot) if sources is not None else None
@@ -157,11 +161,21 @@ def unread_of(needs: Iterable[str], snapshot: Snapshot) -> tuple[Unread, ...]:
     return (*snapshot.unread, *_not_asked(needed, snapshot))
 
 
-def asks_about(snapshot: Snapshot, finding: Finding) -> bool:
+class Scope(Protocol):
+    """What of a cluster is judged: a :class:`Snapshot` says so, and what came of one."""
+
+    @property
+    def namespaces(self) -> tuple[str, ...] | None: ...
+
+    @property
+    def selector(self) -> str: ...
+
+
+def asks_about(scope: Scope, finding: Finding) -> bool:
     """Whether a finding, of another time, is of what is judged now; False, too, where its labels would have to tell."""
-    if snapshot.selector:
+    if scope.selector:
         return False
-    return snapshot.namespaces is None or namespace_about(finding.object) in snapshot.namespaces
+    return scope.namespaces is None or namespace_about(finding.object) in scope.namespaces
 
 
 def _nothing(snapshot: Snapshot, live: Live) -> Iterator[NotEvaluated]:
@@ -203,6 +217,10 @@ class _Drifts:
         self.owners_of_judged: set[str] = set()
         #: By owner: what differs, of how many objects, and the first of these.
         self._found: dict[str, tuple[set[str], list[ObjectRef]]] = {}
+        #: By owner: its template in the forms in which pods run that differ from it, by their JSON.
+        self.forms: dict[str, dict[bytes, Mapping[str, Any]]] = defaultdict(dict)
+        #: Owners of which more forms run than are judged.
+        self._beyond: set[str] = set()
         templates = lru_cache(_TEMPLATES_AT_HAND)(self._object)
         for obj in self._objects(files, _FOLDERS_OF_MADE):
             owner = makers.top(obj)
@@ -218,6 +236,18 @@ class _Drifts:
                 all_differences, objects = self._found.setdefault(owner.file, (set(), []))
                 all_differences |= differences
                 objects.append(obj.ref)
+                self._keep(obj, templates(owner.file))
+
+    def _keep(self, obj: Object, owner: Object) -> None:
+        form = as_run(obj, owner)
+        if form is None:
+            return
+        text = encode(form)
+        forms = self.forms[owner.file]
+        if text not in forms and len(forms) >= _MOST_FORMS:
+            self._beyond.add(owner.file)
+        else:
+            forms[text] = form
 
     def _objects(self, files: Iterable[str], folders: Iterable[str]) -> Iterator[Object]:
         for name in files:
@@ -244,7 +274,9 @@ class _Drifts:
             yield NotEvaluated(
                 "drift",
                 f"{owner.ref}: {pods} differ{'s' if len(objects) == 1 else ''} from its template"
-                f" ({', '.join(differences[:_NAMED])}{more}), which was judged, and the difference was not",
+                f" ({', '.join(differences[:_NAMED])}{more}); rules on pods and containers judged both"
+                f"{f', but no more than {_MOST_FORMS} forms of it' if file in self._beyond else ''},"
+                " rules that join objects the template alone",
                 namespace=owner.ref.namespace,
                 file=file,
             )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,8 @@ class Demand:
     """What somebody wants judged by. Files are named as they are to be opened; a baseline is a name or a file."""
 
     profile: str = DEFAULT_PROFILE
+    #: The profile of this name in the folder ``profile``; else that profile has to be for it.
+    environment: str = ""
     baselines: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
     exceptions: tuple[str, ...] = ()
@@ -68,6 +71,18 @@ class Demanded:
     plan: Plan
     not_understood: tuple[NotEvaluated, ...]
     version: KubernetesVersion
+    #: The plan at another version; None where it was said which.
+    plan_at: Callable[[KubernetesVersion], Plan] | None = None
+
+    def of_server(self, version: str) -> Demanded:
+        """The same, at the version that a server says of itself, where nobody says another."""
+        if self.plan_at is None:
+            return self
+        try:
+            wanted = KubernetesVersion.parse(version)
+        except ValueError:
+            return self
+        return self if wanted == self.version else replace(self, plan=self.plan_at(wanted), version=wanted)
 
 
 def demanded(demand: Demand, server_version: str | None = None) -> Demanded:
@@ -81,17 +96,17 @@ def demanded(demand: Demand, server_version: str | None = None) -> Demanded:
         [FilePath(name) for name in demand.baselines if name.endswith((".yaml", ".yml"))],
         [(found.baseline, file) for file, found in imported.items()],
     )
-    profile = _with_own_rules(library, _with_baselines(library.profile(demand.profile), library, demand.baselines))
+    profile = _with_own_rules(library, _with_baselines(_profile(library, demand), library, demand.baselines))
     wanted = demand.kubernetes_version
     if wanted is None and server_version is not None:
         with contextlib.suppress(ValueError):
             wanted = KubernetesVersion.parse(server_version)
     if wanted is None:
         wanted = KubernetesVersion.parse(profile.kubernetes_version)
-    plan = make_plan(
+    plan_at = partial(
+        make_plan,
         profile,
         library,
-        wanted,
         exceptions=_exceptions(demand.exceptions, demand.imports, library),
         imports=_tools(demand.imports),
         pod_template_paths=demand.pod_template_paths,
@@ -99,7 +114,27 @@ def demanded(demand: Demand, server_version: str | None = None) -> Demanded:
         today=demand.today,
         in_tree_exceptions=demand.in_tree_exceptions,
     )
-    return Demanded(plan, tuple(_not_understood(imported)), wanted)
+    return Demanded(
+        plan_at(wanted),
+        tuple(_not_understood(imported)),
+        wanted,
+        plan_at if demand.kubernetes_version is None else None,
+    )
+
+
+def _profile(library: Library, demand: Demand) -> Profile:
+    name, environment = demand.profile, demand.environment
+    if not environment:
+        return library.profile(name)
+    member = f"{name}/{environment}"
+    if member in library.profile_names:
+        return library.profile(member)
+    files = (f"{member}{ending}" for ending in (".yaml", ".yml"))
+    profile = library.profile(next((file for file in files if FilePath(file).is_file()), name))
+    if profile.environment != environment:
+        other = f"for {profile.environment}" if profile.environment else "for no environment in particular"
+        raise PolicyError(f"profile {profile.name} is {other}, not for {environment}")
+    return profile
 
 
 def template_paths(config: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Path, ...]]:

@@ -30,6 +30,13 @@ from kubeassay.model import (
 _TRACKING = "argocd.argoproj.io/tracking-id"
 _INSTANCE = "app.kubernetes.io/instance"
 _RELEASE = "meta.helm.sh/release-name"
+#: Labels with which Flux marks what it applies → what of Flux's has that name.
+_FLUX = {
+    "helm.toolkit.fluxcd.io/name": "Flux's HelmRelease",
+    "kustomize.toolkit.fluxcd.io/name": "Flux's Kustomization",
+}
+#: Annotations of what controllers make without an owner reference.
+_OF_CONTROLLERS = ("cert-manager.io/certificate-name", "control-plane.alpha.kubernetes.io/leader")
 _INJECTED_CA = ("cert-manager.io/inject-ca-from", "cert-manager.io/inject-ca-from-secret")
 #: Marks of what is made, and often removed, while something is deployed.
 _HOOKS = ("helm.sh/hook", "argocd.argoproj.io/hook")
@@ -211,6 +218,9 @@ class _Comparison:
         release = string(annotations.get(_RELEASE))
         if release and labels.get("app.kubernetes.io/managed-by") == "Helm":
             return f"Helm's release {release}"
+        for label, what in _FLUX.items():
+            if label in labels:
+                return f"{what} {labels[label]}"
         # Argo CD writes NAME:GROUP/KIND:…, the name after that of its own namespace where applications may be in any.
         tracked = string(annotations.get(_TRACKING)).partition(":")[0].rpartition("_")[2]
         name = tracked or string(labels.get(_INSTANCE))
@@ -232,7 +242,8 @@ class _Comparison:
 
 def _is_made(obj: Object) -> bool:
     """Whether a controller made an object, the token of a ServiceAccount, or what Helm keeps of a release."""
-    if obj.get("metadata", "ownerReferences"):
+    annotations = mapping(obj.get("metadata", "annotations"))
+    if obj.get("metadata", "ownerReferences") or any(mark in annotations for mark in _OF_CONTROLLERS):
         return True
     if obj.ref.group or obj.ref.kind != "Secret":
         return False

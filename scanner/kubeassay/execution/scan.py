@@ -12,6 +12,7 @@ import marshal
 import os
 import pickle
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -77,7 +78,8 @@ def scan(
     texts = _Texts(files, stdin_name, stdin)
     if stdin is not None:
         _evaluate(evaluation, texts.read(stdin_name))
-    if not hasattr(os, "fork"):
+    # A lock that another thread holds (one, say, that waits for a server and was given up) stays held in a fork.
+    if not hasattr(os, "fork") or threading.active_count() > 1:
         wanted = 1
     if wanted > 1:
         partial = _forked(evaluation, files, wanted, texts, progress)

@@ -336,6 +336,7 @@ def _may_be_rule(path: Path) -> bool:
         "Profile",
         "Exceptions",
         "Configuration",
+        "Fleet",
     )
 
 

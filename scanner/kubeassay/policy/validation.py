@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -28,7 +29,7 @@ DaysAreTexts.yaml_implicit_resolvers = {
 
 
 def schema(name: str) -> dict[str, Any]:
-    """A published schema: rule, baseline, profile, exceptions or configuration; or control, which others name."""
+    """A published schema: rule, baseline, profile, exceptions, configuration, fleet; or control, which others name."""
     text = resources.files("kubeassay.policy").joinpath("schemas", f"{name}.schema.json").read_text("utf-8")
     loaded: dict[str, Any] = json.loads(text)
     return loaded
@@ -94,13 +95,17 @@ def wants(error: ValidationError) -> list[str]:
     return list(dict.fromkeys(name for choice in choices for name in choice["required"]))
 
 
-def _message(path: Path, root: yaml.Node | None, error: ValidationError) -> str:
+def mistake(path: Path, steps: Sequence[str | int], message: str) -> PolicyError:
+    """The error of a mistake that no schema tells, at a value of a policy file: ``FILE:LINE:COLUMN: message``."""
+    with path.open(encoding="utf-8-sig") as stream:
+        node = _node_at(yaml.compose(stream, Loader=CSafeLoader), steps)
+    return PolicyError(f"{path}{_place(node)}: {'.'.join(map(str, steps))}: {message}")
+
+
+def _node_at(root: yaml.Node | None, steps: Iterable[str | int], unknown: str | None = None) -> yaml.Node | None:
+    """The node of a value, or the nearest one above it; the key itself of an ``unknown`` field."""
     node = root
-    unknown = None
-    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
-        unknown = next((key for key in error.instance if key not in known), None)
-    for step in [*error.absolute_path, *([unknown] if unknown is not None else [])]:
+    for step in steps:
         if isinstance(node, yaml.MappingNode):
             pair = next((pair for pair in node.value if pair[0].value == str(step)), None)
             if pair is None:
@@ -108,7 +113,19 @@ def _message(path: Path, root: yaml.Node | None, error: ValidationError) -> str:
             node = pair[0] if step == unknown else pair[1]
         elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
             node = node.value[step]
-    where = f":{node.start_mark.line + 1}:{node.start_mark.column + 1}" if node is not None else ""
+    return node
+
+
+def _place(node: yaml.Node | None) -> str:
+    return f":{node.start_mark.line + 1}:{node.start_mark.column + 1}" if node is not None else ""
+
+
+def _message(path: Path, root: yaml.Node | None, error: ValidationError) -> str:
+    unknown = None
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+        unknown = next((key for key in error.instance if key not in known), None)
+    node = _node_at(root, [*error.absolute_path, *([unknown] if unknown is not None else [])], unknown)
     field = ".".join(map(str, error.absolute_path))
     text = f"needs one of {', '.join(wants(error))}" if wants(error) else error.message
     if error.validator == "minProperties":
@@ -117,4 +134,4 @@ def _message(path: Path, root: yaml.Node | None, error: ValidationError) -> str:
         from kubeassay.policy.library import suggestion
 
         text = f"unknown field {unknown}{suggestion(str(unknown), known)}"
-    return f"{path}{where}: {field + ': ' if field else ''}{text}"
+    return f"{path}{_place(node)}: {field + ': ' if field else ''}{text}"

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from kubeassay.model import Result, identity
 from kubeassay.reporting.options import RenderOptions, Report
+from kubeassay.reporting.texts import inert_json
 
 #: The exception of findings that such a file accepts.
 ACCEPTED = "accepted"
@@ -34,7 +35,7 @@ def write(result: Result, options: RenderOptions) -> Report:
         if finding.outcome == "fail" or (finding.outcome == "excepted" and finding.exception == ACCEPTED)
     )
     text = ",\n".join(lines)
-    return Report(((f"{_HEAD}\n{text}\n]}}\n" if lines else f"{_HEAD}]}}\n").encode("ascii"),))
+    return Report((inert_json((f"{_HEAD}\n{text}\n]}}\n" if lines else f"{_HEAD}]}}\n").encode("ascii")),))
 
 
 def read(content: bytes) -> Mapping[tuple[str, str], int]:

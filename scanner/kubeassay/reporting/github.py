@@ -24,6 +24,7 @@ from kubeassay.reporting.statements import (
     listed,
     rest_counted,
     scanned,
+    stands_in_a_file,
     subject,
 )
 from kubeassay.reporting.texts import printable, shorten
@@ -97,8 +98,7 @@ def _finding(kind: _Type, finding: Finding, result: Result, known: dict[str, str
         text.append(printable(finding.reason))
     place = finding.location
     columns = (place.start_column, place.end_column) if place.start_line == place.end_line else None
-    # A cluster's objects stand in no file of the repository.
-    file = place.file if result.target.kind == "manifests" else None
+    file = place.file if stands_in_a_file(finding, result) else None
     return _command(
         kind, f"{word}: {printable(finding.rule)}", "\n".join(text), file, place.start_line, place.end_line, columns
     )

@@ -8,10 +8,6 @@ that nothing else runs even if a text got through.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-
-import jinja2
 import markupsafe
 
 from kubeassay import content
@@ -33,6 +29,7 @@ from kubeassay.reporting.html_views import (
     skipped_files,
 )
 from kubeassay.reporting.options import RenderOptions, Report
+from kubeassay.reporting.pages import csp_hash, templates
 from kubeassay.reporting.texts import plural, printable, shorten
 
 #: So many rows of a table that may have any number are shown.
@@ -62,13 +59,7 @@ def to_html(result: Result, options: RenderOptions | None = None) -> str:
     """The page. The same result gives the same text, to the byte."""
     options = options or RenderOptions()
     folder = content.folder("reports") / "html"
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates(folder)
     environment.filters["shown"] = printable
     environment.filters["web_page"] = web_page
     environment.filters["place_of"] = place_of
@@ -85,7 +76,7 @@ def to_html(result: Result, options: RenderOptions | None = None) -> str:
     return environment.get_template("report.html.j2").render(
         result=result,
         policy=(
-            f"default-src 'none'; style-src '{_csp_hash(style)}'; script-src '{_csp_hash(script)}'; "
+            f"default-src 'none'; style-src '{csp_hash(style)}'; script-src '{csp_hash(script)}'; "
             "base-uri 'none'; form-action 'none'"
         ),
         style=style,
@@ -111,11 +102,6 @@ def to_html(result: Result, options: RenderOptions | None = None) -> str:
         DRIFT_COLUMNS=DRIFT_COLUMNS,
         rules=[(result.rules[rule], anchor) for rule, anchor in rule_anchors.items()],
     )
-
-
-def _csp_hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode("utf-8")).digest()
-    return "sha256-" + base64.b64encode(digest).decode("ascii")
 
 
 def _prose(text: str) -> markupsafe.Markup:

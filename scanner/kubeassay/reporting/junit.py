@@ -28,7 +28,7 @@ from kubeassay.reporting.statements import (
     scanned,
     subject,
 )
-from kubeassay.reporting.texts import plural, printable, utc
+from kubeassay.reporting.texts import inert, plural, printable, utc
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _unique(cases: Sequence[_Case]) -> Iterator[str]:
             continue
         yield head + ">"
         kind = f" type={quoteattr(case.type)}" if case.type else ""
-        text = escape("\n".join(case.text))
+        text = escape("\n".join(map(inert, case.text)))
         yield f"      <{case.outcome}{kind} message={quoteattr(case.message)}>{text}</{case.outcome}>"
         yield "    </testcase>"
 

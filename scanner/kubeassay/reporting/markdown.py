@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from kubeassay.model import SEVERITIES, Finding, Location, Result
+from kubeassay.model import SEVERITIES, Drift, Finding, Result
 from kubeassay.reporting.options import RenderOptions, Report
 from kubeassay.reporting.statements import (
     clause,
@@ -26,6 +26,7 @@ from kubeassay.reporting.statements import (
     listed,
     rest_counted,
     scanned,
+    stands_in_a_file,
     subject,
 )
 from kubeassay.reporting.texts import plural, printable, shorten, uri_of
@@ -37,6 +38,8 @@ _RESERVE = 16 * 1024
 #: What was not judged takes no more of the page than this part of it.
 _GAPS = 4
 CELL_LIMIT = 400
+#: The texts of a rule are what a reader goes by.
+RULE_LIMIT = 2_000
 
 #: Characters that could begin or end something in Markdown, written as entities.
 _ENTITIES = {ord(character): f"&#{ord(character)};" for character in "\\`*_[]|~{}!"}
@@ -48,7 +51,7 @@ _CODE = re.compile(r"&#96;(.+?)&#96;")
 def write(result: Result, options: RenderOptions) -> Report:
     page = _Page(LIMIT - _RESERVE)
     _sections(page, result, options)
-    text = "\n".join([*_head(result, page.left), *page.lines]) + "\n"
+    text = "\n".join([*_head(result, options, page.left), *page.lines]) + "\n"
     return Report((text.encode("utf-8"),))
 
 
@@ -103,7 +106,7 @@ def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _head(result: Result, left: dict[str, int]) -> Iterator[str]:
+def _head(result: Result, options: RenderOptions, left: dict[str, int]) -> Iterator[str]:
     complete = is_complete(result)
     yield f"## kubeassay: {_text(counted(result))}" + ("" if complete else ", not complete")
     yield ""
@@ -113,6 +116,9 @@ def _head(result: Result, left: dict[str, int]) -> Iterator[str]:
     yield f"{_text(scanned(result))}<br>"
     yield _text(rest_counted(result))
     yield ""
+    if options.changes is not None:
+        yield f"Since the earlier result: {len(options.changes.new):,} new, {len(options.changes.fixed):,} mended."
+        yield ""
     if left:
         words = ", ".join(f"{number:,} {what}" for what, number in left.items())
         yield f"**Not listed, since a step summary holds 1 MiB: {words}.** Another report has them."
@@ -133,13 +139,14 @@ def _sections(page: _Page, result: Result, options: RenderOptions) -> None:
     )
     found = listed(result, options)
     known = clauses(result)
+    new = set(map(id, options.changes.new)) if options.changes else set()
     for severity in SEVERITIES:
         failing = [finding for finding in found if finding.outcome == "fail" and finding.severity == severity]
         page.table(
             f"{severity} findings",
             [f"### {severity} ({len(failing):,})"],
             ["object", "finding", "place", "demanded by"],
-            (_finding(finding, result, options, known) for finding in failing),
+            (_finding(finding, result, options, known, new) for finding in failing),
         )
     _remedies(page, result, found)
     for outcome, title in (("excepted", "Excepted"), ("not-evaluated", "Not evaluated"), ("pass", "Passed")):
@@ -151,6 +158,10 @@ def _sections(page: _Page, result: Result, options: RenderOptions) -> None:
             (_other(finding, result, options) for finding in others),
             "</details>",
         )
+    if result.drift is not None:
+        differences = list(_drift(result.drift))
+        opening = _details(f"Drift ({len(differences):,})")
+        page.table("differences from manifests", opening, ["what", "object", "detail"], differences, "</details>")
     page.table(
         "controls",
         _details(f"Controls ({len(result.controls):,})"),
@@ -164,10 +175,12 @@ def _details(summary: str) -> list[str]:
     return ["<details>", f"<summary>{_text(summary)}</summary>"]
 
 
-def _finding(finding: Finding, result: Result, options: RenderOptions, known: dict[str, str]) -> list[str]:
-    message = f"{_text(finding.message)} <code>{_text(finding.rule)}</code>"
+def _finding(
+    finding: Finding, result: Result, options: RenderOptions, known: dict[str, str], new: set[int]
+) -> list[str]:
+    message = f"{'**new** ' if id(finding) in new else ''}{_text(finding.message)} <code>{_text(finding.rule)}</code>"
     demands = "<br>".join(map(_text, demanded_by(finding, known)[:10]))
-    return [_text(subject(finding)), message, _place(finding.location, result, options), demands]
+    return [_text(subject(finding)), message, _place(finding, result, options), demands]
 
 
 def _other(finding: Finding, result: Result, options: RenderOptions) -> list[str]:
@@ -175,7 +188,21 @@ def _other(finding: Finding, result: Result, options: RenderOptions) -> list[str
     if finding.outcome == "excepted" and finding.exception:
         reason = f"{finding.exception}: {reason}"
     rule = f"<code>{_text(finding.rule)}</code>"
-    return [_text(subject(finding)), rule, _place(finding.location, result, options), _text(reason)]
+    return [_text(subject(finding)), rule, _place(finding, result, options), _text(reason)]
+
+
+def _drift(drift: Drift) -> Iterator[list[str]]:
+    """In what the cluster is not what manifests declare."""
+    for missing in drift.missing:
+        place = f"{missing.location.file}:{missing.location.start_line}"
+        yield ["not in the cluster", _text(str(missing.object)), _text(f"declared at {place}")]
+    for changed in drift.changed:
+        place = f"{changed.location.file}:{changed.location.start_line}"
+        yield ["changed", _text(str(changed.object)), _text(f"{changed.detail} (declared at {place})")]
+    for undeclared in drift.undeclared:
+        yield ["not declared", _text(str(undeclared.object)), _text(undeclared.file)]
+    for entry in drift.not_compared:
+        yield [f"not compared: {_text(entry.reason)}", _text(entry.file or ""), _text(entry.detail)]
 
 
 def _remedies(page: _Page, result: Result, found: Iterable[Finding]) -> None:
@@ -184,7 +211,7 @@ def _remedies(page: _Page, result: Result, found: Iterable[Finding]) -> None:
     for name in failed:
         rule = result.rules[name]
         # Rules are written in Markdown, of which code alone is kept.
-        texts = [_CODE.sub(r"<code>\1</code>", _text(text)) for text in (rule.rationale, rule.remediation)]
+        texts = [_CODE.sub(r"<code>\1</code>", _text(text, RULE_LIMIT)) for text in (rule.rationale, rule.remediation)]
         rows.append([f"<code>{_text(name)}</code><br>{_text(rule.title)}", *texts])
     opening = _details(f"How to comply ({plural(len(rows), 'rule')})")
     page.table("rules' texts", opening, ["rule", "why", "how"], rows, "</details>")
@@ -197,18 +224,18 @@ def _controls(result: Result) -> Iterator[list[str]]:
         yield [_text(clause(control)), _text(control.baseline), *(f"{number:,}" for number in numbers)]
 
 
-def _place(place: Location, result: Result, options: RenderOptions) -> str:
+def _place(finding: Finding, result: Result, options: RenderOptions) -> str:
+    place = finding.location
     shown = f"<code>{_text(place.file)}:{place.start_line}</code>"
-    if result.target.kind == "cluster" or not place.file.strip():
-        # An object of a cluster stands in no file.
+    if not place.file.strip() or not stands_in_a_file(finding, result):
         return shown
     target = html.escape(f"{options.link_base}{uri_of(place.file)}#L{place.start_line}")
     return f'<a href="{target.translate(_ENTITIES)}">{shown}</a>'
 
 
-def _text(text: str) -> str:
+def _text(text: str, limit: int = CELL_LIMIT) -> str:
     """A text that means nothing to Markdown, on one line."""
-    line = html.escape(shorten(printable(" ".join(text.split())), CELL_LIMIT), quote=False)
+    line = html.escape(shorten(printable(" ".join(text.split())), limit), quote=False)
     escaped = line.translate(_ENTITIES)
     # Entities have a number sign of their own.
     return "&#".join(_SPLIT.sub(r"<span>\g<0></span>", part) for part in escaped.split("&#"))

@@ -86,6 +86,19 @@ def _lines(result: Result, options: RenderOptions) -> Iterator[str]:
         (({"reason": reason}, number) for reason, number in _bounded(reasons, REASON_LIMIT)),
     )
     yield from single("read_errors", "Files, or parts of them, that could not be read.", len(result.errors))
+    drift = result.drift
+    if drift is not None:
+        counts = {
+            "missing": drift.missing,
+            "changed": drift.changed,
+            "undeclared": drift.undeclared,
+            "not-compared": drift.not_compared,
+        }
+        yield from gauge(
+            "drift",
+            "In what the cluster is not what its manifests declare.",
+            (({"difference": name}, len(of)) for name, of in counts.items()),
+        )
     skipped = Counter(_label(entry.reason) for entry in result.skipped)
     yield from gauge(
         "skipped_files",

@@ -58,6 +58,7 @@ from kubeassay.model import (
 )
 from kubeassay.model.pictures import WayState
 from kubeassay.reporting.options import RenderOptions, Report
+from kubeassay.reporting.texts import inert_json
 
 SCHEMA_VERSION = "1"
 
@@ -114,7 +115,7 @@ def to_json(result: Result, *, pictures: bool = True) -> bytes:
         members.append(("pictures", _lines(encode, map(_picture, result.pictures))))
     text = "{\n" + ",\n".join(f'"{name}": {value}' for name, value in members) + "\n}\n"
     # The handler writes half of a surrogate pair (from a name that is no UTF-8) as JSON's own escape for it.
-    return text.encode("utf-8", "backslashreplace")
+    return inert_json(text.encode("utf-8", "backslashreplace"))
 
 
 def rule_as_json(rule: Rule) -> dict[str, Any]:

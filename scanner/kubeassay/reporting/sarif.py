@@ -29,7 +29,7 @@ from kubeassay.model import (
     Source,
 )
 from kubeassay.reporting.options import Changes, RenderOptions, Report
-from kubeassay.reporting.texts import printable, shorten, uri_of
+from kubeassay.reporting.texts import inert_json, printable, shorten, uri_of
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 #: GitHub rejects a run with more results.
@@ -140,7 +140,7 @@ def write(result: Result, options: RenderOptions) -> Report:
         run = _Run(result, options).build(part, identity, own, whole=number == 1)
         text = f'{{"$schema":"{SCHEMA}","version":"2.1.0","runs":[{run}]}}\n'
         # A half of a surrogate pair comes from a name that is no UTF-8; no reader of SARIF would take it.
-        document = text.encode("utf-8", "replace")
+        document = inert_json(text.encode("utf-8", "replace"))
         large = len(document) > 2 * COMPRESSED_LIMIT and not options.sarif_archive
         if large and len(zlib.compress(document)) > COMPRESSED_LIMIT:
             warnings.append("The SARIF document is larger than 10 MB after compression; GitHub rejects such an upload.")

@@ -67,6 +67,16 @@ def listed(result: Result, options: RenderOptions) -> list[Finding]:
     return sorted(chosen, key=lambda finding: (_OUTCOMES.index(finding.outcome), RANK[finding.severity]))
 
 
+def stands_in_a_file(finding: Finding, result: Result) -> bool:
+    """Whether its place is in a manifest: an object of a cluster has a place under ``clusters/CLUSTER/``, which a
+    repository may have, too, unless a manifest declares it."""
+    if result.target.kind == "manifests":
+        return True
+    ref = finding.object
+    namespace, group = ref.namespace or "_cluster", ref.group or "core"
+    return not finding.location.file.startswith(f"clusters/{result.target.name}/{namespace}/{group}.{ref.kind}/")
+
+
 def subject(finding: Finding) -> str:
     """``Deployment frontend/web, container app``."""
     container = f", container {finding.container}" if finding.container else ""

@@ -7,16 +7,20 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from urllib.parse import quote_from_bytes
 
+_NO_COMMAND = r"#\x23["
+
 
 def printable(text: str) -> str:
     """``text`` on one line, with every character that could steer a terminal or hide text written as its code.
 
     Manifests come from anywhere: names and values may hold escape sequences, line endings or the controls of
-    bidirectional text. None of these is printable in the sense of ``str.isprintable``.
+    bidirectional text. None of these is printable in the sense of ``str.isprintable``. ``##[`` begins a command of
+    GitHub Actions wherever it stands (:func:`inert`).
     """
     if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else _code(character) for character in text)
+        return text.replace("##[", _NO_COMMAND) if "##[" in text else text
+    line = "".join(character if character.isprintable() else _code(character) for character in text)
+    return line.replace("##[", _NO_COMMAND)
 
 
 def printable_lines(text: str) -> str:
@@ -55,7 +59,12 @@ def inert(line: str) -> str:
     """
     if line.lstrip().startswith("::"):
         line = line.replace("::", r"\x3a:", 1)
-    return line.replace("##[", r"#\x23[")
+    return line.replace("##[", _NO_COMMAND)
+
+
+def inert_json(document: bytes) -> bytes:
+    """The same JSON without ``##[``, which can only stand in its strings."""
+    return document.replace(b"##[", rb"#\u0023[")
 
 
 def columns(text: str) -> int:

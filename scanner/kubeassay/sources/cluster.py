@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NoReturn, TypeVar
@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 from kubeassay.analysis.facts import CUSTOM_RESOURCES
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS
 from kubeassay.model.unread import Unread
+from kubeassay.sources.bounded import TookTooLongError, each, within
 from kubeassay.sources.files import UsageError
 from kubeassay.sources.json_list import read_members
 from kubeassay.sources.object_store import ObjectStore
@@ -30,7 +31,13 @@ _PAGE = 500
 _WORKERS = 6
 #: Requests a second, of all threads together.
 _RATE = 50.0
-_TIMEOUT = (10.0, 60.0)
+#: Seconds that one request may take, its answer included; of these, what connecting may take.
+TIMEOUT = 60.0
+_CONNECT_TIMEOUT = 10.0
+#: What an exec plug-in may take, which may ask a person to log in.
+_PLUG_IN_TIMEOUT = 120.0
+#: After so many requests in a row that were given up without an answer it is asked whether the server is there at all.
+_SILENT = 3
 #: Answers after which a request is made again, and how often, with growing pauses in between.
 _AGAIN = frozenset({429, 500, 502, 503, 504})
 _TRIES = 4
@@ -48,6 +55,10 @@ _DISCOVERY = (
     "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,"
     "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json"
 )
+#: A user, perhaps with a password, in front of a host.
+_USER_OF_URL = re.compile(r"//[^/@]*@")
+#: OpenSSL's codes for a name, a mail address and an IP address that a certificate is not for.
+_OF_OTHER_NAMES = (62, 63, 64)
 _TOKEN = "kubernetes.io/service-account-token"
 #: What a header can hold.
 _HEADER = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
@@ -64,6 +75,14 @@ class RequestFailed(Exception):  # noqa: N818 - it says what happened
         super().__init__(message)
         self.status = status
         self.message = message
+
+
+class _NoAnswerError(RequestFailed):
+    """There was no answer. ``final``: nor will there be one the next time."""
+
+    def __init__(self, message: str, *, final: bool = False) -> None:
+        super().__init__(0, message)
+        self.final = final
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -158,9 +177,14 @@ def connect(
                 made.default_headers["Impersonate-Group"] = tuple(groups)
             return made
 
-        return Connection(cluster_name(name or cluster), make(), make, namespace)
+        connected = partial(within, _PLUG_IN_TIMEOUT, make)
+        return Connection(cluster_name(name or cluster), connected(), connected, namespace)
     except ClusterError:
         raise
+    except TookTooLongError:
+        raise ClusterError(
+            f"the kubeconfig's user has no credentials: its exec plug-in did not end within {_PLUG_IN_TIMEOUT:g} s"
+        ) from None
     except ConfigException as error:
         raise ClusterError(f"{used} cannot be used: {_one_line(error)}") from None
     except Exception as error:  # whatever a broken file makes of the client
@@ -193,14 +217,25 @@ class Api:
     """
 
     def __init__(
-        self, connection: Connection, *, rate: float = _RATE, pause: float = _FIRST_PAUSE, sleep: Any = time.sleep
+        self,
+        connection: Connection,
+        *,
+        rate: float = _RATE,
+        pause: float = _FIRST_PAUSE,
+        timeout: float = TIMEOUT,
+        sleep: Any = time.sleep,
     ) -> None:
         self.connection = connection
         self._interval = 1 / rate
         self._pause = pause
+        self._timeout = timeout
         self._sleep = sleep
         self._next = 0.0
         self._lock = threading.Lock()
+        #: Requests that were given up without an answer since the last answer.
+        self._unanswered = 0
+        #: Why nothing is asked any more.
+        self._gone: str | None = None
 
     def get(self, path: str, query: Mapping[str, str | int] | None = None, accept: str = "application/json") -> Any:
         """The decoded answer. Raises RequestFailed."""
@@ -218,18 +253,23 @@ class Api:
         pause = self._pause
         refreshed = False
         tried = 0
+        begun = time.monotonic()
         while True:
+            if self._gone is not None:
+                raise RequestFailed(0, self._gone)
             tried += 1
             self._wait()
             client = self.connection.client
             try:
                 status, said, content = self._request(client, method, url, headers, body)
-            except RequestFailed as failed:
-                if failed.status != 0 or tried >= _TRIES:
+            except _NoAnswerError as failed:
+                if failed.final or tried >= _TRIES or time.monotonic() - begun >= self._timeout:
+                    self._given_up(client, failed)
                     raise
                 self._sleep(pause)
                 pause *= 2
                 continue
+            self._unanswered = 0
             if status == 401 and not refreshed:
                 refreshed = True
                 self._refresh(client)
@@ -238,9 +278,22 @@ class Api:
                 self._sleep(min(_seconds(said.get("Retry-After")) or pause, _LONGEST_PAUSE))
                 pause *= 2
                 continue
+            if 300 <= status < 400:
+                raise RequestFailed(status, _redirected(status, said.get("Location")))
             if not 200 <= status < 300:
                 raise RequestFailed(status, _message(status, content))
             return content
+
+    def _given_up(self, client: Any, failed: RequestFailed) -> None:
+        """A request has no answer. A server that is gone is not asked for the rest: each kind would take its time."""
+        self._unanswered += 1
+        if self._unanswered < _SILENT:
+            return
+        try:
+            self._request(client, "GET", "/version", {"Accept": "application/json"}, None, _CONNECT_TIMEOUT)
+            self._unanswered = 0
+        except RequestFailed:
+            self._gone = f"{failed.message}; the server was not asked again"
 
     def _wait(self) -> None:
         with self._lock:
@@ -251,10 +304,18 @@ class Api:
             time.sleep(at - now)
 
     def _request(
-        self, client: Any, method: str, url: str, given: Mapping[str, str], body: bytes | None
+        self,
+        client: Any,
+        method: str,
+        url: str,
+        given: Mapping[str, str],
+        body: bytes | None,
+        most: float | None = None,
     ) -> tuple[int, Mapping[str, str], bytes]:
         settings = client.configuration
-        try:
+        seconds = min(self._timeout, most or self._timeout)
+
+        def ask() -> tuple[int, Mapping[str, str], bytes]:
             headers = {**given, "Accept-Encoding": "gzip", "User-Agent": "kubeassay"}
             for setting in settings.auth_settings().values():
                 if setting.get("in") == "header" and setting.get("value"):
@@ -280,15 +341,26 @@ class Api:
                 settings.host + url,
                 body=body,
                 headers=pairs,
-                timeout=Timeout(connect=_TIMEOUT[0], read=_TIMEOUT[1]),
+                timeout=Timeout(connect=min(_CONNECT_TIMEOUT, seconds), read=seconds),
                 retries=False,
                 redirect=False,
             )
             return int(response.status), response.headers, response.data
+
+        host = _USER_OF_URL.sub("//", settings.host)
+        proxy = getattr(client.rest_client.pool_manager, "proxy", None)
+        if proxy is not None:
+            host += f" through the proxy {proxy.host}:{proxy.port}"
+        try:
+            return within(seconds, ask)
         except RequestFailed:
             raise
-        except Exception as error:  # of urllib3, ssl, sockets, exec plug-ins
-            raise RequestFailed(0, f"no answer from {settings.host}: {_reason(error)}") from None
+        except TookTooLongError:
+            raise _NoAnswerError(f"no answer from {host} within {seconds:g} s") from None
+        except Exception as error:  # of urllib3, ssl, sockets
+            untrusted = _untrusted(error)
+            said = f"no answer from {host}: {untrusted or _reason(error)}"
+            raise _NoAnswerError(said, final=untrusted is not None) from None
 
     def _refresh(self, used: Any) -> None:
         """Credentials are read again: a token may have expired in the middle of an audit."""
@@ -297,8 +369,36 @@ class Api:
                 return
             try:
                 self.connection.client = self.connection.again()
+            except TookTooLongError:
+                said = f"credentials cannot be renewed: the exec plug-in did not end within {_PLUG_IN_TIMEOUT:g} s"
+                raise RequestFailed(401, said) from None
             except Exception as error:
                 raise RequestFailed(401, f"credentials cannot be renewed: {_one_line(error)}") from None
+
+
+def _untrusted(error: BaseException) -> str | None:
+    """What is wrong with the certificate of the server, and what says so; None where it is something else."""
+    seen: BaseException | None = error
+    for _ in range(5):
+        if isinstance(seen, ssl.SSLCertVerificationError):
+            said = _one_line(seen.verify_message)
+            if seen.verify_code in _OF_OTHER_NAMES:
+                return (
+                    f"its certificate is for other names: {said} (the kubeconfig's tls-server-name is what it is for)"
+                )
+            return f"its certificate is not trusted: {said} (the kubeconfig's certificate-authority is who signs it)"
+        reason = getattr(seen, "reason", None)
+        seen = (
+            reason
+            if isinstance(reason, BaseException)
+            else next((part for part in getattr(seen, "args", ()) if isinstance(part, BaseException)), None)
+        )
+    return None
+
+
+def _redirected(status: int, location: str | None) -> str:
+    where = _one_line(_USER_OF_URL.sub("//", location or "").partition("?")[0]) or "an unknown place"
+    return f"{status}: it redirects to {where}, which is not followed: credentials would go there, too"
 
 
 def _reason(error: BaseException) -> str:
@@ -498,15 +598,13 @@ def read_cluster(
     snapshot.narrowed = tuple(sorted({reader.kind.kind for reader in readers if reader.namespaces is not None}))
     # The names of namespaces are what other kinds are asked for by, where they cannot be listed everywhere.
     known = _Namespaces(api, snapshot.namespaces, connection.context_namespace)
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        for reader in pool.map(lambda reader: reader.run(known), readers):
-            snapshot.files.update(reader.files)
-            snapshot.unread += reader.unread
-            if reader.listed:
-                snapshot.resources[reader.kind.api_version, reader.kind.kind] = reader.kind.resource
-                snapshot.read.append(
-                    f"{reader.kind.kind}.{reader.kind.group}" if reader.kind.group else reader.kind.kind
-                )
+    each(lambda reader: reader.run(known), readers, _WORKERS)
+    for reader in readers:
+        snapshot.files.update(reader.files)
+        snapshot.unread += reader.unread
+        if reader.listed:
+            snapshot.resources[reader.kind.api_version, reader.kind.kind] = reader.kind.resource
+            snapshot.read.append(f"{reader.kind.kind}.{reader.kind.group}" if reader.kind.group else reader.kind.kind)
     snapshot.unread = sorted(
         set(snapshot.unread), key=lambda u: (u.group, u.kind, u.namespace or "", u.reason, u.detail)
     )
@@ -568,10 +666,10 @@ class _Reader:
         #: Whether anything could be listed.
         self.listed = False
 
-    def run(self, known: _Namespaces) -> _Reader:
+    def run(self, known: _Namespaces) -> None:
         if self.namespaces is not None:
             self._each(self.namespaces, None, known)
-            return self
+            return
         try:
             self._list(None)
         except RequestFailed as failed:
@@ -580,7 +678,6 @@ class _Reader:
                 self._each(names, failed, known)
             else:
                 self._failed(None, failed)
-        return self
 
     def _each(self, names: Sequence[str], everywhere: RequestFailed | None, known: _Namespaces) -> None:
         failures: list[tuple[str, RequestFailed]] = []

@@ -10,9 +10,9 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import Self
 
-_BLOCK = 128 * 1024
+_BLOCK = 64 * 1024
 #: Blocks kept unpacked, in bytes together: objects of several kinds are asked for in turn.
-_AT_HAND = 8 * 1024 * 1024
+_AT_HAND = 4 * 1024 * 1024
 
 
 class ObjectStore(Mapping[str, bytes]):

@@ -290,6 +290,8 @@ def test_what_nothing_declares(compare: Compare) -> None:
 
     owner = ", ownerReferences: [{apiVersion: example.com/v1, kind: T, name: t, uid: u}]"
     helm = ", labels: {app.kubernetes.io/managed-by: Helm}, annotations: {meta.helm.sh/release-name: db}"
+    flux = ", labels: {kustomize.toolkit.fluxcd.io/name: apps}"
+    issued = ", annotations: {cert-manager.io/certificate-name: web}"
     argo = ", annotations: {argocd.argoproj.io/tracking-id: 'infra:/ConfigMap:shop/argo'}"
     sets = "spec: {volumeClaimTemplates: [{metadata: {name: data}}]}\n"
     live = (
@@ -300,6 +302,8 @@ def test_what_nothing_declares(compare: Compare) -> None:
         + of("ConfigMap", "owned", owner)
         + of("ConfigMap", "chart", helm)
         + of("ConfigMap", "argo", argo)
+        + of("ConfigMap", "flux", flux)
+        + of("Secret", "certificate", issued)
         + of("Secret", "sh.helm.release.v1.db.v1")
         + of("StatefulSet", "db", version="apps/v1")
         + sets
@@ -317,6 +321,7 @@ def test_what_nothing_declares(compare: Compare) -> None:
     assert details == {
         "ConfigMap shop/chart is deployed by Helm's release db, which is not among the manifests",
         "ConfigMap shop/argo is deployed by Argo CD's Application infra, which is not among the manifests",
+        "ConfigMap shop/flux is deployed by Flux's Kustomization apps, which is not among the manifests",
     }
     # Only in namespaces that are declared.
     assert compare(live, {"a.yaml": declared}).drift["undeclared"] == []

@@ -1,0 +1,108 @@
+"""Auditing one target of a fleet, wherever that runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from kubeassay.execution.audit import audit, wanted
+from kubeassay.execution.demand import DEFAULT_PROFILE, Demand, Demanded, demanded, policy_notes
+from kubeassay.execution.scan import scan
+from kubeassay.model import KubernetesVersion, Outcome, Result, Target
+from kubeassay.policy.errors import PolicyError
+from kubeassay.policy.fleet import FleetTarget
+from kubeassay.reporting.result_json import to_json
+from kubeassay.sources.cluster import Api, connect, read_cluster, server_version
+from kubeassay.sources.files import UsageError, discover, display_name
+from kubeassay.sources.snapshot import Snapshot, is_snapshot, read
+
+
+@dataclass(frozen=True, slots=True)
+class TargetAnswer:
+    """What came of a target: its result as JSON, which is the stable form, or why there is none (``error``, a line)."""
+
+    result: bytes = b""
+    error: str = ""
+    #: What the user should know of the policy, in lines.
+    notes: tuple[str, ...] = ()
+    #: What of a cluster was judged: as in a snapshot.
+    namespaces: tuple[str, ...] | None = None
+    selector: str = ""
+
+
+def audit_target(target: FleetTarget, *, processes: int = 1, show: Iterable[Outcome] = ()) -> TargetAnswer:
+    """Audit a target. It changes the working directory, so it needs a process of its own.
+
+    Everything is read here, where this runs: files, policy and kubeconfig, which may name programs that give
+    credentials.
+    """
+    try:
+        _kubeconfigs_stay()
+        try:
+            os.chdir(target.folder)
+        except OSError as error:
+            raise UsageError(f"{target.folder}: {error.strerror}") from None
+        version = target.kubernetes_version
+        demand = Demand(
+            profile=target.profile or DEFAULT_PROFILE,
+            environment=target.environment,
+            baselines=target.baselines,
+            rules=target.rules,
+            exceptions=target.exceptions,
+            kubernetes_version=None if version is None else KubernetesVersion.parse(version),
+            show=frozenset(show),
+        )
+        if target.kind == "cluster":
+            return _of_cluster(target, demand, processes)
+        snapshots = [path for path in target.paths if is_snapshot(path)]
+        if not snapshots:
+            return _of_paths(target, demanded(demand), processes)
+        if len(target.paths) > 1:
+            raise UsageError(f"{snapshots[0]} is a snapshot of a cluster: it is judged by itself")
+        snapshot = read(snapshots[0])
+        return _of_snapshot(snapshot, demanded(demand, snapshot.version), processes)
+    except (PolicyError, UsageError) as error:
+        first, *others = str(error).splitlines()
+        return TargetAnswer(error=first + (f" (and {len(others)} more)" if others else ""))
+
+
+def _kubeconfigs_stay() -> None:
+    """Kubeconfigs that the environment names are relative to where the program was started."""
+    files = [os.path.expanduser(file) for file in os.environ.get("KUBECONFIG", "").split(os.pathsep) if file]
+    if files:
+        os.environ["KUBECONFIG"] = os.pathsep.join(map(os.path.abspath, files))
+
+
+def _of_cluster(target: FleetTarget, demand: Demand, processes: int) -> TargetAnswer:
+    # What is wrong with the policy is said before a cluster is asked.
+    demanded(demand)
+    api = Api(connect(kubeconfig=target.kubeconfig, context=target.context))
+    version = server_version(api)
+    by = demanded(demand, version)
+    snapshot = read_cluster(
+        api, wanted(by.plan), version=version, namespaces=target.namespaces, selector=target.selector
+    )
+    return _of_snapshot(snapshot, by, processes)
+
+
+def _of_snapshot(snapshot: Snapshot, by: Demanded, processes: int) -> TargetAnswer:
+    result = audit(by.plan, snapshot, not_evaluated=by.not_understood, processes=processes)
+    return _answer(by, result, snapshot.namespaces, snapshot.selector)
+
+
+def _of_paths(target: FleetTarget, by: Demanded, processes: int) -> TargetAnswer:
+    result = scan(
+        by.plan,
+        discover(target.paths),
+        Target("manifests", ", ".join(map(display_name, target.paths))),
+        processes=processes,
+        not_evaluated=by.not_understood,
+    )
+    return _answer(by, result)
+
+
+def _answer(
+    by: Demanded, result: Result, namespaces: tuple[str, ...] | None = None, selector: str = ""
+) -> TargetAnswer:
+    return TargetAnswer(to_json(result), "", tuple(policy_notes(by, result)), namespaces, selector)
