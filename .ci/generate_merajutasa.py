@@ -13,7 +13,8 @@ from kubeassay.checks.documented_object import demands
 from kubeassay.engine.plan import make_plan
 from kubeassay.execution.scan import scan
 from kubeassay.model import Control, ControlSummary, KubernetesVersion, Result, Target
-from kubeassay.policy.library import EXPECTATION, Library, exceptions_from
+from kubeassay.policy.exceptions import exceptions_from
+from kubeassay.policy.library import EXPECTATION, Library
 from kubeassay.sources.files import discover
 
 ROOT = Path(__file__).resolve().parents[1]

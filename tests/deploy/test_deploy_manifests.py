@@ -15,7 +15,7 @@ from deploy.rendering import CHART, KUBERNETES, KUSTOMIZE, STRICT, Manifest, cha
 from kit import LIBRARY, run_command
 from kubeassay.cli.audit import audit
 from kubeassay.cli.report import report
-from kubeassay.policy.library import exceptions_from
+from kubeassay.policy.exceptions import exceptions_from
 
 KUSTOMIZATIONS = sorted(path.parent.name for path in KUSTOMIZE.glob("*/kustomization.yaml"))
 #: What only Helm adds, and only Kustomize.

@@ -268,6 +268,32 @@ def test_an_audit_does_not_read_reports(
     assert not any("openreports.io" in place for place in results[1]["objects"])
 
 
+def test_findings_that_stand_in_manifests_are_of_the_object_in_the_cluster(
+    own_server: OwnServer, defined: Callable[[ReportApi], None], shop: str, tmp_path: Path
+) -> None:
+    defined(OPENREPORTS)
+    published(own_server, "-n", shop)
+    before = found(own_server, shop)
+    manifest = deployment("web", shop, securityContext={"privileged": True})
+    (tmp_path / "web.yaml").write_text(json.dumps(manifest), encoding="utf-8")
+    published(own_server, "-n", shop, "--source", str(tmp_path))
+    assert found(own_server, shop)["web"] == before["web"]
+
+
+def test_accepted_findings_are_skipped(
+    own_server: OwnServer, defined: Callable[[ReportApi], None], shop: str, tmp_path: Path
+) -> None:
+    defined(OPENREPORTS)
+    accepted = tmp_path / "accepted.json"
+    published(own_server, "-n", shop, "-o", f"accepted={accepted}")
+    failing = rules_of(found(own_server, shop)["web"])
+    assert failing
+    published(own_server, "-n", shop, "--accepted", str(accepted))
+    web = found(own_server, shop)["web"]
+    assert rules_of(web) == set()
+    assert rules_of(web, "skip") == failing
+
+
 def test_profiles_have_reports_of_their_own(
     own_server: OwnServer, defined: Callable[[ReportApi], None], shop: str
 ) -> None:

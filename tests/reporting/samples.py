@@ -9,6 +9,8 @@ from kubeassay.model import (
     ControlSummary,
     Edit,
     Example,
+    Exception_,
+    ExceptionUse,
     Excerpt,
     Finding,
     Fix,
@@ -233,6 +235,39 @@ FAILING = _result(
         Skipped("chart/templates/a.yaml", "helm-template", "It is a template of a Helm chart."),
         Skipped("chart/templates/b.yaml", "helm-template", "It is a template of a Helm chart."),
         Skipped("notes.yaml", "not-kubernetes", "It holds no Kubernetes object.", 1),
+    ),
+    exceptions=(
+        ExceptionUse(
+            Exception_(
+                "EX-7",
+                "privileged-container",
+                SubjectMatch(kinds=("Pod",), names=("agent",), containers=("agent",)),
+                "The agent reads the kernel's log.",
+                owner="team-node",
+                expires="2027-03-31",
+                file="exceptions.yaml",
+                line=5,
+                column=7,
+            ),
+            "holds",
+            1,
+        ),
+        ExceptionUse(
+            Exception_(
+                "apps/web.yaml:3#permissive-mtls",
+                "permissive-mtls",
+                SubjectMatch(),
+                "",
+                file="apps/web.yaml",
+                line=3,
+                column=5,
+                origin="comment",
+                in_tree=True,
+            ),
+            "incomplete",
+            0,
+            "lacks a reason",
+        ),
     ),
 )
 

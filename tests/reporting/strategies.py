@@ -12,20 +12,27 @@ from kubeassay.model import (
     Bar,
     Baseline,
     ChangedField,
+    ConnectionScope,
     Control,
     ControlSummary,
     Drift,
     Edit,
     Example,
+    Exception_,
+    ExceptionPolicy,
+    ExceptionState,
+    ExceptionUse,
     Excerpt,
     Finding,
     Fix,
+    GrantScope,
     LiveObject,
     Location,
     MissingObject,
     NotCompared,
     NotEvaluated,
     ObjectRef,
+    Origin,
     Outcome,
     Parameter,
     Part,
@@ -121,14 +128,17 @@ matches = st.builds(
 rule_uses = st.builds(RuleUse, ids, st.none() | severities, st.dictionaries(texts, json_values, max_size=1), matches)
 controls = st.builds(Control, ids, texts, ids, sources, _tuples(rule_uses), texts)
 baselines = st.builds(Baseline, ids, texts, texts, texts, sources, _tuples(controls, 1), texts)
-profiles = st.builds(Profile, texts, texts, texts, texts, _tuples(controls, 1), _tuples(baselines), texts, texts)
+policies = st.builds(ExceptionPolicy, _tuples(st.sampled_from(("reason", "owner", "expires"))), st.booleans())
+profiles = st.builds(
+    Profile, texts, texts, texts, texts, _tuples(controls, 1), _tuples(baselines), texts, texts, policies
+)
 rules = st.builds(
     Rule,
     id=ids,
     title=texts,
     area=texts,
     severity=severities,
-    subject=st.sampled_from(("object", "workload", "pod", "container", "namespace", "inventory")),
+    subject=st.sampled_from(("object", "workload", "pod", "container", "namespace", "inventory", "exception")),
     rationale=texts,
     remediation=texts,
     expression=st.none() | texts,
@@ -171,6 +181,34 @@ findings = st.builds(
     exception=st.none() | texts,
     reason=st.none() | texts,
     api_path=st.none() | texts,
+)
+exceptions = st.builds(
+    ExceptionUse,
+    st.builds(
+        Exception_,
+        id=texts,
+        rule=texts,
+        match=matches,
+        reason=texts,
+        path=texts,
+        fingerprint=texts,
+        owner=texts,
+        expires=texts,
+        file=texts,
+        line=st.integers(0, 10**6),
+        column=st.integers(1, 10**6),
+        selector=st.dictionaries(texts, json_values, max_size=1),
+        files=_tuples(texts),
+        environments=_tuples(texts),
+        clusters=_tuples(texts),
+        grant=st.builds(GrantScope, _tuples(texts), _tuples(texts)),
+        connection=st.builds(ConnectionScope, _tuples(texts), _tuples(texts), _tuples(texts)),
+        origin=st.sampled_from(get_args(Origin)),
+        in_tree=st.booleans(),
+    ),
+    st.sampled_from(get_args(ExceptionState)),
+    counts,
+    texts,
 )
 summaries = st.builds(
     Summary,
@@ -225,6 +263,7 @@ def results(draw: st.DrawFn) -> Result:
     active = {rule.id: rule for rule in draw(st.lists(rules, max_size=2))}
     own = draw(_tuples(controls))
     profile = draw(profiles)
+    uses = draw(_tuples(exceptions))
     rule_ids = st.sampled_from(sorted(active)) | ids if active else ids
     return Result(
         tool_version=draw(texts),
@@ -233,7 +272,7 @@ def results(draw: st.DrawFn) -> Result:
         target=Target(draw(st.sampled_from(("manifests", "cluster"))), draw(texts)),
         summary=draw(summaries),
         findings=draw(
-            _tuples(st.tuples(findings, rule_ids).map(lambda pair: _of_rule(*pair)), 3),
+            _tuples(st.tuples(findings, rule_ids, _some_of(uses)).map(lambda found: _of_rule(*found)), 3),
         ),
         not_evaluated=draw(
             _tuples(
@@ -247,12 +286,19 @@ def results(draw: st.DrawFn) -> Result:
         controls=profile.controls if draw(st.booleans()) else own,
         objects=draw(st.dictionaries(texts, live_objects, max_size=2)),
         drift=draw(st.none() | drifts),
+        exceptions=uses,
         pictures=draw(st.none() | _tuples(pictures())),
     )
 
 
-def _of_rule(finding: Finding, rule: str) -> Finding:
-    return replace(finding, rule=rule)
+def _some_of(uses: tuple[ExceptionUse, ...]) -> st.SearchStrategy[str | None]:
+    """The id of one of some exceptions, or what is the id of none."""
+    ids_of = [use.exception.id for use in uses]
+    return st.none() | texts | st.sampled_from(ids_of) if ids_of else st.none() | texts
+
+
+def _of_rule(finding: Finding, rule: str, exception: str | None) -> Finding:
+    return replace(finding, rule=rule, exception=exception)
 
 
 @st.composite

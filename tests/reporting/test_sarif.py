@@ -94,7 +94,7 @@ def test_excepted_findings_are_left_out_unless_archived() -> None:
                 "kind": "external",
                 "status": "accepted",
                 "justification": "The agent reads the kernel's log.",
-                "properties": {"exception": "EX-7"},
+                "properties": {"exception": "EX-7", "owner": "team-node", "expires": "2027-03-31"},
             }
         ],
         [],

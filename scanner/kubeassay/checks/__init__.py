@@ -35,4 +35,5 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.mesh_mtls",
     "kubeassay.checks.documented_object",
     "kubeassay.checks.quotas",
+    "kubeassay.checks.exceptions",
 )

@@ -13,7 +13,8 @@ Of several functions with one id, the one with the newest ``since`` not above th
 first, the rule does not apply. The subject is what the rule file's ``subject`` says: an
 :class:`~kubeassay.model.Object` for ``object``, ``workload`` and ``namespace``, a
 :class:`~kubeassay.analysis.workloads.PodTemplate` for ``pod``, a :class:`ContainerSubject` for ``container``, an
-:class:`~kubeassay.model.Inventory` for ``inventory``.
+:class:`~kubeassay.model.Inventory` for ``inventory``, an
+:class:`~kubeassay.checks.exceptions.ExceptionSubject` for ``exception``.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from kubeassay.analysis.workloads import Container, PodTemplate
 from kubeassay.model import Inventory, KubernetesVersion, Object, Path
+
+if TYPE_CHECKING:
+    from kubeassay.analysis.network.connections import Connections
 
 
 class ContainerSubject(NamedTuple):
@@ -42,6 +46,14 @@ class Context:
     kubernetes_version: KubernetesVersion
     parameters: Mapping[str, Any]
     inventory: Inventory = dataclasses.field(default_factory=Inventory)
+
+
+class Way(NamedTuple):
+    """Connections from each of some ends to each of others, by the names that messages call them."""
+
+    sources: tuple[str, ...]
+    destinations: tuple[str, ...]
+    connections: Connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +76,9 @@ class Violation:
     shown. ``base``: what the rule's fix is relative to, where that is not the subject itself (for a pod rule, the
     container's path). ``fixable``: False where the rule's fix would make an object that is refused or does not run.
     ``obj``: the object concerned, for an inventory rule. ``related``: (message, object, path). ``repair``: what mends
-    it, where the rule's file has no fix. ``clauses``: (message, file, line) of a document that demands it.
+    it, where the rule's file has no fix. ``clauses``: (message, file, line) of a document that demands it. ``also``:
+    the other places of one violation that stands at several. ``ways``: all ways between workloads that it is about;
+    none where these are too many to be told one by one.
     """
 
     path: Path
@@ -78,6 +92,8 @@ class Violation:
     related: tuple[tuple[str, Object, Path], ...] = ()
     repair: Repair | None = None
     clauses: tuple[tuple[str, str, int], ...] = ()
+    also: tuple[Path, ...] = ()
+    ways: tuple[Way, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ from kubeassay.analysis.network.judgements import (
 )
 from kubeassay.analysis.network.policies import DIRECTIONS, Direction, Peer, Rule
 from kubeassay.analysis.reading import mapping
-from kubeassay.checks.check import Context, NotJudged, Passed, Said, Violation, check
+from kubeassay.checks.check import Context, NotJudged, Passed, Said, Violation, Way, check
 from kubeassay.checks.network_common import (
     is_one_of,
     matches,
@@ -64,6 +64,8 @@ _NAME_SERVERS = ("kube-dns", "coredns")
 _ANYBODY = frozenset({"*", "*/*"})
 #: How many public addresses are somebody, and not the internet.
 _A_FEW = 65536
+#: Of more ways than this, none is excepted by itself.
+_TOLD_WAYS = 1000
 _SIDES: Mapping[Direction, str] = {"egress": "the caller's egress", "ingress": "the callee's ingress"}
 _TO: Mapping[Direction, str] = {"egress": "to", "ingress": "from"}
 
@@ -185,6 +187,11 @@ class _Node:
     def first(self) -> Workload | None:
         return self.group.members[0] if self.group is not None else None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What messages call its ends."""
+        return tuple(end.name for end in self.group.members) if self.group is not None else (self.label,)
+
 
 def _open_ways(net: Connectivity, nodes: Iterable[_Node]) -> Iterator[tuple[_Node, _Node, Answer]]:
     """The ways between nodes that are not wholly closed, those among outsiders left out."""
@@ -212,6 +219,7 @@ class _Cause:
     ways: list[str] = field(default_factory=list)
     count: int = 0
     related: tuple[tuple[str, Object, Path], ...] = ()
+    through: list[Way] = field(default_factory=list)
 
     @property
     def what(self) -> str:
@@ -341,11 +349,14 @@ class _Causes:
             more = f" and {cause.count - len(cause.ways)} more" if cause.count > len(cause.ways) else ""
             number = "a way" if cause.count == 1 else f"{cause.count} ways"
             message = f"{cause.what} {number} {what}: {', '.join(cause.ways)}{more}"
-            yield Violation(cause.path, message, obj=cause.obj, related=cause.related)
+            ways = tuple(cause.through) if cause.count <= _TOLD_WAYS else ()
+            yield Violation(cause.path, message, obj=cause.obj, related=cause.related, ways=ways)
 
 
 def _note(cause: _Cause, source: _Node, destination: _Node, through: Connections) -> None:
     cause.count += _pairs(source, destination)
+    if cause.count <= _TOLD_WAYS:
+        cause.through.append(Way(source.names, destination.names, through))
     for way in islice(_ways(source, destination), 3 - len(cause.ways)):
         cause.ways.append(f"{way} ({_said(through)})")
 
@@ -708,6 +719,7 @@ def _path_closed(net: Connectivity, opened_by: Openings, groups: Sequence[Group]
         message,
         obj=sides[0].obj,
         related=tuple((side.words, side.obj, side.path) for side in sides[1:2]),
+        ways=(Way(source.names, destination.names, ALL if wanted is None else wanted),),
     )
 
 

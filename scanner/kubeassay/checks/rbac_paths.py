@@ -71,7 +71,8 @@ def _of_subjects(inventory: Inventory, context: Context, outcome: Outcome) -> It
         same.sort(key=lambda one: int(one[2][-1]))
         path, obj, at = same[0]
         message = f"{named(one[0].subject for one in same)} {_OUTCOME[outcome]}, each by itself: {_steps(path)}"
-        yield Violation((*at, "name"), message, obj=obj, related=_related(path))
+        also = tuple((*other, "name") for _, _, other in same[1:])
+        yield Violation((*at, "name"), message, obj=obj, related=_related(path), also=also)
     for _, obj in stated_bindings(access_of(inventory, context)):
         if id(obj) not in failed:
             yield Passed(obj)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import gc
 import os
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
@@ -18,13 +18,11 @@ from kubeassay.cli.drift import say_drift
 from kubeassay.cli.exits import USAGE, exit_code
 from kubeassay.cli.outputs import parse_outputs, write_file, write_reports
 from kubeassay.engine.comparison import accept, compare, only_new
-from kubeassay.engine.evaluate import has_expired
 from kubeassay.engine.plan import Plan
-from kubeassay.execution.demand import DEFAULT_PROFILE, Demand, Demanded, demanded, policy_warnings, template_paths
+from kubeassay.execution.demand import DEFAULT_PROFILE, Demand, Demanded, demanded, policy_notes, template_paths
 from kubeassay.model import (
     SEVERITIES,
     Comparison,
-    ExceptionUse,
     Finding,
     KubernetesVersion,
     NotEvaluated,
@@ -67,6 +65,18 @@ class _Version(click.ParamType[KubernetesVersion]):
             self.fail(str(error), param, ctx)
 
 
+class _Day(click.ParamType[datetime.date]):
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime.date:
+        if isinstance(value, datetime.date):
+            return value
+        try:
+            return datetime.date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value} is no day; write it as 2027-03-31.", param, ctx)
+
+
 def applied(command: _F, options: Sequence[Callable[[_F], _F]]) -> _F:
     """A command with options, in their order."""
     for option in reversed(options):
@@ -100,6 +110,23 @@ def policy_options(command: _F) -> _F:
             ),
             click.option(
                 "--exceptions", "exception_files", multiple=True, metavar="FILE", help="Accepted findings. Repeats."
+            ),
+            click.option(
+                "--import-exceptions",
+                multiple=True,
+                metavar="FILE|auto",
+                help="Exceptions of Kyverno or Trivy; auto: Trivy's here, and kube-linter's and Checkov's. Repeats.",
+            ),
+            click.option(
+                "--in-tree-exceptions/--no-in-tree-exceptions",
+                default=None,
+                help="Whether exceptions in what is judged (annotations, comments) hold.  [default: the profile's]",
+            ),
+            click.option(
+                "--today",
+                type=_Day(),
+                metavar="DATE",
+                help="The day that exceptions are judged by.  [default: today, in UTC]",
             ),
             click.option("--config", "config_file", metavar="FILE", help="Take options from a configuration file."),
         ],
@@ -259,6 +286,9 @@ def judging(options: Mapping[str, Any], config: Mapping[str, Any], server_versio
             baselines=(*options["baselines"], *config.get("baselines", ())),
             rules=(*options["rule_paths"], *config.get("rules", ())),
             exceptions=(*options["exception_files"], *config.get("exceptions", ())),
+            imports=(*options["import_exceptions"], *config.get("importExceptions", ())),
+            in_tree_exceptions=options["in_tree_exceptions"],
+            today=options["today"],
             kubernetes_version=version,
             pod_template_paths=template_paths(config),
             show=options["show"] | (_JUDGED if options["evidence"] else frozenset()),
@@ -335,8 +365,8 @@ def report(
     what was read, by name; ``publish``: what else is done with the result, and whether it could be."""
     # The result stays to the end: the collector is not to walk it for every report.
     gc.freeze()
-    for warning in policy_warnings(judged.by, result):
-        click.echo(f"warning: {warning}", err=True)
+    for line in policy_notes(judged.by, result):
+        click.echo(printable(line), err=True)
     if judged.accepted is not None:
         result, gone = accept(result, judged.accepted, options["accepted"])
         if gone and not options["quiet"]:
@@ -349,7 +379,7 @@ def report(
     since = options.get("since")
     if comparison is not None and since is not None:
         result = only_new(result, comparison)
-    result = replace(result, comparison=comparison, exceptions=_exception_uses(judged.plan, result))
+    result = replace(result, comparison=comparison)
     colour = options["colour"]
     if colour is None:
         # https://no-color.org
@@ -428,14 +458,3 @@ def _say_written(result: Result, outputs: Sequence[tuple[str, str]]) -> None:
     click.echo(summary.decode("utf-8"), nl=False, err=True)
     for name, path in outputs:
         click.echo(f"{name}: {path}", err=True)
-
-
-def _exception_uses(plan: Plan, result: Result) -> tuple[ExceptionUse, ...]:
-    """The exceptions of a plan, and how many findings each accepts."""
-    used = Counter(finding.exception for finding in result.findings if finding.outcome == "excepted")
-    return tuple(
-        ExceptionUse(exception, "expired", problem=f"its last day was {exception.expires}")
-        if has_expired(exception)
-        else ExceptionUse(exception, "holds", used[exception.id])
-        for exception, _ in plan.exceptions
-    )

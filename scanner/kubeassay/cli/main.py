@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -35,6 +36,7 @@ _COMMANDS = {
     "baseline": ("kubeassay.cli.baseline", "Make a baseline of an architecture document."),
     "baselines": ("kubeassay.cli.baselines", "List the baselines and profiles, or the controls of one."),
     "compare": ("kubeassay.cli.compare", "Say what is new, fixed and unchanged between two JSON results."),
+    "except": ("kubeassay.cli.except_", "Accept findings: add exceptions to a file."),
     "report": ("kubeassay.cli.report", "Render a JSON result in another format."),
     "completion": ("kubeassay.cli.completion", "Print the completion script of a shell."),
 }
@@ -47,7 +49,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command = getattr(import_module(_COMMANDS[cmd_name][0]), cmd_name.replace("-", "_"))
+        name = cmd_name.replace("-", "_")
+        command = getattr(import_module(_COMMANDS[cmd_name][0]), f"{name}_" if iskeyword(name) else name)
         assert isinstance(command, click.Command)
         return command
 

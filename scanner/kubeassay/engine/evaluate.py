@@ -6,10 +6,10 @@ inventory run at the end, on the objects of the kinds that they need.
 
 from __future__ import annotations
 
-import datetime
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Any
 
@@ -19,13 +19,17 @@ from kubeassay.analysis.fields import FieldProblem, check_pod_spec, problems_of,
 from kubeassay.analysis.kinds import unknown_kind
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS, TEMPLATE_PATHS, PodTemplate, operator_pods, pod_templates
 from kubeassay.checks.check import ContainerSubject, NotApplicable, NotJudged, Passed, Violation
+from kubeassay.checks.exceptions import ExceptionSubject
+from kubeassay.engine.exceptions import Judged, Watch, accepted, finding_of, usage_of, uses_of
 from kubeassay.engine.findings import SourceText, make_finding
+from kubeassay.engine.in_tree import InTree, in_tree
 from kubeassay.engine.live import gaps_of, judged_kinds, namespace_about, readable_only, saying
-from kubeassay.engine.plan import ActiveRule, Matcher, Plan, rules_of
+from kubeassay.engine.matcher import Matcher
+from kubeassay.engine.plan import ActiveRule, Plan, accepting_rules, rules_of
 from kubeassay.model import (
     SEVERITIES,
     ControlSummary,
-    Exception_,
+    ExceptionUse,
     Finding,
     Inventory,
     NotEvaluated,
@@ -61,6 +65,9 @@ class Partial:
     skipped: list[Skipped] = field(default_factory=list)
     #: Objects that rules on the inventory need, and that other rules judge their subjects by; without their places.
     kept: list[Object] = field(default_factory=list)
+    #: Exceptions that stand in what was read, and where rules judged what exceptions name.
+    in_tree: list[InTree] = field(default_factory=list)
+    judged: set[Judged] = field(default_factory=set)
     objects: int = 0
     files: int = 0
 
@@ -77,6 +84,8 @@ class Partial:
         self.errors += other.errors
         self.skipped += other.skipped
         self.kept += other.kept
+        self.in_tree += other.in_tree
+        self.judged |= other.judged
         self.objects += other.objects
         self.files += other.files
         self.passed_in.update(other.passed_in)
@@ -134,6 +143,9 @@ class Evaluation:
         self._keep_all = any(not active.rule.needs for active, _ in inventory_rules)
         #: What :meth:`join` judges: objects without their places, and whether they are valid.
         self._waiting: list[tuple[Object, bool]] = []
+        self._watch = Watch(plan.exceptions, plan.rules)
+        #: Exceptions that stand in what was read, by file and number of their object.
+        self._stated: dict[tuple[str, int], list[InTree]] = {}
         #: After the files were read: finds an object again, with its places.
         self._reread: Reread | None = None
 
@@ -161,13 +173,18 @@ class Evaluation:
         """Evaluate the objects of one file."""
         start = len(self.partial.findings)
         self.partial.files += 1
+        in_tree = self._in_tree(source)
         for obj in objects:
             self.partial.objects += 1
             if obj.duplicate_keys and source.text.lstrip()[:1] in ("{", "["):
                 self._say_ambiguous(obj)
             judged, templates, valid = self._understood(obj)
+            stated = in_tree.get(obj.number, ())
             if self.plan.live.judges(obj):
                 self._rules_on(self._local, obj, judged, templates, source, valid)
+                self.partial.in_tree += stated
+                if valid and (stated or self._watch):
+                    self.partial.judged.update(self._watch.read(obj, bool(templates), stated))
             if self._is_needed(obj, judged, templates):
                 # Analyses of other kinds tell themselves what an API server would make of a mistyped value. Most
                 # objects have no finding, and places take more memory and time than values: they are looked up again.
@@ -370,19 +387,24 @@ class Evaluation:
         finding = make_finding(active, obj, violation, source, base)
         if self.plan.places is not None:
             finding = self.plan.places.placed(finding, active, obj, violation, base)
-        for exception, matcher in self.plan.exceptions:
-            if (
-                exception.rule == finding.rule
-                and matcher.object(obj.ref, obj.value)
-                and matcher.container(finding.container)
-                and (not exception.path or finding.path == exception.path)
-                and not has_expired(exception)
+        in_tree = self._in_tree(source).get(obj.number, ()) if source is not None else ()
+        exception = self.plan.exceptions.accepting(finding, obj, violation, in_tree)
+        self.partial.findings.append(finding if exception is None else accepted(finding, exception))
+
+    def _in_tree(self, source: SourceText) -> Mapping[int, Sequence[InTree]]:
+        """The exceptions that stand in a file, by the numbers of their objects."""
+        if not source.marked:
+            return {}
+        if source.in_tree is None:
+            found: dict[int, list[InTree]] = defaultdict(list)
+            # The text of a live object is made where it is needed, and has no comments.
+            text = source.given if isinstance(source.given, str) else None
+            for one in in_tree(
+                source.objects, text, self.plan.known_rules, self.plan.pod_template_paths, self.plan.imports
             ):
-                finding = replace(
-                    finding, outcome="excepted", exception=exception.id, reason=exception.reason, fix=None
-                )
-                break
-        self.partial.findings.append(finding)
+                found[one.number].append(one)
+            source.in_tree = found
+        return source.in_tree
 
     def _record(
         self,
@@ -488,6 +510,8 @@ class Evaluation:
     def everything(self) -> Inventory:
         """The kept objects. That some of them may be of several clusters is said."""
         inventory = _in_reading_order(self.partial.kept)
+        for one in self.partial.in_tree:
+            self._stated.setdefault((one.location.file, one.number), []).append(one)
         if self.plan.of_subject("inventory"):
             self._say_several(inventory)
         return inventory
@@ -525,6 +549,8 @@ class Evaluation:
                         self._not_evaluated[active.number] += 1
                     elif isinstance(said, Passed):
                         self._silent(active, obj, obj, (), None, True)
+                        stated = self._stated.get((obj.file, obj.number), ())
+                        self.partial.judged.update(self._watch.judged(active.rule.id, obj, stated))
                     elif matcher.container(said.container):
                         found[obj.file].append((active, obj, said))
             except Exception as error:  # as in _run
@@ -572,9 +598,34 @@ def _with_context(plan: Plan, inventory: Inventory) -> Plan:
     )
 
 
-def has_expired(exception: Exception_) -> bool:
-    """Whether the last day of an exception has passed."""
-    return bool(exception.expires) and datetime.date.fromisoformat(exception.expires) < datetime.date.today()
+def _judge_exceptions(plan: Plan, partial: Partial) -> tuple[ExceptionUse, ...]:
+    """Evaluate the rules on exceptions; all exceptions, with what they accept."""
+    uses = uses_of(plan.exceptions, partial.in_tree, partial.findings)
+    rules = [active for active, _ in plan.of_subject("exception")]
+    hidden = bool(partial.errors) or any(skipped.hides_objects for skipped in partial.skipped)
+    live = plan.live
+    whole = plan.exceptions.situation.cluster is not None and not (live.unread or live.namespaces or live.selector)
+    judged: dict[str, list[Judged]] = defaultdict(list)
+    for place in partial.judged:
+        judged[place[0]].append(place)
+    active_rules = set(accepting_rules(plan.rules))
+    gaps: dict[str | None, list[NotEvaluated]] = defaultdict(list)
+    for gap in partial.not_evaluated:
+        gaps[gap.rule].append(gap)
+    for use, one in uses if rules else ():
+        runs = any(fnmatchcase(rule, use.exception.rule) for rule in active_rules)
+        exact = use.exception.rule in gaps or use.exception.rule in active_rules
+        about = [*gaps[use.exception.rule], *gaps[None]] if exact else partial.not_evaluated
+        usage = usage_of(use, judged[use.exception.id], about, hidden) if runs else "unknown"
+        subject = ExceptionSubject(use, usage, whole)
+        for active in rules:
+            said = tuple(active.function(subject, active.context))
+            if not said:
+                partial.passed[active.number] += 1
+            for violation in said:
+                if isinstance(violation, Violation):
+                    partial.findings.append(finding_of(active, use, one, violation))
+    return tuple(use for use, _ in uses)
 
 
 def _occurrences(findings: Iterable[Finding]) -> Iterator[Finding]:
@@ -638,6 +689,7 @@ def finish(plan: Plan, partial: Partial, target: Target) -> Result:
             not_evaluated.append(NotEvaluated("not-rendered", f"{skipped.file}: {skipped.detail}", file=skipped.file))
     if not partial.objects and not partial.errors:
         not_evaluated.append(NotEvaluated("no-objects", "no Kubernetes object was found in what was given"))
+    exceptions = _judge_exceptions(plan, partial)
     findings = tuple(_occurrences(_together(sorted(partial.findings, key=_order))))
     by_severity: dict[str, int] = dict.fromkeys(SEVERITIES, 0)
     counts: dict[str, dict[str, int]] = {
@@ -687,4 +739,5 @@ def finish(plan: Plan, partial: Partial, target: Target) -> Result:
         rules=rules,
         rule_severities=severities,
         controls=controls,
+        exceptions=exceptions,
     )

@@ -9,7 +9,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kubeassay.analysis.sensitive import may_hold_secret, names_secret, sensitive_paths, shown_key
 from kubeassay.checks.check import Violation
@@ -17,6 +17,9 @@ from kubeassay.engine.fixes import make_fix, make_repair
 from kubeassay.engine.plan import ActiveRule
 from kubeassay.model import Excerpt, Finding, Location, Object, Outcome, Path, Related, format_path, parse_path
 from kubeassay.model.line_hash import primary_location_line_hashes
+
+if TYPE_CHECKING:
+    from kubeassay.engine.in_tree import InTree
 
 #: A longer source line is cut around the finding.
 _EXCERPT_LENGTH = 200
@@ -32,6 +35,10 @@ class SourceText:
     had_bom: bool = False
     #: All objects of the file: a line may show several of them.
     objects: Sequence[Object] = ()
+    #: Whether it may state exceptions.
+    marked: bool = True
+    #: The exceptions that stand in it, by the number of their object; None while they were not looked for.
+    in_tree: Mapping[int, Sequence[InTree]] | None = None
     _masks: list[tuple[int, int]] | None = None
     _hashes: dict[int, str] = field(default_factory=dict)
 

@@ -96,6 +96,8 @@ def is_custom(kind: str) -> bool:
 
 def judged_kinds(rule: Rule) -> tuple[str, ...]:
     """The kinds of a cluster that are subjects of a rule on single objects (none for one on objects of any kind)."""
+    if rule.subject == "exception":
+        return ()
     if rule.subject == "object":
         return tuple(kind for kind in rule.needs if not (rule.manifest_only and kind in METADATA_ONLY))
     return ("Namespace",) if rule.subject == "namespace" else tuple(sorted(TEMPLATE_KINDS))

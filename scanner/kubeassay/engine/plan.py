@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import fnmatch
+import datetime
 import json
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from kubeassay.checks import registry
 from kubeassay.checks.check import CheckFunction, Context, Violation
+from kubeassay.engine.exceptions import Exceptions, Situation
+from kubeassay.engine.in_tree import Imports
 from kubeassay.engine.live import Live
+from kubeassay.engine.matcher import Matcher
 from kubeassay.model import (
     SEVERITIES,
     Control,
@@ -19,7 +21,6 @@ from kubeassay.model import (
     Finding,
     KubernetesVersion,
     Object,
-    ObjectRef,
     Path,
     Profile,
     Rule,
@@ -46,50 +47,6 @@ class ActiveRule:
     yields_to: tuple[str, ...] = ()
 
 
-class Matcher:
-    """A :class:`SubjectMatch`, compiled. Patterns are those of a shell, compared with case."""
-
-    __slots__ = ("_containers", "_kinds", "_labels", "_names", "_namespaces", "by_namespace", "everything")
-
-    def __init__(self, match: SubjectMatch) -> None:
-        self.everything = match == SubjectMatch()
-        self._namespaces = _patterns(match.namespaces)
-        self._kinds = _patterns(match.kinds)
-        self._names = _patterns(match.names)
-        self._containers = _patterns(match.containers)
-        self._labels = match.labels
-        #: Whether an object that states no namespace cannot be matched.
-        self.by_namespace = bool(match.namespaces)
-
-    def object(self, ref: ObjectRef, value: Mapping[str, Any]) -> bool:
-        """Whether the object is among the subjects (a match on containers is left to :meth:`container`)."""
-        if self.everything:
-            return True
-        if self._namespaces is not None and not self._namespaces.match(ref.namespace or ""):
-            return False
-        if self._kinds is not None and not self._kinds.match(ref.kind):
-            return False
-        if self._names is not None and not self._names.match(ref.name):
-            return False
-        if self._labels:
-            metadata = value.get("metadata")
-            labels = metadata.get("labels") if isinstance(metadata, dict) else None
-            if not isinstance(labels, dict):
-                return False
-            return all(labels.get(name) == wanted for name, wanted in self._labels)
-        return True
-
-    def container(self, name: str | None) -> bool:
-        """Whether a container of that name is among the subjects of a matching object."""
-        return self._containers is None or (name is not None and self._containers.match(name) is not None)
-
-
-def _patterns(patterns: Sequence[str]) -> re.Pattern[str] | None:
-    if not patterns:
-        return None
-    return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns))
-
-
 class Places(Protocol):
     """Where findings are, when their places are not those of the objects themselves."""
 
@@ -107,7 +64,11 @@ class Plan:
     by_subject: Mapping[Subject, tuple[tuple[ActiveRule, Matcher], ...]]
     #: Rules that others yield to: their places have to be remembered.
     yielded_to: frozenset[str]
-    exceptions: tuple[tuple[Exception_, Matcher], ...]
+    exceptions: Exceptions
+    #: The rules that there are, whether they run or not.
+    known_rules: frozenset[str]
+    #: Other tools whose exceptions in what is scanned hold, too.
+    imports: Imports
     #: (API group, kind) → paths of pod templates in custom resources.
     pod_template_paths: Mapping[tuple[str, str], tuple[Path, ...]]
     #: Subjects that passed or were not judged get a record of their own.
@@ -132,8 +93,14 @@ def make_plan(
     exceptions: Iterable[Exception_] = (),
     pod_template_paths: Mapping[tuple[str, str], tuple[Path, ...]] | None = None,
     show: Iterable[str] = (),
+    today: datetime.date | None = None,
+    in_tree_exceptions: bool | None = None,
+    imports: Imports | None = None,
 ) -> Plan:
-    """Resolve a profile. Raises PolicyError for a rule that has neither an expression nor a check."""
+    """Resolve a profile. ``today``: the day that exceptions are judged by, else this day in UTC;
+    ``in_tree_exceptions``: whether those in what is scanned hold, else what the profile says; ``imports``: as
+    :attr:`Plan.imports`. Raises PolicyError for a
+    rule that has neither an expression nor a check."""
     uses: dict[tuple[str, str, SubjectMatch], tuple[list[Severity], list[str]]] = {}
     for control in profile.controls:
         for use in control.rules:
@@ -165,17 +132,28 @@ def make_plan(
     for a in rules:
         by_subject.setdefault(a.rule.subject, []).append((a, Matcher(a.match)))
     shown = frozenset(show)
+    policy = profile.exceptions
+    if in_tree_exceptions is not None:
+        policy = replace(policy, in_tree=in_tree_exceptions)
+    situation = Situation(policy, today or datetime.datetime.now(datetime.UTC).date(), profile.environment)
     return Plan(
         profile=profile,
         version=version,
         rules=rules,
         by_subject={subject: tuple(members) for subject, members in by_subject.items()},
         yielded_to=frozenset(rule_id for a in rules for rule_id in a.yields_to),
-        exceptions=tuple((exception, Matcher(exception.match)) for exception in exceptions),
+        exceptions=Exceptions.of(exceptions, situation, accepting_rules(rules)),
+        known_rules=frozenset(library.rules),
+        imports=imports or {},
         pod_template_paths=pod_template_paths or {},
         show_pass="pass" in shown,
         show_not_evaluated="not-evaluated" in shown,
     )
+
+
+def accepting_rules(rules: Iterable[ActiveRule]) -> list[str]:
+    """The ids of the rules of which findings may be accepted."""
+    return [active.rule.id for active in rules if active.rule.subject != "exception"]
 
 
 def _needing(rule: Rule, parameters: Mapping[str, Any]) -> Rule:

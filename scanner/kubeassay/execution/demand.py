@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
-from kubeassay.engine.evaluate import has_expired
 from kubeassay.engine.plan import Plan, make_plan
 from kubeassay.model import (
     NEWEST_KNOWN,
     Control,
+    Exception_,
     KubernetesVersion,
     NotEvaluated,
     Outcome,
@@ -24,13 +25,18 @@ from kubeassay.model import (
     parse_path,
 )
 from kubeassay.policy.errors import PolicyError
-from kubeassay.policy.library import Library, check_control_ids, exceptions_from
-from kubeassay.sources.files import is_markdown
+from kubeassay.policy.library import Library, check_control_ids
+from kubeassay.sources.files import display_name, is_markdown
 
 if TYPE_CHECKING:
+    from kubeassay.engine.in_tree import Imports
     from kubeassay.policy.document.importing import Imported
 
 DEFAULT_PROFILE = "recommended"
+_NAMED = 3
+_TOLD = 10
+#: Instead of a file of another tool: what is where such tools look for it.
+AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,12 @@ class Demand:
     baselines: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()
     exceptions: tuple[str, ...] = ()
+    #: Files with exceptions of other tools, or :data:`AUTO`.
+    imports: tuple[str, ...] = ()
+    #: Whether exceptions in what is scanned hold; None: what the profile says.
+    in_tree_exceptions: bool | None = None
+    #: The day that exceptions are judged by; None: this day in UTC.
+    today: datetime.date | None = None
     #: None: what the server says of itself, or the profile.
     kubernetes_version: KubernetesVersion | None = None
     #: (API group, kind) → paths of pod templates in custom resources.
@@ -80,11 +92,12 @@ def demanded(demand: Demand, server_version: str | None = None) -> Demanded:
         profile,
         library,
         wanted,
-        exceptions=[
-            exception for file in demand.exceptions for exception in exceptions_from(FilePath(file), library.rules)
-        ],
+        exceptions=_exceptions(demand.exceptions, demand.imports, library),
+        imports=_tools(demand.imports),
         pod_template_paths=demand.pod_template_paths,
         show=demand.show,
+        today=demand.today,
+        in_tree_exceptions=demand.in_tree_exceptions,
     )
     return Demanded(plan, tuple(_not_understood(imported)), wanted)
 
@@ -101,19 +114,76 @@ def template_paths(config: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Pat
     return paths
 
 
-def policy_warnings(demand: Demanded, result: Result) -> list[str]:
-    """What the user should know of the policy that was used: nothing of it changes the result."""
-    lines = []
+def policy_notes(demand: Demanded, result: Result) -> Iterator[str]:
+    """What the user should know of the policy that was used, in lines: nothing of it changes the result."""
     if demand.version > NEWEST_KNOWN:
-        lines.append(f"Kubernetes {demand.version} is newer than the newest known, {NEWEST_KNOWN}; its rules hold")
-    used = {finding.exception for finding in result.findings if finding.exception is not None}
-    for exception, _ in demand.plan.exceptions:
+        yield f"warning: Kubernetes {demand.version} is newer than the newest known, {NEWEST_KNOWN}; its rules hold"
+    unmapped = [use for use in result.exceptions if use.state == "unmapped"]
+    for use in unmapped[:_TOLD]:
+        yield f"note: {use.exception.file}:{use.exception.line}: not imported: {use.problem}"
+    if len(unmapped) > _TOLD:
+        yield f"note: {len(unmapped) - _TOLD} more exceptions were not imported"
+    if any(active.rule.subject == "exception" for active in demand.plan.rules):
+        # Findings tell the rest.
+        holding = [use for use in result.exceptions if use.state == "holds" and use.exception.origin == "file"]
+        idle = [use.exception for use in holding if not use.findings]
+        told = {finding.location for finding in result.findings if finding.rule == "exception-unused"}
+        ids = [e.id for e in idle if not any((at.file, at.start_line) == (e.file, e.line) for at in told)]
+        if ids:
+            more = f" and {len(ids) - _NAMED} more" if len(ids) > _NAMED else ""
+            said = "match no finding, and not all that they name was judged"
+            yield f"note: exceptions that {said}: {', '.join(ids[:_NAMED])}{more}"
+        return
+    for use in result.exceptions:
+        exception = use.exception
         where = f"{exception.file}:{exception.line}" if exception.line else exception.file
-        if has_expired(exception):
-            lines.append(f"{where}: exception {exception.id} expired on {exception.expires}")
-        elif exception.id not in used:
-            lines.append(f"{where}: exception {exception.id} matches no finding")
-    return lines
+        if use.state in ("unmapped", "elsewhere"):
+            continue
+        if use.state != "holds":
+            said = f"does not hold: {use.problem}"
+        elif not use.findings:
+            said = "matches no finding"
+        else:
+            continue
+        yield f"warning: {where}: exception {exception.id} {said}"
+
+
+def _exceptions(files: Sequence[str], imports: Sequence[str], library: Library) -> list[Exception_]:
+    """The exceptions of files, and of those of other tools."""
+    if not files and not imports:
+        return []
+    # Imported here: most scans have none.
+    from kubeassay.policy.exceptions import check_ids, exceptions_from
+
+    found = [
+        exception for file in files for exception in exceptions_from(FilePath(file), library.rules, display_name(file))
+    ]
+    if imports:
+        found += _imported_exceptions(imports)
+    check_ids(found)
+    return found
+
+
+def _imported_exceptions(imports: Sequence[str]) -> list[Exception_]:
+    from kubeassay.policy.exception_imports import WELL_KNOWN, imported
+
+    named = [file for file in dict.fromkeys(imports) if file != AUTO]
+    found = [exception for file in named for exception in imported(FilePath(file), display_name(file))]
+    if AUTO in imports:
+        # These come with what is scanned, as annotations do.
+        for file in WELL_KNOWN:
+            if FilePath(file).is_file() and file not in map(display_name, named):
+                found += imported(FilePath(file), file, in_tree=True)
+    return found
+
+
+def _tools(imports: Sequence[str]) -> Imports:
+    """The other tools whose exceptions in manifests hold."""
+    if AUTO not in imports:
+        return {}
+    from kubeassay.policy.exception_imports import IN_MANIFESTS, equivalents
+
+    return {tool: equivalents(tool) for tool in IN_MANIFESTS}
 
 
 def _with_baselines(profile: Profile, library: Library, names: Sequence[str]) -> Profile:

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from kubeassay.engine.evaluate import Evaluation, Found, Partial, finish
 from kubeassay.engine.findings import SourceText
-from kubeassay.engine.plan import ActiveRule, Plan
+from kubeassay.engine.plan import ActiveRule, Plan, accepting_rules
 from kubeassay.execution.collector import idle_collector
 from kubeassay.model import Inventory, LiveObject, NotEvaluated, Object, ObjectRef, ReadError, Result, Target
 from kubeassay.sources.files import Discovery, SourceFile, UsageError
@@ -68,6 +68,8 @@ def scan(
 
     ``progress`` is called with the number of bytes that were done since the last call.
     """
+    if target.kind == "cluster":
+        plan = replace(plan, exceptions=plan.exceptions.at(target.name, accepting_rules(plan.rules)))
     files = discovery.files
     total = sum(file.size for file in files)
     wanted = min(processes or available_processes(), _MAX_PROCESSES, max(1, total // (_WORTH_A_PROCESS // 2)))
@@ -127,7 +129,7 @@ class _Texts:
                 read = read_bytes(self._stdin, name)
             else:
                 read = read_file(self._files[name])
-            found = read, SourceText(read.given, read.had_bom, read.objects)
+            found = read, SourceText(read.given, read.had_bom, read.objects, read.marked)
             while len(self._read) >= _TEXTS_AT_HAND:
                 del self._read[next(iter(self._read))]
         self._read[name] = found
@@ -149,7 +151,7 @@ class _Texts:
 def _evaluate(evaluation: Evaluation, read: ReadFile) -> None:
     evaluation.partial.errors += read.errors
     evaluation.partial.skipped += read.skipped
-    evaluation.file(read.objects, SourceText(read.given, read.had_bom, read.objects))
+    evaluation.file(read.objects, SourceText(read.given, read.had_bom, read.objects, read.marked))
 
 
 def _run(evaluation: Evaluation, files: Iterable[SourceFile], progress: Progress | None = None) -> None:

@@ -13,8 +13,9 @@ SEVERITIES: tuple[Severity, ...] = ("critical", "high", "medium", "low")
 
 #: What one evaluation of a rule is about. ``object``: any object. ``workload``: an object that carries pod templates.
 #: ``pod``: one pod template (or Pod). ``container``: one container of one. ``namespace``: a Namespace.
-#: ``inventory``: the whole target at once, for rules that join objects.
-Subject = Literal["object", "workload", "pod", "container", "namespace", "inventory"]
+#: ``inventory``: the whole target at once, for rules that join objects. ``exception``: one exception, when everything
+#: else was judged.
+Subject = Literal["object", "workload", "pod", "container", "namespace", "inventory", "exception"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +147,43 @@ class Profile:
     baselines: tuple[Baseline, ...] = ()
     environment: str = ""
     file: str = ""
+    exceptions: ExceptionPolicy = dataclasses.field(default_factory=lambda: ExceptionPolicy())
+
+
+#: How an exception was written: in a file of exceptions, as an annotation, as a comment, or for another tool.
+Origin = Literal["file", "annotation", "comment", "kyverno", "trivy", "kube-linter", "checkov"]
+
+
+@dataclass(frozen=True, slots=True)
+class GrantScope:
+    """Whom what is granted: shell patterns, any of each list; an empty list matches everything. ``subjects``:
+    ``ServiceAccount NAMESPACE/NAME``, ``User NAME``, ``Group NAME``; ``roles``: ``ClusterRole NAME``, ``Role NAME``."""
+
+    subjects: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionScope:
+    """Who reaches whom: shell patterns of what reports call both ends (``frontend/web``, ``internet``), any of each
+    list; an empty list matches everything. ``ports``: ``5432``, ``8000-8080``, ``53/UDP``."""
+
+    sources: tuple[str, ...] = ()
+    destinations: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Exception_:  # noqa: N801 - "Exception" is the field's word for it, and Python's own name
-    """A recorded acceptance of a finding. ``match`` narrows it to objects and containers, ``path`` to a field."""
+    """A recorded acceptance of a finding. Everything that it states has to fit: ``match``, ``selector`` and ``files``
+    narrow it to objects and containers, ``path`` to fields (a pattern), ``grant`` and ``connection`` to what rules on
+    them find, ``environments`` and ``clusters`` to where it is judged.
+
+    One that stands in what is scanned (``in_tree``) is bound to its object, annotation or line besides.
+    """
 
     id: str
+    #: A rule's id, or a shell pattern of ids.
     rule: str
     match: SubjectMatch
     reason: str
@@ -162,3 +193,25 @@ class Exception_:  # noqa: N801 - "Exception" is the field's word for it, and Py
     expires: str = ""
     file: str = ""
     line: int = 0
+    column: int = 1
+    #: The identity of one finding; empty: any.
+    fingerprint: str = ""
+    #: A LabelSelector that the object's labels have to fulfil; empty: none.
+    selector: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    #: Shell patterns of files; empty: all.
+    files: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+    clusters: tuple[str, ...] = ()
+    grant: GrantScope = GrantScope()
+    connection: ConnectionScope = ConnectionScope()
+    origin: Origin = "file"
+    in_tree: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionPolicy:
+    """What a profile demands of exceptions. One that lacks something ``required`` (``reason``, ``owner``, ``expires``)
+    does not hold; nor does one that stands in what is scanned, unless ``in_tree``."""
+
+    required: tuple[str, ...] = ("reason",)
+    in_tree: bool = True

@@ -59,7 +59,8 @@ class Finding:
     reordered lists: it holds no file name, line or list index. ``line_hash`` is GitHub's primaryLocationLineHash.
     ``api_path``: the object's path in the API that it was read from; None for a manifest's object, and where it is not
     known.
-    ``reason`` says why a not-evaluated subject was not judged, or why an excepted one is accepted.
+    ``reason`` says why a not-evaluated subject was not judged, or why an excepted one is accepted. ``exception`` is the
+    id of the exception that accepts it: :attr:`Result.exceptions_by_id`.
     """
 
     outcome: Outcome
@@ -89,8 +90,8 @@ def identity(finding: Finding) -> str:
 
 #: ``holds``; ``expired``; ``incomplete`` (it lacks what the profile requires); ``refused`` (it stands in what is
 #: scanned, and the profile or an option refuses those); ``elsewhere`` (for another environment or cluster);
-#: ``malformed``.
-ExceptionState = Literal["holds", "expired", "incomplete", "refused", "elsewhere", "malformed"]
+#: ``malformed``; ``unmapped`` (for another tool, and without an equal here).
+ExceptionState = Literal["holds", "expired", "incomplete", "refused", "elsewhere", "malformed", "unmapped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,3 +236,8 @@ class Result:
     comparison: Comparison | None = None
     #: Maps and tables of everything at once; None where they were not asked for.
     pictures: tuple[Picture, ...] | None = None
+
+    @property
+    def exceptions_by_id(self) -> dict[str, Exception_]:
+        """The exceptions that findings name."""
+        return {use.exception.id: use.exception for use in self.exceptions}

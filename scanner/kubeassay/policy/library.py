@@ -26,7 +26,7 @@ from kubeassay.model import (
     Baseline,
     Control,
     Example,
-    Exception_,
+    ExceptionPolicy,
     Parameter,
     Profile,
     Rule,
@@ -211,10 +211,12 @@ class Library:
         baselines: dict[str, Baseline] = {}
         # What is not stated of the target is the first parent's: its clauses are meant for that version.
         first: Profile | None = None
+        parents: list[Profile] = []
         for extended in spec.get("extends", ()):
             entry = {"profile": extended} if isinstance(extended, str) else extended
             parent = self._profile(entry["profile"], (*seen, name))
             first = first or parent
+            parents.append(parent)
             kept = _without(parent, entry.get("exclude", ()), file)
             controls.update(((control.baseline, control.id), control) for control in kept)
             baselines.update((baseline.name, baseline) for baseline in parent.baselines)
@@ -236,6 +238,7 @@ class Library:
             baselines=tuple(baselines.values()),
             environment=spec.get("environment", first.environment if first else ""),
             file=file,
+            exceptions=_exception_policy(spec.get("exceptions", {}), parents),
         )
 
     def _chosen(self, baseline: Baseline, entry: Mapping[str, Any], file: str, *, bundled: bool) -> Iterator[Control]:
@@ -254,7 +257,7 @@ class Library:
                 raise PolicyError(
                     f"{file}: baseline {baseline.name} has no control or rule {name}{suggestion(name, used | ids)}"
                 )
-        match = _match(entry.get("match"))
+        match = match_from(entry.get("match"))
         for control in baseline.controls:
             if levels and control.level not in levels:
                 continue
@@ -275,6 +278,18 @@ class Library:
             chosen = replace(control, rules=uses)
             self._check_rules((chosen,), file, bundled=bundled)
             yield chosen
+
+
+def _exception_policy(stated: Mapping[str, Any], parents: Sequence[Profile]) -> ExceptionPolicy:
+    """What a profile demands of exceptions: what it states, else the strictest of what it extends."""
+    required: Iterable[str] = (
+        stated["required"]
+        if "required" in stated
+        else chain(ExceptionPolicy().required, *(parent.exceptions.required for parent in parents))
+    )
+    accepted = all(parent.exceptions.in_tree for parent in parents)
+    in_tree = stated["inTree"] == "accepted" if "inTree" in stated else accepted
+    return ExceptionPolicy(tuple(dict.fromkeys(required)), in_tree)
 
 
 def _without(parent: Profile, excluded: Sequence[str], file: str) -> tuple[Control, ...]:
@@ -409,7 +424,7 @@ def _control(entry: Mapping[str, Any], baseline: str, standard: Source) -> Contr
             rule=use["id"],
             severity=use.get("severity"),
             parameters=use.get("parameters", {}),
-            match=_match(use.get("match")),
+            match=match_from(use.get("match")),
         )
         for use in entry.get("rules", ())
     ]
@@ -424,7 +439,8 @@ def _expectation(entry: Mapping[str, Any], source: Source) -> RuleUse:
     return RuleUse(EXPECTATION, entry.get("severity"), {**parameters, "document": document})
 
 
-def _match(entry: Mapping[str, Any] | None) -> SubjectMatch:
+def match_from(entry: Mapping[str, Any] | None) -> SubjectMatch:
+    """What a ``match`` of a policy file means; everything where there is none."""
     if not entry:
         return SubjectMatch()
     return SubjectMatch(
@@ -434,30 +450,3 @@ def _match(entry: Mapping[str, Any] | None) -> SubjectMatch:
         containers=tuple(entry.get("containers", ())),
         labels=tuple(sorted(entry.get("labels", {}).items())),
     )
-
-
-def exceptions_from(path: Path, known_rules: Iterable[str]) -> tuple[Exception_, ...]:
-    """The exceptions of a file. Raises PolicyError, also for an exception to a rule that does not exist."""
-    document = load_valid(path, "exceptions")
-    known = set(known_rules)
-    exceptions = []
-    for number, entry in enumerate(document["spec"]["exceptions"]):
-        match = _match(entry.get("match"))
-        if entry["rule"] not in known:
-            near = suggestion(entry["rule"], known)
-            raise PolicyError(f"{path}: exception {number + 1}: unknown rule {entry['rule']}{near}")
-        if match == SubjectMatch():
-            raise PolicyError(f"{path}: exception {number + 1} matches everything; name what it is for under match")
-        exceptions.append(
-            Exception_(
-                id=entry.get("id", f"{path.as_posix()}#{number + 1}"),
-                rule=entry["rule"],
-                match=match,
-                reason=entry["reason"],
-                path=entry.get("path", ""),
-                owner=entry.get("owner", ""),
-                expires=str(entry.get("expires", "")),
-                file=path.as_posix(),
-            )
-        )
-    return tuple(exceptions)

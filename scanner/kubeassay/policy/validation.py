@@ -17,6 +17,16 @@ from yaml.cyaml import CSafeLoader
 from kubeassay.policy.errors import PolicyError
 
 
+class DaysAreTexts(CSafeLoader):
+    """Exceptions state days, with quotes or without."""
+
+
+DaysAreTexts.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in CSafeLoader.yaml_implicit_resolvers.items()
+}
+
+
 def schema(name: str) -> dict[str, Any]:
     """A published schema: rule, baseline, profile, exceptions or configuration; or control, which others name."""
     text = resources.files("kubeassay.policy").joinpath("schemas", f"{name}.schema.json").read_text("utf-8")
@@ -49,7 +59,7 @@ def validated(path: Path, schema_name: str) -> dict[str, Any]:
         raise PolicyError(f"{path}: is not UTF-8 text: {error.reason}") from None
     try:
         node = yaml.compose(text, Loader=CSafeLoader)
-        document = yaml.load(text, Loader=CSafeLoader)
+        document = yaml.load(text, Loader=DaysAreTexts if schema_name == "exceptions" else CSafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
@@ -101,6 +111,8 @@ def _message(path: Path, root: yaml.Node | None, error: ValidationError) -> str:
     where = f":{node.start_mark.line + 1}:{node.start_mark.column + 1}" if node is not None else ""
     field = ".".join(map(str, error.absolute_path))
     text = f"needs one of {', '.join(wants(error))}" if wants(error) else error.message
+    if error.validator == "minProperties":
+        text = "must not be empty"
     if unknown is not None:
         from kubeassay.policy.library import suggestion
 

@@ -15,20 +15,27 @@ from kubeassay.model import (
     Bar,
     Baseline,
     ChangedField,
+    ConnectionScope,
     Control,
     ControlSummary,
     Drift,
     Edit,
     Example,
+    Exception_,
+    ExceptionPolicy,
+    ExceptionState,
+    ExceptionUse,
     Excerpt,
     Finding,
     Fix,
+    GrantScope,
     LiveObject,
     Location,
     MissingObject,
     NotCompared,
     NotEvaluated,
     ObjectRef,
+    Origin,
     Outcome,
     Parameter,
     Part,
@@ -76,6 +83,7 @@ def to_json(result: Result, *, pictures: bool = True) -> bytes:
         "kubernetesVersion": profile.kubernetes_version,
         "environment": profile.environment,
         "file": profile.file,
+        "exceptions": {"required": profile.exceptions.required, "inTree": profile.exceptions.in_tree},
     }
     if profile.controls != result.controls:
         details["controls"] = [control_as_json(control) for control in profile.controls]
@@ -87,6 +95,7 @@ def to_json(result: Result, *, pictures: bool = True) -> bytes:
         ("target", encode({"kind": result.target.kind, "name": result.target.name})),
         ("summary", encode(_summary(result.summary))),
         ("results", _lines(encode, map(finding_as_json, result.findings))),
+        ("exceptions", _lines(encode, map(_exception_use, result.exceptions))),
         ("notEvaluated", _lines(encode, map(not_evaluated_as_json, result.not_evaluated))),
         ("errors", _lines(encode, map(_read_error, result.errors))),
         ("skipped", _lines(encode, map(_skipped, result.skipped))),
@@ -230,6 +239,34 @@ def location_as_json(location: Location) -> dict[str, Any]:
         "startColumn": location.start_column,
         "endLine": location.end_line,
         "endColumn": location.end_column,
+    }
+
+
+def _exception_use(use: ExceptionUse) -> dict[str, Any]:
+    """Identity and what an auditor asks first; then what it states of its scope."""
+    exception = use.exception
+    grant, connection = exception.grant, exception.connection
+    return {
+        "id": exception.id,
+        "rule": exception.rule,
+        "state": use.state,
+        "problem": use.problem,
+        "findings": use.findings,
+        "reason": exception.reason,
+        "owner": exception.owner,
+        "expires": exception.expires,
+        "inTree": exception.in_tree,
+        "origin": exception.origin,
+        "location": {"file": exception.file, "line": exception.line, "column": exception.column},
+        "match": _match(exception.match),
+        "selector": dict(exception.selector),
+        "files": exception.files,
+        "path": exception.path,
+        "fingerprint": exception.fingerprint,
+        "grant": {"subjects": grant.subjects, "roles": grant.roles},
+        "connection": {"from": connection.sources, "to": connection.destinations, "ports": connection.ports},
+        "environments": exception.environments,
+        "clusters": exception.clusters,
     }
 
 
@@ -389,6 +426,7 @@ def from_json(document: bytes) -> Result:
             baselines=top["baselines"].tuple_of(_read_baseline),
             environment=details["environment"].text(),
             file=details["file"].text(),
+            exceptions=_read_exception_policy(details.get("exceptions")),
         ),
         kubernetes_version=top["kubernetesVersion"].text(),
         target=Target(top["target"]["kind"].one_of(("manifests", "cluster")), top["target"]["name"].text()),
@@ -403,6 +441,8 @@ def from_json(document: bytes) -> Result:
         objects={} if objects is None else objects.mapping_of(_read_live_object),
         drift=None if (drift := top.get("drift")) is None else _read_drift(drift),
         pictures=None if pictures is None else pictures.tuple_of(_read_picture),
+        # Results of earlier versions have none.
+        exceptions=() if (uses := top.get("exceptions")) is None else uses.tuple_of(_read_exception_use),
     )
 
 
@@ -441,6 +481,11 @@ class _Node:
     def text(self) -> str:
         if not isinstance(self.value, str):
             self.refuse("a text")
+        return self.value
+
+    def boolean(self) -> bool:
+        if not isinstance(self.value, bool):
+            self.refuse("a boolean")
         return self.value
 
     def text_or_none(self) -> str | None:
@@ -567,6 +612,40 @@ def _read_fix(node: _Node) -> Fix:
 
 def _read_edit(node: _Node) -> Edit:
     return Edit(_read_location(node["location"]), node["text"].text())
+
+
+def _read_exception_policy(node: _Node | None) -> ExceptionPolicy:
+    if node is None:
+        return ExceptionPolicy()
+    return ExceptionPolicy(node["required"].texts(), node["inTree"].boolean())
+
+
+def _read_exception_use(node: _Node) -> ExceptionUse:
+    location, grant, connection = node["location"], node["grant"], node["connection"]
+    exception = Exception_(
+        id=node["id"].text(),
+        rule=node["rule"].text(),
+        match=_read_match(node["match"]),
+        reason=node["reason"].text(),
+        path=node["path"].text(),
+        fingerprint=node["fingerprint"].text(),
+        owner=node["owner"].text(),
+        expires=node["expires"].text(),
+        file=location["file"].text(),
+        line=location["line"].integer(),
+        column=location["column"].integer(1),
+        selector=node["selector"].mapping(),
+        files=node["files"].texts(),
+        environments=node["environments"].texts(),
+        clusters=node["clusters"].texts(),
+        grant=GrantScope(grant["subjects"].texts(), grant["roles"].texts()),
+        connection=ConnectionScope(connection["from"].texts(), connection["to"].texts(), connection["ports"].texts()),
+        origin=node["origin"].one_of(get_args(Origin)),
+        in_tree=node["inTree"].boolean(),
+    )
+    return ExceptionUse(
+        exception, node["state"].one_of(get_args(ExceptionState)), node["findings"].integer(), node["problem"].text()
+    )
 
 
 def _read_not_evaluated(node: _Node) -> NotEvaluated:

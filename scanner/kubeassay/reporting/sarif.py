@@ -17,6 +17,7 @@ from typing import Any
 from kubeassay.model import (
     SEVERITIES,
     Control,
+    Exception_,
     Finding,
     Fix,
     Location,
@@ -169,6 +170,7 @@ class _Run:
         self.taxonomies = _Taxonomies(result)
         self.rule_index: dict[str, int] = {}
         self.clauses = {control.id: _clause(control) for control in result.controls}
+        self.exceptions = result.exceptions_by_id
         self._clause_places: dict[tuple[str, ...], tuple[Related, ...]] = {}
 
     def build(
@@ -308,7 +310,8 @@ class _Run:
         if finding.fix is not None and finding.fix.edits:
             extras += f',"fixes":[{_dump(self._fix(finding.fix))}]'
         if self.options.sarif_archive:
-            suppressions = [_suppression(finding)] if finding.outcome == "excepted" else []
+            by = self.exceptions.get(finding.exception or "")
+            suppressions = [_suppression(finding, by)] if finding.outcome == "excepted" else []
             extras += f',"suppressions":{_dump(suppressions)}'
         if self.options.changes is not None:
             extras += f',"baselineState":"{self._state(finding, self.options.changes)}"'
@@ -542,12 +545,15 @@ def _logical_location(name: str, full_name: str, kind: str) -> str:
     return f'{{"name":{named[0]},"fullyQualifiedName":{named[1]},"kind":"{kind}"}}'
 
 
-def _suppression(finding: Finding) -> dict[str, Any]:
-    suppression: dict[str, Any] = {"kind": "external", "status": "accepted"}
+def _suppression(finding: Finding, exception: Exception_ | None) -> dict[str, Any]:
+    in_tree = exception is not None and exception.in_tree
+    suppression: dict[str, Any] = {"kind": "inSource" if in_tree else "external", "status": "accepted"}
     if finding.reason:
         suppression["justification"] = printable(finding.reason)
     if finding.exception:
-        suppression["properties"] = {"exception": printable(finding.exception)}
+        stated = {"owner": exception.owner, "expires": exception.expires} if exception is not None else {}
+        said = {"exception": finding.exception, **stated}
+        suppression["properties"] = {name: printable(text) for name, text in said.items() if text}
     return suppression
 
 

@@ -69,6 +69,7 @@ class _Page:
         self.width = max(options.width, _NARROWEST)
         self.paint = paint
         self.clauses = clauses(result)
+        self.exceptions = result.exceptions_by_id
 
     def lines(self) -> Iterator[str]:
         live = self.result.target.kind == "cluster"
@@ -113,10 +114,20 @@ class _Page:
         for control in finding.controls:
             yield from self._dim(self.clauses.get(control) or printable(control))
         if finding.outcome == "excepted":
-            reason = f": {printable(finding.reason)}" if finding.reason else ""
-            yield from self._dim(f"exception {printable(finding.exception or '')}{reason}")
+            yield from self._dim(self._exception(finding))
         elif finding.reason:
             yield from self._dim(printable(finding.reason))
+
+    def _exception(self, finding: Finding) -> str:
+        reason = f": {printable(finding.reason)}" if finding.reason else ""
+        exception = self.exceptions.get(finding.exception or "")
+        about: list[str] = []
+        if exception is not None:
+            about += ["in what was scanned"] if exception.in_tree else []
+            about += [f"owner {printable(exception.owner)}"] if exception.owner else []
+            about += [f"until {printable(exception.expires)}"] if exception.expires else []
+        stated = f" ({', '.join(about)})" if about else ""
+        return f"exception {printable(finding.exception or '')}{stated}{reason}"
 
     def _excerpt(self, excerpt: Excerpt, line: int, *, failed: bool) -> Iterator[str]:
         text = printable_in_place(excerpt.text)

@@ -17,6 +17,9 @@ from kubeassay.sources.yaml_reader import PlainScalars, read_text
 #: What reports call the objects that came from standard input.
 STDIN_NAME = "stdin"
 
+#: What annotations that except from rules have in them, those of other tools, too; nearly no object does.
+_MARKS = (b"kubeassay", b"kube-linter.io", b"checkov")
+
 #: Byte order mark → encoding.
 _BYTE_ORDER_MARKS = (
     # UTF-32's marks begin with UTF-16's.
@@ -44,6 +47,8 @@ class ReadFile:
     objects: list[Object] = field(default_factory=list)
     errors: list[ReadError] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    #: Whether it may state exceptions: of a live object, whether it has a word that annotations begin with.
+    marked: bool = True
 
     @property
     def text(self) -> str:
@@ -53,8 +58,9 @@ class ReadFile:
 def read_file(file: SourceFile, remembered: PlainScalars | None = None) -> ReadFile:
     """Read one file. Never raises for what the file is or holds: problems are in ``errors``."""
     if file.live is not None:
-        text, objects, errors = read_live(file.live[file.name], file.name)
-        return ReadFile(file.name, text, objects=objects, errors=errors)
+        live = file.live[file.name]
+        text, objects, errors = read_live(live, file.name)
+        return ReadFile(file.name, text, objects=objects, errors=errors, marked=any(mark in live for mark in _MARKS))
     try:
         content = regular_content(file.path) if file.content is None else file.content
     except OSError as error:

@@ -113,8 +113,8 @@ def read_text(text: str, file: str, remembered: PlainScalars | None = None) -> D
 
     A document that cannot be read costs one error with its line and column; the others are returned.
     """
-    line_starts = _line_starts(text)
-    astral = _astral_offsets(text)
+    line_starts = lines_of(text)
+    astral = astral_of(text)
     found = Documents()
     plain: PlainScalars = {} if remembered is None else remembered
     if len(plain) > _MAX_REMEMBERED:
@@ -206,7 +206,8 @@ def _record(
     found.unreadable.append((spans.position(min(content, start + len(chunk)))[0], chunk))
 
 
-def _line_starts(text: str) -> array[int]:
+def lines_of(text: str) -> array[int]:
+    """The offsets at which the lines of a text begin."""
     starts = array("I", (0,))
     if "\r" in text:
         starts.extend(match.end() for match in _LINE_END.finditer(text))
@@ -221,7 +222,8 @@ def _line_starts(text: str) -> array[int]:
     return starts
 
 
-def _astral_offsets(text: str) -> array[int]:
+def astral_of(text: str) -> array[int]:
+    """The offsets of the characters beyond the Basic Multilingual Plane."""
     if text.isascii():
         return array("I")
     return array("I", (match.start() for match in _ASTRAL.finditer(text)))
