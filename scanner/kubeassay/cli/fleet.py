@@ -15,7 +15,7 @@ import click
 from kubeassay import __version__
 from kubeassay.cli.exits import COMPLIES, FINDINGS, INCOMPLETE, exit_code
 from kubeassay.cli.inputs import CONTEXT
-from kubeassay.cli.judging import SHOW, changes_of
+from kubeassay.cli.judging import SHOW
 from kubeassay.cli.outputs import write_file, write_reports
 from kubeassay.engine.comparison import compare as compare_results
 from kubeassay.execution.audit import asks_about
@@ -341,7 +341,6 @@ class _Run:
                 show=frozenset[Outcome](("fail", "excepted")) | self.options["show"],
                 sarif_category=f"kubeassay/{result.profile.name}/{target.name}",
                 allow_incomplete=allowed,
-                changes=changes_of(earlier.result, earlier.comparison),
             )
             write_reports(replace(result, comparison=earlier.comparison), "terminal", others, options)
         return {name: f"{target.name}/{_file(name)}" for name in ("json", *self.options["formats"])}

@@ -30,7 +30,7 @@ from kubeassay.model import (
     Result,
 )
 from kubeassay.policy.library import load_valid
-from kubeassay.reporting import FORMATS, Changes, RenderOptions, render
+from kubeassay.reporting import FORMATS, RenderOptions, render
 from kubeassay.reporting.texts import plural, printable
 from kubeassay.sources.files import UsageError
 
@@ -406,7 +406,6 @@ def report(
             time=options["timestamp"],
             allow_incomplete=allow_incomplete,
             link_base=options["link_base"],
-            changes=changes_of(judged.previous, comparison),
             pictures=options["pictures"],
         ),
     )
@@ -428,14 +427,6 @@ def report(
         counting=comparison.new if comparison is not None and options["fail_on_new"] else None,
         drift=result.drift if options.get("fail_on_drift") else None,
     )
-
-
-def changes_of(previous: Result | None, comparison: Comparison | None) -> Changes | None:
-    """What reports say of an earlier result; None where there is none."""
-    if previous is None or comparison is None:
-        return None
-    before = {finding.fingerprint: finding.outcome for finding in previous.findings}
-    return Changes(comparison.new, comparison.fixed, before)
 
 
 def _write_evidence(

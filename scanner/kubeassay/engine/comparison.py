@@ -36,7 +36,14 @@ def compare(previous: Result, now: Result, asks: Callable[[Finding], bool] = lam
     def ordered(findings: list[Finding]) -> tuple[Finding, ...]:
         return tuple(sorted(findings, key=lambda finding: order[id(finding)]))
 
-    return Comparison(ordered(new), ordered(unchanged), ordered(fixed), ordered(excepted), ordered(unknown))
+    return Comparison(
+        ordered(new),
+        ordered(unchanged),
+        ordered(fixed),
+        ordered(excepted),
+        ordered(unknown),
+        {finding.fingerprint: finding.outcome for finding in previous.findings},
+    )
 
 
 def _by_identity(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
