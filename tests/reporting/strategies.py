@@ -273,7 +273,12 @@ def results(draw: st.DrawFn) -> Result:
         tool_version=draw(texts),
         profile=profile,
         kubernetes_version=draw(texts),
-        target=Target(draw(st.sampled_from(("manifests", "cluster"))), draw(texts)),
+        target=Target(
+            draw(st.sampled_from(("manifests", "cluster"))),
+            draw(texts),
+            draw(st.none() | _tuples(texts)),
+            draw(texts),
+        ),
         summary=draw(summaries),
         findings=draw(
             _tuples(st.tuples(findings, rule_ids, _some_of(uses)).map(lambda found: _of_rule(*found)), 3),

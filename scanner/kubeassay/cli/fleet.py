@@ -18,7 +18,6 @@ from kubeassay.cli.inputs import CONTEXT
 from kubeassay.cli.judging import SHOW
 from kubeassay.cli.outputs import write_file, write_reports
 from kubeassay.engine.comparison import compare as compare_results
-from kubeassay.execution.audit import asks_about
 from kubeassay.execution.executors import LOCAL, PROCESSES, Done, Executor, Task, executor_of
 from kubeassay.execution.fleet import TargetAnswer, audit_target
 from kubeassay.model import SEVERITIES, Comparison, Outcome, Result
@@ -282,7 +281,7 @@ class _Run:
             self.rows[target.name] = TargetRow(target.name, target.kind, source, "not-audited", fail_on, error)
             return
         self.notes[target.name] = answer.notes
-        earlier = self._earlier(target, result, answer)
+        earlier = self._earlier(target, result)
         counting = None
         if earlier.comparison is not None and self.options["fail_on_new"]:
             counting = earlier.comparison.new
@@ -308,7 +307,7 @@ class _Run:
             reports=self._write(target, answer.result, result, earlier, allowed=allowed),
         )
 
-    def _earlier(self, target: FleetTarget, result: Result, answer: TargetAnswer) -> _Earlier:
+    def _earlier(self, target: FleetTarget, result: Result) -> _Earlier:
         if self.folders.previous is None:
             return _Earlier()
         file = self.folders.previous / target.name / _RESULT
@@ -319,7 +318,7 @@ class _Run:
         except (OSError, ValueError) as error:
             said = getattr(error, "strerror", None) or error
             return _Earlier(why_not=f"the earlier result cannot be read: {said}", is_damaged=True)
-        return _Earlier(previous, compare_results(previous, result, partial(asks_about, answer)))
+        return _Earlier(previous, compare_results(previous, result))
 
     def _write(
         self, target: FleetTarget, document: bytes, result: Result, earlier: _Earlier, *, allowed: bool

@@ -23,7 +23,6 @@ from kubeassay.execution.demand import AUTO, DEFAULT_PROFILE, Demand, Demanded, 
 from kubeassay.model import (
     SEVERITIES,
     Comparison,
-    Finding,
     KubernetesVersion,
     NotEvaluated,
     Outcome,
@@ -106,7 +105,7 @@ def policy_options(command: _F) -> _F:
                 "--kubernetes-version",
                 type=_Version(),
                 metavar="1.N",
-                help="The version to judge by.  [default: the profile's]",
+                help="The version to judge by.  [default: the cluster's, or else the profile's]",
             ),
             click.option(
                 "--rules", "rule_paths", multiple=True, metavar="PATH", help="Rule files of your own. Repeats."
@@ -354,6 +353,17 @@ def compared(comparison: Comparison) -> Iterator[str]:
             yield f"{word}: {finding.severity} {finding.rule}: {finding.object}{where}{place}"
 
 
+def of_another_target(previous: Result, now: Result, file: str) -> Iterator[str]:
+    """A warning, where two results are not of the same target: only who compares them knows what both hold. ``file``:
+    the earlier one."""
+    names = [
+        f"cluster {target.name}" if target.kind == "cluster" else target.name
+        for target in (previous.target, now.target)
+    ]
+    if names[0] != names[1]:
+        yield f"warning: {file} is of {names[0]}, not of {names[1]}: what was not scanned now counts as fixed"
+
+
 def shows_pictures(judged: Judging, options: Mapping[str, Any]) -> bool:
     """Whether a report is to be written that shows the maps of a target, or keeps them."""
     names = [name for name, _ in judged.outputs] or [options["format_name"]]
@@ -364,12 +374,11 @@ def report(
     judged: Judging,
     result: Result,
     options: Mapping[str, Any],
-    asks: Callable[[Finding], bool] = lambda _: True,
     inputs: Callable[[], Iterator[tuple[str, bytes]]] = lambda: iter(()),
     publish: Callable[[Result], bool] = lambda _: True,
 ) -> int:
-    """Write the reports; the exit code. ``asks``: as :func:`kubeassay.engine.comparison.compare` takes it; ``inputs``:
-    what was read, by name; ``publish``: what else is done with the result, and whether it could be."""
+    """Write the reports; the exit code. ``inputs``: what was read, by name; ``publish``: what else is done
+    with the result, and whether it could be."""
     # The result stays to the end: the collector is not to walk it for every report.
     gc.freeze()
     for line in policy_notes(judged.by, result):
@@ -382,8 +391,11 @@ def report(
         _write_evidence(judged, result, options, inputs())
         hidden = _JUDGED - options["show"]
         result = replace(result, findings=tuple(f for f in result.findings if f.outcome not in hidden))
-    comparison = compare(judged.previous, result, asks) if judged.previous is not None else None
+    comparison = compare(judged.previous, result) if judged.previous is not None else None
     since = options.get("since")
+    if judged.previous is not None and since is None:
+        for line in of_another_target(judged.previous, result, options["compare"]):
+            click.echo(printable(line), err=True)
     if comparison is not None and since is not None:
         result = only_new(result, comparison)
     result = replace(result, comparison=comparison)

@@ -26,9 +26,6 @@ class TargetAnswer:
     error: str = ""
     #: What the user should know of the policy, in lines.
     notes: tuple[str, ...] = ()
-    #: What of a cluster was judged: as in a snapshot.
-    namespaces: tuple[str, ...] | None = None
-    selector: str = ""
 
 
 def audit_target(
@@ -96,7 +93,7 @@ def _of_snapshot(snapshot: Snapshot, by: Demanded, processes: int, pictures: boo
         from kubeassay.execution.pictures import with_pictures_of_cluster
 
         result = with_pictures_of_cluster(result, snapshot, by.version)
-    return _answer(by, result, snapshot.namespaces, snapshot.selector)
+    return _answer(by, result)
 
 
 def _of_paths(target: FleetTarget, by: Demanded, processes: int, pictures: bool) -> TargetAnswer:
@@ -115,7 +112,5 @@ def _of_paths(target: FleetTarget, by: Demanded, processes: int, pictures: bool)
     return _answer(by, result)
 
 
-def _answer(
-    by: Demanded, result: Result, namespaces: tuple[str, ...] | None = None, selector: str = ""
-) -> TargetAnswer:
-    return TargetAnswer(to_json(result), "", tuple(policy_notes(by, result)), namespaces, selector)
+def _answer(by: Demanded, result: Result) -> TargetAnswer:
+    return TargetAnswer(to_json(result), "", tuple(policy_notes(by, result)))

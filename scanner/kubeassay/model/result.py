@@ -158,6 +158,9 @@ class Target:
 
     kind: Literal["manifests", "cluster"]
     name: str
+    #: Of a cluster: the namespaces that were judged, None for all; and the labels of what was, empty for any.
+    namespaces: tuple[str, ...] | None = None
+    selector: str = ""
 
 
 @dataclass(frozen=True, slots=True)
