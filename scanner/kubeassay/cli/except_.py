@@ -103,15 +103,18 @@ def _except(
         click.echo("".join(lines), nl=False)
         return 0
     write_file(file, after.encode("utf-8"))
-    click.echo(printable(f"{file}: {plural(len(entries), 'exception')} added"), err=True)
+    # A scan takes no file that it is not told of.
+    use = "" if before else f"; a scan takes it by --exceptions {file}"
+    click.echo(printable(f"{file}: {plural(len(entries), 'exception')} added{use}"), err=True)
     return 0
 
 
 def _result(source: str) -> Result:
-    if source == "-" and sys.stdin.isatty():
-        raise PolicyError("--from RESULT.json: which result has it? (kubeassay scan … -o RESULT.json writes one)")
     try:
-        return from_json(sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes())
+        piped = b"" if source != "-" or sys.stdin.isatty() else sys.stdin.buffer.read()
+        if source == "-" and not piped.strip():
+            raise PolicyError("--from RESULT.json: which result has it? (kubeassay scan … -o RESULT.json writes one)")
+        return from_json(piped if source == "-" else Path(source).read_bytes())
     except OSError as error:
         raise PolicyError(f"--from {source}: cannot be read: {error.strerror}") from None
     except ValueError as error:
