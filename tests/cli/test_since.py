@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
+import tempfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -259,3 +262,106 @@ def test_what_is_no_result_is_told(folder: Path) -> None:
     result = run_command("compare", "a.yaml", "a.yaml")
     assert result.exit_code == 2
     assert "a.yaml: is not a result of kubeassay" in result.stderr
+
+
+def stored(kind: str, content: bytes) -> str:
+    """Put an object into the repository as it is: git itself would refuse to make some."""
+    data = f"{kind} {len(content)}\0".encode() + content
+    number = hashlib.sha1(data).hexdigest()
+    file = Path(".git/objects", number[:2], number[2:])
+    file.parent.mkdir(exist_ok=True)
+    if not file.exists():
+        file.write_bytes(zlib.compress(data))
+    return number
+
+
+def tree(*entries: tuple[str, str, str]) -> str:
+    return stored(
+        "tree", b"".join(f"{mode} {name}\0".encode() + bytes.fromhex(number) for mode, name, number in entries)
+    )
+
+
+def evil(*entries: tuple[str, str, str]) -> None:
+    """A revision ``evil`` with such a tree."""
+    about = f"tree {tree(*entries)}\nauthor a <a@b> 1 +0000\ncommitter a <a@b> 1 +0000\n\nx\n"
+    Path(".git/refs/heads/evil").write_text(stored("commit", about.encode()) + "\n")
+
+
+FILE, LINK, FOLDER = "100644", "120000", "40000"
+
+
+def test_a_commit_that_git_would_not_make_writes_nothing_outside_of_the_copy(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path_factory.mktemp("t")
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    outside = tmp_path_factory.mktemp("outside")
+    pod = stored("blob", POD.encode())
+    deep = (FOLDER, "a", tree((FOLDER, "b", tree((FOLDER, "c", tree((LINK, "d", stored("blob", b"../../../z"))))))))
+    z = (FOLDER, "z", tree((FILE, "a.yaml", pod)))
+    out = stored("blob", os.fsencode(f"a/b/c/d/../../../{outside.parent.name}/{outside.name}"))
+    for entries in (
+        [(FOLDER, "..", tree((FILE, "x.yaml", pod)))],
+        [(FILE, f"{outside}/x.yaml", pod)],
+        [deep, (LINK, "t", out), (FOLDER, "t", tree((FILE, "x.yaml", pod))), z],
+        [deep, (FOLDER, "t", tree((FILE, "x.yaml", pod))), (LINK, "t", out), z],
+        [deep, (LINK, "t.yaml", out), (FILE, "t.yaml", pod), z],
+        [(FILE, "a.yaml", pod), (FOLDER, "a.yaml", tree((FILE, "b.yaml", pod)))],
+        [(FILE, "a.yaml", pod), (FILE, "a.yaml", pod)],
+        [(FOLDER, ".git", tree((FILE, "x.yaml", pod)))],
+        [(FILE, "a" * 300 + ".yaml", pod)],
+        [(FILE, "a.yaml", "1" * 40)],
+        [(LINK, "l.yaml", stored("blob", b"x\0y")), (LINK, "m.yaml", stored("blob", b"q" * 5000))],
+    ):
+        evil(*entries)
+        result = run_command("scan", ".", "--since", "evil")
+        assert result.exit_code in (1, 2)
+        assert result.exit_code == 1 or result.stderr.startswith("--since: ")
+        assert (list(outside.iterdir()), list(temporary.iterdir())) == ([], [])
+
+
+def test_a_link_out_of_the_copy_by_way_of_others_is_not_followed(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path_factory.mktemp("t")
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    (temporary / "there").mkdir()
+    (temporary / "there" / "a.yaml").write_text((folder / "a.yaml").read_text())
+    deep = (FOLDER, "a", tree((FOLDER, "b", tree((FOLDER, "c", tree((LINK, "d", stored("blob", b"../../../z"))))))))
+    z = (FOLDER, "z", tree((FILE, "x.txt", stored("blob", b""))))
+    evil(deep, (LINK, "t", stored("blob", b"a/b/c/d/../../there")), z)
+    for name in "taz":
+        (folder / name).mkdir()
+    (folder / "a.yaml").rename(folder / "t" / "a.yaml")
+    assert since("evil", paths=("t", "a", "z"))[1] == [("privileged-container", "t/a.yaml")]
+
+
+def test_in_a_hook_the_paths_say_which_repository_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "m").mkdir()
+    (folder / "m" / "b.yaml").write_text(POD.replace("NAME", "a"))
+    monkeypatch.setenv("GIT_DIR", str(folder / ".git"))
+    assert since("HEAD", paths=("m",))[1] == [("privileged-container", "m/b.yaml")]
+
+
+def test_what_stands_above_a_path_holds_on_both_sides(folder: Path) -> None:
+    (folder / "m" / "ignored").mkdir(parents=True)
+    (folder / "m" / "ignored" / "b.yaml").write_text(POD.replace("NAME", "b"))
+    (folder / "m" / "kustomization.yaml").write_text("patches: [{path: p.yaml}]\n")
+    (folder / "m" / "p.yaml").write_text(POD.replace("NAME", "p"))
+    (folder / ".kubeassayignore").write_text("m/ignored/\n")
+    commit()
+    # The same pods, where they are read.
+    for name in "bp":
+        (folder / "m" / f"new-{name}.yaml").write_text(POD.replace("NAME", name))
+    found = since("HEAD", paths=("m",))[1]
+    assert found == [("privileged-container", f"m/new-{name}.yaml") for name in "bp"]
+    assert since("HEAD", paths=("m/p.yaml", "m/new-p.yaml"))[1] == [("privileged-container", "m/new-p.yaml")]
+
+
+def test_ignore_files_around_the_folder_for_temporary_files_are_not_about_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "tmp").mkdir()
+    (folder / ".gitignore").write_text("*.yaml\n")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder / "tmp"))
+    assert since("HEAD")[:2] == (0, [])

@@ -324,3 +324,28 @@ def test_the_option_comes_before_the_profile(tmp_path: Path, monkeypatch: pytest
     assert f"exception a.yaml:14#{P} (in what was scanned, owner a, until 2026-06-01): needs it" in " ".join(
         text.split()
     )
+
+
+def test_a_long_statement_takes_no_time() -> None:
+    run_within_seconds(
+        """
+import datetime
+from kit import LIBRARY
+from kubeassay.policy.exceptions import statement
+said = [
+    statement(text, LIBRARY.rules)
+    for text in (
+        "a" * 1_000_000 + " reason=x",
+        "privileged-container," * 400_000 + " reason=x",
+        "privileged-container " * 400_000,
+        "a" * 9_000 + " reason=x",
+        "b" * 9_000 + "=x",
+        ",".join("a%d" % number for number in range(1_500)),
+    )
+]
+assert all(one.problem and len(one.problem) < 300 for one in said), said
+same = statement("privileged-container," * 400 + " reason=x", LIBRARY.rules)
+assert (same.rules, same.problem) == (("privileged-container",), "")
+""",
+        seconds=10,
+    )

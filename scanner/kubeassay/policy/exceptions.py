@@ -25,6 +25,9 @@ from kubeassay.policy.library import load_valid, match_from, suggestion
 AREA = "exceptions"
 _PREFIX = "exception-"
 _KEYS = ("reason", "owner", "expires", "container", "path")
+#: Whoever writes a manifest may write long ones, to keep a scan from its end.
+_LONGEST_STATEMENT = 10_000
+_LONGEST_ID = 100
 #: What may narrow an exception; one of these has to.
 _SCOPES = ("match", "selector", "files", "fingerprint", "grant", "connection")
 
@@ -162,6 +165,8 @@ class Statement:
 
 def statement(text: str, known_rules: Iterable[str]) -> Statement:
     """Read a statement."""
+    if len(text) > _LONGEST_STATEMENT:
+        return Statement(problem=f"has more than {_LONGEST_STATEMENT:,} characters")
     try:
         words = shlex.split(text)
     except ValueError as error:
@@ -174,8 +179,12 @@ def statement(text: str, known_rules: Iterable[str]) -> Statement:
             if values:
                 return Statement(tuple(rules), problem=f"{word}: rules come first, and values with spaces in quotes")
             rules += filter(None, word.split(","))
+            overlong = next((rule for rule in rules if len(rule) > _LONGEST_ID), None)
+            if overlong is not None:
+                return Statement(problem=f"unknown rule {overlong[:_LONGEST_ID]}…")
         elif key not in _KEYS:
-            return Statement(tuple(rules), problem=f"unknown key {key}{suggestion(key, _KEYS)}")
+            key = key if len(key) <= _LONGEST_ID else f"{key[:_LONGEST_ID]}…"
+            return Statement(tuple(dict.fromkeys(rules)), problem=f"unknown key {key}{suggestion(key, _KEYS)}")
         elif key in values:
             return Statement(tuple(rules), problem=f"{key} is given twice")
         elif not value:
@@ -184,6 +193,7 @@ def statement(text: str, known_rules: Iterable[str]) -> Statement:
             values[key] = value
     if not rules:
         return Statement(problem="names no rule")
+    rules = list(dict.fromkeys(rules))
     for rule in rules:
         problem = f"{rule} is a pattern; name each rule" if has_wildcard(rule) else rule_problem(rule, known_rules)
         if problem:
@@ -191,4 +201,4 @@ def statement(text: str, known_rules: Iterable[str]) -> Statement:
     problem = problem_of(
         Exception_("", "", SubjectMatch(), "", path=values.get("path", ""), expires=values.get("expires", ""))
     )
-    return Statement(tuple(dict.fromkeys(rules)), **values, problem=problem)
+    return Statement(tuple(rules), **values, problem=problem)

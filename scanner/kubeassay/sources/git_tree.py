@@ -11,7 +11,7 @@ import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from kubeassay.sources.files import EXTENSIONS, Discovery, UsageError, discover, display_name
 from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES
@@ -19,6 +19,11 @@ from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES
 #: Of a scan's own ignore files; what a commit holds is tracked, so that .gitignore hides none of it.
 _IGNORE_FILE = ".kubeassayignore"
 _REGULAR, _EXECUTABLE, _LINK, _SUBMODULE = b"100644", b"100755", b"120000", b"160000"
+#: Parts of names that git refuses, and that a tree which was not made by git may have all the same.
+_REFUSED = frozenset({"", ".", "..", ".git"})
+#: What git tells its hooks of the repository that it works at. The paths say which one is meant here: with GIT_DIR,
+#: git would take any folder for the root of its working tree.
+_OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GIT_PREFIX")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +56,9 @@ def tree_at(revision: str, paths: Sequence[str], folder: Path, *, ignore: bool, 
     named = {os.path.relpath(os.path.realpath(path), root) for path in paths}
     chosen = [entry for entry in entries if _is_wanted(entry, named)]
     real_folder = os.path.realpath(folder)
-    for entry, content in zip(chosen, _contents(root, [entry.object for entry in chosen]), strict=True):
-        _store(entry, content, real_folder)
+    # The root of a repository, or ignore files around the folder would be about it.
+    os.mkdir(os.path.join(real_folder, ".git"))
+    _store(chosen, _contents(root, chosen), real_folder)
     arguments = [os.path.join(real_folder, os.path.relpath(_absolute(path), root)) for path in paths]
     there = [argument for argument in arguments if os.path.lexists(argument) or glob.glob(argument, recursive=True)]
     found = discover(there, ignore=ignore, max_file_size=max_file_size)
@@ -129,12 +135,23 @@ def _entries(root: str, commit: str, names: Sequence[str]) -> Iterator[_Entry]:
         if name == ".." or name.startswith("../"):
             raise UsageError(f"--since: {name} is outside of the repository")
     # Without "--" and patterns: a name with a star is that name.
-    listed = _git(root, "--literal-pathspecs", "ls-tree", "-r", "-z", "--full-tree", commit, *_unless_all(names))
+    wanted = [*names, *sorted(_around(names))]
+    listed = _git(root, "--literal-pathspecs", "ls-tree", "-r", "-z", "--full-tree", commit, *_unless_all(wanted))
     for line in listed.split(b"\0"):
         if line:
             description, _, path = line.partition(b"\t")
             mode, _, number = description.split(b" ")
             yield _Entry(mode, number, os.fsdecode(path))
+
+
+def _around(names: Sequence[str]) -> set[str]:
+    """What above the names says what of them is read, and as what."""
+    folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
+    return {
+        os.path.join("" if folder == "." else folder, name)
+        for folder in folders
+        for name in (_IGNORE_FILE, *KUSTOMIZATION_NAMES, "Chart.yaml")
+    }
 
 
 def _unless_all(names: Sequence[str]) -> Sequence[str]:
@@ -152,38 +169,76 @@ def _is_wanted(entry: _Entry, named: set[str]) -> bool:
     )
 
 
-def _contents(root: str, objects: Sequence[bytes]) -> Iterator[bytes]:
-    answer = _git(root, "cat-file", "--batch", questions=b"".join(number + b"\n" for number in objects))
+def _contents(root: str, entries: Sequence[_Entry]) -> Iterator[bytes]:
+    answer = _git(root, "cat-file", "--batch", questions=b"".join(entry.object + b"\n" for entry in entries))
     position = 0
-    for _ in objects:
+    for entry in entries:
         end = answer.index(b"\n", position)
-        size = int(answer[position:end].split(b" ")[2])
+        said = answer[position:end].split(b" ")
+        if len(said) != 3:
+            raise UsageError(f"--since: the repository lacks {display_name(entry.name)} as it was (git fsck says more)")
+        size = int(said[2])
         yield answer[end + 1 : end + 1 + size]
         position = end + 1 + size + 1
 
 
-def _store(entry: _Entry, content: bytes, folder: str) -> None:
-    path = os.path.join(folder, entry.name)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    if entry.mode == _LINK:
-        # One that leads out of the tree leads nowhere here, and is told as such.
+def _store(entries: Sequence[_Entry], contents: Iterator[bytes], folder: str) -> None:
+    links: list[tuple[str, bytes]] = []
+    for entry, content in zip(entries, contents, strict=True):
+        if not _REFUSED.isdisjoint(entry.name.split("/")):
+            raise UsageError(f"--since: the commit has a file {display_name(entry.name)}, which git would not make")
+        path = os.path.join(folder, entry.name)
+        if entry.mode == _LINK:
+            links.append((path, content))
+            continue
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            # Never one that is there: two entries of one name.
+            with open(path, "xb") as stream:
+                stream.write(content)
+        except OSError as error:
+            raise UsageError(
+                f"--since: {display_name(entry.name)} of the commit cannot be written to {folder}: {error.strerror}"
+            ) from None
+    # After the files: none is written through a link.
+    _link(links, folder)
+
+
+def _link(links: Sequence[tuple[str, bytes]], folder: str) -> None:
+    """Make links; not those that lead out of the tree, which lead nowhere here, and are told as such."""
+    made = []
+    for path, content in links:
         target = os.path.normpath(os.path.join(os.path.dirname(path), os.fsdecode(content)))
-        if target.startswith(folder + os.sep):
-            os.symlink(os.fsdecode(content), path)
-        return
-    with open(path, "wb") as stream:
-        stream.write(content)
+        if not _is_below(target, folder) or not _is_below(os.path.realpath(path), folder):
+            continue
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.symlink(content, os.fsencode(path))
+            made.append(path)
+        except (OSError, ValueError):
+            # A name that no file can have (ValueError: with NUL), or that another entry has.
+            continue
+    # One may lead out by way of others.
+    for path in made:
+        if not _is_below(os.path.realpath(path), folder):
+            os.unlink(path)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path.startswith(folder + os.sep)
 
 
 def _git(folder: str, *arguments: str, questions: bytes = b"") -> bytes:
+    environment = {name: value for name, value in os.environ.items() if name not in _OF_HOOKS}
+    # Nothing is asked of a person, or of a server: what a partial clone lacks is an error.
+    environment |= {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "LC_ALL": "C"}
     try:
         done = subprocess.run(
             ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", folder, *arguments],
             input=questions,
             capture_output=True,
             check=False,
-            # Nothing is asked of a person, or of a server: what a partial clone lacks is an error.
-            env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C"},
+            env=environment,
         )
     except FileNotFoundError:
         raise UsageError("--since needs git, which is not on PATH") from None
