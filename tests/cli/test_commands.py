@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from kit import run_command
+from kubeassay.cli.main import main
 
 POD = """\
 apiVersion: v1
@@ -296,3 +299,26 @@ def test_a_control_of_a_document_names_its_line() -> None:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_there_is_a_completion_script(shell: str) -> None:
     assert "_KUBEASSAY_COMPLETE" in run_command("completion", shell).stdout
+
+
+def test_no_line_of_an_error_is_a_command_to_a_runner(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["scan", "a\n::error::b\n  ##[error]c.yaml"])
+    said = capsys.readouterr().err
+    assert (r"\x3a:error::b" in said, "\n::error" in said, "##[" in said) == (True, False, False)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no /dev/full")
+@pytest.mark.parametrize("end", ["> /dev/full", "-f json > /dev/full"])
+def test_an_output_that_cannot_be_written_is_one_line(tmp_path: Path, end: str) -> None:
+    (tmp_path / "a.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")
+    command = f'"{sys.executable}" -m kubeassay.cli.main scan a.yaml -q {end}'
+    done = subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "Error: standard output: No space left on device\n")
+
+
+def test_a_closed_output_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n")
+    command = f'"{sys.executable}" -m kubeassay.cli.main scan a.yaml -p pss-baseline -q >&-'
+    done = subprocess.run(command, shell=True, cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -151,3 +151,21 @@ def test_what_is_accepted_already_and_what_is_found_of_exceptions_is_refused() -
     run_command("scan", "a.yaml", "--exceptions", "exceptions.yaml", "-o", "r.json")
     again = run_command("except", PLACE, "--from", "r.json", "--reason", "r")
     assert "is accepted already, by exception exceptions.yaml#1" in again.stderr
+
+
+def test_a_link_to_the_file_stays_one() -> None:
+    Path("shared").mkdir()
+    Path("exceptions.yaml").symlink_to("shared/all.yaml")
+    for _ in range(2):
+        run_command("except", PLACE, "--from", "r.json", *STATED)
+    assert Path("exceptions.yaml").is_symlink()
+    assert "privileged-container" in Path("shared/all.yaml").read_text()
+
+
+def test_a_file_that_cannot_be_written_is_called_as_it_was_named() -> None:
+    done = run_command("except", PLACE, "--from", "r.json", "--file", "nowhere/x.yaml", *STATED)
+    assert (done.exit_code, "--output" in done.stderr, "nowhere/x.yaml: cannot be written" in done.stderr) == (
+        2,
+        False,
+        True,
+    )

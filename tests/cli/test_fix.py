@@ -331,3 +331,17 @@ def test_a_repository_is_mended_and_its_comments_stay(folder: Path) -> None:
         assert comments[0] == comments[1]
     left = json.loads(run_command("scan", "tree", "-p", "strict", "-f", "json").stdout)["results"]
     assert [finding for finding in left if finding["fix"] is not None] == []
+
+
+def test_no_line_of_a_diff_is_a_command_to_a_runner(folder: Path) -> None:
+    # Near what changes, so that both lines are in the diff.
+    pod = (
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers:\n    - name: c\n      image: i:1\n"
+        "      args:\n        - |\n          ::error::said\n          ##[error]said\n"
+        "      securityContext: {privileged: true}\n"
+    )
+    (folder / "web.yaml").write_text(pod)
+    result = run_command("fix", "web.yaml", "-p", "pss-baseline", "--dry-run")
+    lines = [line.lstrip() for line in result.stdout.splitlines()]
+    assert [line for line in lines if "said" in line and (line.startswith("::") or "##[" in line)] == []
+    assert sum("said" in line for line in lines) == 2

@@ -197,6 +197,20 @@ def test_mistakes_are_one_line(folder: Path) -> None:
     assert said == "--target wep: ops/fleet.yaml has no such target (did you mean web?)"
 
 
+@pytest.mark.parametrize("folders", ["web/result.json", "fleet.json"])
+def test_an_output_folder_that_holds_something_else_is_one_line(folder: Path, folders: str) -> None:
+    (folder / "out" / folders).mkdir(parents=True)
+    done = run_command("fleet", "ops/fleet.yaml", "-t", "web", "-d", "out")
+    assert (done.exit_code, done.stderr.splitlines()[-1].startswith("--output-dir")) == (2, True)
+
+
+def test_an_output_folder_that_holds_a_file_of_a_targets_name_is_one_line(folder: Path) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / "web").touch()
+    done = run_command("fleet", "ops/fleet.yaml", "-t", "web", "-d", "out")
+    assert (done.exit_code, done.stderr.splitlines()[-1].startswith("--output-dir")) == (2, True)
+
+
 def test_a_part_of_the_fleet_says_so() -> None:
     done = run_command("fleet", "ops/fleet.yaml", "-t", "settings", "-q")
     assert done.stdout == "1 target of 3 of fleet shops (complies: 1)\n0 findings\n"

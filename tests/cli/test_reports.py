@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -165,3 +167,14 @@ def test_what_was_not_judged_is_an_error_unless_accepted(accepted: bool) -> None
 def test_json_knows_nothing_of_times() -> None:
     plain, timed = (run_command("scan", "pod.yaml", "-f", "json", *more).stdout for more in ([], ["--timestamp", "5"]))
     assert plain == timed
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="has no /dev/fd")
+def test_a_link_to_standard_output_is_written_through(tmp_path: Path) -> None:
+    """/dev/stdout is such a link: replaced by a file, it would be lost to every program."""
+    (tmp_path / "pod.yaml").write_text("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n")
+    command = [sys.executable, "-m", "kubeassay.cli.main", "scan", "pod.yaml", "-o", "json=/dev/fd/1"]
+    with (tmp_path / "out").open("wb") as stream:
+        done = subprocess.run(command, stdout=stream, stderr=subprocess.PIPE, cwd=tmp_path, check=False)
+    assert done.returncode in (0, 1, 3), done.stderr
+    assert json.loads((tmp_path / "out").read_text())["target"]["kind"] == "manifests"

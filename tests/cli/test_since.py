@@ -365,3 +365,13 @@ def test_ignore_files_around_the_folder_for_temporary_files_are_not_about_it(
     (folder / ".gitignore").write_text("*.yaml\n")
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "tmp"))
     assert since("HEAD")[:2] == (0, [])
+
+
+def test_a_comparison_in_json_holds_no_command_to_a_runner(folder: Path) -> None:
+    name = "##[error]said"
+    run_command("scan", "a.yaml", "-o", "json=old.json")
+    (folder / "b.yaml").write_text(POD.replace("NAME", f"'{name}'"))
+    run_command("scan", ".", "-o", "json=new.json")
+    said = run_command("compare", "old.json", "new.json", "-f", "json").stdout
+    assert name not in said
+    assert name in {finding["object"]["name"] for finding in json.loads(said)["new"]}

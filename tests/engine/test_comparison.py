@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from kit import plan_of, profile_of, scan_text
+from kit import plan_of, profile_of, run_within_seconds, scan_text
 from kubeassay.cli.main import cli
 from kubeassay.engine.comparison import compare
 from kubeassay.model import Comparison, NotEvaluated, ReadError, Result, Target
@@ -120,3 +120,34 @@ def test_two_results_of_different_targets_are_told(tmp_path: Path) -> None:
         assert said.endswith("a.yaml: what was not scanned now counts as fixed")
     for command in (("compare", whole, whole), ("scan", one, "--compare", part), ("report", part, "--compare", part)):
         assert "warning" not in run(*command)
+
+
+def test_copies_are_taken_for_those_of_their_files() -> None:
+    def of(*files: str) -> Result:
+        (finding,) = result("a").findings
+        return replace(
+            result(),
+            findings=tuple(replace(finding, location=replace(finding.location, file=file)) for file in files),
+        )
+
+    found = compare(of("a", "b", "b"), of("b", "new", "b", "newer"))
+    assert [finding.location.file for finding in found.unchanged] == ["b", "new", "b"]
+    assert [finding.location.file for finding in found.new] == ["newer"]
+    assert compare(of("a", "b"), of("b", "c")).fixed == ()
+
+
+def test_many_copies_of_one_object_take_no_time() -> None:
+    run_within_seconds(
+        """
+from dataclasses import replace
+from engine.test_comparison import result
+from kubeassay.engine.comparison import compare
+(finding,) = result("a").findings
+def of(begin, end):
+    places = (replace(finding.location, file=str(number)) for number in range(begin, end))
+    return replace(result(), findings=tuple(replace(finding, location=place) for place in places))
+found = compare(of(0, 60_000), of(30_000, 60_010))
+assert (len(found.new), len(found.unchanged), len(found.unknown) + len(found.fixed)) == (0, 30_010, 29_990)
+""",
+        seconds=15,
+    )

@@ -171,6 +171,10 @@ WEB_ONLY = SubjectMatch(names=("web",))
         ({"match": WEB_ONLY, "reason": " "}, {}, {"exception-incomplete"}),
         ({"match": SubjectMatch(names=("agent",)), "rule": "host-ports"}, {}, {"exception-unused"}),
         ({"match": SubjectMatch(namespaces=("*",), kinds=("**",))}, {}, {"exception-too-broad"}),
+        ({"match": SubjectMatch(names=("?*",))}, {}, {"exception-too-broad"}),
+        ({"match": SubjectMatch(names=("web-only", "[!_]*"))}, {}, {"exception-too-broad"}),
+        ({"files": ("*[!~]",)}, {}, {"exception-too-broad"}),
+        ({"match": SubjectMatch(names=("w*", "*b"))}, {}, set()),
         ({"selector": {"matchExpressions": [{"key": "x", "operator": "DoesNotExist"}]}}, {}, {"exception-too-broad"}),
         # What was not read, or not judged, is not told as unused.
         ({"match": SubjectMatch(names=("elsewhere",))}, {}, set()),

@@ -49,6 +49,9 @@ def test_what_was_not_judged_has_rows_of_its_own() -> None:
         ("\r=1", r"\x0d=1"),
         ('a,"b"\n=1', r'a,"b"\x0a=1'),
         ("a=b", "a=b"),
+        ("a;=1", "a;'=1"),
+        ("a; =1;-1;b", "a;' =1;'-1;b"),
+        ('a;"=1";b', 'a;\'"=1";b'),
     ],
 )
 def test_no_cell_is_a_formula(text: str, cell: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -94,3 +95,16 @@ def test_any_result_gives_files_that_can_be_read(result: Result) -> None:
         assert ".." not in Path(name).parts
         if name != SUMS:
             json.loads(content)
+
+
+def test_what_accepts_findings_has_its_hash_wherever_it_comes_from(folder: Path) -> None:
+    (folder / ".trivyignore").write_text("KSV017\n")
+    (folder / "mine.trivyignore").write_text("KSV017\n")
+    for arguments, files in (
+        (("--import-exceptions", "auto"), [".trivyignore"]),
+        (("--import-exceptions", "mine.trivyignore"), ["mine.trivyignore"]),
+        ((), []),
+    ):
+        run_command("scan", "a.yaml", "--evidence", "e", *arguments)
+        assert list(read(folder / "e" / "evidence.json")["policy"]) == files
+        shutil.rmtree(folder / "e")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any, get_args
 
@@ -171,3 +172,10 @@ def test_any_fleet_gives_valid_reports(fleet: FleetResult) -> None:
     assert "b" not in page.seen
     assert page.rows == 1 + len(fleet.rows)
     assert set(page.links) <= {"a/result.json"}
+
+
+def test_json_holds_no_command_to_a_runner() -> None:
+    lost = replace(FLEET, rows=(replace(FLEET.rows[2], error="file ##[error]said"),))
+    (document,) = render_fleet("json", lost).documents
+    assert b"##[" not in document
+    assert json.loads(document)["targets"][0]["error"] == "file ##[error]said"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from kubeassay.analysis.selectors import label_selector
@@ -13,6 +14,9 @@ from kubeassay.model import Exception_, ExceptionUse
 #: ``unused``: all objects that it names were judged, and nothing found. ``gone``: not all of them are among the inputs,
 #: or it names them by a pattern. ``unknown``: something of it was not judged.
 Usage = Literal["used", "unused", "gone", "unknown"]
+
+#: Texts of which each character is of one alone.
+_UNLIKE = ("ab", "Cd", "5e", "fg-hi.jk/lm6n", "opqrstuvwxyzABDEFG0123")
 
 _PLACES = {"annotation": "an annotation", "comment": "a comment"}
 
@@ -78,12 +82,17 @@ def _every_object(exception: Exception_) -> bool:
         *(match.namespaces, match.kinds, match.names, match.containers, exception.files),
         *(grant.subjects, grant.roles, connection.sources, connection.destinations),
     )
-    narrowed = any(patterns and not any(set(pattern) == {"*"} for pattern in patterns) for patterns in lists)
+    narrowed = any(patterns and not any(map(_fits_all, patterns)) for patterns in lists)
     # What a label must not be narrows nothing where there are no labels.
     selects = exception.selector and any(
         requirement.operator in ("In", "Exists") for requirement in label_selector(exception.selector).requirements
     )
     return not (narrowed or exception.fingerprint or match.labels or selects or connection.ports)
+
+
+def _fits_all(pattern: str) -> bool:
+    """Whether a shell pattern fits texts that have nothing in common, as ``*``, ``?*`` and ``[!_]*`` do."""
+    return all(fnmatchcase(text, pattern) for text in _UNLIKE)
 
 
 @check("exception-incomplete")

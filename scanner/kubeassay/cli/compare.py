@@ -11,7 +11,7 @@ from kubeassay.cli.exits import COMPLIES, INCOMPLETE, exit_code
 from kubeassay.cli.judging import compared, of_another_target, read_result
 from kubeassay.engine.comparison import compare as run_compare
 from kubeassay.model import SEVERITIES, Comparison, Finding
-from kubeassay.reporting.texts import printable
+from kubeassay.reporting.texts import inert_json, printable
 from kubeassay.sources.files import UsageError
 
 
@@ -45,7 +45,7 @@ def compare(ctx: click.Context, old: str, new: str, format_name: str, fail_on: s
         click.echo(printable(line), err=True)
     comparison = run_compare(before, now)
     if format_name == "json":
-        click.echo(json.dumps(_as_json(comparison), indent=2, ensure_ascii=True))
+        click.echo(inert_json(json.dumps(_as_json(comparison), indent=2, ensure_ascii=True).encode("ascii")))
     else:
         for line in compared(comparison):
             click.echo(printable(line))

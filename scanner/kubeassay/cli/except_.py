@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -102,7 +103,8 @@ def _except(
         )
         click.echo("".join(lines), nl=False)
         return 0
-    write_file(file, after.encode("utf-8"))
+    # A link stays one: its target is written.
+    write_file(Path(os.path.realpath(file)), after.encode("utf-8"), "--file")
     # A scan takes no file that it is not told of.
     use = "" if before else f"; a scan takes it by --exceptions {file}"
     click.echo(printable(f"{file}: {plural(len(entries), 'exception')} added{use}"), err=True)

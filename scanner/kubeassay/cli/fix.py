@@ -22,7 +22,7 @@ from kubeassay.execution.scan import scan
 from kubeassay.model import Finding, Target
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import suggestion
-from kubeassay.reporting.texts import plural, printable, printable_in_place
+from kubeassay.reporting.texts import inert, plural, printable, printable_in_place
 from kubeassay.sources.files import Discovery, UsageError, discover
 from kubeassay.sources.manifests import read_bytes, regular_content
 from kubeassay.sources.snapshot import is_snapshot
@@ -108,11 +108,11 @@ def _write(mended: Mended, discovery: Discovery) -> None:
             raise UsageError(f"{name}: cannot be read again: {error.strerror}") from None
         if now != before:
             raise UsageError(f"{name}: was changed while it was scanned; it is left as it is")
-        write_file(path, after)
+        write_file(path, after, "")
 
 
 def _diff(mended: Mended) -> Iterator[str]:
-    """The changes as a unified diff, which ``git apply`` takes where no secret stands in it."""
+    """The changes as a unified diff, which ``git apply`` takes where nothing in it is masked or escaped."""
     for name, contents in mended.files.items():
         before, after = (_lines(content, name) for content in contents)
         for line in difflib.unified_diff(before, after, f"a/{name}", f"b/{name}"):
@@ -128,7 +128,8 @@ def _lines(content: bytes, name: str) -> list[str]:
 
 def _styled(line: str) -> str:
     colour = next((colour for start, colour in _COLOURS.items() if line.startswith(start)), None)
-    text = printable_in_place(line)
+    # A line that stays begins with a blank: what follows may be a command to a runner.
+    text = inert(printable_in_place(line))
     if colour is None:
         return text
     return click.style(text, bold=True) if colour == "bold" else click.style(text, fg=colour)

@@ -349,7 +349,11 @@ class _Run:
         if self.folders.output is None:
             return
         for name in _OWN_FORMATS:
-            (self.folders.output / target.name / _file(name)).unlink(missing_ok=True)
+            file = self.folders.output / target.name / _file(name)
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as error:
+                raise UsageError(f"--output-dir: {file} cannot be removed: {error.strerror}") from None
 
     def report(self) -> int:
         """Write the reports on all targets; the exit code."""

@@ -19,7 +19,15 @@ from kubeassay.cli.exits import USAGE, exit_code
 from kubeassay.cli.outputs import parse_outputs, write_file, write_reports
 from kubeassay.engine.comparison import accept, compare, only_new
 from kubeassay.engine.plan import Plan
-from kubeassay.execution.demand import AUTO, DEFAULT_PROFILE, Demand, Demanded, demanded, policy_notes, template_paths
+from kubeassay.execution.demand import (
+    DEFAULT_PROFILE,
+    Demand,
+    Demanded,
+    demanded,
+    imported_files,
+    policy_notes,
+    template_paths,
+)
 from kubeassay.model import (
     SEVERITIES,
     Comparison,
@@ -448,9 +456,9 @@ def _write_evidence(
     from kubeassay.reporting.evidence import evidence, sha256
 
     folder = FilePath(options["evidence"])
-    imports = {*options["import_exceptions"], *judged.config.get("importExceptions", ())} - {AUTO}
-    exceptions = (*options["exception_files"], *judged.config.get("exceptions", ()), *sorted(imports))
-    policy = (*exceptions, options["accepted"])
+    imports = imported_files((*options["import_exceptions"], *judged.config.get("importExceptions", ())))
+    exceptions = (*options["exception_files"], *judged.config.get("exceptions", ()))
+    policy = (*exceptions, *imports[0], *imports[1], options["accepted"])
     try:
         if folder.exists() and any(folder.iterdir()):
             raise UsageError(f"--evidence {folder}: is not empty: evidence is not mixed with what is there")

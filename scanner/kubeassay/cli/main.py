@@ -9,13 +9,14 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from keyword import iskeyword
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import click
 
 from kubeassay import __version__
 from kubeassay.cli.exits import USAGE
-from kubeassay.reporting.texts import printable_lines
+from kubeassay.reporting.texts import inert, printable, printable_lines
 
 #: Command → the module that defines it, and its one-line help: a module is imported only for its own command.
 _COMMANDS = {
@@ -79,8 +80,15 @@ def cli() -> None:
     """
 
 
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
+    # Closed by whoever started it.
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         # What a terminal's encoding lacks is shown as its code, not as a traceback.
         if isinstance(stream, io.TextIOWrapper):
@@ -100,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # It may quote what a file or a server says.
         said = io.StringIO()
         error.show(said)
-        click.echo(printable_lines(said.getvalue()), nl=False, err=True)
+        click.echo("\n".join(map(inert, printable_lines(said.getvalue()).split("\n"))), nl=False, err=True)
         code = USAGE
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted.", err=True)
@@ -109,6 +117,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # The reader of our output (head, less) has gone: nothing more to say, and nothing to flush.
         sys.stderr.close()
         code = 141
+    except OSError as error:
+        # What a command reads or writes by name it tells by itself: this is the output, on a full disk perhaps. What
+        # is left of it would be tried again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        click.echo(printable(f"Error: {error.filename or 'standard output'}: {error.strerror or error}"), err=True)
+        code = USAGE
     # The interpreter would walk all that there is once more, to free what the end of the process frees.
     gc.freeze()
     sys.exit(code if isinstance(code, int) else 0)

@@ -126,10 +126,11 @@ def _numbered(path: Path, number: int) -> Path:
     return path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
-def write_file(path: Path, document: bytes) -> None:
-    """Write by renaming a finished file, so that nobody ever reads half a report. Devices are written to directly."""
+def write_file(path: Path, document: bytes, option: str = "--output") -> None:
+    """Write by renaming a finished file, so that nobody ever reads half a report. Devices are written to directly, as
+    is what /dev/stdout leads to: it is a link, which would be replaced. ``option``: what named the path."""
     try:
-        if path.exists() and not path.is_file():
+        if path.exists() and (not path.is_file() or _is_link_of_a_process(path)):
             path.write_bytes(document)
             return
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -142,7 +143,12 @@ def write_file(path: Path, document: bytes) -> None:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise click.UsageError(f"--output {path}: cannot be written: {error.strerror}") from None
+        named = f"{option} {path}".strip()
+        raise click.UsageError(f"{named}: cannot be written: {error.strerror}") from None
+
+
+def _is_link_of_a_process(path: Path) -> bool:
+    return path.is_symlink() and path.absolute().parts[1:2] in (("dev",), ("proc",))
 
 
 def _mode(path: Path) -> int:

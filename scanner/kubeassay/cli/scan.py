@@ -141,7 +141,7 @@ def _inputs(discovery: Discovery, stdin: bytes | None) -> Iterator[tuple[str, by
         yield STDIN_NAME, stdin
     for file in discovery.files:
         try:
-            content = regular_content(file.path)
+            content = regular_content(file.path) if file.content is None else file.content
         except OSError:
             # Told as an error of the scan.
             continue

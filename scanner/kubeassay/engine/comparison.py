@@ -3,9 +3,10 @@ name, their files."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from kubeassay.engine.live import namespace_about
 from kubeassay.model import SEVERITIES, Comparison, Finding, Result, identity
@@ -21,9 +22,8 @@ def compare(previous: Result, now: Result) -> Comparison:
     excepted: list[Finding] = []
     unknown: list[Finding] = []
     for key in {**before, **after}:
-        gone = before.get(key, [])
-        for finding in _those_of_the_same_files_first(after.get(key, []), gone):
-            earlier = _taken(gone, finding.location.file)
+        pairs, gone = _paired(after.get(key, []), before.get(key, []))
+        for finding, earlier in pairs:
             if finding.outcome == "excepted":
                 excepted += () if earlier is None else (earlier,)
             else:
@@ -52,19 +52,26 @@ def _by_identity(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
     return found
 
 
-def _those_of_the_same_files_first(findings: list[Finding], others: list[Finding]) -> list[Finding]:
-    if len(findings) <= 1:
-        return findings
-    files = {finding.location.file for finding in others}
-    return sorted(findings, key=lambda finding: finding.location.file not in files)
-
-
-def _taken(findings: list[Finding], file: str) -> Finding | None:
-    """One of the findings, taken out: of that file, or else any, for a file may have been moved."""
-    if not findings:
-        return None
-    number = next((n for n, finding in enumerate(findings) if finding.location.file == file), 0)
-    return findings.pop(number)
+def _paired(
+    findings: Sequence[Finding], earlier: Sequence[Finding]
+) -> tuple[list[tuple[Finding, Finding | None]], Sequence[Finding]]:
+    """Findings of one identity, each with an earlier one: of its file, or else any, for a file may have been moved; and
+    those earlier ones that are none of them."""
+    by_file: dict[str, deque[Finding]] = defaultdict(deque)
+    for one in earlier:
+        by_file[one.location.file].append(one)
+    pairs: list[tuple[Finding, Finding | None]] = []
+    moved: list[Finding] = []
+    for finding in findings:
+        same = by_file.get(finding.location.file)
+        if same:
+            pairs.append((finding, same.popleft()))
+        else:
+            moved.append(finding)
+    taken = {id(one) for _, one in pairs}
+    left = [one for one in earlier if id(one) not in taken]
+    pairs += zip_longest(moved, left[: len(moved)])
+    return pairs, left[len(moved) :]
 
 
 def only_new(result: Result, comparison: Comparison) -> Result:

@@ -200,16 +200,23 @@ def _exceptions(files: Sequence[str], imports: Sequence[str], library: Library) 
 
 
 def _imported_exceptions(imports: Sequence[str]) -> list[Exception_]:
-    from kubeassay.policy.exception_imports import WELL_KNOWN, imported
+    from kubeassay.policy.exception_imports import imported
+
+    named, around = imported_files(imports)
+    found = [exception for file in named for exception in imported(FilePath(file), display_name(file))]
+    # These come with what is scanned, as annotations do.
+    found += (exception for file in around for exception in imported(FilePath(file), file, in_tree=True))
+    return found
+
+
+def imported_files(imports: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """The files of other tools' exceptions: those that the user names, and those that ``auto`` finds."""
+    from kubeassay.policy.exception_imports import WELL_KNOWN
 
     named = [file for file in dict.fromkeys(imports) if file != AUTO]
-    found = [exception for file in named for exception in imported(FilePath(file), display_name(file))]
-    if AUTO in imports:
-        # These come with what is scanned, as annotations do.
-        for file in WELL_KNOWN:
-            if FilePath(file).is_file() and file not in map(display_name, named):
-                found += imported(FilePath(file), file, in_tree=True)
-    return found
+    known = set(map(display_name, named))
+    around = [file for file in WELL_KNOWN if AUTO in imports and FilePath(file).is_file() and file not in known]
+    return named, around
 
 
 def _tools(imports: Sequence[str]) -> Imports:

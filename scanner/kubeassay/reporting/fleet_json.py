@@ -9,6 +9,7 @@ from kubeassay.model import SEVERITIES, Summary
 from kubeassay.model.fleet import ComparedCounts, FleetResult, TargetRow
 from kubeassay.reporting.fleet import severity_counts, status_counts
 from kubeassay.reporting.options import RenderOptions, Report
+from kubeassay.reporting.texts import inert_json
 
 SCHEMA_VERSION = "1"
 
@@ -25,7 +26,7 @@ def write(fleet: FleetResult, options: RenderOptions) -> Report:
         ("targets", "[\n" + ",\n".join(encode(_row(row)) for row in fleet.rows) + "\n]"),
     ]
     text = "{\n" + ",\n".join(f'"{name}": {value}' for name, value in members) + "\n}\n"
-    return Report((text.encode("utf-8", "backslashreplace"),))
+    return Report((inert_json(text.encode("utf-8", "backslashreplace")),))
 
 
 def _row(row: TargetRow) -> dict[str, Any]:

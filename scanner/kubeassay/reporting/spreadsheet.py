@@ -1,13 +1,15 @@
 """CSV (RFC 4180), for spreadsheets: UTF-8, a header, a row for each finding and for all that was not judged.
 
-A cell that a spreadsheet would take for a formula begins with an apostrophe, as OWASP advises: whoever writes a
-manifest chooses what is opened at an auditor's. Cells are on one line, and no longer than spreadsheets take.
+A cell that a spreadsheet would take for a formula begins with an apostrophe, as OWASP advises, and so does what follows
+a semicolon: whoever writes a manifest chooses what is opened at an auditor's. Cells are on one line, and no longer than
+spreadsheets take.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 
 from kubeassay.model import Finding, Result
@@ -42,7 +44,9 @@ COLUMNS = (
 CELL_LIMIT = 32_000
 #: What begins a formula, with the wide forms that some take for the same. Tabs and ends of lines, which begin
 #: one, too, are written as their codes.
-_FORMULA = tuple("=+-@＝＋－＠")
+_FORMULA = "=+-@＝＋－＠"
+#: Where decimals have a comma, a spreadsheet takes semicolons for the ends of cells.
+_CELL_WITHIN = re.compile(rf"(?<=;)(?=[\s\"]*[{re.escape(_FORMULA)}])")
 
 
 def write(result: Result, options: RenderOptions) -> Report:
@@ -85,4 +89,6 @@ def _gap(gap: Gap) -> Sequence[str]:
 
 def _cell(text: str) -> str:
     text = shorten(printable(text), CELL_LIMIT)
-    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
+    if ";" in text:
+        text = _CELL_WITHIN.sub("'", text)
+    return f"'{text}" if text.lstrip().startswith(tuple(_FORMULA)) else text
