@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from generate_docs import EXAMPLES, printed
 
+from kubeassay.reporting import FORMATS
+
 ROOT = Path(__file__).parent.parent
 BLOCKS = [
     pytest.param(found["commands"], id=f"{page.name}-{number}")
@@ -34,3 +36,10 @@ def test_there_are_examples() -> None:
 def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#?]+)", page.read_text("utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def test_the_page_on_reports_has_a_row_for_each_format() -> None:
+    """With the ending by which -o PATH knows it."""
+    page = (ROOT / "docs" / "reports.md").read_text("utf-8")
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \| .+ \| (?:`([^`]+)` )?\|$", page, re.MULTILINE)
+    assert dict(rows) == {name: form.suffix for name, form in FORMATS.items()}

@@ -51,7 +51,10 @@ def fingerprint(rule: str, container: str, result: str = "r.json") -> str:
 
 def test_an_exception_is_written_that_accepts_the_finding_alone() -> None:
     done = run_command("except", PLACE, "--from", "r.json", *STATED)
-    assert (done.exit_code, done.stderr) == (0, "exceptions.yaml: 1 exception added\n")
+    assert (done.exit_code, done.stderr) == (
+        0,
+        "exceptions.yaml: 1 exception added; a scan takes it by --exceptions exceptions.yaml\n",
+    )
     assert accepted() == {("privileged-container", "app", "a.yaml")}
     (entry,) = yaml.safe_load(Path("exceptions.yaml").read_text())["spec"]["exceptions"]
     assert entry == {
@@ -118,6 +121,7 @@ def test_the_same_object_in_another_file_was_not_asked_for() -> None:
         (("a.yaml:10", "--reason", "r"), "a.yaml:10 means 5 findings; name one:"),
         ((PLACE, "--reason", "r", "--file", "a.yaml"), "a.yaml:1:13: apiVersion"),
         ((PLACE, "--reason", "r", "--from", "none.json"), "none.json: cannot be read"),
+        ((PLACE, "--reason", "r", "--from", "-"), "--from RESULT.json: which result has it?"),
         ((PLACE, "--reason", "r", "--from", "a.yaml"), "a.yaml: is not a result of kubeassay"),
     ],
 )

@@ -107,6 +107,8 @@ def test_a_row_for_each_target_and_reports_of_its_own(folder: Path) -> None:
     out = folder / "out" / "today"
     own = [f"{name}/result.{end}" for name in ("web", "settings", "mild") for end in ("json", "sarif", "html")]
     assert set(files(out)) == {"fleet.json", "index.html", *own}
+    # The maps of the target's page travel in its result.
+    assert json.loads((out / "web" / "result.json").read_text())["pictures"]
     page = (out / "index.html").read_text()
     assert 'href="web/result.html"' in page
     assert "away/" not in page

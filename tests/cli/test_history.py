@@ -171,7 +171,7 @@ def test_two_audits_in_one_second(server: FaultServer, kept: Path, monkeypatch: 
 def test_wrong_use_is_said_before_a_cluster_is_read(server: FaultServer, kept: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for arguments, said in (
-        (["--history", str(tmp_path / "none")], "is no folder"),
+        (["--history", str(tmp_path / "none")], "there is no such folder; make it"),
         (["--history", str(tmp_path / "file")], "is no folder"),
         (["--history", str(kept), "--compare", "x.json"], "leave --compare out"),
         (["--keep", "3"], "--keep needs --history"),

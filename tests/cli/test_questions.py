@@ -32,8 +32,9 @@ def test_every_command_that_reads_inputs_is_asked_here() -> None:
     context = click.Context(cli)
     commands = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
     asking = {name for name, of in commands.items() if of and any(p.name == "allow_incomplete" for p in of.params)}
-    # scan has tests of its own; audit, snapshot, rights ask a cluster; compare and report read results, suggest a log.
-    asking -= {"scan", "audit", "snapshot", "rights", "compare", "report", "suggest"}
+    # scan and fleet have tests of their own; audit, snapshot, rights ask a cluster; compare and report read results,
+    # suggest a log.
+    asking -= {"scan", "fleet", "audit", "snapshot", "rights", "compare", "report", "suggest"}
     assert asking == set(QUESTIONS), "a command that asks a question has its line in QUESTIONS"
 
 

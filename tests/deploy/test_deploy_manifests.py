@@ -95,7 +95,7 @@ def test_kustomize_and_helm_render_the_same() -> None:
         assert without_tools_own(chart[key]) == without_tools_own(manifest), key
 
 
-@pytest.mark.parametrize("variant", ["base", "without-secrets"])
+@pytest.mark.parametrize("variant", ["base", "without-secrets", "publishing"])
 def test_kustomize_passes_strict(variant: str, tmp_path: Path) -> None:
     code, output = strict(tmp_path, kustomized(variant))
     assert code == 0, output
@@ -124,6 +124,20 @@ def test_the_exceptions_are_all_needed_and_no_more(tmp_path: Path) -> None:
     found = set(re.findall(r"\[([a-z-]+)\]$", done.output, re.MULTILINE))
     assert found == {"secrets-readable-cluster-wide", "dns-egress-missing", "image-digest"}
     assert "matches no finding" not in strict(tmp_path, text)[1]
+
+
+def test_both_forms_publish_alike() -> None:
+    """And the right to write is to reports alone."""
+    by_kustomize, by_helm = objects(kustomized("publishing")), objects(charted('publish="openreports"'))
+    for key in (("ClusterRole", "kubeassay-publish"), ("ClusterRoleBinding", "kubeassay-publish")):
+        assert without_tools_own(by_helm[key]) == without_tools_own(by_kustomize[key])
+    for found in (by_kustomize, by_helm, objects(charted('publish="wgpolicyk8s"'))):
+        (argument,) = (a for a in pod_spec(found["CronJob", "kubeassay"])["containers"][0]["args"] if "publish" in a)
+        api = audit.make_context("audit", [argument]).params["publish"]
+        roles = [obj for key, obj in found.items() if key[0] == "ClusterRole"]
+        writing = [rule for role in roles for rule in role["rules"] if rule["verbs"] != ["list"]]
+        assert [rule["apiGroups"] for rule in writing] == [[f"{api}.io"]]
+    assert not [key for key in objects(charted()) if "publish" in key[1]]
 
 
 def test_without_the_right_to_secrets_nothing_grants_it() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 from kit import plan_of, profile_of, run_within_seconds, scan_text
 from kubeassay.cli.main import cli
 from kubeassay.engine.comparison import compare
-from kubeassay.model import Comparison, NotEvaluated, ReadError, Result
+from kubeassay.model import Comparison, NotEvaluated, ReadError, Result, Target
 
 POD = """apiVersion: v1
 kind: Pod
@@ -85,6 +86,40 @@ def test_the_command_fails_on_new_findings_alone(tmp_path: Path) -> None:
     assert run("--fail-on-new")[0] == 2
     assert run("--compare", str(manifest))[0] == 2
     assert run("--compare", str(tmp_path / "none"))[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("scope", "fixed"),
+    [({}, ["a"]), ({"namespaces": ("shop",)}, ["a"]), ({"namespaces": ("other",)}, []), ({"selector": "app=web"}, [])],
+)
+def test_what_an_audit_left_out_is_no_fix(scope: dict[str, Any], fixed: list[str]) -> None:
+    found = compare(result("a"), replace(result("b"), target=Target("cluster", "prod", **scope)))
+    assert (named(found, "fixed"), named(found, "unknown")) == (fixed, [] if fixed else ["a"])
+
+
+def test_two_results_of_different_targets_are_told(tmp_path: Path) -> None:
+    """What one of them did not scan is no fix, which only the user can tell."""
+    (tmp_path / "all").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "all" / f"{name}.yaml").write_text(POD.replace("NAME", name))
+
+    def run(*arguments: str) -> str:
+        return CliRunner().invoke(cli, [*arguments], standalone_mode=False).stderr
+
+    whole, part = str(tmp_path / "whole.json"), str(tmp_path / "part.json")
+    one = str(tmp_path / "all" / "a.yaml")
+    run("scan", str(tmp_path / "all"), "-o", whole)
+    commands = (
+        ("scan", one, "-o", part, "--compare", whole),
+        ("compare", whole, part),
+        ("report", part, "--compare", whole),
+    )
+    for command in commands:
+        (said,) = (line for line in run(*command).splitlines() if line.startswith("warning: "))
+        assert said.startswith(f"warning: {whole} is of ")
+        assert said.endswith("a.yaml: what was not scanned now counts as fixed")
+    for command in (("compare", whole, whole), ("scan", one, "--compare", part), ("report", part, "--compare", part)):
+        assert "warning" not in run(*command)
 
 
 def test_copies_are_taken_for_those_of_their_files() -> None:

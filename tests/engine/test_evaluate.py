@@ -290,6 +290,8 @@ def test_a_worker_that_dies_costs_only_the_file_that_kills_it(tmp_path: Path, mo
             os.kill(os.getpid(), 9)
         return read(file, remembered)  # type: ignore[arg-type]
 
+    # Tests before this one may have left threads behind, beside which nothing is forked.
+    monkeypatch.setattr(execution.threading, "active_count", lambda: 1)
     # The share of the parent must not hold the file: give it to a worker.
     monkeypatch.setattr(execution, "read_file", deadly)
     monkeypatch.setattr(execution, "_shares", lambda files, count: [[], list(files)])

@@ -366,8 +366,8 @@ def test_of_a_whole_target_what_is_not_there_is_told() -> None:
     assert told(scan_text(told_whole, PODS)) == {("exception-unused", "e.yaml", 5), ("exception-unused", "e.yaml", 9)}
     # A cluster is whole.
     content = [(name, json.dumps(obj.value).encode()) for name, obj in zip("ab", objects_in(PODS), strict=True)]
-    live = {f"clusters/c/{name}.yaml": text for name, text in content}
-    files = [SourceFile("", name, len(text), live=live) for name, text in live.items()]
+    stored = {f"clusters/c/{name}.yaml": text for name, text in content}
+    files = [SourceFile("", name, len(text), live=stored) for name, text in stored.items()]
     live = scan(plan, Discovery(files=files), Target("cluster", "c"))
     assert told(live) == {("exception-unused", "e.yaml", 5), ("exception-unused", "e.yaml", 9)}
     part = replace(plan, live=Live(namespaces=frozenset({"node"})))

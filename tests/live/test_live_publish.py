@@ -74,7 +74,7 @@ def published(server: OwnServer, *arguments: str | Path, kubeconfig: Path | None
     """The exit code, and what is said."""
     command = ["audit", "--kubeconfig", kubeconfig or server.kubeconfig, "--publish", *arguments]
     done = CliRunner().invoke(cli, [str(argument) for argument in command], standalone_mode=False)
-    if isinstance(done.exception, click.UsageError):
+    if isinstance(done.exception, click.ClickException):
         return done.exception.exit_code, done.exception.message
     assert done.exception is None, done.output
     return done.return_value, done.stderr

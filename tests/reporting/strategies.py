@@ -12,6 +12,7 @@ from kubeassay.model import (
     Bar,
     Baseline,
     ChangedField,
+    Comparison,
     ConnectionScope,
     Control,
     ControlSummary,
@@ -52,7 +53,7 @@ from kubeassay.model import (
     Way,
 )
 from kubeassay.model.pictures import WayState
-from kubeassay.reporting import Changes, RenderOptions
+from kubeassay.reporting import RenderOptions
 
 _NASTY = (
     "",
@@ -257,6 +258,9 @@ _positions = st.none() | st.integers(1, 10**6)
 _reasons = st.sampled_from(("forbidden", "rule-error")) | texts
 
 
+comparisons = st.builds(Comparison, *[_tuples(findings)] * 5, st.dictionaries(texts, outcomes, max_size=2))
+
+
 @st.composite
 def results(draw: st.DrawFn) -> Result:
     """A result whose findings partly belong to its rules and controls, and partly to none."""
@@ -269,7 +273,12 @@ def results(draw: st.DrawFn) -> Result:
         tool_version=draw(texts),
         profile=profile,
         kubernetes_version=draw(texts),
-        target=Target(draw(st.sampled_from(("manifests", "cluster"))), draw(texts)),
+        target=Target(
+            draw(st.sampled_from(("manifests", "cluster"))),
+            draw(texts),
+            draw(st.none() | _tuples(texts)),
+            draw(texts),
+        ),
         summary=draw(summaries),
         findings=draw(
             _tuples(st.tuples(findings, rule_ids, _some_of(uses)).map(lambda found: _of_rule(*found)), 3),
@@ -287,6 +296,7 @@ def results(draw: st.DrawFn) -> Result:
         objects=draw(st.dictionaries(texts, live_objects, max_size=2)),
         drift=draw(st.none() | drifts),
         exceptions=uses,
+        comparison=draw(st.none() | comparisons),
         pictures=draw(st.none() | _tuples(pictures())),
     )
 
@@ -304,12 +314,10 @@ def _of_rule(finding: Finding, rule: str, exception: str | None) -> Finding:
 @st.composite
 def options(draw: st.DrawFn) -> RenderOptions:
     """What a caller may ask of a report, but colours, and pages of a terminal."""
-    before = st.dictionaries(texts, outcomes, max_size=2)
     return RenderOptions(
         show=frozenset(draw(st.lists(outcomes))) | {"fail", "excepted"},
         time=draw(st.none() | st.integers(0, 4 * 10**9)),
         allow_incomplete=draw(st.booleans()),
         sarif_category=draw(st.none() | ids),
         sarif_split=draw(st.booleans()),
-        changes=draw(st.none() | st.builds(Changes, _tuples(findings), _tuples(findings), before)),
     )

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from kubeassay.model import Location, NotEvaluated, Result, Target
-from kubeassay.reporting import Changes, RenderOptions, markdown, render
+from kubeassay.model import Comparison, Location, NotEvaluated, Result, Target
+from kubeassay.reporting import RenderOptions, markdown, render
 from reporting.samples import CLEAN, DRIFT, FAILING
 from reporting.validity import markdown as valid
 
@@ -61,8 +61,8 @@ def test_links_are_relative_or_begin_where_asked() -> None:
 
 
 def test_what_is_new_since_an_earlier_result_is_marked() -> None:
-    changes = Changes(FAILING.findings[1:2], FAILING.findings[:1], {})
-    text = text_of(FAILING, RenderOptions(changes=changes))
+    comparison = Comparison(FAILING.findings[1:2], (), FAILING.findings[:1], (), ())
+    text = text_of(replace(FAILING, comparison=comparison))
     assert "Since the earlier result: 1 new, 1 mended." in text
     assert "| **new** workload accepts plain text" in text
     assert "| container app is privileged" in text

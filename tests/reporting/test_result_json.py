@@ -47,7 +47,8 @@ def test_samples_keep_to_the_schema_and_come_back(name: str) -> None:
 @given(results())
 def test_any_result_comes_back(result: Result) -> None:
     document = to_json(result)
-    assert from_json(document) == result
+    # What changed since an earlier result is of two results, and not written.
+    assert from_json(document) == replace(result, comparison=None)
     assert to_json(from_json(document)) == document
     assert _errors(json.loads(document)) == []
 

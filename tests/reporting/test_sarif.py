@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from jsonschema import Draft4Validator, FormatChecker
 
 from kubeassay.engine.evaluate import _OF_READING
-from kubeassay.model import SEVERITIES, Location, Outcome, Result
-from kubeassay.reporting import Changes, RenderOptions, render, sarif
+from kubeassay.model import SEVERITIES, Comparison, Location, Outcome, Result
+from kubeassay.reporting import RenderOptions, render, sarif
 from reporting import github_rules
 from reporting.samples import CLEAN, FAILING, HOSTILE, SAMPLES
 from reporting.strategies import options, results
@@ -249,12 +249,12 @@ def test_what_was_judged_otherwise_is_in_the_archive_where_asked() -> None:
 def test_results_say_whether_they_are_new_where_an_earlier_result_is_known() -> None:
     mended = replace(FAILING.findings[0], fingerprint="gone")
     before: dict[str, Outcome] = {"9f2b7c0d11aa": "fail", "77aa00": "fail", "gone": "fail"}
-    changes = Changes((FAILING.findings[1],), (mended,), before)
+    compared = replace(FAILING, comparison=Comparison((FAILING.findings[1],), (), (mended,), (), (), before))
 
     def states(**options: Any) -> dict[str, str]:
         return {
             entry["partialFingerprints"]["kubeassay/v1"]: entry["baselineState"]
-            for entry in _run(FAILING, changes=changes, **options)["results"]
+            for entry in _run(compared, **options)["results"]
         }
 
     assert states() == {"9f2b7c0d11aa": "unchanged", "0c44de5512f0": "new"}

@@ -33,8 +33,8 @@ from kubeassay.cli.judging import (
 )
 from kubeassay.cli.outputs import details_options, write_file
 from kubeassay.engine.plan import make_plan
-from kubeassay.execution.audit import asks_about, everything_wanted, wanted
 from kubeassay.execution.audit import audit as run_audit
+from kubeassay.execution.audit import everything_wanted, wanted
 from kubeassay.execution.collector import idle_collector
 from kubeassay.model import KubernetesVersion, Result
 from kubeassay.policy.errors import PolicyError
@@ -151,7 +151,6 @@ def audit(ctx: click.Context, /, **options: Any) -> int:
                 judged,
                 result,
                 options,
-                partial(asks_about, snapshot),
                 lambda: iter(snapshot.files.items()),
                 lambda result: publish(result, snapshot),
             ),

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE, exit_code
-from kubeassay.cli.judging import compared, read_result
+from kubeassay.cli.judging import compared, of_another_target, read_result
 from kubeassay.engine.comparison import compare as run_compare
 from kubeassay.model import SEVERITIES, Comparison, Finding
 from kubeassay.reporting.texts import inert_json, printable
@@ -41,6 +41,8 @@ def compare(ctx: click.Context, old: str, new: str, format_name: str, fail_on: s
         before, now = read_result(old, old), read_result(new, new)
     except UsageError as error:
         raise click.UsageError(str(error), ctx) from None
+    for line in of_another_target(before, now, old):
+        click.echo(printable(line), err=True)
     comparison = run_compare(before, now)
     if format_name == "json":
         click.echo(inert_json(json.dumps(_as_json(comparison), indent=2, ensure_ascii=True).encode("ascii")))

@@ -15,6 +15,7 @@ import click
 
 from kubeassay.cli.outputs import write_file
 from kubeassay.model import Finding, Result
+from kubeassay.model.result import identity
 from kubeassay.policy.errors import PolicyError
 from kubeassay.reporting.result_json import from_json
 from kubeassay.reporting.texts import plural, printable
@@ -58,7 +59,7 @@ def _except(
     wanted: Sequence[str], source: str, file: Path, *, reason: str, owner: str, expires: str, dry_run: bool
 ) -> int:
     # Imported here: only this command writes exceptions.
-    from kubeassay.policy.exception_writing import appended, entry_for, identity
+    from kubeassay.policy.exception_writing import appended, entry_for
     from kubeassay.policy.exceptions import is_date
     from kubeassay.policy.library import load_valid
 
@@ -104,15 +105,18 @@ def _except(
         return 0
     # A link stays one: its target is written.
     write_file(Path(os.path.realpath(file)), after.encode("utf-8"), "--file")
-    click.echo(printable(f"{file}: {plural(len(entries), 'exception')} added"), err=True)
+    # A scan takes no file that it is not told of.
+    use = "" if before else f"; a scan takes it by --exceptions {file}"
+    click.echo(printable(f"{file}: {plural(len(entries), 'exception')} added{use}"), err=True)
     return 0
 
 
 def _result(source: str) -> Result:
-    if source == "-" and sys.stdin.isatty():
-        raise PolicyError("--from RESULT.json: which result has it? (kubeassay scan … -o RESULT.json writes one)")
     try:
-        return from_json(sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes())
+        piped = b"" if source != "-" or sys.stdin.isatty() else sys.stdin.buffer.read()
+        if source == "-" and not piped.strip():
+            raise PolicyError("--from RESULT.json: which result has it? (kubeassay scan … -o RESULT.json writes one)")
+        return from_json(piped if source == "-" else Path(source).read_bytes())
     except OSError as error:
         raise PolicyError(f"--from {source}: cannot be read: {error.strerror}") from None
     except ValueError as error:

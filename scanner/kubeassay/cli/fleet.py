@@ -15,10 +15,9 @@ import click
 from kubeassay import __version__
 from kubeassay.cli.exits import COMPLIES, FINDINGS, INCOMPLETE, exit_code
 from kubeassay.cli.inputs import CONTEXT
-from kubeassay.cli.judging import SHOW, changes_of
+from kubeassay.cli.judging import SHOW
 from kubeassay.cli.outputs import write_file, write_reports
 from kubeassay.engine.comparison import compare as compare_results
-from kubeassay.execution.audit import asks_about
 from kubeassay.execution.executors import LOCAL, PROCESSES, Done, Executor, Task, executor_of
 from kubeassay.execution.fleet import TargetAnswer, audit_target
 from kubeassay.model import SEVERITIES, Comparison, Outcome, Result
@@ -256,10 +255,13 @@ class _Run:
 
     def _tasks(self, executor: Executor) -> list[Task[TargetAnswer]]:
         show: frozenset[Outcome] = self.options["show"]
-        return [
-            Task(target.name, partial(audit_target, target, processes=executor.processes, show=tuple(sorted(show))))
-            for target in self.targets
-        ]
+        call = partial(
+            audit_target,
+            processes=executor.processes,
+            show=tuple(sorted(show)),
+            pictures=any(FORMATS[name].pictures for name in self.options["formats"]),
+        )
+        return [Task(target.name, partial(call, target)) for target in self.targets]
 
     def _take(self, target: FleetTarget, done: Done[TargetAnswer]) -> None:
         answer = done.answer
@@ -279,7 +281,7 @@ class _Run:
             self.rows[target.name] = TargetRow(target.name, target.kind, source, "not-audited", fail_on, error)
             return
         self.notes[target.name] = answer.notes
-        earlier = self._earlier(target, result, answer)
+        earlier = self._earlier(target, result)
         counting = None
         if earlier.comparison is not None and self.options["fail_on_new"]:
             counting = earlier.comparison.new
@@ -305,7 +307,7 @@ class _Run:
             reports=self._write(target, answer.result, result, earlier, allowed=allowed),
         )
 
-    def _earlier(self, target: FleetTarget, result: Result, answer: TargetAnswer) -> _Earlier:
+    def _earlier(self, target: FleetTarget, result: Result) -> _Earlier:
         if self.folders.previous is None:
             return _Earlier()
         file = self.folders.previous / target.name / _RESULT
@@ -316,7 +318,7 @@ class _Run:
         except (OSError, ValueError) as error:
             said = getattr(error, "strerror", None) or error
             return _Earlier(why_not=f"the earlier result cannot be read: {said}", is_damaged=True)
-        return _Earlier(previous, compare_results(previous, result, partial(asks_about, answer)))
+        return _Earlier(previous, compare_results(previous, result))
 
     def _write(
         self, target: FleetTarget, document: bytes, result: Result, earlier: _Earlier, *, allowed: bool
@@ -338,7 +340,6 @@ class _Run:
                 show=frozenset[Outcome](("fail", "excepted")) | self.options["show"],
                 sarif_category=f"kubeassay/{result.profile.name}/{target.name}",
                 allow_incomplete=allowed,
-                changes=changes_of(earlier.result, earlier.comparison),
             )
             write_reports(replace(result, comparison=earlier.comparison), "terminal", others, options)
         return {name: f"{target.name}/{_file(name)}" for name in ("json", *self.options["formats"])}

@@ -48,7 +48,10 @@ class History:
         """Raises UsageError for what is no folder that can be written to: said before a cluster is read."""
         path = Path(root)
         if not path.is_dir():
-            raise UsageError(f"--history {root}: is no folder")
+            # It is not made: where a volume should be mounted, results would be written beside it.
+            raise UsageError(
+                f"--history {root}: " + ("is no folder" if path.exists() else "there is no such folder; make it")
+            )
         if not os.access(path, os.W_OK | os.X_OK):
             raise UsageError(f"--history {root}: cannot be written to")
         return cls(path, keep, path / _now().strftime(_FORM))

@@ -31,14 +31,13 @@ from kubeassay.execution.demand import (
 from kubeassay.model import (
     SEVERITIES,
     Comparison,
-    Finding,
     KubernetesVersion,
     NotEvaluated,
     Outcome,
     Result,
 )
 from kubeassay.policy.library import load_valid
-from kubeassay.reporting import FORMATS, Changes, RenderOptions, render
+from kubeassay.reporting import FORMATS, RenderOptions, render
 from kubeassay.reporting.texts import plural, printable
 from kubeassay.sources.files import UsageError
 
@@ -114,7 +113,7 @@ def policy_options(command: _F) -> _F:
                 "--kubernetes-version",
                 type=_Version(),
                 metavar="1.N",
-                help="The version to judge by.  [default: the profile's]",
+                help="The version to judge by.  [default: the cluster's, or else the profile's]",
             ),
             click.option(
                 "--rules", "rule_paths", multiple=True, metavar="PATH", help="Rule files of your own. Repeats."
@@ -362,6 +361,17 @@ def compared(comparison: Comparison) -> Iterator[str]:
             yield f"{word}: {finding.severity} {finding.rule}: {finding.object}{where}{place}"
 
 
+def of_another_target(previous: Result, now: Result, file: str) -> Iterator[str]:
+    """A warning, where two results are not of the same target: only who compares them knows what both hold. ``file``:
+    the earlier one."""
+    names = [
+        f"cluster {target.name}" if target.kind == "cluster" else target.name
+        for target in (previous.target, now.target)
+    ]
+    if names[0] != names[1]:
+        yield f"warning: {file} is of {names[0]}, not of {names[1]}: what was not scanned now counts as fixed"
+
+
 def shows_pictures(judged: Judging, options: Mapping[str, Any]) -> bool:
     """Whether a report is to be written that shows the maps of a target, or keeps them."""
     names = [name for name, _ in judged.outputs] or [options["format_name"]]
@@ -372,12 +382,11 @@ def report(
     judged: Judging,
     result: Result,
     options: Mapping[str, Any],
-    asks: Callable[[Finding], bool] = lambda _: True,
     inputs: Callable[[], Iterator[tuple[str, bytes]]] = lambda: iter(()),
     publish: Callable[[Result], bool] = lambda _: True,
 ) -> int:
-    """Write the reports; the exit code. ``asks``: as :func:`kubeassay.engine.comparison.compare` takes it; ``inputs``:
-    what was read, by name; ``publish``: what else is done with the result, and whether it could be."""
+    """Write the reports; the exit code. ``inputs``: what was read, by name; ``publish``: what else is done
+    with the result, and whether it could be."""
     # The result stays to the end: the collector is not to walk it for every report.
     gc.freeze()
     for line in policy_notes(judged.by, result):
@@ -390,8 +399,11 @@ def report(
         _write_evidence(judged, result, options, inputs())
         hidden = _JUDGED - options["show"]
         result = replace(result, findings=tuple(f for f in result.findings if f.outcome not in hidden))
-    comparison = compare(judged.previous, result, asks) if judged.previous is not None else None
+    comparison = compare(judged.previous, result) if judged.previous is not None else None
     since = options.get("since")
+    if judged.previous is not None and since is None:
+        for line in of_another_target(judged.previous, result, options["compare"]):
+            click.echo(printable(line), err=True)
     if comparison is not None and since is not None:
         result = only_new(result, comparison)
     result = replace(result, comparison=comparison)
@@ -414,7 +426,6 @@ def report(
             time=options["timestamp"],
             allow_incomplete=allow_incomplete,
             link_base=options["link_base"],
-            changes=changes_of(judged.previous, comparison),
             pictures=options["pictures"],
         ),
     )
@@ -436,14 +447,6 @@ def report(
         counting=comparison.new if comparison is not None and options["fail_on_new"] else None,
         drift=result.drift if options.get("fail_on_drift") else None,
     )
-
-
-def changes_of(previous: Result | None, comparison: Comparison | None) -> Changes | None:
-    """What reports say of an earlier result; None where there is none."""
-    if previous is None or comparison is None:
-        return None
-    before = {finding.fingerprint: finding.outcome for finding in previous.findings}
-    return Changes(comparison.new, comparison.fixed, before)
 
 
 def _write_evidence(

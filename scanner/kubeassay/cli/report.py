@@ -13,6 +13,7 @@ from kubeassay.cli.history import newest
 from kubeassay.cli.outputs import details_options, parse_outputs, write_reports
 from kubeassay.reporting import FORMATS, RenderOptions
 from kubeassay.reporting.result_json import from_json
+from kubeassay.reporting.texts import printable
 from kubeassay.sources.files import UsageError
 
 
@@ -68,13 +69,16 @@ def report(
         raise click.UsageError(f"{file}: is not a result of kubeassay: {error}", ctx) from None
     if earlier is not None:
         # Imported here: few reports are compared.
-        from kubeassay.cli.judging import read_result
+        from kubeassay.cli.judging import of_another_target, read_result
         from kubeassay.engine.comparison import compare
 
         try:
-            result = replace(result, comparison=compare(read_result(earlier, f"--compare {earlier}"), result))
+            previous = read_result(earlier, f"--compare {earlier}")
         except UsageError as error:
             raise click.UsageError(str(error), ctx) from None
+        for line in of_another_target(previous, result, earlier):
+            click.echo(printable(line), err=True)
+        result = replace(result, comparison=compare(previous, result))
     write_reports(
         result,
         format_name,

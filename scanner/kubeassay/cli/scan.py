@@ -141,7 +141,7 @@ def _inputs(discovery: Discovery, stdin: bytes | None) -> Iterator[tuple[str, by
         yield STDIN_NAME, stdin
     for file in discovery.files:
         try:
-            content = regular_content(file.path)
+            content = regular_content(file.path) if file.content is None else file.content
         except OSError:
             # Told as an error of the scan.
             continue
@@ -170,7 +170,7 @@ def _at(revision: str, paths: Sequence[str], judged: Judging, target: Target, op
 
 def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, Any]) -> int:
     # Imported here: few scans are of a snapshot.
-    from kubeassay.execution.audit import asks_about, audit
+    from kubeassay.execution.audit import audit
 
     snapshot = read(path)
     judged = judging(options, config, snapshot.version)
@@ -182,7 +182,7 @@ def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, A
         from kubeassay.execution.pictures import with_pictures_of_cluster
 
         result = with_pictures_of_cluster(result, snapshot, judged.by.version)
-    return report(judged, result, options, partial(asks_about, snapshot), lambda: iter(snapshot.files.items()))
+    return report(judged, result, options, lambda: iter(snapshot.files.items()))
 
 
 def _run(

@@ -4,7 +4,7 @@ name, their files."""
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
 
@@ -12,9 +12,8 @@ from kubeassay.engine.live import namespace_about
 from kubeassay.model import SEVERITIES, Comparison, Finding, Result, identity
 
 
-def compare(previous: Result, now: Result, asks: Callable[[Finding], bool] = lambda _: True) -> Comparison:
-    """Compare a result with an earlier one of the same target. ``asks``: whether what a finding of the earlier one is
-    about was to be judged now."""
+def compare(previous: Result, now: Result) -> Comparison:
+    """Compare a result with an earlier one of the same target."""
     before = _by_identity(finding for finding in previous.findings if finding.outcome == "fail")
     after = _by_identity(finding for finding in now.findings if finding.outcome in ("fail", "excepted"))
     new: list[Finding] = []
@@ -30,13 +29,20 @@ def compare(previous: Result, now: Result, asks: Callable[[Finding], bool] = lam
             else:
                 (new if earlier is None else unchanged).append(finding)
         for finding in gone:
-            (fixed if asks(finding) and _was_judged(finding, now) else unknown).append(finding)
+            (fixed if _was_judged(finding, now) else unknown).append(finding)
     order = {id(finding): number for number, finding in enumerate((*now.findings, *previous.findings))}
 
     def ordered(findings: list[Finding]) -> tuple[Finding, ...]:
         return tuple(sorted(findings, key=lambda finding: order[id(finding)]))
 
-    return Comparison(ordered(new), ordered(unchanged), ordered(fixed), ordered(excepted), ordered(unknown))
+    return Comparison(
+        ordered(new),
+        ordered(unchanged),
+        ordered(fixed),
+        ordered(excepted),
+        ordered(unknown),
+        {finding.fingerprint: finding.outcome for finding in previous.findings},
+    )
 
 
 def _by_identity(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
@@ -123,6 +129,9 @@ def _was_judged(finding: Finding, now: Result) -> bool:
     if finding.rule not in now.rules:
         return False
     namespace = namespace_about(finding.object)
+    # Of what is gone nobody knows the labels.
+    if now.target.selector or (now.target.namespaces is not None and namespace not in now.target.namespaces):
+        return False
     # A finding that stands at a manifest (--source) is of an object of the cluster all the same.
     files = {finding.location.file, *(related.location.file for related in finding.related)}
     for gap in now.not_evaluated:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 from kubeassay.analysis.facts import CUSTOM_RESOURCES, WORKLOADS, kinds_of
 from kubeassay.analysis.kinds import kinds_of_group
@@ -15,7 +15,7 @@ from kubeassay.analysis.reading import items, mapping
 from kubeassay.analysis.selectors import parse_selector
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS
 from kubeassay.engine.findings import SourceText
-from kubeassay.engine.live import TEMPLATE_KINDS, Live, is_custom, judged_kinds, namespace_about
+from kubeassay.engine.live import TEMPLATE_KINDS, Live, is_custom, judged_kinds
 from kubeassay.engine.plan import Plan
 from kubeassay.execution.collector import idle_collector
 from kubeassay.execution.declared import Matched, Sources
@@ -105,7 +105,7 @@ def audit(
     result = scan(
         replace(plan, live=live, count_by_file=True, places=None if matched is None else matched.manifests),
         _discovery(snapshot, drifts.made),
-        Target("cluster", snapshot.cluster),
+        Target("cluster", snapshot.cluster, snapshot.namespaces, snapshot.selector),
         processes=processes,
         progress=progress,
         not_evaluated=(*not_evaluated, *drifts.said(live), *_nothing(snapshot, live)),
@@ -159,23 +159,6 @@ def unread_of(needs: Iterable[str], snapshot: Snapshot) -> tuple[Unread, ...]:
         kinds |= TEMPLATE_KINDS
     needed = Wanted(frozenset(kinds), CUSTOM_RESOURCES in kinds, frozenset(kinds))
     return (*snapshot.unread, *_not_asked(needed, snapshot))
-
-
-class Scope(Protocol):
-    """What of a cluster is judged: a :class:`Snapshot` says so, and what came of one."""
-
-    @property
-    def namespaces(self) -> tuple[str, ...] | None: ...
-
-    @property
-    def selector(self) -> str: ...
-
-
-def asks_about(scope: Scope, finding: Finding) -> bool:
-    """Whether a finding, of another time, is of what is judged now; False, too, where its labels would have to tell."""
-    if scope.selector:
-        return False
-    return scope.namespaces is None or namespace_about(finding.object) in scope.namespaces
 
 
 def _nothing(snapshot: Snapshot, live: Live) -> Iterator[NotEvaluated]:

@@ -26,13 +26,13 @@ class TargetAnswer:
     error: str = ""
     #: What the user should know of the policy, in lines.
     notes: tuple[str, ...] = ()
-    #: What of a cluster was judged: as in a snapshot.
-    namespaces: tuple[str, ...] | None = None
-    selector: str = ""
 
 
-def audit_target(target: FleetTarget, *, processes: int = 1, show: Iterable[Outcome] = ()) -> TargetAnswer:
-    """Audit a target. It changes the working directory, so it needs a process of its own.
+def audit_target(
+    target: FleetTarget, *, processes: int = 1, show: Iterable[Outcome] = (), pictures: bool = False
+) -> TargetAnswer:
+    """Audit a target. ``pictures``: with maps for the reports that show them. It changes the working directory, so it
+    needs a process of its own.
 
     Everything is read here, where this runs: files, policy and kubeconfig, which may name programs that give
     credentials.
@@ -54,14 +54,14 @@ def audit_target(target: FleetTarget, *, processes: int = 1, show: Iterable[Outc
             show=frozenset(show),
         )
         if target.kind == "cluster":
-            return _of_cluster(target, demand, processes)
+            return _of_cluster(target, demand, processes, pictures)
         snapshots = [path for path in target.paths if is_snapshot(path)]
         if not snapshots:
-            return _of_paths(target, demanded(demand), processes)
+            return _of_paths(target, demanded(demand), processes, pictures)
         if len(target.paths) > 1:
             raise UsageError(f"{snapshots[0]} is a snapshot of a cluster: it is judged by itself")
         snapshot = read(snapshots[0])
-        return _of_snapshot(snapshot, demanded(demand, snapshot.version), processes)
+        return _of_snapshot(snapshot, demanded(demand, snapshot.version), processes, pictures)
     except (PolicyError, UsageError) as error:
         first, *others = str(error).splitlines()
         return TargetAnswer(error=first + (f" (and {len(others)} more)" if others else ""))
@@ -74,7 +74,7 @@ def _kubeconfigs_stay() -> None:
         os.environ["KUBECONFIG"] = os.pathsep.join(map(os.path.abspath, files))
 
 
-def _of_cluster(target: FleetTarget, demand: Demand, processes: int) -> TargetAnswer:
+def _of_cluster(target: FleetTarget, demand: Demand, processes: int, pictures: bool) -> TargetAnswer:
     # What is wrong with the policy is said before a cluster is asked.
     demanded(demand)
     api = Api(connect(kubeconfig=target.kubeconfig, context=target.context))
@@ -83,26 +83,34 @@ def _of_cluster(target: FleetTarget, demand: Demand, processes: int) -> TargetAn
     snapshot = read_cluster(
         api, wanted(by.plan), version=version, namespaces=target.namespaces, selector=target.selector
     )
-    return _of_snapshot(snapshot, by, processes)
+    return _of_snapshot(snapshot, by, processes, pictures)
 
 
-def _of_snapshot(snapshot: Snapshot, by: Demanded, processes: int) -> TargetAnswer:
+def _of_snapshot(snapshot: Snapshot, by: Demanded, processes: int, pictures: bool) -> TargetAnswer:
     result = audit(by.plan, snapshot, not_evaluated=by.not_understood, processes=processes)
-    return _answer(by, result, snapshot.namespaces, snapshot.selector)
+    if pictures:
+        # Imported here: it has the analyses of all areas.
+        from kubeassay.execution.pictures import with_pictures_of_cluster
+
+        result = with_pictures_of_cluster(result, snapshot, by.version)
+    return _answer(by, result)
 
 
-def _of_paths(target: FleetTarget, by: Demanded, processes: int) -> TargetAnswer:
+def _of_paths(target: FleetTarget, by: Demanded, processes: int, pictures: bool) -> TargetAnswer:
+    discovery = discover(target.paths)
     result = scan(
         by.plan,
-        discover(target.paths),
+        discovery,
         Target("manifests", ", ".join(map(display_name, target.paths))),
         processes=processes,
         not_evaluated=by.not_understood,
     )
+    if pictures:
+        from kubeassay.execution.pictures import with_pictures_of_files
+
+        result = with_pictures_of_files(result, discovery, by.version, None)
     return _answer(by, result)
 
 
-def _answer(
-    by: Demanded, result: Result, namespaces: tuple[str, ...] | None = None, selector: str = ""
-) -> TargetAnswer:
-    return TargetAnswer(to_json(result), "", tuple(policy_notes(by, result)), namespaces, selector)
+def _answer(by: Demanded, result: Result) -> TargetAnswer:
+    return TargetAnswer(to_json(result), "", tuple(policy_notes(by, result)))

@@ -158,6 +158,9 @@ class Target:
 
     kind: Literal["manifests", "cluster"]
     name: str
+    #: Of a cluster: the namespaces that were judged, None for all; and the labels of what was, empty for any.
+    namespaces: tuple[str, ...] | None = None
+    selector: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +191,16 @@ class Summary:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """What changed since an earlier result. ``fixed`` was judged again and found compliant, or is gone with its object;
-    ``unknown`` was not judged now, or not all of it; ``excepted`` is accepted now."""
+    ``unknown`` was not judged now, or not all of it; ``excepted`` is accepted now. ``new`` and ``unchanged`` are the
+    very objects of the result, the others those of the earlier one. ``before``: the outcomes of the earlier one, by
+    fingerprint."""
 
     new: tuple[Finding, ...]
     unchanged: tuple[Finding, ...]
     fixed: tuple[Finding, ...]
     excepted: tuple[Finding, ...]
     unknown: tuple[Finding, ...]
+    before: Mapping[str, Outcome] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

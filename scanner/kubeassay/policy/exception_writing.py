@@ -15,6 +15,7 @@ import yaml
 from yaml.cyaml import CSafeLoader
 
 from kubeassay.model import Finding
+from kubeassay.model.result import identity
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.validation import DaysAreTexts
 
@@ -47,11 +48,6 @@ def entry_for(finding: Finding, *, reason: str, owner: str, expires: str, files:
     if expires:
         entry["expires"] = expires
     return entry
-
-
-def identity(finding: Finding) -> str:
-    """A finding's fingerprint, the same for an object that stands in several files."""
-    return finding.fingerprint.partition(":")[0]
 
 
 def literal(text: str) -> str:

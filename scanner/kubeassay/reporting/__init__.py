@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import cast
 
 from kubeassay.model import Result
-from kubeassay.reporting.options import Changes, RenderOptions, Report
+from kubeassay.reporting.options import RenderOptions, Report
 
-__all__ = ["FORMATS", "Changes", "Format", "RenderOptions", "Report", "render"]
+__all__ = ["FORMATS", "Format", "RenderOptions", "Report", "render"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,8 +116,9 @@ def _head(result: Result, options: RenderOptions, left: dict[str, int]) -> Itera
     yield f"{_text(scanned(result))}<br>"
     yield _text(rest_counted(result))
     yield ""
-    if options.changes is not None:
-        yield f"Since the earlier result: {len(options.changes.new):,} new, {len(options.changes.fixed):,} mended."
+    if result.comparison is not None:
+        new, fixed = len(result.comparison.new), len(result.comparison.fixed)
+        yield f"Since the earlier result: {new:,} new, {fixed:,} mended."
         yield ""
     if left:
         words = ", ".join(f"{number:,} {what}" for what, number in left.items())
@@ -139,7 +140,7 @@ def _sections(page: _Page, result: Result, options: RenderOptions) -> None:
     )
     found = listed(result, options)
     known = clauses(result)
-    new = set(map(id, options.changes.new)) if options.changes else set()
+    new = set(map(id, result.comparison.new)) if result.comparison else set()
     for severity in SEVERITIES:
         failing = [finding for finding in found if finding.outcome == "fail" and finding.severity == severity]
         page.table(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kubeassay.model import Finding, Outcome
+from kubeassay.model import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +33,8 @@ class RenderOptions:
     allow_incomplete: bool = False
     #: What links to files begin with (markdown); empty: links are relative.
     link_base: str = ""
-    #: What changed since an earlier result; None where none was given (sarif).
-    changes: Changes | None = None
     #: Keep the maps of the result (json), so that it can be rendered to a page with maps later.
     pictures: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What changed since an earlier result. ``new``: failing findings of this one, the very objects; ``fixed``: those
-    of the earlier one that are mended; ``before``: the outcomes of the earlier one, by fingerprint."""
-
-    new: tuple[Finding, ...]
-    fixed: tuple[Finding, ...]
-    before: Mapping[str, Outcome]
 
 
 @dataclass(frozen=True, slots=True)

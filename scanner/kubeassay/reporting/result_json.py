@@ -93,7 +93,7 @@ def to_json(result: Result, *, pictures: bool = True) -> bytes:
         ("tool", encode({"name": "kubeassay", "version": result.tool_version})),
         ("profile", encode(profile.name)),
         ("kubernetesVersion", encode(result.kubernetes_version)),
-        ("target", encode({"kind": result.target.kind, "name": result.target.name})),
+        ("target", encode(_target(result.target))),
         ("summary", encode(_summary(result.summary))),
         ("results", _lines(encode, map(finding_as_json, result.findings))),
         ("exceptions", _lines(encode, map(_exception_use, result.exceptions))),
@@ -167,6 +167,14 @@ def _lines(encode: Callable[[object], str], items: Iterable[object]) -> str:
 def _member_lines(encode: Callable[[object], str], items: Iterable[tuple[str, object]]) -> str:
     body = ",\n".join(f"{encode(key)}: {encode(value)}" for key, value in items)
     return f"{{\n{body}\n}}" if body else "{}"
+
+
+def _target(target: Target) -> dict[str, Any]:
+    """What was not narrowed has no members that say so."""
+    narrowed: dict[str, Any] = {} if target.namespaces is None else {"namespaces": target.namespaces}
+    if target.selector:
+        narrowed["selector"] = target.selector
+    return {"kind": target.kind, "name": target.name, **narrowed}
 
 
 def _summary(summary: Summary) -> dict[str, Any]:
@@ -430,7 +438,7 @@ def from_json(document: bytes) -> Result:
             exceptions=_read_exception_policy(details.get("exceptions")),
         ),
         kubernetes_version=top["kubernetesVersion"].text(),
-        target=Target(top["target"]["kind"].one_of(("manifests", "cluster")), top["target"]["name"].text()),
+        target=_read_target(top["target"]),
         summary=_read_summary(top["summary"]),
         findings=top["results"].tuple_of(_read_finding),
         not_evaluated=top["notEvaluated"].tuple_of(_read_not_evaluated),
@@ -526,6 +534,16 @@ class _Node:
 
     def optional(self, read: Callable[[_Node], _T]) -> _T | None:
         return None if self.value is None else read(self)
+
+
+def _read_target(node: _Node) -> Target:
+    namespaces, selector = node.get("namespaces"), node.get("selector")
+    return Target(
+        kind=node["kind"].one_of(("manifests", "cluster")),
+        name=node["name"].text(),
+        namespaces=None if namespaces is None else namespaces.texts(),
+        selector="" if selector is None else selector.text(),
+    )
 
 
 def _read_summary(node: _Node) -> Summary:

@@ -16,6 +16,7 @@ from typing import Any
 
 from kubeassay.model import (
     SEVERITIES,
+    Comparison,
     Control,
     Exception_,
     Finding,
@@ -28,7 +29,7 @@ from kubeassay.model import (
     Severity,
     Source,
 )
-from kubeassay.reporting.options import Changes, RenderOptions, Report
+from kubeassay.reporting.options import RenderOptions, Report
 from kubeassay.reporting.texts import inert_json, printable, shorten, uri_of
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -109,10 +110,10 @@ def write(result: Result, options: RenderOptions) -> Report:
     shown = options.show if options.sarif_archive else ()
     findings = [finding for finding in result.findings if finding.outcome == "fail" or finding.outcome in shown]
     findings.sort(key=lambda finding: (_LEVELLESS.get(finding.outcome, ""), _RANK[finding.severity]))
-    if options.changes is not None and options.sarif_archive:
+    if result.comparison is not None and options.sarif_archive:
         # GitHub would open what is absent as an alert.
         listed = {finding.fingerprint for finding in findings}
-        findings += [finding for finding in options.changes.fixed if finding.fingerprint not in listed]
+        findings += [finding for finding in result.comparison.fixed if finding.fingerprint not in listed]
     warnings: list[str] = []
     notices: list[tuple[str, str, str]] = []
     parts: list[Sequence[Finding]] = [findings]
@@ -163,7 +164,7 @@ class _Run:
         self.uris: dict[str, str] = {}
         self._files: dict[str, str] = {}
         self._heads: dict[tuple[str, Severity, Outcome], str] = {}
-        changes = options.changes
+        changes = result.comparison
         self._new = set(map(id, changes.new)) if changes else set()
         self._mended = set(map(id, changes.fixed)) if changes else set()
         self._demands: dict[tuple[str, ...], str] = {}
@@ -313,11 +314,11 @@ class _Run:
             by = self.exceptions.get(finding.exception or "")
             suppressions = [_suppression(finding, by)] if finding.outcome == "excepted" else []
             extras += f',"suppressions":{_dump(suppressions)}'
-        if self.options.changes is not None:
-            extras += f',"baselineState":"{self._state(finding, self.options.changes)}"'
+        if self.result.comparison is not None:
+            extras += f',"baselineState":"{self._state(finding, self.result.comparison)}"'
         return extras
 
-    def _state(self, finding: Finding, changes: Changes) -> str:
+    def _state(self, finding: Finding, changes: Comparison) -> str:
         if id(finding) in self._mended:
             return "absent"
         if finding.outcome == "fail":
