@@ -16,8 +16,6 @@ from typing import Self
 from kit import end_with_parent
 
 _PATIENCE = 60.0
-#: Workers find the code and the tests where this process does.
-_ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
 
 
 @dataclass
@@ -64,7 +62,9 @@ class DaskCluster:
                 stderr=stream,
                 cwd=self.folder,
                 preexec_fn=end_with_parent,
-                env={**_ENVIRONMENT, **(environment or {})},
+                # Workers find the code and the tests where this process does now: each test module that is collected
+                # adds its folder.
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **(environment or {})},
             )
         deadline = time.monotonic() + _PATIENCE
         while (match := re.search(said, log.read_text(encoding="utf-8"))) is None:
