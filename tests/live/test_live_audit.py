@@ -119,7 +119,7 @@ def shop(api_server: ApiServer, namespaces: Callable[..., str]) -> str:
 def test_pods_are_judged_at_their_owner_and_drift_is_said(own_server: OwnServer, shop: str, tmp_path: Path) -> None:
     report = audited(own_server.kubeconfig, tmp_path, "-n", shop)
     assert subjects(report, "allow-privilege-escalation") == {("Deployment", "web"), ("Pod", "bare")}
-    assert report["target"] == {"kind": "cluster", "name": "tests"}
+    assert report["target"] == {"kind": "cluster", "name": "tests", "namespaces": [shop]}
     (place,) = {r["location"]["file"] for r in report["results"] if r["object"]["kind"] == "Deployment"}
     assert place == f"clusters/tests/{shop}/apps.Deployment/web.yaml"
     drift = [entry["detail"] for entry in report["notEvaluated"] if entry["reason"] == "drift"]

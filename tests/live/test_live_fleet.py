@@ -96,7 +96,7 @@ spec:
     shop = json.loads((tmp_path / "out" / "shop" / "result.json").read_text(encoding="utf-8"))
     own = ["--context", "auditor", "-n", "shop", "-p", "strict"]
     assert shop == audited(tmp_path / "kubeconfig", tmp_path, *own)
-    assert shop["target"] == {"kind": "cluster", "name": "auditor-cluster"}
+    assert shop["target"] == {"kind": "cluster", "name": "auditor-cluster", "namespaces": ["shop"]}
     forbidden = {entry["rule"] for entry in shop["notEvaluated"] if entry["reason"] == "forbidden"}
     assert "cross-namespace-binding" in forbidden
 
