@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import zip_longest
 
 from kubeassay.engine.live import namespace_about
-from kubeassay.model import SEVERITIES, Comparison, Finding, Result, identity
+from kubeassay.model import Comparison, Finding, Result, counted, identity
 
 
 def compare(previous: Result, now: Result) -> Comparison:
@@ -78,50 +78,27 @@ def only_new(result: Result, comparison: Comparison) -> Result:
     """A result with those of its failing findings that are new, and counted accordingly. What was not evaluated stays:
     nobody knows what it hides."""
     new = {id(finding) for finding in comparison.new}
-    findings = tuple(f for f in result.findings if f.outcome != "fail" or id(f) in new)
-    by_control = Counter(control for finding in comparison.new for control in finding.controls)
-    by_severity = Counter(finding.severity for finding in comparison.new)
-    summary = replace(
-        result.summary,
-        fail=len(comparison.new),
-        by_severity={severity: by_severity[severity] for severity in SEVERITIES},
-        by_control={
-            control: replace(counts, fail=by_control[control]) for control, counts in result.summary.by_control.items()
-        },
-    )
-    return replace(result, findings=findings, summary=summary)
+    return _with_findings(result, [f for f in result.findings if f.outcome != "fail" or id(f) in new])
 
 
 def accept(result: Result, accepted: Mapping[tuple[str, str], int], file: str) -> tuple[Result, int]:
     """A result with the failing findings that are recorded, by (rule, identity) and number, as excepted; and how many
     of those recorded are no more, of the rules that ran."""
     left = Counter(dict(accepted))
-    taken: list[Finding] = []
     findings = []
     for finding in result.findings:
         key = (finding.rule, identity(finding))
         if finding.outcome == "fail" and left[key] > 0:
             left[key] -= 1
-            taken.append(finding)
             finding = replace(finding, outcome="excepted", exception="accepted", reason=f"recorded in {file}")
         findings.append(finding)
-    by_control = Counter(control for finding in taken for control in finding.controls)
-    by_severity: Counter[str] = Counter(finding.severity for finding in taken)
-    summary = result.summary
-    summary = replace(
-        summary,
-        fail=summary.fail - len(taken),
-        excepted=summary.excepted + len(taken),
-        by_severity={severity: count - by_severity[severity] for severity, count in summary.by_severity.items()},
-        by_control={
-            control: replace(
-                counts, fail=counts.fail - by_control[control], excepted=counts.excepted + by_control[control]
-            )
-            for control, counts in summary.by_control.items()
-        },
-    )
     gone = sum(count for (rule, _), count in left.items() if rule in result.rules)
-    return replace(result, findings=tuple(findings), summary=summary), gone
+    return _with_findings(result, findings), gone
+
+
+def _with_findings(result: Result, findings: Sequence[Finding]) -> Result:
+    """A result with other failing and excepted findings, and counted accordingly."""
+    return replace(result, findings=tuple(findings), summary=counted(result.summary, findings))
 
 
 def _was_judged(finding: Finding, now: Result) -> bool:

@@ -34,7 +34,6 @@ from kubeassay.engine.live import gaps_of, judged_kinds, knows_no_groups, namesp
 from kubeassay.engine.matcher import Matcher
 from kubeassay.engine.plan import ActiveRule, Plan, accepting_rules, rules_of
 from kubeassay.model import (
-    SEVERITIES,
     ControlSummary,
     ExceptionUse,
     Finding,
@@ -48,6 +47,7 @@ from kubeassay.model import (
     Subject,
     Summary,
     Target,
+    counted,
     format_path,
 )
 from kubeassay.policy.library import highest
@@ -763,41 +763,29 @@ def finish(plan: Plan, partial: Partial, target: Target) -> Result:
         not_evaluated.append(NotEvaluated("no-objects", "no Kubernetes object was found in what was given"))
     exceptions = _judge_exceptions(plan, partial)
     findings = tuple(_occurrences(_together(sorted(partial.findings, key=_order))))
-    by_severity: dict[str, int] = dict.fromkeys(SEVERITIES, 0)
-    counts: dict[str, dict[str, int]] = {
-        control.id: dict.fromkeys(("fail", "pass", "not-evaluated", "excepted"), 0) for control in plan.profile.controls
-    }
-    totals = dict.fromkeys(("fail", "excepted"), 0)
-    for finding in findings:
-        if finding.outcome not in totals:
-            continue
-        totals[finding.outcome] += 1
-        if finding.outcome == "fail":
-            by_severity[finding.severity] += 1
-        for control in finding.controls:
-            counts[control][finding.outcome] += 1
+    passed, not_judged = Counter[str](), Counter[str]()
     for active in plan.rules:
         for control in active.controls:
-            counts[control]["pass"] += partial.passed[active.number]
-            counts[control]["not-evaluated"] += partial.not_judged[active.number]
+            passed[control] += partial.passed[active.number]
+            not_judged[control] += partial.not_judged[active.number]
     rules, severities, controls = rules_of(plan)
     return Result(
         tool_version=__version__,
         profile=plan.profile,
         kubernetes_version=str(plan.version),
         target=target,
-        summary=Summary(
-            fail=totals["fail"],
-            passed=sum(partial.passed),
-            not_evaluated=sum(partial.not_judged),
-            excepted=totals["excepted"],
-            objects=partial.objects,
-            files=partial.files,
-            by_severity=by_severity,
-            by_control={
-                control: ControlSummary(c["fail"], c["pass"], c["not-evaluated"], c["excepted"])
-                for control, c in counts.items()
-            },
+        summary=counted(
+            Summary(
+                passed=sum(partial.passed),
+                not_evaluated=sum(partial.not_judged),
+                objects=partial.objects,
+                files=partial.files,
+                by_control={
+                    control.id: ControlSummary(passed=passed[control.id], not_evaluated=not_judged[control.id])
+                    for control in plan.profile.controls
+                },
+            ),
+            findings,
         ),
         findings=findings,
         not_evaluated=tuple(

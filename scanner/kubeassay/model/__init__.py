@@ -42,6 +42,7 @@ from kubeassay.model.result import (
     Skipped,
     Summary,
     Target,
+    counted,
     identity,
 )
 
@@ -98,6 +99,7 @@ __all__ = [
     "Target",
     "UndeclaredObject",
     "Way",
+    "counted",
     "format_path",
     "identity",
     "parse_path",

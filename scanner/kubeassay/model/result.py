@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from kubeassay.model.drift import Drift
 from kubeassay.model.object import ObjectRef
 from kubeassay.model.pictures import Picture
 from kubeassay.model.place import Location
-from kubeassay.model.policy import Control, Exception_, Profile, Rule, Severity
+from kubeassay.model.policy import SEVERITIES, Control, Exception_, Profile, Rule, Severity
 
 Outcome = Literal["fail", "pass", "not-evaluated", "excepted"]
 
@@ -186,6 +187,27 @@ class Summary:
     #: Failing findings by severity; every severity is present.
     by_severity: Mapping[str, int] = field(default_factory=dict)
     by_control: Mapping[str, ControlSummary] = field(default_factory=dict)
+
+
+def counted(summary: Summary, findings: Iterable[Finding]) -> Summary:
+    """A summary with what fails and what is excepted counted anew."""
+    totals, severities = Counter[str](), Counter[str]()
+    by_control: Counter[tuple[str, str]] = Counter()
+    for finding in findings:
+        totals[finding.outcome] += 1
+        by_control.update((control, finding.outcome) for control in finding.controls)
+        if finding.outcome == "fail":
+            severities[finding.severity] += 1
+    return replace(
+        summary,
+        fail=totals["fail"],
+        excepted=totals["excepted"],
+        by_severity={severity: severities[severity] for severity in SEVERITIES},
+        by_control={
+            control: replace(counts, fail=by_control[control, "fail"], excepted=by_control[control, "excepted"])
+            for control, counts in summary.by_control.items()
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True)
