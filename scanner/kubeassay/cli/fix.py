@@ -13,10 +13,11 @@ from typing import Any
 import click
 
 from kubeassay.cli.exits import COMPLIES, FINDINGS, INCOMPLETE
-from kubeassay.cli.judging import configuration, judging, policy_options, running_options
+from kubeassay.cli.judging import configuration, demand_of, policy_options, running_options
 from kubeassay.cli.outputs import write_file
 from kubeassay.cli.scan import reading_options
 from kubeassay.engine.findings import SourceText
+from kubeassay.execution.demand import demanded
 from kubeassay.execution.mending import Left, Mended, mend
 from kubeassay.execution.scan import scan
 from kubeassay.model import Finding, Target
@@ -27,15 +28,6 @@ from kubeassay.sources.files import Discovery, UsageError, discover
 from kubeassay.sources.manifests import read_bytes, regular_content
 from kubeassay.sources.snapshot import is_snapshot
 
-#: The options of reports, of which there is none.
-_NO_REPORT: Mapping[str, Any] = {
-    "outputs": (),
-    "show": frozenset(),
-    "compare": None,
-    "fail_on_new": False,
-    "accepted": None,
-    "evidence": None,
-}
 #: The lines of a diff, by how they begin.
 _COLOURS = {"---": "bold", "+++": "bold", "@@": "cyan", "-": "red", "+": "green"}
 
@@ -74,8 +66,8 @@ def _fix(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
             raise UsageError("fix changes files: standard input cannot be changed")
         if is_snapshot(path):
             raise UsageError(f"{path} is a snapshot of a cluster: fix what the cluster is made from")
-    judged = judging({**options, **_NO_REPORT}, config)
-    rules = {active.rule.id for active in judged.plan.rules}
+    plan = demanded(demand_of(options, config)).plan
+    rules = {active.rule.id for active in plan.rules}
     for rule in options["rules"]:
         if rule not in rules:
             raise UsageError(f"--rule {rule}: the profile has no such rule{suggestion(rule, rules)}")
@@ -83,7 +75,7 @@ def _fix(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     discovery = discover(paths, ignore=not options["no_ignore"], max_file_size=options["max_file_size"] * 2**20)
     mended = mend(
         discovery,
-        partial(scan, judged.plan, target=Target("manifests", ""), processes=options["jobs"]),
+        partial(scan, plan, target=Target("manifests", ""), processes=options["jobs"]),
         lambda finding: not wanted or finding.rule in wanted,
     )
     if not options["quiet"]:

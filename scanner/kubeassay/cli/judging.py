@@ -291,25 +291,27 @@ def judging(options: Mapping[str, Any], config: Mapping[str, Any], server_versio
     """The plan of what the options and the configuration demand. ``server_version``: as
     :func:`kubeassay.execution.demand.demanded` takes it."""
     outputs = parse_outputs(options["outputs"])
+    show = options["show"] | (_JUDGED if options["evidence"] else frozenset())
+    by = demanded(replace(demand_of(options, config), show=show), server_version)
+    return Judging(by, config, outputs, _previous(options), _accepted(options["accepted"]))
+
+
+def demand_of(options: Mapping[str, Any], config: Mapping[str, Any]) -> Demand:
+    """What the options (of :func:`policy_options`) and the configuration want judged by."""
     version = options["kubernetes_version"]
     if version is None and "kubernetesVersion" in config:
         version = KubernetesVersion.parse(str(config["kubernetesVersion"]))
-    by = demanded(
-        Demand(
-            profile=options["profile"] or config.get("profile", DEFAULT_PROFILE),
-            baselines=(*options["baselines"], *config.get("baselines", ())),
-            rules=(*options["rule_paths"], *config.get("rules", ())),
-            exceptions=(*options["exception_files"], *config.get("exceptions", ())),
-            imports=(*options["import_exceptions"], *config.get("importExceptions", ())),
-            in_tree_exceptions=options["in_tree_exceptions"],
-            today=options["today"],
-            kubernetes_version=version,
-            pod_template_paths=template_paths(config),
-            show=options["show"] | (_JUDGED if options["evidence"] else frozenset()),
-        ),
-        server_version,
+    return Demand(
+        profile=options["profile"] or config.get("profile", DEFAULT_PROFILE),
+        baselines=(*options["baselines"], *config.get("baselines", ())),
+        rules=(*options["rule_paths"], *config.get("rules", ())),
+        exceptions=(*options["exception_files"], *config.get("exceptions", ())),
+        imports=(*options["import_exceptions"], *config.get("importExceptions", ())),
+        in_tree_exceptions=options["in_tree_exceptions"],
+        today=options["today"],
+        kubernetes_version=version,
+        pod_template_paths=template_paths(config),
     )
-    return Judging(by, config, outputs, _previous(options), _accepted(options["accepted"]))
 
 
 def _previous(options: Mapping[str, Any]) -> Result | None:

@@ -11,9 +11,8 @@ import click
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
 from kubeassay.cli.inputs import CONTEXT
 from kubeassay.cli.manifest_text import manifest_text
-from kubeassay.engine.plan import make_plan
 from kubeassay.execution.audit import everything_wanted, wanted
-from kubeassay.model import KubernetesVersion
+from kubeassay.execution.demand import Demand, demanded
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import Library
 from kubeassay.reporting.texts import printable
@@ -39,19 +38,18 @@ def rights(ctx: click.Context, /, **options: Any) -> int:
     ask; nothing but the discovery of the server is read.
     """
     try:
-        library = Library()
-        profile = None if options["profile"] is None else library.profile(options["profile"])
+        by = None if options["profile"] is None else demanded(Demand(profile=options["profile"]))
         api = Api(connect(kubeconfig=options["kubeconfig"], context=options["context"]))
-        if profile is None:
-            needed = everything_wanted(library.rules.values())
+        if by is None:
+            needed = everything_wanted(Library().rules.values())
         else:
-            needed = wanted(make_plan(profile, library, _version(server_version(api), profile.kubernetes_version)))
+            needed = wanted(by.of_server(server_version(api)).plan)
         found = discover_kinds(api)
     except (PolicyError, UsageError) as error:
         raise click.UsageError(str(error), ctx) from None
     resources = {(kind.group, kind.resource) for kind in found.kinds if needed.wants(kind)}
-    by = f"profile {profile.name}" if profile is not None else "any rule"
-    click.echo(printable(f"# What {by} needs, of what cluster {api.connection.name} serves."))
+    what = "any rule" if by is None else f"profile {by.plan.profile.name}"
+    click.echo(printable(f"# What {what} needs, of what cluster {api.connection.name} serves."))
     click.echo(manifest_text(cluster_role(options["name"], resources - {SECRETS})), nl=False)
     if SECRETS in resources and not options["without_secrets"]:
         click.echo("---\n# Who may list Secrets may read them; an audit asks for their metadata alone.")
@@ -77,10 +75,3 @@ def list_rules(resources: Iterable[tuple[str, str]]) -> list[dict[str, list[str]
     for group, resource in sorted(resources):
         by_group[group].append(resource)
     return [{"apiGroups": [group], "resources": members, "verbs": ["list"]} for group, members in by_group.items()]
-
-
-def _version(of_server: str, of_profile: str) -> KubernetesVersion:
-    try:
-        return KubernetesVersion.parse(of_server)
-    except ValueError:
-        return KubernetesVersion.parse(of_profile)
