@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -149,6 +150,17 @@ def run_command(*arguments: str, stdin: str | bytes | None = None) -> CommandRes
     elif isinstance(result.return_value, int):
         result.exit_code = result.return_value
     return result
+
+
+def git(folder: Path, *arguments: str) -> None:
+    """Run git in a folder, as nobody in particular and without anybody's configuration."""
+    subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", *arguments],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull},
+    )
 
 
 def run_within_seconds(code: str, stdin: str = "", seconds: float = 20, folder: Path | None = None) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 import tempfile
 import zlib
 from pathlib import Path
 
 import pytest
 
+import kit
 from kit import run_command
 
 POD = """apiVersion: v1
@@ -37,9 +37,7 @@ spec:
 
 
 def git(*arguments: str) -> None:
-    named = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@example", "GIT_CONFIG_GLOBAL": os.devnull}
-    named |= {"GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@example"}
-    subprocess.run(["git", *arguments], check=True, capture_output=True, env={**os.environ, **named})
+    kit.git(Path(), *arguments)
 
 
 def commit() -> None:

@@ -8,19 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from kit import git
 from kubeassay.sources.files import discover
 from kubeassay.sources.git_index import TrackedFiles
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
-
-
-def git(folder: Path, *arguments: str) -> None:
-    subprocess.run(
-        ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", *arguments],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
 
 
 @pytest.fixture

@@ -76,10 +76,10 @@ def _kubeconfigs_stay() -> None:
 
 def _of_cluster(target: FleetTarget, demand: Demand, processes: int, pictures: bool) -> TargetAnswer:
     # What is wrong with the policy is said before a cluster is asked.
-    demanded(demand)
+    by = demanded(demand)
     api = Api(connect(kubeconfig=target.kubeconfig, context=target.context))
     version = server_version(api)
-    by = demanded(demand, version)
+    by = by.of_server(version)
     snapshot = read_cluster(
         api, wanted(by.plan), version=version, namespaces=target.namespaces, selector=target.selector
     )
