@@ -26,7 +26,7 @@ from kubeassay.model import Exception_, Origin, SubjectMatch
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.exceptions import is_date, problem_of
 from kubeassay.policy.library import load_bundled
-from kubeassay.policy.validation import DaysAreTexts
+from kubeassay.policy.validation import DaysAreTexts, text_of
 
 #: Files of other tools that are read where they are, unless they are named.
 WELL_KNOWN = (".trivyignore.yaml", ".trivyignore")
@@ -70,12 +70,7 @@ def no_equal(check: str, tool: str) -> str:
 def imported(path: Path, name: str, *, in_tree: bool = False) -> list[Exception_]:
     """The exceptions of a file of another tool, which reports call ``name``. What accepts nothing has no rule, and says
     why as its reason. Raises PolicyError for a file that is none of those that are known."""
-    try:
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise PolicyError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise PolicyError(f"{path}: is not UTF-8 text: {error.reason}") from None
+    text = text_of(path)
     found = list(_of_documents(path, text) if path.suffix in (".yaml", ".yml") else _of_lines(text))
     seen: dict[str, int] = {}
     exceptions = []

@@ -47,17 +47,22 @@ def validator_of(name: str) -> Draft202012Validator:
     return Draft202012Validator(schema(name), registry=registry())
 
 
+def text_of(path: Path) -> str:
+    """The text of a policy file. Raises PolicyError."""
+    try:
+        return path.read_text("utf-8-sig")
+    except OSError as error:
+        raise PolicyError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise PolicyError(f"{path}: is not UTF-8 text: {error.reason}") from None
+
+
 def validated(path: Path, schema_name: str) -> dict[str, Any]:
     """The document of a policy file that fits a schema.
 
     Raises PolicyError: ``FILE:LINE:COLUMN: message``, a line each for the first mistakes.
     """
-    try:
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise PolicyError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise PolicyError(f"{path}: is not UTF-8 text: {error.reason}") from None
+    text = text_of(path)
     try:
         node = yaml.compose(text, Loader=CSafeLoader)
         document = yaml.load(text, Loader=DaysAreTexts if schema_name == "exceptions" else CSafeLoader)
