@@ -1,0 +1,130 @@
+"""What the sources that make manifests out of other files (Kustomize, Helm) have in common.
+
+A *demand* says what to render; a *builder* (sources/kustomize_build.py, sources/helm_template.py) makes an
+:class:`Output` of it. The output is text as the tool printed it. Objects are read from it as from any file, and judged;
+only where something is to be said of a field is its :class:`Tracer` asked which line of which source file states it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from kubeassay.model import Location, Object, Path, ReadError, Skipped
+
+#: Behind the name of the file that asks for a rendering: the name of the text that came of it. No file ends so.
+RENDERED = " (rendered)"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What rendering may use. ``seconds``: of the clock, for one run of a tool. ``bytes``: of its output, and of the
+    files that it is given. ``network``: whether it may load what is not in the tree."""
+
+    seconds: float = 60
+    bytes: int = 64 * 2**20
+    network: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KustomizeDemand:
+    """A kustomization to build. ``directory``: a real path, with a kustomization file in it. ``name``: what reports
+    call that file (``overlays/production/kustomization.yaml``). ``root``: the real path of the folder that everything
+    it reads has to lie in: the scanned tree, or the repository that it is of.
+
+    What a deployer (Argo CD, Flux) changes of it, as it does that, is in ``overrides``: fields of a kustomization
+    that is put on top (``namePrefix``, ``images``, ``namespace``, ``commonLabels``, ``patches``…).
+    """
+
+    directory: str
+    name: str
+    root: str
+    overrides: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HelmDemand:
+    """A chart to template. ``chart``: the real path of its folder. ``name``: what reports call its ``Chart.yaml``.
+    ``root``: as in :class:`KustomizeDemand`; values files have to lie in it as well, unless the user named them.
+
+    ``values``: real paths of values files, in their order, the last one holds; ``inline``: values as YAML text, after
+    these (as ``helm.values`` of an Application); ``parameters``: ``--set`` (and, where the second is True,
+    ``--set-string``) in their order, after those.
+    """
+
+    chart: str
+    name: str
+    root: str
+    release: str = "release-name"
+    namespace: str = "default"
+    values: tuple[str, ...] = ()
+    inline: str = ""
+    parameters: tuple[tuple[str, bool], ...] = ()
+    #: None: what Helm takes by itself.
+    kube_version: str | None = None
+    api_versions: tuple[str, ...] = ()
+    #: Whether hooks and tests are judged as well; they are marked where they are.
+    hooks: bool = False
+    skip_crds: bool = False
+    #: Of which the name is said in messages: an Application, perhaps.
+    asked_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDocument:
+    """The text of a source file, as findings are placed in it. ``objects``: what its documents hold, of whatever kind
+    (a kustomization, values): what no report may show is masked in excerpts by them."""
+
+    name: str
+    text: str
+    had_bom: bool = False
+    objects: tuple[Object, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """Where a field of a rendered object comes from.
+
+    ``state``: ``stated``: that place states the very value, and nothing rendered after it does; ``parent``: no source
+    states the field, and the place is its nearest parent in the object's own source; ``rendering``: it could not be
+    proved, and the place is that of what asks for the rendering (kustomization.yaml, Chart.yaml, a template).
+
+    ``obj`` and ``path``: the object of ``document`` that states it and where in it, where there is such a one (then
+    ``location`` is ``obj.locate(path)``): a fix can be made of these. ``said``: how the place was found, as a sentence
+    without a capital and a full stop ("the patch of overlays/production sets it"); reports have it beside the finding.
+    """
+
+    location: Location
+    state: Literal["stated", "parent", "rendering"]
+    said: str
+    document: SourceDocument
+    obj: Object | None = None
+    path: Path = ()
+
+
+class Tracer(Protocol):
+    """Finds places of the objects of one rendered text. It is asked after all was judged, in any process."""
+
+    def trace(self, obj: Object, path: Path, *, key: bool = False) -> Traced:
+        """Where the field at ``path`` of an object comes from. ``obj``: as it was read from the rendered text.
+        ``key``: whether its key is meant, not its value. Never raises for what files hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What came of a demand. ``text``: YAML documents as the tool printed them, less what was left out; empty where it
+    failed. ``tracer`` None: nothing was rendered.
+
+    ``sources``: the real paths of all files that it was made of; they are judged as part of it, not on their own.
+    ``made_by``: tool and version ("kustomize v5.8.1"). ``errors``: why it failed, at the file and line that say so
+    where that is known. ``skipped``: what was left out and why (hooks). ``notes``: what the user should know.
+    """
+
+    text: str
+    tracer: Tracer | None
+    sources: frozenset[str] = frozenset()
+    made_by: str = ""
+    errors: tuple[ReadError, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
