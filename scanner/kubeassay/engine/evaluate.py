@@ -28,7 +28,7 @@ from kubeassay.analysis.workloads import (
 from kubeassay.checks.check import ContainerSubject, NotApplicable, NotJudged, Passed, Violation
 from kubeassay.checks.exceptions import ExceptionSubject
 from kubeassay.engine.exceptions import Judged, Watch, accepted, finding_of, usage_of, uses_of
-from kubeassay.engine.findings import SourceText, make_finding
+from kubeassay.engine.findings import SourceText, make_finding, source_of
 from kubeassay.engine.in_tree import InTree, in_tree
 from kubeassay.engine.live import gaps_of, judged_kinds, knows_no_groups, namespace_about, readable_only, saying
 from kubeassay.engine.matcher import Matcher
@@ -201,6 +201,13 @@ class Evaluation:
                 self._waiting.append((judged.without_places(), valid))
         self._hash_lines(start, source)
 
+    def part(self, source: SourceText) -> None:
+        """Take up the exceptions in comments of a file that rendered objects are made of: those in its annotations are
+        in what was rendered."""
+        self.partial.in_tree += [
+            one for stated in self._in_tree(source).values() for one in stated if one.exception.origin == "comment"
+        ]
+
     def _is_needed(self, obj: Object, judged: Object, templates: tuple[PodTemplate, ...]) -> bool:
         """Whether rules on the inventory, or rules with a context, need the object."""
         if self._keep_all or obj.ref.kind in self._needed:
@@ -211,12 +218,13 @@ class Evaluation:
         return WORKLOADS in self._needed and (bool(templates) or operator_pods(judged, templates) is not None)
 
     def _hash_lines(self, start: int, source: SourceText) -> None:
+        """The line hashes of findings in one file; those of rendered objects, in several others, have theirs."""
         findings = self.partial.findings
-        if start == len(findings):
-            return
-        source.prepare({finding.location.start_line for finding in findings[start:]})
+        source.prepare({finding.location.start_line for finding in findings[start:] if finding.line_hash is None})
         for number in range(start, len(findings)):
             finding = findings[number]
+            if finding.line_hash is not None:
+                continue
             findings[number] = replace(finding, line_hash=source.line_hash(finding.location.start_line))
 
     def join(self, context: Iterable[Object], reread: Reread) -> None:
@@ -456,8 +464,19 @@ class Evaluation:
         if self.plan.places is not None:
             finding = self.plan.places.placed(finding, active, obj, violation, base)
         in_tree = self._in_tree(source).get(obj.number, ()) if source is not None else ()
+        if obj.made_of is not None:
+            in_tree = (*in_tree, *self._comments_at(obj, violation))
         exception = self.plan.exceptions.accepting(finding, obj, violation, in_tree)
         self.partial.findings.append(finding if exception is None else accepted(finding, exception))
+
+    def _comments_at(self, obj: Object, violation: Violation) -> Iterator[InTree]:
+        """The exceptions in comments of the file that states a field of a rendered object."""
+        assert obj.made_of is not None
+        traced = obj.made_of.trace(obj, violation.path, key=violation.key)
+        if traced.obj is not None:
+            for one in self._in_tree(source_of(traced.document)).get(traced.obj.number, ()):
+                if one.exception.origin == "comment":
+                    yield one
 
     def _in_tree(self, source: SourceText) -> Mapping[int, Sequence[InTree]]:
         """The exceptions that stand in a file, by the numbers of their objects."""

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hashlib
 import json
 import re
+from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from kubeassay.analysis.declared import declared_path
 from kubeassay.analysis.sensitive import may_hold_secret, names_secret, sensitive_paths, shown_key
 from kubeassay.checks.check import Violation
 from kubeassay.engine.fixes import make_fix, make_repair
 from kubeassay.engine.plan import ActiveRule
-from kubeassay.model import Excerpt, Finding, Location, Object, Outcome, Path, Related, format_path, parse_path
+from kubeassay.model import (
+    Excerpt,
+    Finding,
+    Fix,
+    Location,
+    Object,
+    Outcome,
+    Path,
+    Related,
+    SourceDocument,
+    SpanTable,
+    Traced,
+    format_path,
+    parse_path,
+)
 from kubeassay.model.line_hash import primary_location_line_hashes
+from kubeassay.sources.yaml_reader import astral_of, lines_of
 
 if TYPE_CHECKING:
     from kubeassay.engine.in_tree import InTree
@@ -136,6 +155,8 @@ def make_finding(
 ) -> Finding:
     """The finding of a violation. ``source`` None: no excerpt, fix or line hash (the text is not at hand)."""
     rule = active.rule
+    if obj.made_of is not None:
+        return _of_rendered(active, obj, violation, source, fix_base, outcome=outcome, reason=reason)
     location = obj.locate(violation.path, key=violation.key)
     excerpt = fix = None
     if source is not None:
@@ -166,6 +187,134 @@ def make_finding(
         fix=fix,
         reason=reason,
     )
+
+
+def source_of(document: SourceDocument) -> SourceText:
+    """The text of a source file, once for all that is found in it."""
+    text = document.facts.get(SourceText)
+    if text is None:
+        text = document.facts[SourceText] = SourceText(document.text, document.had_bom, document.objects)
+    found: SourceText = text
+    return found
+
+
+def _of_rendered(
+    active: ActiveRule,
+    obj: Object,
+    violation: Violation,
+    source: SourceText | None,
+    fix_base: Path,
+    *,
+    outcome: Outcome,
+    reason: str | None,
+) -> Finding:
+    """The finding of an object that was made out of other files: at the place in these, with that file's text."""
+    made_of = obj.made_of
+    assert made_of is not None
+    traced = made_of.trace(obj, violation.path, key=violation.key)
+    text = source_of(traced.document)
+    excerpt = fix = None
+    if source is not None:
+        excerpt = _excerpt_of(traced, text, obj, violation)
+        if traced.obj is not None and outcome == "fail" and not violation.sensitive:
+            fix = _fix_of(active, obj, violation, fix_base, traced, text)
+    text.prepare([traced.location.start_line])
+    return Finding(
+        outcome=outcome,
+        rule=active.rule.id,
+        controls=active.controls,
+        area=active.rule.area,
+        severity=active.severity,
+        object=obj.ref,
+        container=violation.container,
+        path=format_path(_shown_path(violation)),
+        message=violation.message if traced.state != "rendering" else f"{violation.message} ({traced.said})",
+        location=traced.location,
+        fingerprint=fingerprint(active.rule.id, obj, violation),
+        related=(
+            *(Related(message, other.locate(path)) for message, other, path in violation.related),
+            *(Related(message, Location(file, line, 1, line, 1)) for message, file, line in violation.clauses),
+            *_steps(traced, made_of.steps),
+        ),
+        line_hash=text.line_hash(traced.location.start_line),
+        excerpt=excerpt,
+        fix=fix,
+        reason=reason,
+    )
+
+
+def _steps(traced: Traced, steps: Sequence[tuple[str, Location]]) -> Iterator[Related]:
+    """How a rendered object came to be, and how the place was found."""
+    for what, where in steps:
+        yield Related(what, where)
+    if traced.state != "rendering" and traced.said:
+        yield Related(traced.said, traced.location)
+
+
+def _excerpt_of(traced: Traced, text: SourceText, obj: Object, violation: Violation) -> Excerpt | None:
+    """The line of a source file. What no report may show of the object may stand in it in the clear, as in a template
+    that is no YAML."""
+    if traced.obj is not None:
+        excerpt = make_excerpt(traced.obj, traced.location, text, replace(violation, path=traced.path))
+    elif violation.sensitive:
+        return None
+    else:
+        spans = SpanTable(traced.location.file, array("I"), lines_of(text.text), astral_of(text.text))
+        bare = Object(obj.ref, {}, spans, {})
+        excerpt = make_excerpt(bare, traced.location, text, violation)
+    if excerpt is None or not any(secret in excerpt.text for secret in _secrets(obj)):
+        return excerpt
+    shown = excerpt.text
+    for secret in sorted(_secrets(obj), key=len, reverse=True):
+        shown = shown.replace(secret, _MASK)
+    return Excerpt(shown, 0, len(shown))
+
+
+#: A shorter text is in many lines by chance.
+_SHORTEST_SECRET = 3
+
+
+def _secrets(obj: Object) -> frozenset[str]:
+    """The texts of an object that no report may show, as they stand in it and, of a Secret's data, decoded."""
+    known: frozenset[str] | None = obj.facts.get(_secrets)
+    if known is not None:
+        return known
+    found: set[str] = set()
+    for path in sensitive_paths(obj.value):
+        value = obj.get(*path)
+        if isinstance(value, str):
+            found.add(value)
+            found.update(line.strip() for line in value.splitlines())
+            with contextlib.suppress(ValueError):
+                found.add(base64.b64decode(value, validate=True).decode())
+    secrets = obj.facts[_secrets] = frozenset(text for text in found if len(text) >= _SHORTEST_SECRET)
+    return secrets
+
+
+def _fix_of(
+    active: ActiveRule, obj: Object, violation: Violation, fix_base: Path, traced: Traced, text: SourceText
+) -> Fix | None:
+    """A fix in the file that states a rendered field, where its object has what the rendered one has."""
+    source = traced.obj
+    if source is None or traced.state == "rendering" or source.ref.kind != obj.ref.kind:
+        return None
+    rule = active.rule
+    if violation.repair is not None:
+        path = declared_path(obj.value, source.value, violation.repair.path)
+        if path is None or not _says_the_same(obj, violation.repair.path, source, path):
+            return None
+        return make_repair(source, text.text, replace(violation.repair, path=path), rule.title)
+    base = fix_base if violation.base is None else violation.base
+    if not (rule.fix and violation.fixable and _concerns(violation.path, base, rule.fix)):
+        return None
+    there = declared_path(obj.value, source.value, base)
+    return None if there is None else make_fix(source, text.text, there, rule.fix, rule.title)
+
+
+def _says_the_same(obj: Object, path: Path, source: Object, there: Path) -> bool:
+    missing = object()
+    value = source.get(*there, default=missing)
+    return value is not missing and value == obj.get(*path, default=missing)
 
 
 def _shown_path(violation: Violation) -> Path:

@@ -93,6 +93,9 @@ def _all(
 ) -> Iterator[InTree]:
     for obj in objects:
         yield from _annotations(obj, text, known_rules, template_paths)
+    if any(obj.made_of is not None for obj in objects):
+        # What comments a tool leaves in its output is chance. Those of the files that it was made of are read there.
+        text = None
     if text is not None and objects:
         yield from _comments(objects, text, known_rules)
     for obj in objects if imports else ():
@@ -135,6 +138,8 @@ def _annotations(
 
 def _line_of(line: str, obj: Object, path: Path, text: str | None) -> Location:
     """Where a line of an annotation stands; its key, where it is not written as it is read."""
+    if obj.made_of is not None:
+        return obj.locate(path, key=True)
     span = obj.value_offsets(path)
     start = text.find(line, *span) if text is not None and span is not None and line else -1
     return obj.locate(path, key=True) if start < 0 else obj.spans.region(start, start + len(line))

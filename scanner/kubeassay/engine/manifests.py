@@ -147,6 +147,7 @@ class Manifests:
             location=moved.location,
             excerpt=moved.excerpt if finding.excerpt is not None else None,
             fix=moved.fix if finding.excerpt is not None else None,
+            line_hash=moved.line_hash,
             related=(
                 Related(
                     (_NOT_STATED if found.state == "not-stated" else _STATED)

@@ -133,7 +133,13 @@ def _of_cluster(finding: Finding, snapshot: Snapshot, texts: Mapping[str, Source
     identity: the text of a live object holds what changes by itself (its status), and nobody has it checked out."""
     digest, _, occurrence = finding.fingerprint.partition(":")
     text = texts.get(finding.location.file)
-    hashed = text.line_hash(finding.location.start_line) if text is not None else f"{digest[:16]}:{occurrence or 1}"
+    if text is not None:
+        hashed = text.line_hash(finding.location.start_line)
+    elif finding.location.file in snapshot.files:
+        hashed = f"{digest[:16]}:{occurrence or 1}"
+    else:
+        # A manifest that is rendered, whose places are in what it is made of.
+        hashed = finding.line_hash
     return replace(finding, api_path=snapshot.api_path(finding.object), line_hash=hashed)
 
 

@@ -151,6 +151,9 @@ class _Texts:
 
 
 def _evaluate(evaluation: Evaluation, read: ReadFile) -> None:
+    if read.part:
+        evaluation.part(SourceText(read.given, read.had_bom, read.objects, read.marked))
+        return
     evaluation.partial.errors += read.errors
     evaluation.partial.skipped += read.skipped
     evaluation.file(read.objects, SourceText(read.given, read.had_bom, read.objects, read.marked))

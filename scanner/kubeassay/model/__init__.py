@@ -45,6 +45,7 @@ from kubeassay.model.result import (
     counted,
     identity,
 )
+from kubeassay.model.tracing import MadeOf, SourceDocument, Traced, Tracer
 
 __all__ = [
     "NEWEST_KNOWN",
@@ -72,6 +73,7 @@ __all__ = [
     "KubernetesVersion",
     "LiveObject",
     "Location",
+    "MadeOf",
     "MissingObject",
     "NotCompared",
     "NotEvaluated",
@@ -92,11 +94,14 @@ __all__ = [
     "Severity",
     "Skipped",
     "Source",
+    "SourceDocument",
     "SpanTable",
     "Subject",
     "SubjectMatch",
     "Summary",
     "Target",
+    "Traced",
+    "Tracer",
     "UndeclaredObject",
     "Way",
     "counted",

@@ -11,6 +11,7 @@ from itertools import takewhile
 from typing import Any
 
 from kubeassay.model.place import Location, Path, SpanTable
+from kubeassay.model.tracing import MadeOf
 
 #: What an object without places has in their place.
 _NOTHING = array("I")
@@ -50,7 +51,7 @@ class Object:
     ``("items", 3)`` for a member of a List.
     """
 
-    __slots__ = ("_root", "duplicate_keys", "facts", "number", "prefix", "ref", "spans", "value")
+    __slots__ = ("_root", "duplicate_keys", "facts", "made_of", "number", "prefix", "ref", "spans", "value")
 
     def __init__(
         self,
@@ -72,13 +73,21 @@ class Object:
         self.number = number
         #: What analyses computed about this object, by their own keys, so that it is computed once.
         self.facts: dict[Any, Any] = {}
+        #: Of an object that was made out of other files: what finds its places in these. It does not travel.
+        self.made_of: MadeOf | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Object, (self.ref, self.value, self.spans, self._root, self.prefix, self.duplicate_keys, self.number))
 
     def with_value(self, value: dict[str, Any]) -> Object:
         """The same object at the same place with another value (for an analysis that must leave parts out)."""
-        return Object(self.ref, value, self.spans, self._root, self.prefix, self.duplicate_keys, self.number)
+        return self.as_deployed(self.ref, value)
+
+    def as_deployed(self, ref: ObjectRef, value: dict[str, Any]) -> Object:
+        """The same object at the same place, as what deploys it calls it and makes of it."""
+        other = Object(ref, value, self.spans, self._root, self.prefix, self.duplicate_keys, self.number)
+        other.made_of = self.made_of
+        return other
 
     def without_places(self) -> Object:
         """The same object without its spans, which take more memory than its value. Only its file is known."""
@@ -99,7 +108,10 @@ class Object:
         return self.spans.file
 
     def locate(self, path: Path, *, key: bool = False) -> Location:
-        """Where a finding about ``path`` (from this object's root) points; see :meth:`SpanTable.locate`."""
+        """Where a finding about ``path`` (from this object's root) points; see :meth:`SpanTable.locate`. Of an object
+        that was made out of other files, that is in one of these."""
+        if self.made_of is not None:
+            return self.made_of.trace(self, path, key=key).location
         return self.spans.locate(self._root, self.prefix + path, key=key)
 
     def key_offsets(self, path: Path) -> tuple[int, int] | None:

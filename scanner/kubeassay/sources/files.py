@@ -17,6 +17,8 @@ from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES, UsedFiles, used_fil
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
+    from kubeassay.sources.rendering import Rendering
+
 EXTENSIONS = (".yaml", ".yml", ".json")
 IGNORE_FILES = (".gitignore", ".kubeassayignore")
 #: Directories that never hold manifests of the tree itself.
@@ -33,6 +35,9 @@ class SourceFile:
     ``live``: the JSON of the objects of a cluster by their names, of which this is one; its places are in the text that
     it is written as (sources/live_objects.py). ``path`` means nothing then, either.
 
+    ``rendering``: what made its text, where nobody wrote it; its places are in other files. ``part``: whether it is
+    part of such a text, so that nothing of it is judged by itself; only exceptions in its comments matter.
+
     ``role`` is what the file seems to be by its name, as the reason and detail of a skip. It is that only where it
     holds no object: any file can be given any name.
     """
@@ -43,6 +48,8 @@ class SourceFile:
     role: tuple[str, str] | None = None
     content: bytes | None = None
     live: Mapping[str, bytes] | None = None
+    rendering: Rendering | None = None
+    part: bool = False
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from kubeassay.model import Object, ReadError, Skipped
 from kubeassay.sources.files import SourceFile
 from kubeassay.sources.live_objects import SNAPSHOT_HEADER, read_live
 from kubeassay.sources.objects import objects_of
+from kubeassay.sources.rendering import Rendering
 from kubeassay.sources.yaml_reader import PlainScalars, read_text
 
 #: What reports call the objects that came from standard input.
@@ -49,6 +50,8 @@ class ReadFile:
     skipped: list[Skipped] = field(default_factory=list)
     #: Whether it may state exceptions: of a live object, whether it has a word that annotations begin with.
     marked: bool = True
+    #: Whether its objects are part of a rendered text, and not judged by themselves.
+    part: bool = False
 
     @property
     def text(self) -> str:
@@ -68,10 +71,24 @@ def read_file(file: SourceFile, remembered: PlainScalars | None = None) -> ReadF
         return ReadFile(file.name, errors=[ReadError(file=file.name, message=message)])
     if content is None:
         return ReadFile(file.name, errors=[ReadError(file=file.name, message="is not a regular file")])
+    if file.part and not any(mark in content for mark in _MARKS):
+        # Nothing of it is judged, and it has no exception, either.
+        return ReadFile(file.name, marked=False, part=True)
     read = read_bytes(content, file.name, remembered)
+    if file.part:
+        # What is wrong with it is told by what renders it.
+        return ReadFile(file.name, read.given, read.had_bom, read.objects, part=True)
+    if file.rendering is not None:
+        read.objects = [_deployed(obj, file.rendering) for obj in read.objects]
     if file.role is not None and not read.objects:
         read.skipped = [Skipped(file.name, *file.role)]
     return read
+
+
+def _deployed(obj: Object, rendering: Rendering) -> Object:
+    """An object of a rendered text, with its places in what it was made of."""
+    obj.made_of = rendering.made_of
+    return obj if rendering.adjusted is None else rendering.adjusted(obj)
 
 
 def regular_content(path: str | os.PathLike[str], most: int = -1) -> bytes | None:

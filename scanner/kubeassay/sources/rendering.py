@@ -7,11 +7,22 @@ only where something is to be said of a field is its :class:`Tracer` asked which
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
 
-from kubeassay.model import Location, Object, Path, ReadError, Skipped
+from kubeassay.model import MadeOf, Object, ReadError, Skipped, SourceDocument, Traced, Tracer
+
+__all__ = [
+    "RENDERED",
+    "HelmDemand",
+    "KustomizeDemand",
+    "Limits",
+    "Output",
+    "Rendering",
+    "SourceDocument",
+    "Traced",
+    "Tracer",
+]
 
 #: Behind the name of the file that asks for a rendering: the name of the text that came of it. No file ends so.
 RENDERED = " (rendered)"
@@ -72,43 +83,17 @@ class HelmDemand:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceDocument:
-    """The text of a source file, as findings are placed in it. ``objects``: what its documents hold, of whatever kind
-    (a kustomization, values): what no report may show is masked in excerpts by them."""
+class Rendering:
+    """What made the text of a file that nobody wrote.
 
-    name: str
-    text: str
-    had_bom: bool = False
-    objects: tuple[Object, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Traced:
-    """Where a field of a rendered object comes from.
-
-    ``state``: ``stated``: that place states the very value, and nothing rendered after it does; ``parent``: no source
-    states the field, and the place is its nearest parent in the object's own source; ``rendering``: it could not be
-    proved, and the place is that of what asks for the rendering (kustomization.yaml, Chart.yaml, a template).
-
-    ``obj`` and ``path``: the object of ``document`` that states it and where in it, where there is such a one (then
-    ``location`` is ``obj.locate(path)``): a fix can be made of these. ``said``: how the place was found, as a sentence
-    without a capital and a full stop ("the patch of overlays/production sets it"); reports have it beside the finding.
+    ``adjusted`` makes of each object what a deployer makes of it (its namespace); ``environment``: that of several
+    environments that it is for, where what asks for it says so, else empty.
     """
 
-    location: Location
-    state: Literal["stated", "parent", "rendering"]
-    said: str
-    document: SourceDocument
-    obj: Object | None = None
-    path: Path = ()
-
-
-class Tracer(Protocol):
-    """Finds places of the objects of one rendered text. It is asked after all was judged, in any process."""
-
-    def trace(self, obj: Object, path: Path, *, key: bool = False) -> Traced:
-        """Where the field at ``path`` of an object comes from. ``obj``: as it was read from the rendered text.
-        ``key``: whether its key is meant, not its value. Never raises for what files hold."""
+    made_of: MadeOf
+    made_by: str = ""
+    adjusted: Callable[[Object], Object] | None = None
+    environment: str = ""
 
 
 @dataclass(frozen=True, slots=True)
