@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+from kubeassay.execution.cores import available_processes
 from kubeassay.execution.own_process import LostError, OwnProcess
-from kubeassay.execution.scan import available_processes
 from kubeassay.sources.files import UsageError
 
 _T = TypeVar("_T")

@@ -22,6 +22,7 @@ from kubeassay.engine.evaluate import Evaluation, Found, Partial, finish
 from kubeassay.engine.findings import SourceText
 from kubeassay.engine.plan import ActiveRule, Plan, accepting_rules
 from kubeassay.execution.collector import idle_collector
+from kubeassay.execution.cores import available_processes
 from kubeassay.model import Inventory, LiveObject, NotEvaluated, Object, ObjectRef, ReadError, Result, Target
 from kubeassay.sources.files import Discovery, SourceFile, UsageError
 from kubeassay.sources.live_objects import without_places
@@ -42,14 +43,6 @@ _MAX_PROCESSES = 16
 _TEXTS_AT_HAND = 128
 
 Progress = Callable[[int], None]
-
-
-def available_processes() -> int:
-    """The processor cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every platform
-        return os.cpu_count() or 1
 
 
 @idle_collector()

@@ -6,7 +6,7 @@ import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -52,6 +52,17 @@ class SourceFile:
     part: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Renderable:
+    """A folder of which manifests can be made. ``directory``: its real path; ``file``: the file that asks for it
+    (``kustomization.yaml``, ``Chart.yaml``), as reports name it; ``tree``: the real path of the scanned folder that it
+    is in."""
+
+    directory: str
+    file: str
+    tree: str
+
+
 @dataclass(slots=True)
 class Discovery:
     """The files of a target in a fixed order, and all that was seen and is not among them."""
@@ -63,6 +74,13 @@ class Discovery:
     changed_by: dict[str, str] = field(default_factory=dict)
     #: Kustomizations that only list files: what they make stands in these.
     listings: set[str] = field(default_factory=set)
+    #: Kustomizations that no other one of the tree uses, and charts that are not part of another.
+    kustomizations: list[Renderable] = field(default_factory=list)
+    charts: list[Renderable] = field(default_factory=list)
+    #: Real paths of the files, and of those that were skipped for what renders them, by their names.
+    paths: dict[str, str] = field(default_factory=dict)
+    #: What rendering says of itself, a line each.
+    notes: list[str] = field(default_factory=list)
 
 
 class UsageError(ValueError):
@@ -139,10 +157,14 @@ class _Walk:
         self.links: list[tuple[str, str]] = []
         #: What each kustomization uses, by its path.
         self.kustomizations: dict[str, UsedFiles] = {}
+        self.by_folder: dict[str, UsedFiles] | None = None
         self.trees: list[str] = []
         #: Real paths of the directories that were read.
         self.walked: set[str] = set()
         self.repositories: dict[str, TrackedFiles] = {}
+        #: Kustomizations and charts of the trees, by their real paths.
+        self.to_build: dict[str, Renderable] = {}
+        self.to_template: dict[str, Renderable] = {}
 
     def skip(self, path: str, reason: str, detail: str) -> None:
         self.found.skipped.append(Skipped(display_name(path), reason, detail))
@@ -159,6 +181,8 @@ class _Walk:
             self.kustomization(parent)
             if os.path.lexists(os.path.join(parent, ".git")):
                 break
+        if os.path.basename(path) in KUSTOMIZATION_NAMES and os.path.isfile(path):
+            self.renderable_kustomization(os.path.dirname(path) or ".", os.path.realpath(directory))
         if os.path.basename(os.path.dirname(os.path.abspath(path))) == "templates" and os.path.isfile(
             os.path.join(os.path.dirname(directory), "Chart.yaml")
         ):
@@ -167,6 +191,12 @@ class _Walk:
             )
             return
         self.add(path)
+
+    def renderable_kustomization(self, directory: str, tree: str) -> None:
+        file = next((name for name in KUSTOMIZATION_NAMES if os.path.isfile(os.path.join(directory, name))), None)
+        if file is not None:
+            real = os.path.realpath(directory)
+            self.to_build.setdefault(real, Renderable(real, display_name(os.path.join(directory, file)), tree))
 
     def kustomization(self, directory: str) -> None:
         for name in KUSTOMIZATION_NAMES:
@@ -270,7 +300,11 @@ class _Walk:
             specs = [*specs, *self.specs_in(path, real)]
         if not names.isdisjoint(KUSTOMIZATION_NAMES):
             self.kustomization(path)
+            self.renderable_kustomization(path, self.trees[-1])
         chart = "Chart.yaml" in names
+        if chart and not in_chart:
+            file = display_name(os.path.join(path, "Chart.yaml"))
+            self.to_template.setdefault(real, Renderable(real, file, self.trees[-1]))
         # Worked out once for the directory: in a large tree, resolving each path by itself takes longer than reading
         # the directories.
         prefix = _prefix(display_name(path))
@@ -314,8 +348,10 @@ class _Walk:
             directories.sort()
             for name in sorted(names):
                 if name.lower().endswith(EXTENSIONS):
+                    template = os.path.join(directory, name)
+                    self.found.paths[display_name(template)] = os.path.realpath(template)
                     self.skip(
-                        os.path.join(directory, name),
+                        template,
                         "helm-template",
                         "a template of a Helm chart: render it (helm template CHART | kubeassay scan -)",
                     )
@@ -326,6 +362,11 @@ class _Walk:
         for path, real_directory in self.links:
             self.link(path, real_directory)
         for real, file in self.files.items():
+            if file.role is not None and file.role[0] == "kustomization" and self.only_lists(os.path.dirname(real)):
+                file = replace(
+                    file, role=("not-kubernetes", "a kustomization that only lists files, which are scanned")
+                )
+            self.found.paths[file.name] = real
             patch = self.patches.get(real)
             if patch is not None and real not in self.resources:
                 self.skip(
@@ -334,14 +375,52 @@ class _Walk:
             else:
                 self.found.files.append(file)
         self.found.files.sort(key=lambda file: file.name)
+        used = {real for kustomization in self.kustomizations.values() for real in kustomization.resources}
+        components = {
+            os.path.realpath(os.path.dirname(path)) for path, uses in self.kustomizations.items() if uses.component
+        }
+        listings = {real for real in self.to_build if self.only_lists(real)}
+        self.found.kustomizations = [
+            found
+            for real, found in sorted(self.to_build.items())
+            if real not in used and real not in components and real not in listings
+        ]
+        self.found.charts = [found for _, found in sorted(self.to_template.items())]
         self.found.changed_by = dict(self.changed_files())
         self.found.listings = {display_name(path) for path, used in self.kustomizations.items() if not used.changes}
         return self.found
 
+    def only_lists(self, real: str) -> bool:
+        """Whether the kustomization of a folder makes nothing but what stands in files of the tree, and what others
+        make that do so, too."""
+        waiting, seen = [real], set[str]()
+        while waiting:
+            folder = waiting.pop()
+            if folder in seen:
+                continue
+            seen.add(folder)
+            used = self.used_in(folder)
+            if used is None or used.changes or used.component:
+                return False
+            for resource in used.resources:
+                if os.path.isdir(resource):
+                    waiting.append(resource)
+                elif resource not in self.files:
+                    return False
+        return True
+
+    def used_in(self, folder: str) -> UsedFiles | None:
+        """What the kustomization of a folder (a real path) uses; None where there is none that was read."""
+        if self.by_folder is None:
+            # Asked for at the end, when all were read.
+            self.by_folder = {
+                os.path.realpath(os.path.dirname(path)): used for path, used in self.kustomizations.items()
+            }
+        return self.by_folder.get(folder)
+
     def changed_files(self) -> Iterator[tuple[str, str]]:
         """The files that reach a kustomization which changes what stands in them, through others that may only list
         them, each with it."""
-        by_folder = {os.path.realpath(os.path.dirname(path)): used for path, used in self.kustomizations.items()}
         for path, used in sorted(self.kustomizations.items()):
             if not used.changes:
                 continue
@@ -353,8 +432,9 @@ class _Walk:
                 seen.add(real)
                 if real in self.files:
                     yield self.files[real].name, display_name(path)
-                elif real in by_folder:
-                    waiting += sorted(by_folder[real].resources)
+                else:
+                    further = self.used_in(real)
+                    waiting += sorted(further.resources) if further is not None else ()
 
     def link(self, path: str, real_directory: str) -> None:
         target = os.path.realpath(path)

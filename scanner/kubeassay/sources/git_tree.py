@@ -43,9 +43,12 @@ class _Entry:
     name: str
 
 
-def tree_at(revision: str, paths: Sequence[str], folder: Path, *, ignore: bool, max_file_size: int) -> TreeAt:
+def tree_at(
+    revision: str, paths: Sequence[str], folder: Path, *, ignore: bool, max_file_size: int, render: bool = False
+) -> TreeAt:
     """What the paths of the working tree name in a commit. ``folder``: an empty one, which has to be there while the
-    files are read. ``revision``: as git has it; with ``...`` at its end, the merge base of it and HEAD.
+    files are read. ``revision``: as git has it; with ``...`` at its end, the merge base of it and HEAD. ``render``:
+    whether kustomizations and charts are to be rendered, which may need any file of the repository.
 
     Raises UsageError where the paths are of no repository, or it has no such revision.
     """
@@ -55,6 +58,9 @@ def tree_at(revision: str, paths: Sequence[str], folder: Path, *, ignore: bool, 
     entries = list(_entries(root, commit, names))
     named = {os.path.relpath(os.path.realpath(path), root) for path in paths}
     chosen = [entry for entry in entries if _is_wanted(entry, named)]
+    if render and any(os.path.basename(entry.name) in _RENDERABLE for entry in chosen):
+        known = {entry.name for entry in chosen}
+        chosen += [entry for entry in _small(root, _entries(root, commit, ["."])) if entry.name not in known]
     real_folder = os.path.realpath(folder)
     # The root of a repository, or ignore files around the folder would be about it.
     os.mkdir(os.path.join(real_folder, ".git"))
@@ -63,7 +69,15 @@ def tree_at(revision: str, paths: Sequence[str], folder: Path, *, ignore: bool, 
     there = [argument for argument in arguments if os.path.lexists(argument) or glob.glob(argument, recursive=True)]
     found = discover(there, ignore=ignore, max_file_size=max_file_size)
     folders = {os.path.join(real_folder, name): _static(path) for path, name in zip(paths, names, strict=True)}
+    renamed = {name: _name(path, folders) for name, path in found.paths.items()}
     found.files = [replace(file, name=_name(file.path, folders)) for file in found.files]
+    found.paths = {_name(path, folders): path for path in found.paths.values()}
+    for renderable in (found.kustomizations, found.charts):
+        renderable[:] = [
+            replace(one, file=_name(os.path.join(one.directory, os.path.basename(one.file)), folders))
+            for one in renderable
+        ]
+    found.skipped = [replace(entry, file=renamed.get(entry.file, entry.file)) for entry in found.skipped]
     submodules = tuple(entry.name for entry in entries if entry.mode == _SUBMODULE)
     return TreeAt(commit, found, submodules)
 
@@ -142,6 +156,26 @@ def _entries(root: str, commit: str, names: Sequence[str]) -> Iterator[_Entry]:
             description, _, path = line.partition(b"\t")
             mode, _, number = description.split(b" ")
             yield _Entry(mode, number, os.fsdecode(path))
+
+
+#: All of a repository that a rendering may need is this much at most, in bytes; of one file, this much.
+_MOST_OF_ALL, _MOST_OF_ONE = 256 * 2**20, 4 * 2**20
+#: Files that ask for a rendering.
+_RENDERABLE = frozenset({*KUSTOMIZATION_NAMES, "Chart.yaml"})
+
+
+def _small(root: str, entries: Iterator[_Entry]) -> list[_Entry]:
+    """The files of a commit that a rendering may need, and links: those that are not too large."""
+    files = [entry for entry in entries if entry.mode in (_REGULAR, _EXECUTABLE, _LINK)]
+    questions = b"".join(entry.object + b"\n" for entry in files)
+    answers = _git(root, "cat-file", "--batch-check=%(objectsize)", questions=questions).split(b"\n")
+    chosen, total = [], 0
+    for entry, answer in zip(files, answers, strict=False):
+        size = int(answer) if answer.isdigit() else _MOST_OF_ONE + 1
+        if size <= _MOST_OF_ONE and total + size <= _MOST_OF_ALL:
+            total += size
+            chosen.append(entry)
+    return chosen
 
 
 def _around(names: Sequence[str]) -> set[str]:

@@ -25,6 +25,8 @@ class UsedFiles:
     patches: frozenset[str] = frozenset()
     resources: frozenset[str] = frozenset()
     changes: bool = False
+    #: Whether it is a Component, which is only rendered as part of a kustomization.
+    component: bool = False
 
 
 #: What a kustomization says that changes no resource.
@@ -44,12 +46,13 @@ def used_files(kustomization: str) -> UsedFiles:
     directory = os.path.dirname(os.path.abspath(kustomization))
     patches: set[str] = set()
     resources: set[str] = set()
-    changes = False
+    changes = component = False
     for document in documents:
         root = document.root
         if not isinstance(root, dict):
             continue
         changes = changes or not root.keys() <= _LISTING
+        component = component or root.get("kind") == "Component"
         for key in ("patches", "patchesJson6902", "replacements"):
             for entry in _list(root.get(key)):
                 if isinstance(entry, dict) and isinstance(entry.get("path"), str):
@@ -63,7 +66,7 @@ def used_files(kustomization: str) -> UsedFiles:
             resources.update(entry for entry in _list(root.get(key)) if isinstance(entry, str))
     found = _real_paths(directory, resources)
     changes = changes or len(found) < len(resources) or not all(map(os.path.exists, found))
-    return UsedFiles(_real_paths(directory, patches), found, changes)
+    return UsedFiles(_real_paths(directory, patches), found, changes, component)
 
 
 def _real_paths(directory: str, names: Iterable[str]) -> frozenset[str]:

@@ -1,0 +1,228 @@
+"""Kustomizations and charts of a tree are rendered, and judged as what they make, not as what they are made of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from kubeassay.execution.cores import available_processes
+from kubeassay.model import Location, MadeOf, ReadError, Skipped
+from kubeassay.reporting.texts import plural
+from kubeassay.sources.files import Discovery, Renderable, SourceFile, UsageError, display_name
+from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES
+from kubeassay.sources.rendering import RENDERED, HelmDemand, KustomizeDemand, Limits, Output, Rendering
+
+
+@dataclass(frozen=True, slots=True)
+class RenderOptions:
+    """What is rendered, and how. ``automatic``: the kustomizations and charts that discovery found. ``kustomize``,
+    ``helm``: those that the user named; ``chart_options``: a demand of which all but the chart holds for every chart
+    that is rendered."""
+
+    automatic: bool = True
+    kustomize: tuple[str, ...] = ()
+    helm: tuple[str, ...] = ()
+    chart_options: HelmDemand = field(default_factory=lambda: HelmDemand("", "", ""))
+    limits: Limits = field(default_factory=Limits)
+
+
+Demand = KustomizeDemand | HelmDemand
+Naming = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A rendering that is to be made. ``tree``: as in :class:`Renderable`."""
+
+    demand: Demand
+    #: What asked for it, besides the kustomization or chart itself, the outermost first.
+    steps: tuple[tuple[str, Location], ...] = ()
+    #: Whether the user or an Application named it: where it cannot be made, that is an error.
+    named: bool = False
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """The same for demands that make the same."""
+        if isinstance(self.demand, KustomizeDemand):
+            return (self.demand.directory, repr(sorted(self.demand.overrides.items())))
+        return (self.demand,)
+
+
+def rendered(discovery: Discovery, options: RenderOptions, more: Sequence[Wanted] = ()) -> Discovery:
+    """What was discovered, with what its kustomizations and charts make in place of what they are made of.
+
+    ``more``: what else is to be rendered. Where a tool is missing, all stays as it is, which hides objects, as
+    :attr:`Discovery.skipped` says. Raises UsageError for a folder that the user named and that is none.
+    """
+    wanted = list(_wanted(discovery, options))
+    wanted += [one for one in more if one.key not in {other.key for other in wanted}]
+    if not wanted:
+        return discovery
+    found = _Renderings(discovery, options.limits)
+    outputs = found.make(wanted)
+    for one, output in zip(wanted, outputs, strict=True):
+        found.take(one, output)
+    return found.finish()
+
+
+def _wanted(discovery: Discovery, options: RenderOptions) -> Iterator[Wanted]:
+    seen: set[tuple[object, ...]] = set()
+    named = [
+        *(_kustomize(_named(folder, KUSTOMIZATION_NAMES), named=True) for folder in options.kustomize),
+        *(_helm(_named(folder, ("Chart.yaml",)), options.chart_options, named=True) for folder in options.helm),
+    ]
+    automatic: list[Wanted] = []
+    if options.automatic:
+        automatic += (_kustomize(found) for found in discovery.kustomizations)
+        charts = {one.demand.chart for one in named if isinstance(one.demand, HelmDemand)}
+        automatic += (
+            _helm(found, options.chart_options) for found in discovery.charts if found.directory not in charts
+        )
+    for one in (*named, *automatic):
+        if one.key not in seen:
+            seen.add(one.key)
+            yield one
+
+
+def _named(folder: str, names: Sequence[str]) -> Renderable:
+    """A folder that the user named, or the file in it that makes it one."""
+    directory = os.path.dirname(folder) or "." if os.path.basename(folder) in names else folder
+    file = next((name for name in names if os.path.isfile(os.path.join(directory, name))), None)
+    if file is None:
+        raise UsageError(f"{folder}: there is no {names[0]} in it")
+    real = os.path.realpath(directory)
+    return Renderable(real, display_name(os.path.join(directory, file)), real)
+
+
+def root_of(directory: str, tree: str) -> str:
+    """The folder that all that is rendered has to lie in: the repository of a folder; without one the working
+    directory, where the folder is in it; else the scanned tree. All are real paths."""
+    parent = directory
+    while True:
+        if os.path.lexists(os.path.join(parent, ".git")):
+            return parent
+        above = os.path.dirname(parent)
+        if above == parent:
+            break
+        parent = above
+    here = os.path.realpath(os.curdir)
+    return here if here != os.sep and _is_in(directory, here) else tree
+
+
+def _is_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(os.path.join(folder, ""))
+
+
+def _kustomize(found: Renderable, *, named: bool = False) -> Wanted:
+    demand = KustomizeDemand(found.directory, found.file, root_of(found.directory, found.tree))
+    return Wanted(demand, named=named)
+
+
+def _helm(found: Renderable, options: HelmDemand, *, named: bool = False) -> Wanted:
+    root = root_of(found.directory, found.tree)
+    return Wanted(replace(options, chart=found.directory, name=found.file, root=root), named=named)
+
+
+class _Renderings:
+    """What a tree's renderings make of what was discovered in it."""
+
+    def __init__(self, discovery: Discovery, limits: Limits) -> None:
+        self.discovery = discovery
+        self.limits = limits
+        self.made: list[SourceFile] = []
+        #: Real paths of what was rendered.
+        self.sources: set[str] = set()
+        #: Kind of tool → why there is none.
+        self.missing: dict[str, str] = {}
+        self.errors: list[ReadError] = []
+        self.skipped: list[Skipped] = []
+        self.notes: list[str] = []
+        self._names: set[str] = set()
+
+    def make(self, wanted: Sequence[Wanted]) -> list[Output | None]:
+        """The outputs of demands, in their order; None where there is no tool for one."""
+        workers = min(available_processes(), len(wanted))
+        # Tools run in processes of their own; a thread waits for one.
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(self._made, wanted))
+
+    def _made(self, wanted: Wanted) -> Output | None:
+        # Imported here: most trees have neither kustomizations nor charts.
+        from kubeassay.sources.tools import ToolMissingError
+
+        try:
+            if isinstance(wanted.demand, KustomizeDemand):
+                from kubeassay.sources.kustomize_build import build
+
+                return build(wanted.demand, self.limits)
+            from kubeassay.sources.helm_template import template
+
+            return template(wanted.demand, self.limits)
+        except ToolMissingError as error:
+            self.missing["kustomize" if isinstance(wanted.demand, KustomizeDemand) else "helm"] = str(error)
+            return None
+
+    def take(self, wanted: Wanted, output: Output | None) -> None:
+        """Take over what came of a demand."""
+        name = wanted.demand.name
+        if output is None:
+            if wanted.named:
+                kind = "kustomize" if isinstance(wanted.demand, KustomizeDemand) else "helm"
+                self.errors.append(ReadError(name, f"cannot be rendered: {self.missing[kind]}", 1, 1))
+            return
+        self.errors += output.errors
+        self.skipped += output.skipped
+        self.notes += output.notes
+        if output.tracer is None:
+            return
+        self.sources |= output.sources
+        file = f"{name}{RENDERED}"
+        # One kustomization or chart may be rendered in several ways.
+        number = 1
+        while file in self._names:
+            number += 1
+            file = f"{name} ({number}){RENDERED}"
+        self._names.add(file)
+        content = output.text.encode("utf-8", "surrogatepass")
+        steps = (*wanted.steps, (f"rendered by {output.made_by or 'a tool'}", Location(name, 1, 1, 1, 1)))
+        rendering = Rendering(MadeOf(output.tracer, steps), output.made_by)
+        self.made.append(SourceFile("", file, len(content), content=content, rendering=rendering))
+
+    def finish(self) -> Discovery:
+        """What was discovered, less what was rendered, with what was made of it."""
+        found, paths = self.discovery, self.discovery.paths
+        files = [replace(file, part=True) if paths.get(file.name) in self.sources else file for file in found.files]
+        skipped = [entry for entry in found.skipped if paths.get(entry.file) not in self.sources]
+        parts = [self._patch(entry) for entry in found.skipped if self._is_patch(entry)]
+        tools = sorted({file.rendering.made_by for file in self.made if file.rendering is not None})
+        notes = [*found.notes, *self.notes]
+        if self.made:
+            notes.insert(0, f"rendered {plural(len(self.made), 'kustomization or chart')} with {', '.join(tools)}")
+        return replace(
+            found,
+            files=sorted([*files, *parts, *self.made], key=lambda file: file.name),
+            skipped=[*map(self._explained, skipped), *self.skipped],
+            errors=[*found.errors, *self.errors],
+            notes=notes,
+        )
+
+    def _is_patch(self, entry: Skipped) -> bool:
+        return entry.reason == "kustomize-patch" and self.discovery.paths.get(entry.file) in self.sources
+
+    def _patch(self, entry: Skipped) -> SourceFile:
+        """A patch, in whose comments exceptions may stand."""
+        path = self.discovery.paths[entry.file]
+        return SourceFile(path, entry.file, 0, part=True)
+
+    def _explained(self, entry: Skipped) -> Skipped:
+        kind = {"helm-template": "helm", "kustomize-patch": "kustomize", "kustomization": "kustomize"}.get(entry.reason)
+        if kind is None or kind not in self.missing:
+            return entry
+        return replace(entry, detail=f"{entry.detail}; it was not rendered: {self.missing[kind]}")
+
+
+def counted(files: Iterable[SourceFile]) -> int:
+    """How many of the files were rendered."""
+    return sum(1 for file in files if file.rendering is not None)
