@@ -12,6 +12,7 @@ import click
 
 from kubeassay.analysis.workloads import TEMPLATE_PATHS
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
+from kubeassay.cli.rendering import named_renderings, render, rendering_options
 from kubeassay.execution.inventory import ReadInventory, read_inventory
 from kubeassay.model import NEWEST_KNOWN, Object, format_path
 from kubeassay.reporting.texts import printable
@@ -38,7 +39,7 @@ def input_options(command: _F) -> _F:
         click.option("--quiet", "-q", is_flag=True, help="Do not say what was not read."),
     ):
         command = option(command)
-    return command
+    return rendering_options(command)
 
 
 def read_inputs(
@@ -47,7 +48,7 @@ def read_inputs(
     """Read PATHs (files, directories, glob patterns, ``-``); the working directory where none is given. What could not
     be read is told on standard error, and which objects an API server would refuse, of those that ``concerns`` says the
     question to depend on. Raises click.UsageError for a path that there is not."""
-    paths = tuple(paths) or (".",)
+    paths = tuple(paths) or (() if named_renderings(options) else (".",))
     limit = DEFAULT_MAX_FILE_SIZE
     stdin = sys.stdin.buffer.read(limit + 1) if "-" in paths else None
     if stdin is not None and len(stdin) > limit:
@@ -58,6 +59,7 @@ def read_inputs(
         )
     except UsageError as error:
         raise click.UsageError(str(error), click.get_current_context(silent=True)) from None
+    discovery = render(discovery, options, NEWEST_KNOWN)
     read = read_inventory(discovery, NEWEST_KNOWN, stdin=stdin, stdin_name=STDIN_NAME)
     # What was read stays to the end: the collector is to walk only what comes of it.
     gc.freeze()

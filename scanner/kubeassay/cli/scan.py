@@ -27,7 +27,9 @@ from kubeassay.cli.judging import (
     source_options,
 )
 from kubeassay.cli.outputs import details_options
+from kubeassay.cli.rendering import named_renderings, render, rendering_options
 from kubeassay.engine.plan import Plan
+from kubeassay.execution.demand import Demanded
 from kubeassay.execution.scan import scan as run_scan
 from kubeassay.model import NotEvaluated, Result, Target
 from kubeassay.policy.errors import PolicyError
@@ -67,7 +69,13 @@ def reading_options(command: _F) -> _F:
     metavar="REVISION",
     help="Report what has come since a git revision (main... : since the work left main).",
 )
+@click.option(
+    "--matrix",
+    metavar="FILE",
+    help="Judge the environments that a configuration file names, each by its own profile, in one report.",
+)
 @reading_options
+@rendering_options
 @source_options
 @sarif_options
 @details_options
@@ -96,16 +104,21 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
             " (-o openreports=FILE)"
         )
     config = configuration(options)
-    paths = paths or tuple(config.get("paths", ()))
-    if not paths:
+    elsewhere = named_renderings(options) or options["matrix"] is not None
+    paths = paths or (() if elsewhere else tuple(config.get("paths", ())))
+    if not paths and not elsewhere:
         raise UsageError("no PATH is given (. scans the working directory)")
     snapshots = [path for path in paths if is_snapshot(path)]
     since = options["since"]
     if since is not None:
         if snapshots or "-" in paths:
             raise UsageError("--since is for paths of a git repository")
+        if named_renderings(options):
+            raise UsageError("--since renders what it finds in a PATH: name that instead of --kustomize or --helm")
         if options["compare"] is not None:
             raise UsageError("--since and --compare both say what to compare with")
+    if options["matrix"] is not None:
+        return _scan_matrix(paths, options, config)
     if snapshots:
         if len(paths) > 1:
             raise UsageError(f"{snapshots[0]} is a snapshot of a cluster: it is judged by itself")
@@ -122,17 +135,43 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
             raise UsageError("standard input is larger than --max-file-size")
         paths = tuple(path for path in paths if path != "-")
     discovery = discover(paths, ignore=not options["no_ignore"], max_file_size=options["max_file_size"] * 2**20)
-    names = [display_name(path) for path in paths]
+    discovery = render(discovery, options, judged.by.version)
+    names = [display_name(path) for path in (*paths, *options["kustomize"], *options["helm"])]
     target = Target("manifests", ", ".join([*names, STDIN_NAME] if stdin is not None else names))
     if since is not None:
         judged = replace(judged, previous=_at(since, paths, judged, target, options))
-    result = _run(judged.plan, discovery, target, stdin, options, judged.not_understood)
-    if shows_pictures(judged, options):
-        # Imported here: it has the analyses of all areas.
-        from kubeassay.execution.pictures import with_pictures_of_files
-
-        result = with_pictures_of_files(result, discovery, judged.by.version, stdin)
+    pictures = shows_pictures(judged, options)
+    result = _run(judged.by, discovery, target, stdin, options, pictures)
     return report(judged, result, options, inputs=partial(_inputs, discovery, stdin))
+
+
+def _run(
+    by: Demanded, discovery: Discovery, target: Target, stdin: bytes | None, options: Mapping[str, Any], pictures: bool
+) -> Result:
+    """The result of a tree; of one that holds several environments, of each of them. ``pictures``: with maps."""
+    if not any(file.rendering is not None for file in discovery.files):
+        return _of_one(by, discovery, target, stdin, options, pictures)
+    # Imported here: few trees are rendered.
+    from kubeassay.execution.environments import differences, environments, judge
+
+    found = environments(discovery)
+    return judge(
+        [(environment, by) for environment in found],
+        lambda by, discovery: _of_one(by, discovery, target, stdin, options, pictures),
+        lambda: differences([environment for environment in found if environment.name != "files"]),
+    )
+
+
+def _of_one(
+    by: Demanded, discovery: Discovery, target: Target, stdin: bytes | None, options: Mapping[str, Any], pictures: bool
+) -> Result:
+    result = _scanned(by.plan, discovery, target, stdin, options, by.not_understood)
+    if not pictures:
+        return result
+    # Imported here: it has the analyses of all areas.
+    from kubeassay.execution.pictures import with_pictures_of_files
+
+    return with_pictures_of_files(result, discovery, by.version, stdin)
 
 
 def _inputs(discovery: Discovery, stdin: bytes | None) -> Iterator[tuple[str, bytes]]:
@@ -161,11 +200,39 @@ def _at(revision: str, paths: Sequence[str], judged: Judging, target: Target, op
             FilePath(folder),
             ignore=not options["no_ignore"],
             max_file_size=options["max_file_size"] * 2**20,
+            render=options["render"],
         )
+        discovery = render(tree.discovery, {**options, "quiet": True}, judged.by.version)
         for submodule in tree.left_out:
             said = f"warning: {submodule} is a submodule: what is found in it counts as new"
             click.echo(printable(said), err=True)
-        return _run(judged.plan, tree.discovery, target, None, options, judged.not_understood)
+        return _run(judged.by, discovery, target, None, options, False)
+
+
+def _scan_matrix(paths: Sequence[str], options: Mapping[str, Any], config: Mapping[str, Any]) -> int:
+    # Imported here: few scans are of several environments.
+    from kubeassay.cli.matrix import matrix
+    from kubeassay.execution.environments import differences, judge
+
+    if options["since"] is not None:
+        raise UsageError("--since compares one rendering of a PATH; --matrix is of several")
+    if "-" in paths or any(map(is_snapshot, paths)):
+        raise UsageError("--matrix is for files: PATH is what all of its environments have in common")
+    found = matrix(options["matrix"], paths, options)
+    judged = judging(options, config)
+    target = Target("manifests", display_name(options["matrix"]))
+    pictures = shows_pictures(judged, options)
+    result = judge(
+        found,
+        lambda by, discovery: _of_one(by, discovery, target, None, options, pictures),
+        lambda: differences([environment for environment, _ in found]),
+    )
+
+    def inputs() -> Iterator[tuple[str, bytes]]:
+        read = {name: content for environment, _ in found for name, content in _inputs(environment.discovery, None)}
+        yield from read.items()
+
+    return report(judged, result, options, inputs=inputs)
 
 
 def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, Any]) -> int:
@@ -185,7 +252,7 @@ def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, A
     return report(judged, result, options, lambda: iter(snapshot.files.items()))
 
 
-def _run(
+def _scanned(
     plan: Plan,
     discovery: Discovery,
     target: Target,

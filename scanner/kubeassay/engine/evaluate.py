@@ -716,7 +716,7 @@ def _judge_exceptions(plan: Plan, partial: Partial) -> tuple[ExceptionUse, ...]:
     return tuple(use for use, _ in uses)
 
 
-def _occurrences(findings: Iterable[Finding]) -> Iterator[Finding]:
+def numbered(findings: Iterable[Finding]) -> Iterator[Finding]:
     """Tell findings with one identity apart: the same object in several files, in the order of the files."""
     seen: dict[str, int] = defaultdict(int)
     for finding in findings:
@@ -746,7 +746,8 @@ def _alike(finding: Finding) -> tuple[Any, ...]:
     return (of.outcome, of.rule, of.fingerprint, of.object, of.path, of.container, of.message, of.location, of.reason)
 
 
-def _order(finding: Finding) -> tuple[Any, ...]:
+def in_order(finding: Finding) -> tuple[Any, ...]:
+    """What findings are sorted by."""
     location = finding.location
     return (
         location.file,
@@ -781,7 +782,7 @@ def finish(plan: Plan, partial: Partial, target: Target) -> Result:
     if not partial.objects and not partial.errors:
         not_evaluated.append(NotEvaluated("no-objects", "no Kubernetes object was found in what was given"))
     exceptions = _judge_exceptions(plan, partial)
-    findings = tuple(_occurrences(_together(sorted(partial.findings, key=_order))))
+    findings = tuple(numbered(_together(sorted(partial.findings, key=in_order))))
     passed, not_judged = Counter[str](), Counter[str]()
     for active in plan.rules:
         for control in active.controls:

@@ -51,6 +51,8 @@ def read_inventory(
             yield read_file(file, remembered)
 
     for read in reads():
+        if read.part:
+            continue
         errors += read.errors
         skipped += read.skipped
         for obj in read.objects:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -29,7 +29,6 @@ class RenderOptions:
 
 
 Demand = KustomizeDemand | HelmDemand
-Naming = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +55,9 @@ def rendered(discovery: Discovery, options: RenderOptions, more: Sequence[Wanted
     ``more``: what else is to be rendered. Where a tool is missing, all stays as it is, which hides objects, as
     :attr:`Discovery.skipped` says. Raises UsageError for a folder that the user named and that is none.
     """
+    charts = {one.demand.chart for one in more if isinstance(one.demand, HelmDemand)}
+    # A chart that is rendered in a way that somebody chose is not rendered by its default values as well.
+    discovery = replace(discovery, charts=[found for found in discovery.charts if found.directory not in charts])
     wanted = list(_wanted(discovery, options))
     wanted += [one for one in more if one.key not in {other.key for other in wanted}]
     if not wanted:
@@ -84,6 +86,11 @@ def _wanted(discovery: Discovery, options: RenderOptions) -> Iterator[Wanted]:
         if one.key not in seen:
             seen.add(one.key)
             yield one
+
+
+def chart_named(folder: str, options: HelmDemand) -> Wanted:
+    """The rendering of a chart that the user named. Raises UsageError where there is none."""
+    return _helm(_named(folder, ("Chart.yaml",)), options, named=True)
 
 
 def _named(folder: str, names: Sequence[str]) -> Renderable:
@@ -221,8 +228,3 @@ class _Renderings:
         if kind is None or kind not in self.missing:
             return entry
         return replace(entry, detail=f"{entry.detail}; it was not rendered: {self.missing[kind]}")
-
-
-def counted(files: Iterable[SourceFile]) -> int:
-    """How many of the files were rendered."""
-    return sum(1 for file in files if file.rendering is not None)

@@ -1,6 +1,7 @@
 """The vocabulary of kubeassay: frozen values, no input or output, nothing imported from the other layers."""
 
 from kubeassay.model.drift import ChangedField, Drift, MissingObject, NotCompared, UndeclaredObject
+from kubeassay.model.environments import Difference, EnvironmentResult, RenderedManifest
 from kubeassay.model.kubernetes_version import NEWEST_KNOWN, OLDEST_KNOWN, KubernetesVersion
 from kubeassay.model.object import Inventory, Object, ObjectRef, shared_folders
 from kubeassay.model.pictures import Bar, Part, Picture, Way
@@ -58,8 +59,10 @@ __all__ = [
     "ConnectionScope",
     "Control",
     "ControlSummary",
+    "Difference",
     "Drift",
     "Edit",
+    "EnvironmentResult",
     "Example",
     "ExceptionPolicy",
     "ExceptionState",
@@ -88,6 +91,7 @@ __all__ = [
     "Profile",
     "ReadError",
     "Related",
+    "RenderedManifest",
     "Result",
     "Rule",
     "RuleUse",

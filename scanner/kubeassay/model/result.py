@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from kubeassay.model.drift import Drift
+from kubeassay.model.environments import Difference, EnvironmentResult, RenderedManifest
 from kubeassay.model.object import ObjectRef
 from kubeassay.model.pictures import Picture
 from kubeassay.model.place import Location
@@ -82,6 +83,8 @@ class Finding:
     exception: str | None = None
     reason: str | None = None
     api_path: str | None = None
+    #: Of several environments that were judged at once: those that have it; empty where all do.
+    environments: tuple[str, ...] = ()
 
 
 def identity(finding: Finding) -> str:
@@ -264,6 +267,12 @@ class Result:
     comparison: Comparison | None = None
     #: Maps and tables of everything at once; None where they were not asked for.
     pictures: tuple[Picture, ...] | None = None
+    #: What was rendered, by the names of the files that ask for it.
+    rendered: tuple[RenderedManifest, ...] = ()
+    #: Where several were judged at once: each, in the order of their names or of the file that names them.
+    environments: tuple[EnvironmentResult, ...] = ()
+    #: Objects that some of these have and others lack.
+    differences: tuple[Difference, ...] = ()
 
     @property
     def exceptions_by_id(self) -> dict[str, Exception_]:

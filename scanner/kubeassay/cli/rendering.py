@@ -1,0 +1,137 @@
+"""Options of what is rendered: kustomizations and charts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from kubeassay.model import KubernetesVersion
+from kubeassay.reporting.texts import printable
+from kubeassay.sources.files import Discovery, UsageError
+
+if TYPE_CHECKING:
+    from kubeassay.execution.rendering import RenderOptions
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_SECONDS = 60
+
+
+def rendering_options(command: _F) -> _F:
+    """What is rendered, and how."""
+    for option in reversed(
+        [
+            click.option(
+                "--render/--no-render",
+                default=True,
+                envvar="KUBEASSAY_RENDER",
+                help="Render the kustomizations and charts that are found.  [default: render]",
+            ),
+            click.option("--kustomize", multiple=True, metavar="DIR", help="Build this kustomization. Repeats."),
+            click.option("--helm", multiple=True, metavar="CHART", help="Template the chart of this folder. Repeats."),
+            click.option("--values", multiple=True, metavar="FILE", help="Values of charts, the last holds. Repeats."),
+            click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="A value of charts. Repeats."),
+            click.option(
+                "--set-string", "set_strings", multiple=True, metavar="KEY=TEXT", help="A value that is text. Repeats."
+            ),
+            click.option("--release", metavar="NAME", help="The name of charts' releases.  [default: release-name]"),
+            click.option(
+                "--release-namespace", metavar="NAME", help="The namespace of charts' releases.  [default: default]"
+            ),
+            click.option(
+                "--kube-version", metavar="1.N", help="The version that charts see.  [default: the one judged by]"
+            ),
+            click.option(
+                "--api-versions", multiple=True, metavar="GROUP/VERSION", help="What charts see as well. Repeats."
+            ),
+            click.option("--hooks", is_flag=True, help="Judge the hooks and tests of charts, too."),
+            click.option("--allow-network", is_flag=True, help="Let rendering load what is not in the tree."),
+            click.option(
+                "--render-timeout",
+                type=click.FloatRange(min=0, min_open=True),
+                default=_SECONDS,
+                show_default=True,
+                metavar="SECONDS",
+                help="How long one rendering may take.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+#: Options that mean nothing where no chart is rendered.
+_OF_CHARTS = {
+    "values": "--values",
+    "sets": "--set",
+    "set_strings": "--set-string",
+    "release": "--release",
+    "release_namespace": "--release-namespace",
+    "kube_version": "--kube-version",
+    "api_versions": "--api-versions",
+    "hooks": "--hooks",
+}
+
+
+def named_renderings(options: Mapping[str, Any]) -> bool:
+    """Whether the options name something to render: then no PATH is needed."""
+    return bool(options["kustomize"] or options["helm"])
+
+
+def render_options(options: Mapping[str, Any], version: KubernetesVersion) -> RenderOptions:
+    """What the options say to render. ``version``: what is judged by. Raises UsageError."""
+    import os
+
+    from kubeassay.execution.rendering import RenderOptions
+    from kubeassay.sources.rendering import HelmDemand, Limits
+
+    for text in (*options["sets"], *options["set_strings"]):
+        if "=" not in text:
+            raise UsageError(f"--set {text}: expected KEY=VALUE")
+    for file in options["values"]:
+        if not os.path.isfile(file):  # noqa: PTH113
+            raise UsageError(f"--values {file}: there is no such file")
+    if not options["render"] and named_renderings(options):
+        raise UsageError("--no-render, and something is named to be rendered")
+    demand = HelmDemand(
+        "",
+        "",
+        "",
+        release=options["release"] or "release-name",
+        namespace=options["release_namespace"] or "default",
+        values=tuple(os.path.realpath(file) for file in options["values"]),
+        parameters=(
+            *((text, False) for text in options["sets"]),
+            *((text, True) for text in options["set_strings"]),
+        ),
+        kube_version=options["kube_version"] or str(version),
+        api_versions=tuple(options["api_versions"]),
+        hooks=options["hooks"],
+    )
+    return RenderOptions(
+        options["render"],
+        tuple(options["kustomize"]),
+        tuple(options["helm"]),
+        demand,
+        Limits(options["render_timeout"], network=options["allow_network"]),
+    )
+
+
+def render(discovery: Discovery, options: Mapping[str, Any], version: KubernetesVersion) -> Discovery:
+    """What was discovered, rendered as the options say; what rendering says of itself goes to standard error."""
+    nothing = not (discovery.kustomizations or discovery.charts) or not options["render"]
+    if nothing and not named_renderings(options):
+        given = next((name for key, name in _OF_CHARTS.items() if options[key]), None)
+        if given is not None:
+            raise UsageError(f"{given} is for charts, and there is none in what was given")
+        return discovery
+    # Imported here: few trees are rendered.
+    from kubeassay.execution.rendering import rendered
+
+    found = rendered(discovery, render_options(options, version))
+    if not options["quiet"]:
+        for note in found.notes:
+            click.echo(printable(f"note: {note}"), err=True)
+    return replace(found, notes=[])

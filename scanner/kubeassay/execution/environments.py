@@ -1,0 +1,218 @@
+"""A tree that renders the same objects several times holds several environments: each is judged by itself.
+
+What a folder ``overlays/staging`` makes and what ``overlays/production`` makes are never in one cluster, so no object
+of one may be judged by those of the other. What only one rendering makes, and files that stand for themselves, are
+judged with every environment, unless a folder that they are in is called as one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from kubeassay.engine.merging import merged
+from kubeassay.execution.demand import Demanded
+from kubeassay.model import Difference, Object, RenderedManifest, Result
+from kubeassay.sources.files import Discovery, SourceFile
+from kubeassay.sources.manifests import read_file, regular_content
+from kubeassay.sources.rendering import RENDERED
+
+#: (API group, kind, namespace, name)
+_Identity = tuple[str, str, str | None, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One of several environments of a tree, with all that is judged together. ``name`` is empty where there is but
+    one."""
+
+    name: str
+    discovery: Discovery
+
+
+def _identity(obj: Object) -> _Identity:
+    return obj.ref.group, obj.ref.kind, obj.ref.namespace, obj.ref.name
+
+
+class _Made:
+    """A rendered file, and what it makes."""
+
+    def __init__(self, file: SourceFile) -> None:
+        self.file = file
+        self.objects: set[_Identity] = {_identity(obj) for obj in read_file(file).objects if obj.ref.name}
+        #: The others that make some of these, too.
+        self.rivals: list[_Made] = []
+
+    @cached_property
+    def folders(self) -> list[str]:
+        return [part for part in self.file.name.split("/")[:-1] if part not in ("", ".", "..")]
+
+    @cached_property
+    def label(self) -> str:
+        """What its environment is called: the folder in which its path parts from those of its rivals."""
+        named = self.file.rendering.environment if self.file.rendering is not None else ""
+        if named or not self.rivals:
+            return named
+        parted = Counter(filter(None, (self._parting(rival) for rival in self.rivals)))
+        if parted:
+            return max(parted, key=lambda name: (parted[name], name))
+        return self.folders[-1] if self.folders else self.file.name
+
+    def _parting(self, rival: _Made) -> str:
+        ours, theirs = self.folders, rival.folders
+        number = next(
+            (number for number, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]),
+            min(len(ours), len(theirs)),
+        )
+        return ours[number] if number < len(ours) else ""
+
+
+def environments(discovery: Discovery) -> list[Environment]:
+    """The environments of what was discovered and rendered, in the order of their names; a single one without a name
+    where nothing is made twice."""
+    made = [_Made(file) for file in discovery.files if file.rendering is not None]
+    _find_rivals(made)
+    labels = _labels(made)
+    doubles = _doubles(discovery.files, made)
+    names = sorted({*labels.values()} - {""})
+    if not names and not doubles:
+        return [Environment("", discovery)]
+    found = []
+    for name in names:
+        chosen = [one for one in made if labels[one.file.name] in ("", name)]
+        objects = set[_Identity]().union(*(one.objects for one in chosen))
+        files = {one.file.name for one in chosen}
+        found.append(_environment(name, discovery, names, files, {f for f, of in doubles.items() if of & objects}))
+    if doubles or not names:
+        # What stands in files and is rendered, too: the rendered form of an environment, perhaps, that was committed.
+        alone = {one.file.name for one in made if not labels[one.file.name] and not one.objects & _all(doubles)}
+        found.append(_environment("files", discovery, names, alone, set(), named=False))
+    return found
+
+
+def _all(doubles: Mapping[str, set[_Identity]]) -> set[_Identity]:
+    return set[_Identity]().union(*doubles.values())
+
+
+def _find_rivals(made: Sequence[_Made]) -> None:
+    makers: dict[_Identity, list[_Made]] = defaultdict(list)
+    for one in made:
+        for identity in one.objects:
+            makers[identity].append(one)
+    rivals: dict[int, dict[int, _Made]] = defaultdict(dict)
+    for several in makers.values():
+        for one in several if len(several) > 1 else ():
+            rivals[id(one)].update((id(other), other) for other in several if other is not one)
+    for one in made:
+        one.rivals = list(rivals[id(one)].values())
+
+
+def _labels(made: Sequence[_Made]) -> dict[str, str]:
+    """File → what its environment is called; empty for what belongs to all."""
+    labels = {one.file.name: one.label for one in made}
+    # Two that make the same are never one environment, whatever their folders are called.
+    for one in made:
+        if any(labels[rival.file.name] == labels[one.file.name] for rival in one.rivals):
+            labels[one.file.name] = one.file.name.partition(" (")[0].rpartition("/")[0] or one.file.name
+    for one in made:
+        if any(labels[rival.file.name] == labels[one.file.name] for rival in one.rivals):
+            labels[one.file.name] = one.file.name
+    known = set(labels.values()) - {""}
+    for one in made:
+        if not labels[one.file.name]:
+            labels[one.file.name] = next((folder for folder in reversed(one.folders) if folder in known), "")
+    return labels
+
+
+def _doubles(files: Iterable[SourceFile], made: Sequence[_Made]) -> dict[str, set[_Identity]]:
+    """Files in which objects stand that are rendered, too, with these. Only files in which the names stand are read."""
+    objects = set[_Identity]().union(*(one.objects for one in made))
+    names = {name.encode("utf-8", "surrogatepass") for _, _, _, name in objects}
+    found: dict[str, set[_Identity]] = {}
+    for file in files:
+        if file.rendering is not None or file.part or file.live is not None or not names:
+            continue
+        try:
+            content = regular_content(file.path) if file.content is None else file.content
+        except OSError:
+            # Told where it is read.
+            continue
+        if content is None or not any(name in content for name in names):
+            continue
+        same = objects & set(map(_identity, read_file(file).objects))
+        if same:
+            found[file.name] = same
+    return found
+
+
+def _environment(
+    name: str,
+    discovery: Discovery,
+    names: Sequence[str],
+    rendered: set[str],
+    without: set[str],
+    *,
+    named: bool = True,
+) -> Environment:
+    """``rendered``: the rendered files that are in it; ``without``: files that are not."""
+    others = set(names) - {name} if named else set()
+
+    def belongs(file: SourceFile) -> bool:
+        if file.rendering is not None:
+            return file.name in rendered
+        folders = file.name.split("/")[:-1]
+        return file.name not in without and (name in folders or others.isdisjoint(folders))
+
+    return Environment(name, replace(discovery, files=[file for file in discovery.files if belongs(file)]))
+
+
+def differences(found: Sequence[Environment]) -> list[Difference]:
+    """The objects that some environments have and others lack, in the order of their names. An environment's own name
+    in an object's (``staging-db``, namespace ``staging``) is taken for that of any."""
+    places: dict[_Identity, dict[str, Object]] = defaultdict(dict)
+    for environment in found:
+        for file in environment.discovery.files:
+            if file.part:
+                continue
+            for obj in read_file(file).objects:
+                if obj.ref.name:
+                    places[_anywhere(_identity(obj), environment.name)].setdefault(environment.name, obj)
+    names = [environment.name for environment in found]
+    told = []
+    for having in places.values():
+        if len(having) == len(names):
+            continue
+        obj = next(iter(having.values()))
+        present = tuple(name for name in names if name in having)
+        absent = tuple(name for name in names if name not in having)
+        told.append(Difference(obj.ref, obj.locate(("metadata", "name")), present, absent))
+    return sorted(told, key=lambda difference: (difference.absent, difference.object.kind, str(difference.object)))
+
+
+def _anywhere(identity: _Identity, environment: str) -> _Identity:
+    group, kind, namespace, name = identity
+    word = re.compile(rf"(?<![a-z0-9]){re.escape(environment)}(?![a-z0-9])")
+    return group, kind, None if namespace is None else word.sub("*", namespace), word.sub("*", name)
+
+
+def judge(
+    found: Sequence[tuple[Environment, Demanded]],
+    scan_one: Callable[[Demanded, Discovery], Result],
+    told: Callable[[], Sequence[Difference]],
+) -> Result:
+    """The result of environments, each judged by what is demanded of it. ``scan_one`` judges one; ``told``: how they
+    differ."""
+    results = {environment.name: scan_one(by, environment.discovery) for environment, by in found}
+    files = {file.name: file for environment, _ in found for file in environment.discovery.files}
+    rendered = tuple(
+        RenderedManifest(name.removesuffix(RENDERED), file.rendering.made_by)
+        for name, file in sorted(files.items())
+        if file.rendering is not None
+    )
+    if len(results) == 1:
+        (result,) = results.values()
+        return replace(result, rendered=rendered)
+    return replace(merged(results, told()), rendered=rendered)
