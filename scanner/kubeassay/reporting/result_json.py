@@ -18,8 +18,10 @@ from kubeassay.model import (
     ConnectionScope,
     Control,
     ControlSummary,
+    Difference,
     Drift,
     Edit,
+    EnvironmentResult,
     Example,
     Exception_,
     ExceptionPolicy,
@@ -43,6 +45,7 @@ from kubeassay.model import (
     Profile,
     ReadError,
     Related,
+    RenderedManifest,
     Result,
     Rule,
     RuleUse,
@@ -113,6 +116,12 @@ def to_json(result: Result, *, pictures: bool = True) -> bytes:
         members.append(("drift", encode(_drift(result.drift))))
     if pictures and result.pictures is not None:
         members.append(("pictures", _lines(encode, map(_picture, result.pictures))))
+    if result.rendered:
+        members.append(("rendered", _lines(encode, map(_rendered, result.rendered))))
+    if result.environments:
+        members.append(("environments", _lines(encode, map(environment_as_json, result.environments))))
+    if result.differences:
+        members.append(("differences", _lines(encode, map(_difference, result.differences))))
     text = "{\n" + ",\n".join(f'"{name}": {value}' for name, value in members) + "\n}\n"
     # The handler writes half of a surrogate pair (from a name that is no UTF-8) as JSON's own escape for it.
     return inert_json(text.encode("utf-8", "backslashreplace"))
@@ -228,6 +237,8 @@ def finding_as_json(finding: Finding) -> dict[str, Any]:
             "description": fix.description,
             "edits": [{"location": location_as_json(edit.location), "text": edit.text} for edit in fix.edits],
         },
+        # What all environments have does not say so.
+        **({"environments": finding.environments} if finding.environments else {}),
     }
 
 
@@ -394,6 +405,29 @@ def _picture(picture: Picture) -> dict[str, Any]:
     }
 
 
+def _rendered(made: RenderedManifest) -> dict[str, Any]:
+    return {"file": made.file, "madeBy": made.made_by}
+
+
+def environment_as_json(environment: EnvironmentResult) -> dict[str, Any]:
+    """One of several environments, for JSON."""
+    return {
+        "name": environment.name,
+        "profile": environment.profile,
+        "kubernetesVersion": environment.kubernetes_version,
+        "summary": _summary(environment.summary),
+    }
+
+
+def _difference(difference: Difference) -> dict[str, Any]:
+    return {
+        "object": object_as_json(difference.object),
+        "location": location_as_json(difference.location),
+        "present": difference.present,
+        "absent": difference.absent,
+    }
+
+
 # Reading
 
 _T = TypeVar("_T")
@@ -451,7 +485,10 @@ def from_json(document: bytes) -> Result:
         drift=None if (drift := top.get("drift")) is None else _read_drift(drift),
         pictures=None if pictures is None else pictures.tuple_of(_read_picture),
         # Results of earlier versions have none.
-        exceptions=() if (uses := top.get("exceptions")) is None else uses.tuple_of(_read_exception_use),
+        exceptions=top.tuple_where_given("exceptions", _read_exception_use),
+        rendered=top.tuple_where_given("rendered", _read_rendered),
+        environments=top.tuple_where_given("environments", _read_environment),
+        differences=top.tuple_where_given("differences", _read_difference),
     )
 
 
@@ -526,6 +563,11 @@ class _Node:
             self.refuse("a list")
         return tuple(read(_Node(item, f"{self.path}[{index}]")) for index, item in enumerate(self.value))
 
+    def tuple_where_given(self, key: str, read: Callable[[_Node], _T]) -> tuple[_T, ...]:
+        """A list that not every document has."""
+        child = self.get(key)
+        return () if child is None else child.tuple_of(read)
+
     def texts(self) -> tuple[str, ...]:
         return self.tuple_of(_Node.text)
 
@@ -588,6 +630,7 @@ def _read_finding(node: _Node) -> Finding:
         exception=node["exception"].text_or_none(),
         reason=node["reason"].text_or_none(),
         api_path=None if (path := node["object"].get("apiPath")) is None else path.text_or_none(),
+        environments=node.tuple_where_given("environments", _Node.text),
     )
 
 
@@ -708,6 +751,28 @@ def _read_drift(node: _Node) -> Drift:
         not_compared=node["notCompared"].tuple_of(
             lambda one: NotCompared(one["reason"].text(), one["detail"].text(), one["file"].text_or_none())
         ),
+    )
+
+
+def _read_rendered(node: _Node) -> RenderedManifest:
+    return RenderedManifest(node["file"].text(), node["madeBy"].text())
+
+
+def _read_environment(node: _Node) -> EnvironmentResult:
+    return EnvironmentResult(
+        node["name"].text(),
+        node["profile"].text(),
+        node["kubernetesVersion"].text(),
+        _read_summary(node["summary"]),
+    )
+
+
+def _read_difference(node: _Node) -> Difference:
+    return Difference(
+        _read_object(node["object"]),
+        _read_location(node["location"]),
+        node["present"].texts(),
+        node["absent"].texts(),
     )
 
 
