@@ -303,6 +303,7 @@ HOSTILE = _result(
     ),
 )
 
+
 def _environment(name: str, profile: str, **severities: int) -> EnvironmentResult:
     counts = {"critical": 0, "high": 0, "medium": 0, "low": 0} | severities
     found = sum(counts.values())

@@ -158,7 +158,7 @@ def _run(
     return judge(
         [(environment, by) for environment in found],
         lambda by, discovery: _of_one(by, discovery, target, stdin, options, pictures),
-        lambda: differences([environment for environment in found if environment.name != "files"]),
+        lambda: differences(found),
     )
 
 

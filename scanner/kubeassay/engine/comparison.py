@@ -22,7 +22,9 @@ def compare(previous: Result, now: Result) -> Comparison:
     excepted: list[Finding] = []
     unknown: list[Finding] = []
     for key in {**before, **after}:
-        pairs, gone = _paired(after.get(key, []), before.get(key, []))
+        # Of what some environments accept and others do not, what fails is the earlier one.
+        found = sorted(after.get(key, []), key=lambda finding: finding.outcome != "fail")
+        pairs, gone = _paired(found, before.get(key, []))
         for finding, earlier in pairs:
             if finding.outcome == "excepted":
                 excepted += () if earlier is None else (earlier,)
@@ -98,12 +100,27 @@ def accept(result: Result, accepted: Mapping[tuple[str, str], int], file: str) -
 
 def _with_findings(result: Result, findings: Sequence[Finding]) -> Result:
     """A result with other failing and excepted findings, and counted accordingly."""
-    return replace(result, findings=tuple(findings), summary=counted(result.summary, findings))
+    environments = tuple(
+        replace(
+            one,
+            summary=counted(one.summary, [f for f in findings if not f.environments or one.name in f.environments]),
+        )
+        for one in result.environments
+    )
+    return replace(
+        result,
+        findings=tuple(findings),
+        summary=counted(result.summary, findings),
+        environments=environments,
+    )
 
 
 def _was_judged(finding: Finding, now: Result) -> bool:
     """Whether a finding that is gone is surely no more: its rule ran, and nothing that it is about went unjudged."""
     if finding.rule not in now.rules:
+        return False
+    names = {environment.name for environment in now.environments}
+    if finding.environments and names.isdisjoint(finding.environments):
         return False
     namespace = namespace_about(finding.object)
     # Of what is gone nobody knows the labels.

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
 #: A longer source line is cut around the finding.
 _EXCERPT_LENGTH = 200
-_MASK = "•••"
+#: What stands where something may be secret.
+MASK = "•••"
 _WORDS = re.compile(r"[^\r\n]+")
 
 
@@ -90,7 +91,7 @@ class SourceText:
         parts: list[str] = []
         position = 0
         for start, end in self.masks:
-            parts += self.text[position:start], _WORDS.sub(_MASK, self.text[start:end])
+            parts += self.text[position:start], _WORDS.sub(MASK, self.text[start:end])
             position = end
         return "".join((*parts, self.text[position:]))
 
@@ -266,7 +267,7 @@ def _excerpt_of(traced: Traced, text: SourceText, obj: Object, violation: Violat
         return excerpt
     shown = excerpt.text
     for secret in sorted(_secrets(obj), key=len, reverse=True):
-        shown = shown.replace(secret, _MASK)
+        shown = shown.replace(secret, MASK)
     return Excerpt(shown, 0, len(shown))
 
 
@@ -494,8 +495,8 @@ def _masked_before(text: str, begin: int, start: int, masks: Sequence[tuple[int,
                 break
             length += start - mask_end
         if first and masks[first - 1][1] > begin:
-            parts.append(_MASK)
-            length += len(_MASK)
+            parts.append(MASK)
+            length += len(MASK)
             start = mask_start
             first -= 1
         else:
@@ -521,8 +522,8 @@ def _masked_after(
             length += mask_start - start
             start = mask_start
         if start < end and length <= _EXCERPT_LENGTH:
-            parts.append(_MASK)
-            length += len(_MASK)
+            parts.append(MASK)
+            length += len(MASK)
             start = mask_end
             first += 1
             if before_stop is None and stop <= mask_end:

@@ -7,14 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from kubeassay.checks.exceptions import named
 from kubeassay.engine.evaluate import in_order, numbered
+from kubeassay.engine.findings import MASK
 from kubeassay.model import (
+    Control,
     ControlSummary,
     Difference,
     EnvironmentResult,
     ExceptionUse,
     Finding,
     NotEvaluated,
+    Profile,
     Result,
     Summary,
     counted,
@@ -22,30 +26,27 @@ from kubeassay.model import (
 )
 from kubeassay.policy.library import highest
 
+#: The rule that finds exceptions which accept nothing.
+_UNUSED = "exception-unused"
+
 
 def merged(results: Mapping[str, Result], differences: Sequence[Difference] = ()) -> Result:
     """The result of environments, by their names: what is found in several at one place is one finding, with the names
     of those that have it. Profiles may differ; a control of several counts for all of them.
 
-    The first result gives what there is but one of (the profile's name, the target).
+    The first result gives what there is but one of (the target).
     """
     first = next(iter(results.values()))
-    findings = _findings(results)
-    controls = tuple({(c.baseline, c.id): c for result in results.values() for c in result.controls}.values())
+    kept = {name: _told(name, results) for name in results}
+    findings = _findings(kept, len(results))
+    controls = _controls(results.values())
     severities: dict[str, Any] = {}
     for result in results.values():
         for rule, severity in result.rule_severities.items():
             severities[rule] = highest([severity, severities.get(rule, severity)])
-    profiles = [result.profile for result in results.values()]
-    profile = replace(
-        first.profile,
-        name=", ".join(dict.fromkeys(profile.name for profile in profiles)),
-        controls=controls,
-        baselines=tuple({baseline.name: baseline for p in profiles for baseline in p.baselines}.values()),
-    )
     return replace(
         first,
-        profile=profile,
+        profile=_profile([result.profile for result in results.values()], controls),
         kubernetes_version=", ".join(dict.fromkeys(result.kubernetes_version for result in results.values())),
         summary=counted(_summary(results.values(), controls), findings),
         findings=findings,
@@ -58,44 +59,111 @@ def merged(results: Mapping[str, Result], differences: Sequence[Difference] = ()
         exceptions=_exceptions(results.values(), findings),
         pictures=_pictures(results),
         environments=tuple(
-            EnvironmentResult(name, result.profile.name, result.kubernetes_version, result.summary)
+            EnvironmentResult(name, result.profile.name, result.kubernetes_version, counted(result.summary, kept[name]))
             for name, result in results.items()
         ),
         differences=tuple(differences),
     )
 
 
-def _findings(results: Mapping[str, Result]) -> tuple[Finding, ...]:
+def _profile(profiles: Sequence[Profile], controls: tuple[Control, ...]) -> Profile:
+    """What several profiles say together; what they do not agree on is not said, but for their names."""
+    names = tuple(dict.fromkeys(profile.name for profile in profiles))
+    if len(names) == 1:
+        return replace(profiles[0], controls=controls)
+
+    def agreed(texts: Iterable[str]) -> str:
+        different = set(texts)
+        return different.pop() if len(different) == 1 else ""
+
+    return replace(
+        profiles[0],
+        name=", ".join(names),
+        title="; ".join(dict.fromkeys(filter(None, (profile.title for profile in profiles)))),
+        description="\n\n".join(dict.fromkeys(filter(None, (profile.description for profile in profiles)))),
+        controls=controls,
+        baselines=tuple({baseline.name: baseline for one in profiles for baseline in one.baselines}.values()),
+        environment=agreed(profile.environment for profile in profiles),
+        file=agreed(profile.file for profile in profiles),
+        kubernetes_version=agreed(profile.kubernetes_version for profile in profiles),
+    )
+
+
+def _controls(results: Iterable[Result]) -> tuple[Control, ...]:
+    """The controls of all profiles; one of several has the rules that it has in any of them."""
+    found: dict[tuple[str, str], Control] = {}
+    for result in results:
+        for control in result.controls:
+            known = found.setdefault((control.baseline, control.id), control)
+            more = tuple(use for use in control.rules if use not in known.rules)
+            if more:
+                found[control.baseline, control.id] = replace(known, rules=(*known.rules, *more))
+    return tuple(found.values())
+
+
+def _told(name: str, results: Mapping[str, Result]) -> list[Finding]:
+    """The findings of an environment, but that an exception is without use which another one needs, or may need."""
+    return [
+        finding
+        for finding in results[name].findings
+        if finding.rule != _UNUSED or not any(_may_use(other, finding) for other in results.values())
+    ]
+
+
+def _may_use(result: Result, finding: Finding) -> bool:
+    """Whether an exception that another environment has no use for holds in this one, which does not say the same."""
+    place = finding.location.file, finding.location.start_line
+    for use in result.exceptions:
+        exception = use.exception
+        if (
+            use.state == "holds"
+            and (exception.file, max(exception.line, 1)) == place
+            and finding.message.startswith(named(exception))
+        ):
+            return not any(
+                one.rule == _UNUSED and one.location == finding.location and one.message.startswith(named(exception))
+                for one in result.findings
+            )
+    return False
+
+
+def _findings(kept: Mapping[str, Sequence[Finding]], count: int) -> tuple[Finding, ...]:
     groups: dict[tuple[Any, ...], dict[str, Finding]] = defaultdict(dict)
-    for name, result in results.items():
-        for finding in result.findings:
-            groups[_alike(finding)].setdefault(name, finding)
-    found = []
+    more: list[Finding] = []
+    for name, findings in kept.items():
+        numbers: Counter[tuple[Any, ...]] = Counter()
+        for finding in findings:
+            alike = _alike(finding)
+            # What one environment has twice (two copies of an object at one place) stays two.
+            numbers[alike] += 1
+            groups[*alike, numbers[alike]][name] = finding
     for group in groups.values():
-        names = tuple(group)
-        finding = next(iter(group.values()))
-        rule = next(result.rules.get(finding.rule) for name, result in results.items() if name in group)
-        if rule is not None and rule.subject == "exception" and len(names) < len(results):
-            # An exception that another environment needs is not without use.
-            continue
-        found.append(_together(finding, group, names if len(names) < len(results) else ()))
-    return tuple(numbered(sorted(found, key=in_order)))
+        more.append(_together(group, tuple(group) if len(group) < count else ()))
+    return tuple(numbered(sorted(more, key=in_order)))
 
 
 def _alike(finding: Finding) -> tuple[Any, ...]:
     of = finding
-    return (of.outcome, of.rule, identity(of), of.object, of.path, of.container, of.message, of.location, of.reason)
+    return (
+        *(of.outcome, of.rule, identity(of), of.object, of.path, of.container, of.message, of.location),
+        *(of.reason, of.exception),
+    )
 
 
-def _together(finding: Finding, group: Mapping[str, Finding], names: tuple[str, ...]) -> Finding:
-    controls = tuple(dict.fromkeys(control for one in group.values() for control in one.controls))
-    related = tuple(dict.fromkeys(related for one in group.values() for related in one.related))
+def _together(group: Mapping[str, Finding], names: tuple[str, ...]) -> Finding:
+    found = list(group.values())
+    finding = found[0]
+    excerpts = [one.excerpt for one in found if one.excerpt is not None]
     return replace(
         finding,
         fingerprint=identity(finding),
-        controls=controls,
-        severity=highest([one.severity for one in group.values()]),
-        related=related,
+        controls=tuple(dict.fromkeys(control for one in found for control in one.controls)),
+        severity=highest([one.severity for one in found]),
+        related=tuple(dict.fromkeys(related for one in found for related in one.related)),
+        # What one environment takes for a secret is not shown because another does not.
+        excerpt=max(excerpts, key=lambda excerpt: excerpt.text.count(MASK), default=None),
+        # One that mends it in some environments alone is none.
+        fix=finding.fix if all(one.fix == finding.fix for one in found) else None,
         environments=names,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -22,15 +22,19 @@ from kubeassay.sources.rendering import RENDERED
 
 #: (API group, kind, namespace, name)
 _Identity = tuple[str, str, str | None, str]
+#: Behind the name of what Kustomize generates: hexadecimal digits, some of them in the place of others
+#: (kustomize, api/hasher/hasher.go: encode).
+_HASH = re.compile(r"-[2456789bcdfghkmt]{10}\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
     """One of several environments of a tree, with all that is judged together. ``name`` is empty where there is but
-    one."""
+    one. ``as_files``: no environment, but files in which rendered objects stand, too, as they are."""
 
     name: str
     discovery: Discovery
+    as_files: bool = False
 
 
 def _identity(obj: Object) -> _Identity:
@@ -43,23 +47,31 @@ class _Made:
     def __init__(self, file: SourceFile) -> None:
         self.file = file
         self.objects: set[_Identity] = {_identity(obj) for obj in read_file(file).objects if obj.ref.name}
-        #: The others that make some of these, too.
-        self.rivals: list[_Made] = []
+        #: The others that make some of these, too, each with how many.
+        self.rivals: dict[str, tuple[_Made, int]] = {}
+
+    @property
+    def name(self) -> str:
+        return self.file.name
 
     @cached_property
     def folders(self) -> list[str]:
-        return [part for part in self.file.name.split("/")[:-1] if part not in ("", ".", "..")]
+        return _folders(self.name)
 
     @cached_property
     def label(self) -> str:
-        """What its environment is called: the folder in which its path parts from those of its rivals."""
+        """What its environment is called: the folder in which its path parts from those of its rivals, as most of what
+        they have in common says: two applications of one environment may both make its Namespace."""
         named = self.file.rendering.environment if self.file.rendering is not None else ""
         if named or not self.rivals:
             return named
-        parted = Counter(filter(None, (self._parting(rival) for rival in self.rivals)))
+        parted = Counter[str]()
+        for rival, shared in self.rivals.values():
+            parted[self._parting(rival)] += shared
+        del parted[""]
         if parted:
             return max(parted, key=lambda name: (parted[name], name))
-        return self.folders[-1] if self.folders else self.file.name
+        return self.folders[-1] if self.folders else self.name.removesuffix(RENDERED)
 
     def _parting(self, rival: _Made) -> str:
         ours, theirs = self.folders, rival.folders
@@ -69,10 +81,18 @@ class _Made:
         )
         return ours[number] if number < len(ours) else ""
 
+    def excludes(self, rival: _Made, shared: int) -> bool:
+        """Whether both make the same, for the most part: they are never in one cluster."""
+        return 2 * shared >= min(len(self.objects), len(rival.objects))
+
+
+def _folders(file: str) -> list[str]:
+    return [part for part in file.split("/")[:-1] if part not in ("", ".", "..")]
+
 
 def environments(discovery: Discovery) -> list[Environment]:
     """The environments of what was discovered and rendered, in the order of their names; a single one without a name
-    where nothing is made twice."""
+    where nothing is made twice. Every file is in one of them, or in several."""
     made = [_Made(file) for file in discovery.files if file.rendering is not None]
     _find_rivals(made)
     labels = _labels(made)
@@ -81,20 +101,24 @@ def environments(discovery: Discovery) -> list[Environment]:
     if not names and not doubles:
         return [Environment("", discovery)]
     found = []
-    for name in names:
-        chosen = [one for one in made if labels[one.file.name] in ("", name)]
+    for name in names or ["rendered"]:
+        chosen = [one for one in made if labels[one.name] in ("", name)]
         objects = set[_Identity]().union(*(one.objects for one in chosen))
-        files = {one.file.name for one in chosen}
-        found.append(_environment(name, discovery, names, files, {f for f, of in doubles.items() if of & objects}))
-    if doubles or not names:
+        without = {file for file, same in doubles.items() if same & objects}
+        found.append(_environment(name, discovery, names, {one.name for one in chosen}, without))
+    if doubles:
         # What stands in files and is rendered, too: the rendered form of an environment, perhaps, that was committed.
-        alone = {one.file.name for one in made if not labels[one.file.name] and not one.objects & _all(doubles)}
-        found.append(_environment("files", discovery, names, alone, set(), named=False))
+        same = set[_Identity]().union(*doubles.values())
+        alone = {one.name for one in made if not labels[one.name] and not one.objects & same}
+        files = [
+            file
+            for file in discovery.files
+            if file.name in alone
+            or (file.rendering is None and (file.name in doubles or not _named_by(file.name, names)))
+        ]
+        called = "files" if "files" not in names else "files as they stand"
+        found.append(Environment(called, replace(discovery, files=files), as_files=True))
     return found
-
-
-def _all(doubles: Mapping[str, set[_Identity]]) -> set[_Identity]:
-    return set[_Identity]().union(*doubles.values())
 
 
 def _find_rivals(made: Sequence[_Made]) -> None:
@@ -102,33 +126,44 @@ def _find_rivals(made: Sequence[_Made]) -> None:
     for one in made:
         for identity in one.objects:
             makers[identity].append(one)
-    rivals: dict[int, dict[int, _Made]] = defaultdict(dict)
     for several in makers.values():
-        for one in several if len(several) > 1 else ():
-            rivals[id(one)].update((id(other), other) for other in several if other is not one)
-    for one in made:
-        one.rivals = list(rivals[id(one)].values())
+        for one in several:
+            for other in several:
+                if other is not one:
+                    _, shared = one.rivals.get(other.name, (other, 0))
+                    one.rivals[other.name] = other, shared + 1
 
 
 def _labels(made: Sequence[_Made]) -> dict[str, str]:
     """File → what its environment is called; empty for what belongs to all."""
-    labels = {one.file.name: one.label for one in made}
+    labels = {one.name: one.label for one in made}
     # Two that make the same are never one environment, whatever their folders are called.
+    for whole in (False, True):
+        known = dict(labels)
+        for one in made:
+            if any(known[name] == known[one.name] and one.excludes(*rival) for name, rival in one.rivals.items()):
+                path = one.name.removesuffix(RENDERED)
+                labels[one.name] = path if whole else path.rpartition("/")[0] or path
+    names = set(labels.values()) - {""}
     for one in made:
-        if any(labels[rival.file.name] == labels[one.file.name] for rival in one.rivals):
-            labels[one.file.name] = one.file.name.partition(" (")[0].rpartition("/")[0] or one.file.name
-    for one in made:
-        if any(labels[rival.file.name] == labels[one.file.name] for rival in one.rivals):
-            labels[one.file.name] = one.file.name
-    known = set(labels.values()) - {""}
-    for one in made:
-        if not labels[one.file.name]:
-            labels[one.file.name] = next((folder for folder in reversed(one.folders) if folder in known), "")
+        labels[one.name] = labels[one.name] or _named_by(one.name, names)
     return labels
 
 
+def _named_by(file: str, names: Collection[str]) -> str:
+    """The environment that the innermost of a file's folders is called as; empty where none is."""
+    path = file.rpartition("/")[0]
+    while path:
+        if path in names:
+            return path
+        path, _, folder = path.rpartition("/")
+        if folder in names:
+            return folder
+    return ""
+
+
 def _doubles(files: Iterable[SourceFile], made: Sequence[_Made]) -> dict[str, set[_Identity]]:
-    """Files in which objects stand that are rendered, too, with these. Only files in which the names stand are read."""
+    """Files of which most objects are rendered, too, with these. Only files in which the names stand are read."""
     objects = set[_Identity]().union(*(one.objects for one in made))
     names = {name.encode("utf-8", "surrogatepass") for _, _, _, name in objects}
     found: dict[str, set[_Identity]] = {}
@@ -142,36 +177,32 @@ def _doubles(files: Iterable[SourceFile], made: Sequence[_Made]) -> dict[str, se
             continue
         if content is None or not any(name in content for name in names):
             continue
-        same = objects & set(map(_identity, read_file(file).objects))
-        if same:
+        own = set(map(_identity, read_file(file).objects))
+        same = objects & own
+        # Where it is but a few, as a Namespace, the file is what it seems, and rules say what is ambiguous.
+        if same and 2 * len(same) >= len(own):
             found[file.name] = same
     return found
 
 
 def _environment(
-    name: str,
-    discovery: Discovery,
-    names: Sequence[str],
-    rendered: set[str],
-    without: set[str],
-    *,
-    named: bool = True,
+    name: str, discovery: Discovery, names: Collection[str], rendered: set[str], without: set[str]
 ) -> Environment:
     """``rendered``: the rendered files that are in it; ``without``: files that are not."""
-    others = set(names) - {name} if named else set()
 
     def belongs(file: SourceFile) -> bool:
         if file.rendering is not None:
             return file.name in rendered
-        folders = file.name.split("/")[:-1]
-        return file.name not in without and (name in folders or others.isdisjoint(folders))
+        return file.name not in without and _named_by(file.name, names) in ("", name)
 
     return Environment(name, replace(discovery, files=[file for file in discovery.files if belongs(file)]))
 
 
 def differences(found: Sequence[Environment]) -> list[Difference]:
     """The objects that some environments have and others lack, in the order of their names. An environment's own name
-    in an object's (``staging-db``, namespace ``staging``) is taken for that of any."""
+    in an object's (``staging-db``, namespace ``staging``) is taken for that of any, and so is the hash of its content
+    that Kustomize gives a name."""
+    found = [environment for environment in found if not environment.as_files]
     places: dict[_Identity, dict[str, Object]] = defaultdict(dict)
     for environment in found:
         for file in environment.discovery.files:
@@ -194,6 +225,8 @@ def differences(found: Sequence[Environment]) -> list[Difference]:
 
 def _anywhere(identity: _Identity, environment: str) -> _Identity:
     group, kind, namespace, name = identity
+    if kind in ("ConfigMap", "Secret"):
+        name = _HASH.sub("-*", name)
     word = re.compile(rf"(?<![a-z0-9]){re.escape(environment)}(?![a-z0-9])")
     return group, kind, None if namespace is None else word.sub("*", namespace), word.sub("*", name)
 

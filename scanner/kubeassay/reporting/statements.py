@@ -136,7 +136,7 @@ def incomplete(result: Result) -> str:
 
 def scanned(result: Result) -> str:
     """``3 objects in 2 files, profile recommended, Kubernetes 1.37``; of several environments
-    ``2 environments with 6 objects in 4 files, counted in each, …``: those that they have in common, in each of them."""
+    ``2 environments with 6 objects in 4 files, counted in each, …``: what they have in common, in each of them."""
     summary = result.summary
     what = f"{plural(summary.objects, 'object')} in {plural(summary.files, 'file')}"
     if result.target.kind == "cluster":
@@ -180,8 +180,8 @@ def environment_lines(result: Result) -> list[tuple[str, str]]:
 
 
 def difference_lines(result: Result) -> list[str]:
-    """``development lacks what production, staging have: NetworkPolicy shop/deny (a.yaml:3), … and 12 more``: a line for
-    all objects that the same environments have."""
+    """``development lacks what production, staging have: NetworkPolicy shop/deny (a.yaml:3), … and 12 more``: a line
+    for all objects that the same environments have."""
     together: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Difference]] = {}
     for difference in result.differences:
         together.setdefault((difference.absent, difference.present), []).append(difference)
@@ -201,4 +201,6 @@ def difference_lines(result: Result) -> list[str]:
 def rendered_by(result: Result) -> str:
     """``Rendered: 3 by kustomize v5.8.1, 1 by helm v3.19.5``; empty where nothing was."""
     tools = Counter(made.made_by or "a tool" for made in result.rendered)
-    return printable("Rendered: " + ", ".join(f"{number:,} by {tool}" for tool, number in tools.items())) if tools else ""
+    return (
+        printable("Rendered: " + ", ".join(f"{number:,} by {tool}" for tool, number in tools.items())) if tools else ""
+    )

@@ -216,19 +216,20 @@ class _Page:
         if not lines:
             return
         yield self.paint("Differences between environments", "object")
-        for line in lines[:_MOST_LINES]:
-            yield from self._wrap(line, "  ", "    ")
+        for told in lines[:_MOST_LINES]:
+            yield from self._wrap(told, "  ", "    ")
         if lines[_MOST_LINES:]:
-            yield f"  … and {plural(len(lines) - _MOST_LINES, 'more difference')}: another report has them"
+            yield f"  … and {plural(len(lines) - _MOST_LINES, 'more line')} like these: another report has them"
         yield ""
 
     def summary(self) -> Iterator[str]:
         summary = self.result.summary
         if self.result.rendered:
             yield from self._wrap(rendered_by(self.result), "")
-        for name, counts in environment_lines(self.result):
-            yield from self._wrap(f"{name}: {counts}", "", "  ")
-        yield from self._wrap(scanned(self.result), "") if self.result.environments else [scanned(self.result)]
+        for name, said in environment_lines(self.result):
+            yield from self._wrap(f"{name}: {said}", "", "  ")
+        about = scanned(self.result)
+        yield from self._wrap(about, "", "  ") if self.result.environments else [about]
         if summary.fail:
             counts = [
                 self.paint(f"{summary.by_severity[severity]:,} {severity}", severity)
