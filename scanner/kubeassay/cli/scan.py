@@ -28,6 +28,7 @@ from kubeassay.cli.judging import (
 )
 from kubeassay.cli.outputs import details_options
 from kubeassay.engine.plan import Plan
+from kubeassay.execution.scan import WORTH_REMEMBERING
 from kubeassay.execution.scan import scan as run_scan
 from kubeassay.model import NotEvaluated, Result, Target
 from kubeassay.policy.errors import PolicyError
@@ -72,6 +73,7 @@ def reading_options(command: _F) -> _F:
 @sarif_options
 @details_options
 @running_options
+@click.option("--no-cache", is_flag=True, help="Keep no result for the next scan of the same files, and look for none.")
 @click.option("--publish", is_flag=False, flag_value="openreports", hidden=True)
 @click.pass_context
 def scan(ctx: click.Context, /, paths: tuple[str, ...], **options: Any) -> int:
@@ -193,8 +195,15 @@ def _run(
     options: Mapping[str, Any],
     not_evaluated: Sequence[NotEvaluated],
 ) -> Result:
+    run = run_scan
+    total = sum(file.size for file in discovery.files)
+    if not options["no_cache"] and total >= WORTH_REMEMBERING:
+        # Imported here: small scans are not kept.
+        from kubeassay.execution.remembered import remembered
+
+        run = partial(remembered, run_scan)
     judge = partial(
-        run_scan,
+        run,
         plan,
         discovery,
         target,
@@ -203,7 +212,6 @@ def _run(
         processes=options["jobs"],
         not_evaluated=not_evaluated,
     )
-    total = sum(file.size for file in discovery.files)
     if total < _PROGRESS_FROM_BYTES or options["quiet"] or not sys.stderr.isatty():
         return judge()
     with click.progressbar(length=total, label="Scanning", file=sys.stderr) as bar:

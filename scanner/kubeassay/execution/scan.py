@@ -31,6 +31,8 @@ from kubeassay.sources.yaml_reader import PlainScalars
 
 #: Below this many bytes of manifests a second process costs more than it saves.
 _WORTH_A_PROCESS = 400_000
+#: A scan of fewer bytes takes about as long as looking its result up (execution/remembered.py).
+WORTH_REMEMBERING = 400_000
 #: Objects from which on a process for half of the rules on the inventory is worth starting.
 _WORTH_JUDGING_APART = 500
 #: Files with findings of rules on the inventory from which on a process for half of them is worth starting.
