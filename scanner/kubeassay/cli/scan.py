@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path as FilePath
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -37,6 +37,9 @@ from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError
 from kubeassay.sources.manifests import STDIN_NAME, regular_content
 from kubeassay.sources.snapshot import is_snapshot, read
 
+if TYPE_CHECKING:
+    from kubeassay.execution.surroundings import Surroundings
+
 _PROGRESS_FROM_BYTES = 4_000_000
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -63,6 +66,13 @@ def reading_options(command: _F) -> _F:
 @click.argument("paths", nargs=-1, metavar="[PATH]...")
 @policy_options
 @report_options
+@click.option(
+    "--with",
+    "surroundings",
+    multiple=True,
+    metavar="PATH",
+    help="Judge by the objects of this path or snapshot, too, and report nothing of them. Repeats.",
+)
 @click.option(
     "--since",
     metavar="REVISION",
@@ -110,7 +120,11 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
             raise UsageError("--since and --compare both say what to compare with")
     if snapshots:
         if len(paths) > 1:
-            raise UsageError(f"{snapshots[0]} is a snapshot of a cluster: it is judged by itself")
+            raise UsageError(
+                f"{snapshots[0]} is a snapshot of a cluster: it is judged by itself (--with judges manifests by it)"
+            )
+        if options["surroundings"]:
+            raise UsageError("--with is for manifests: a snapshot of a cluster is judged by itself")
         return _scan_snapshot(snapshots[0], options, config)
     if options["sources"] or options["fail_on_drift"]:
         raise UsageError(
@@ -126,15 +140,30 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     discovery = discover(paths, ignore=not options["no_ignore"], max_file_size=options["max_file_size"] * 2**20)
     names = [display_name(path) for path in paths]
     target = Target("manifests", ", ".join([*names, STDIN_NAME] if stdin is not None else names))
+    around = _surroundings(options, config)
+    if around is not None:
+        target = replace(target, context=around.names)
     if since is not None:
-        judged = replace(judged, previous=_at(since, paths, judged, target, options))
-    result = _run(judged.plan, discovery, target, stdin, options, judged.not_understood)
+        judged = replace(judged, previous=_at(since, paths, judged, target, options, around))
+    result = _run(judged.plan, discovery, target, stdin, options, judged.not_understood, around)
     if shows_pictures(judged, options):
         # Imported here: it has the analyses of all areas.
         from kubeassay.execution.pictures import with_pictures_of_files
 
         result = with_pictures_of_files(result, discovery, judged.by.version, stdin)
-    return report(judged, result, options, inputs=partial(_inputs, discovery, stdin))
+    read_too = discovery if around is None else around.beside(judged.plan, discovery)[1]
+    return report(judged, result, options, inputs=partial(_inputs, read_too, stdin))
+
+
+def _surroundings(options: Mapping[str, Any], config: Mapping[str, Any]) -> Surroundings | None:
+    """What the manifests are judged by beside their own objects."""
+    paths = (*options["surroundings"], *config.get("with", ()))
+    if not paths:
+        return None
+    # Imported here: it has what audits need.
+    from kubeassay.execution.surroundings import surroundings
+
+    return surroundings(paths, ignore=not options["no_ignore"], max_file_size=options["max_file_size"] * 2**20)
 
 
 def _inputs(discovery: Discovery, stdin: bytes | None) -> Iterator[tuple[str, bytes]]:
@@ -142,6 +171,9 @@ def _inputs(discovery: Discovery, stdin: bytes | None) -> Iterator[tuple[str, by
     if stdin is not None:
         yield STDIN_NAME, stdin
     for file in discovery.files:
+        if file.live is not None:
+            yield file.name, file.live[file.name]
+            continue
         try:
             content = regular_content(file.path) if file.content is None else file.content
         except OSError:
@@ -151,7 +183,14 @@ def _inputs(discovery: Discovery, stdin: bytes | None) -> Iterator[tuple[str, by
             yield file.name, content
 
 
-def _at(revision: str, paths: Sequence[str], judged: Judging, target: Target, options: Mapping[str, Any]) -> Result:
+def _at(
+    revision: str,
+    paths: Sequence[str],
+    judged: Judging,
+    target: Target,
+    options: Mapping[str, Any],
+    around: Surroundings | None,
+) -> Result:
     """The result of the same paths at a git revision."""
     # Imported here: few scans are compared.
     from kubeassay.sources.git_tree import tree_at
@@ -167,7 +206,7 @@ def _at(revision: str, paths: Sequence[str], judged: Judging, target: Target, op
         for submodule in tree.left_out:
             said = f"warning: {submodule} is a submodule: what is found in it counts as new"
             click.echo(printable(said), err=True)
-        return _run(judged.plan, tree.discovery, target, None, options, judged.not_understood)
+        return _run(judged.plan, tree.discovery, target, None, options, judged.not_understood, around)
 
 
 def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, Any]) -> int:
@@ -194,7 +233,10 @@ def _run(
     stdin: bytes | None,
     options: Mapping[str, Any],
     not_evaluated: Sequence[NotEvaluated],
+    around: Surroundings | None = None,
 ) -> Result:
+    if around is not None:
+        plan, discovery = around.beside(plan, discovery)
     run = run_scan
     total = sum(file.size for file in discovery.files)
     if not options["no_cache"] and total >= WORTH_REMEMBERING:

@@ -57,6 +57,10 @@ _MAX_NAMED_PROBLEMS = 3
 _OF_READING = frozenset({"forbidden", "not-read", "not-readable"})
 
 
+#: Group, kind, namespace and name: one object of a cluster, in whatever version it is written.
+Identity = tuple[str, str, str | None, str]
+
+
 @dataclass(slots=True)
 class Partial:
     """What came of some of the files. It can be sent to another process, and merged."""
@@ -75,6 +79,8 @@ class Partial:
     #: Exceptions that stand in what was read, and where rules judged what exceptions name.
     in_tree: list[InTree] = field(default_factory=list)
     judged: set[Judged] = field(default_factory=set)
+    #: What names the objects that were read, where others are read to judge them by.
+    declared: set[Identity] = field(default_factory=set)
     objects: int = 0
     files: int = 0
 
@@ -93,6 +99,7 @@ class Partial:
         self.kept += other.kept
         self.in_tree += other.in_tree
         self.judged |= other.judged
+        self.declared |= other.declared
         self.objects += other.objects
         self.files += other.files
         self.passed_in.update(other.passed_in)
@@ -153,6 +160,8 @@ class Evaluation:
         self._watch = Watch(plan.exceptions, plan.rules)
         #: Exceptions that stand in what was read, by file and number of their object.
         self._stated: dict[tuple[str, int], list[InTree]] = {}
+        #: Where there are objects that others are judged by alone: the namespaces of those that are judged.
+        self._own_namespaces: set[str | None] = set()
         #: After the files were read: finds an object again, with its places.
         self._reread: Reread | None = None
 
@@ -183,6 +192,10 @@ class Evaluation:
         in_tree = self._in_tree(source)
         for obj in objects:
             self.partial.objects += 1
+            if self.plan.live.elsewhere:
+                identity = _identity(obj)
+                if identity is not None:
+                    self.partial.declared.add(identity)
             if obj.duplicate_keys and source.text.lstrip()[:1] in ("{", "["):
                 self._say_ambiguous(obj)
             judged, templates, valid = self._understood(obj)
@@ -200,6 +213,29 @@ class Evaluation:
             if joined and self.plan.live.judges(obj):
                 self._waiting.append((judged.without_places(), valid))
         self._hash_lines(start, source)
+
+    def elsewhere(self, objects: Iterable[Object]) -> None:
+        """Keep what rules need of the objects of one file that others are judged by, and which are not judged. What
+        is to be said of them alone is not said."""
+        said = len(self.partial.not_evaluated)
+        for obj in objects:
+            judged, templates, _ = self._understood(obj)
+            if self._is_needed(obj, judged, templates):
+                self.partial.kept.append((judged if templates else obj).without_places())
+        del self.partial.not_evaluated[said:]
+
+    def settle(self, partial: Partial) -> None:
+        """After all files were read: of an object that is both judged and among those that others are judged by, the
+        judged one counts."""
+        elsewhere = self.plan.live.elsewhere
+        if elsewhere:
+            partial.kept = [
+                obj for obj in partial.kept if obj.file not in elsewhere or _identity(obj) not in partial.declared
+            ]
+            self._own_namespaces = {
+                name if kind == "Namespace" and not group else namespace
+                for group, kind, namespace, name in partial.declared
+            }
 
     def _is_needed(self, obj: Object, judged: Object, templates: tuple[PodTemplate, ...]) -> bool:
         """Whether rules on the inventory, or rules with a context, need the object."""
@@ -496,7 +532,11 @@ class Evaluation:
     def _not_judged(self, active: ActiveRule, said: NotJudged, obj: Object | None) -> None:
         about = said.obj or obj
         if about is not None and not self.plan.live.judges(about):
-            return
+            # What is not known of another object in the namespace of one that is judged, or of one that is in none,
+            # may be what that one was not passed for.
+            where = namespace_about(about.ref)
+            if about.file not in self.plan.live.elsewhere or not (where is None or where in self._own_namespaces):
+                return
         self._not_evaluated[active.number] += 1
         self.partial.not_evaluated.append(
             NotEvaluated(
@@ -540,6 +580,7 @@ class Evaluation:
         if several:
             first, other = several[0]
             more = f", and {len(several) - 1} more likewise" if len(several) > 1 else ""
+            # Of objects that others are judged by, too: one of several was taken.
             self._say(
                 first,
                 "ambiguous",
@@ -612,8 +653,13 @@ class Evaluation:
                     obj = said.obj
                     if obj is None:
                         raise ValueError("a violation of an inventory rule names no object")
-                    if not matcher.object(obj.ref, obj.value) or not self.plan.live.judges(obj):
+                    if not matcher.object(obj.ref, obj.value):
                         continue
+                    if not self.plan.live.judges(obj):
+                        moved = self._at_judged(said, inventory) if isinstance(said, Violation) else None
+                        if moved is None or moved.obj is None:
+                            continue
+                        obj, said = moved.obj, moved
                     if gaps and (isinstance(said, Passed) or gaps.cover(namespace_about(obj.ref))):
                         self._not_evaluated[active.number] += 1
                     elif isinstance(said, Passed):
@@ -627,6 +673,40 @@ class Evaluation:
         self._reread = None
         return found
 
+    def _at_judged(self, violation: Violation, inventory: Inventory) -> Violation | None:
+        """What is found at an object that others are judged by, at the first judged object that it is about, too: one
+        that it goes through (the role that a binding binds), or of a namespace a workload in it. None where there is
+        none."""
+        obj = violation.obj
+        if obj is None or obj.file not in self.plan.live.elsewhere:
+            return None
+        related = violation.related
+        place = next(((other, path) for _, other, path in related if self.plan.live.judges(other)), None)
+        if place is None and obj.ref.kind == "Namespace" and not obj.ref.group:
+            inside = next((one for one in inventory if self._is_own_workload(one, obj.ref.name)), None)
+            place = None if inside is None else (inside, ("metadata", "namespace"))
+        if place is None:
+            return None
+        where, path = place
+        return Violation(
+            path,
+            f"{violation.message} (found at {obj.ref}, which is not judged here)",
+            obj=where,
+            related=(
+                (f"found at {obj.ref}", obj, violation.path),
+                *(one for one in related if (one[1], one[2]) != (where, path)),
+            ),
+            ways=violation.ways,
+            fixable=False,
+        )
+
+    def _is_own_workload(self, obj: Object, namespace: str) -> bool:
+        return (
+            obj.ref.namespace == namespace
+            and self.plan.live.judges(obj)
+            and bool(pod_templates(obj, self.plan.pod_template_paths))
+        )
+
     def find(self, found: Found, files: Iterable[str], reread: Reread) -> None:
         """Make the findings in some files: each is read again once, whichever rules found something in it."""
         self._reread = reread
@@ -637,6 +717,12 @@ class Evaluation:
                 self._found(active, obj, violation, None, violation.base or ())
             self._hash_lines(start, reread(file, 0)[1])
         self._reread = None
+
+
+def _identity(obj: Object) -> Identity | None:
+    """What names an object; None for one whose name the server makes, and is another each time."""
+    ref = obj.ref
+    return (ref.group, ref.kind, ref.namespace, ref.name) if ref.name and not ref.name.endswith("*") else None
 
 
 def _in_reading_order(objects: Iterable[Object]) -> Inventory:
@@ -749,8 +835,9 @@ def finish(plan: Plan, partial: Partial, target: Target) -> Result:
     """The result of everything that was evaluated."""
     not_evaluated = list(partial.not_evaluated)
     for unread in plan.live.unread:
-        not_evaluated.append(saying(None, [unread], f"{unread.detail}; nothing of it was judged"))
-    for active in plan.rules:
+        consequence = "rules that judge by it passed nothing" if plan.live.elsewhere else "nothing of it was judged"
+        not_evaluated.append(saying(None, [unread], f"{unread.detail}; {consequence}"))
+    for active in plan.rules if not plan.live.elsewhere else ():
         # A rule on the inventory has said it itself.
         if active.rule.subject != "inventory" and gaps_of(
             judged_kinds(active.rule), plan.live.unread, namesakes=knows_no_groups(active.rule)

@@ -87,6 +87,7 @@ def scan(
         partial = _forked(evaluation, files, wanted, texts, progress)
     else:
         _run(evaluation, files, progress)
+        evaluation.settle(evaluation.partial)
         evaluation.join(evaluation.context(evaluation.partial.kept), texts.again)
         partial = evaluation.partial
     partial.errors += discovery.errors
@@ -154,6 +155,10 @@ class _Texts:
 
 def _evaluate(evaluation: Evaluation, read: ReadFile) -> None:
     evaluation.partial.errors += read.errors
+    if read.name in evaluation.plan.live.elsewhere:
+        evaluation.partial.skipped += (skipped for skipped in read.skipped if skipped.hides_objects)
+        evaluation.elsewhere(read.objects)
+        return
     evaluation.partial.skipped += read.skipped
     evaluation.file(read.objects, SourceText(read.given, read.had_bom, read.objects, read.marked))
 
@@ -190,6 +195,7 @@ def _forked(
         for survivor, part in worker.first(progress):
             together.add(part)
             living += survivor
+    evaluation.settle(together)
     if evaluation.joins:
         context = evaluation.context(together.kept)
         packed = _packed(context)
@@ -390,7 +396,7 @@ class _Worker:
             error = ReadError(file=self._files[0].name, message=message)
             lost = Partial.of(self._plan)
             lost.errors.append(error)
-            lost.files = 1
+            lost.files = int(self._files[0].name not in self._plan.live.elsewhere)
             yield [], lost
             return
         middle = len(self._files) // 2
