@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import datetime
 import json
@@ -12,13 +13,18 @@ from typing import Any
 import pytest
 
 from kit import plan_of, run_command
+from kubeassay.engine.live import Live
 from kubeassay.engine.plan import Plan
 from kubeassay.execution import remembered as module
 from kubeassay.execution.remembered import remembered
 from kubeassay.execution.scan import scan
+from kubeassay.execution.surroundings import surroundings
 from kubeassay.model import Exception_, NotEvaluated, Result, SubjectMatch, Target
+from kubeassay.model.unread import Unread
 from kubeassay.sources.cache import Cache, digest_of
-from kubeassay.sources.files import discover
+from kubeassay.sources.files import SourceFile, discover
+from kubeassay.sources.object_store import ObjectStore
+from kubeassay.sources.snapshot import live_file
 
 POD = """\
 apiVersion: v1
@@ -174,6 +180,48 @@ def test_a_day_changes_nothing_but_exceptions(tree: Path) -> None:
         outcomes.append({f.outcome for f in result.findings if f.rule == "privileged-container"})
     assert outcomes == [{"excepted"}, {"excepted"}, {"fail"}]
     assert scans.made == 3
+
+
+def test_what_is_judged_by_counts(tree: Path, tmp_path: Path) -> None:
+    around = tmp_path / "around"
+    around.mkdir()
+    policy = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: n, namespace: shop}, spec: %s}"
+    (around / "policy.yaml").write_text(policy % "{podSelector: {}}")
+    scans = Scans()
+
+    def judged() -> Result:
+        by = surroundings([str(around)], max_file_size=2**20)
+        plan, discovery = by.beside(plan_of("strict", today=DAY), discover([str(tree)]))
+        return remembered(scans, plan, discovery, Target("manifests", "tree", context=by.names))
+
+    assert judged() == judged()
+    assert scans.made == 1
+    ask(scans, tree, plan_of("strict", today=DAY))
+    assert scans.made == 2
+    (around / "policy.yaml").write_text(policy % "{podSelector: {}, ingress: [{}]}")
+    judged()
+    assert scans.made == 3
+
+
+@pytest.mark.parametrize("reason", ["forbidden", "not-read"])
+def test_what_a_cluster_says_counts(tree: Path, reason: str) -> None:
+    """The same objects, and more or less of which nothing is known."""
+    plan = plan_of("strict", today=DAY)
+    unread = Unread("", "ServiceAccount", None, reason, "")
+    scans = Scans()
+    for live in (Live(), Live(unread=(unread,)), Live(elsewhere=frozenset({"a"}))):
+        ask(scans, tree, dataclasses.replace(plan, live=live))
+    assert scans.made == 3
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}
+    for labels in ({}, {"a": "b"}, {"a": "b"}):
+        namespace["metadata"] = {"name": "shop", "labels": labels}
+        name, content = live_file("prod", copy.deepcopy(namespace))
+        files = ObjectStore.of({name: content})
+        discovery = discover([str(tree)])
+        discovery.files.append(SourceFile("", name, len(content), live=files))
+        of_live = dataclasses.replace(plan, live=Live(elsewhere=frozenset({name})))
+        remembered(scans, of_live, discovery, Target("manifests", "tree"))
+    assert scans.made == 5
 
 
 def test_a_plug_in_is_asked_each_time(tree: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from kubeassay.execution.scan import scan
 from kubeassay.execution.surroundings import surroundings
 from kubeassay.model import Exception_, Result, SubjectMatch, Target
 from kubeassay.model.unread import Unread
-from kubeassay.sources.files import UsageError, discover
+from kubeassay.sources.files import UsageError, discover, display_name
 from kubeassay.sources.object_store import ObjectStore
 from kubeassay.sources.snapshot import Snapshot, live_file, write
 
@@ -260,6 +261,30 @@ def test_an_exception_elsewhere_is_not_one_of_the_judged() -> None:
     assert [finding.outcome for finding in accepted.findings] == ["excepted"]
 
 
+EXAMPLES = content.folder("rules").parent / "examples"
+FOLDERS = [EXAMPLES / "shop", EXAMPLES / "architecture" / "manifests"]
+FILES = [file for folder in FOLDERS for file in sorted(folder.rglob("*.yaml"))]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_findings_are_those_that_both_together_have_at_what_is_judged(file: Path) -> None:
+    """Findings at the file are those of all as one cluster; those at others come on top where they concern it."""
+    folder = next(folder for folder in FOLDERS if file.is_relative_to(folder))
+    plan = plan_of("strict")
+    together = scan(plan, discover([str(folder)]), Target("manifests", "all"))
+    by = surroundings([str(folder)], max_file_size=2**20)
+    own, discovery = by.beside(plan, discover([str(file)]))
+    result = scan(own, discovery, Target("manifests", "one"))
+    here = display_name(str(file))
+    moved = [finding for finding in result.findings if "which is not judged here" in finding.message]
+    assert {finding.fingerprint for finding in result.findings if finding not in moved} == {
+        finding.fingerprint for finding in together.findings if finding.location.file == here
+    }
+    assert {finding.location.file for finding in result.findings} <= {here}
+    others = {finding.message for finding in together.findings if finding.location.file != here}
+    assert {finding.message.partition(" (found at ")[0] for finding in moved} <= others
+
+
 # --- snapshots ---
 
 
@@ -281,20 +306,15 @@ def test_a_snapshot_is_what_manifests_are_judged_by() -> None:
 
 
 def test_what_a_snapshot_lacks_lets_nothing_pass() -> None:
-    plan = plan_of(
-        profile_of("default-deny-ingress-missing", "service-account-token-automount", "privileged-container")
-    )
+    joined = ("default-deny-ingress-missing", "service-account-token-automount")
+    plan = plan_of(profile_of(*joined, "privileged-container"))
     gaps = [
         Unread("networking.k8s.io", "NetworkPolicy", None, "forbidden", "may not list"),
         Unread("", "ServiceAccount", None, "forbidden", "may not list"),
     ]
     result = judged(plan, WEB, "", paths=[snapshot(plan, [live(NAMESPACE)], gaps)])
     assert found(result) == set()
-    assert {entry.rule for entry in result.not_evaluated} == {
-        None,
-        "default-deny-ingress-missing",
-        "service-account-token-automount",
-    }
+    assert {entry.rule for entry in result.not_evaluated} == {None, *joined}
     assert {entry.reason for entry in result.not_evaluated} == {"forbidden"}
     # What needs nothing of the cluster is judged as ever.
     assert result.summary.passed == 1
@@ -363,6 +383,25 @@ def test_reports_say_what_was_judged_with() -> None:
     assert "judged with platform" in run_command("report", "r.json", "-f", "terminal").stdout
     assert "judged with platform" in run_command("scan", "app", "--with", "platform", "-f", "html").stdout
     assert "judged with" not in run_command("scan", "app", "-f", "html").stdout
+
+
+def test_both_revisions_are_judged_by_the_same(tmp_path: Path) -> None:
+    """A role that becomes dangerous by a binding elsewhere is new; what was found before is not."""
+
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=n", "-c", "user.email=e@example.com")
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    Path("platform/around.yaml").write_text(NAMESPACE + BINDING)
+    Path("app/own.yaml").write_text(WIDE.replace("[escalate, update]", "[get]") + WEB)
+    git("init", "-q")
+    git("add", "app")
+    git("commit", "-q", "-m", "first")
+    Path("app/own.yaml").write_text(WIDE + WEB)
+    done = run_command("scan", "app", "--since", "HEAD", "--with", "platform", "-f", "json", "--profile", "strict")
+    new = {(one["rule"], one["object"]["name"]) for one in json.loads(done.stdout)["results"]}
+    assert ("escalation-path", "wide") in new
+    assert "default-deny-ingress-missing" not in {rule for rule, _ in new}
 
 
 def test_a_configuration_names_what_is_judged_by() -> None:

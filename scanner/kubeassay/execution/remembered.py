@@ -27,7 +27,6 @@ import yaml
 from yaml._yaml import get_version_string
 
 from kubeassay import __version__
-from kubeassay.engine.live import Live
 from kubeassay.engine.plan import Plan, rules_of
 from kubeassay.execution.scan import WORTH_REMEMBERING
 from kubeassay.model import (
@@ -129,22 +128,23 @@ def _key(
     files = []
     others = []
     for file in discovery.files:
-        if file.content is None:
-            # It cannot be read, or not as bytes; the next time it may be.
+        content = file.live[file.name] if file.live is not None else file.content
+        if content is None:
+            # It cannot be read; the next time it may be.
             raise _UnknownError
-        files.append((file.name, file.content))
+        files.append((file.name, content))
         # Every other field, those that come to be some day as well.
-        others.append(replace(file, path="", content=None))
+        others.append((file.live is not None, replace(file, path="", content=None, live=None)))
     if stdin is not None:
         files.append((f"<{stdin_name}", stdin))
-    seen = _plain(replace(discovery, files=others))
+    seen = _plain([replace(discovery, files=[]), others])
     judged = json.dumps([_of_plan(plan), seen, _plain(not_evaluated)], ensure_ascii=True, sort_keys=True)
     return digest_of(files, judged, _program())
 
 
 def _of_plan(plan: Plan) -> Any:
     """Everything that a plan says; what only follows from that is left out."""
-    if plan.live != Live() or plan.places is not None or plan.count_by_file:
+    if plan.places is not None or plan.count_by_file:
         raise _UnknownError
     for active in plan.rules:
         function = active.function
@@ -159,7 +159,7 @@ def _of_plan(plan: Plan) -> Any:
     stated = {
         field.name: getattr(plan, field.name)
         for field in fields(plan)
-        if field.name not in ("rules", "by_subject", "exceptions", "live", "places")
+        if field.name not in ("rules", "by_subject", "exceptions", "places")
     }
     rules = [
         [
