@@ -27,6 +27,7 @@ from kubeassay.analysis.workloads import (
 )
 from kubeassay.checks.check import ContainerSubject, NotApplicable, NotJudged, Passed, Violation
 from kubeassay.checks.exceptions import ExceptionSubject
+from kubeassay.engine.elsewhere import Identity, at_judged, identity, namespaces_of, without_replaced
 from kubeassay.engine.exceptions import Judged, Watch, accepted, finding_of, usage_of, uses_of
 from kubeassay.engine.findings import SourceText, make_finding
 from kubeassay.engine.in_tree import InTree, in_tree
@@ -55,10 +56,6 @@ from kubeassay.policy.library import highest
 _MAX_NAMED_PROBLEMS = 3
 #: Reasons that are about how a cluster was read, not about an object.
 _OF_READING = frozenset({"forbidden", "not-read", "not-readable"})
-
-
-#: Group, kind, namespace and name: one object of a cluster, in whatever version it is written.
-Identity = tuple[str, str, str | None, str]
 
 
 @dataclass(slots=True)
@@ -193,9 +190,9 @@ class Evaluation:
         for obj in objects:
             self.partial.objects += 1
             if self.plan.live.elsewhere:
-                identity = _identity(obj)
-                if identity is not None:
-                    self.partial.declared.add(identity)
+                name = identity(obj)
+                if name is not None:
+                    self.partial.declared.add(name)
             if obj.duplicate_keys and source.text.lstrip()[:1] in ("{", "["):
                 self._say_ambiguous(obj)
             judged, templates, valid = self._understood(obj)
@@ -227,15 +224,9 @@ class Evaluation:
     def settle(self, partial: Partial) -> None:
         """After all files were read: of an object that is both judged and among those that others are judged by, the
         judged one counts."""
-        elsewhere = self.plan.live.elsewhere
-        if elsewhere:
-            partial.kept = [
-                obj for obj in partial.kept if obj.file not in elsewhere or _identity(obj) not in partial.declared
-            ]
-            self._own_namespaces = {
-                name if kind == "Namespace" and not group else namespace
-                for group, kind, namespace, name in partial.declared
-            }
+        if self.plan.live.elsewhere:
+            partial.kept = without_replaced(partial.kept, partial.declared, self.plan.live)
+            self._own_namespaces = namespaces_of(partial.declared)
 
     def _is_needed(self, obj: Object, judged: Object, templates: tuple[PodTemplate, ...]) -> bool:
         """Whether rules on the inventory, or rules with a context, need the object."""
@@ -656,7 +647,9 @@ class Evaluation:
                     if not matcher.object(obj.ref, obj.value):
                         continue
                     if not self.plan.live.judges(obj):
-                        moved = self._at_judged(said, inventory) if isinstance(said, Violation) else None
+                        if not isinstance(said, Violation):
+                            continue
+                        moved = at_judged(said, inventory, self.plan.live, self.plan.pod_template_paths)
                         if moved is None or moved.obj is None:
                             continue
                         obj, said = moved.obj, moved
@@ -673,40 +666,6 @@ class Evaluation:
         self._reread = None
         return found
 
-    def _at_judged(self, violation: Violation, inventory: Inventory) -> Violation | None:
-        """What is found at an object that others are judged by, at the first judged object that it is about, too: one
-        that it goes through (the role that a binding binds), or of a namespace a workload in it. None where there is
-        none."""
-        obj = violation.obj
-        if obj is None or obj.file not in self.plan.live.elsewhere:
-            return None
-        related = violation.related
-        place = next(((other, path) for _, other, path in related if self.plan.live.judges(other)), None)
-        if place is None and obj.ref.kind == "Namespace" and not obj.ref.group:
-            inside = next((one for one in inventory if self._is_own_workload(one, obj.ref.name)), None)
-            place = None if inside is None else (inside, ("metadata", "namespace"))
-        if place is None:
-            return None
-        where, path = place
-        return Violation(
-            path,
-            f"{violation.message} (found at {obj.ref}, which is not judged here)",
-            obj=where,
-            related=(
-                (f"found at {obj.ref}", obj, violation.path),
-                *(one for one in related if (one[1], one[2]) != (where, path)),
-            ),
-            ways=violation.ways,
-            fixable=False,
-        )
-
-    def _is_own_workload(self, obj: Object, namespace: str) -> bool:
-        return (
-            obj.ref.namespace == namespace
-            and self.plan.live.judges(obj)
-            and bool(pod_templates(obj, self.plan.pod_template_paths))
-        )
-
     def find(self, found: Found, files: Iterable[str], reread: Reread) -> None:
         """Make the findings in some files: each is read again once, whichever rules found something in it."""
         self._reread = reread
@@ -717,12 +676,6 @@ class Evaluation:
                 self._found(active, obj, violation, None, violation.base or ())
             self._hash_lines(start, reread(file, 0)[1])
         self._reread = None
-
-
-def _identity(obj: Object) -> Identity | None:
-    """What names an object; None for one whose name the server makes, and is another each time."""
-    ref = obj.ref
-    return (ref.group, ref.kind, ref.namespace, ref.name) if ref.name and not ref.name.endswith("*") else None
 
 
 def _in_reading_order(objects: Iterable[Object]) -> Inventory:

@@ -21,11 +21,12 @@ from kubeassay.sources.snapshot import Snapshot, is_snapshot, read
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What was found at the paths that a user named to judge by. ``names``: what reports call these."""
+    """What was found at the paths that a user named to judge by. ``names``: what reports call these;
+    ``snapshots``: each with its objects less those that were made by others."""
 
     names: tuple[str, ...] = ()
     files: Discovery | None = None
-    snapshots: tuple[Snapshot, ...] = ()
+    snapshots: tuple[tuple[Snapshot, Discovery], ...] = ()
 
     def beside(self, plan: Plan, discovery: Discovery) -> tuple[Plan, Discovery]:
         """A plan that judges the files of ``discovery`` alone, and these together with all that they are judged by. A
@@ -39,15 +40,15 @@ class Surroundings:
             for file in self.files.files:
                 if file.name not in named and os.path.realpath(file.path) not in paths:
                     around[file.name] = file
-        for snapshot in self.snapshots:
-            for file in discovered(snapshot).files:
+        for _, objects in self.snapshots:
+            for file in objects.files:
                 if file.name in around or file.name in named:
                     raise UsageError(
                         f"{file.name} is the name of a file and of an object of a snapshot, or of two snapshots"
                     )
                 around[file.name] = file
         seen = self.files if self.files is not None else Discovery()
-        unread = tuple(gap for snapshot in self.snapshots for gap in unread_to_judge_by(plan, snapshot))
+        unread = tuple(gap for snapshot, _ in self.snapshots for gap in unread_to_judge_by(plan, snapshot))
         live = replace(plan.live, elsewhere=frozenset(around), unread=(*plan.live.unread, *unread))
         together = replace(
             discovery,
@@ -72,4 +73,5 @@ def surroundings(paths: Sequence[str], *, ignore: bool = True, max_file_size: in
         assert alone is not None
         if not (alone.files or alone.errors or any(skipped.hides_objects for skipped in alone.skipped)):
             raise UsageError(f"--with {path}: no manifest is there")
-    return Surroundings(tuple(display_name(path) for path in paths), files, tuple(map(read, snapshots)))
+    of_clusters = tuple((snapshot, discovered(snapshot)) for snapshot in map(read, snapshots))
+    return Surroundings(tuple(display_name(path) for path in paths), files, of_clusters)
