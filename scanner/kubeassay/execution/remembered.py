@@ -133,8 +133,10 @@ def _key(
             # It cannot be read; the next time it may be.
             raise _UnknownError
         files.append((file.name, content))
-        # Every other field, those that come to be some day as well.
-        others.append((file.live is not None, replace(file, path="", content=None, live=None)))
+        # Every other field, those that come to be some day as well. Most files have none that says anything.
+        rest = replace(file, path="", content=None, live=None)
+        if file.live is not None or rest != SourceFile("", file.name, file.size):
+            others.append((file.live is not None, rest))
     if stdin is not None:
         files.append((f"<{stdin_name}", stdin))
     seen = _plain([replace(discovery, files=[]), others])
