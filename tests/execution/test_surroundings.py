@@ -186,6 +186,24 @@ def test_counts_are_of_what_is_judged(processes: int) -> None:
     assert all(entry.file in (None, "app/own.yaml") for entry in by.not_evaluated if entry.reason != "ambiguous")
 
 
+def test_several_processes_find_what_one_does() -> None:
+    names = [f"n{number}" for number in range(120)]
+    for number, name in enumerate(names):
+        Path(f"app/{name}.yaml").write_text(
+            "---\n".join(WEB.replace("shop", name).replace("name: web,", f"name: w{n},") for n in range(14))
+        )
+        around = WIDE.replace("wide", name) + BINDING.replace("wide", name).replace("shop", name)
+        Path(f"platform/{name}.yaml").write_text(NAMESPACE.replace("shop", name) + (around if number % 2 else ""))
+    by = surroundings(["platform"], max_file_size=2**20)
+    plan, discovery = by.beside(plan_of("strict"), discover(["app"]))
+    one, two = (scan(plan, discovery, Target("manifests", "app"), processes=count) for count in (1, 2))
+    # So much that it is shared out.
+    assert sum(file.size for file in discovery.files) > 400_000
+    assert one == two
+    assert {"default-deny-ingress-missing", "workload-can-escalate"} <= {finding.rule for finding in one.findings}
+    assert sum("which is not judged here" in finding.message for finding in one.findings) >= len(names)
+
+
 def _written(path: str, text: str) -> str:
     Path(path).write_text(text)
     return path

@@ -17,6 +17,7 @@ import datetime
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
@@ -223,7 +224,7 @@ def _program() -> str:
                 raise _UnknownError from None
     if not files:
         raise _UnknownError
-    return digest_of(files, __version__, yaml.__version__, get_version_string())
+    return digest_of(files, __version__, sys.version, yaml.__version__, get_version_string())
 
 
 # What an entry holds
