@@ -39,6 +39,8 @@ from kubeassay.sources.files import Discovery
 from kubeassay.sources.manifests import read_bytes
 
 LIBRARY = Library()
+# Tests judge anew, and keep nothing in the user's cache; those of the cache say so.
+os.environ["KUBEASSAY_CACHE"] = "off"
 
 
 def objects_in(text: str) -> list[Object]:

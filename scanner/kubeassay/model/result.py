@@ -165,6 +165,8 @@ class Target:
     #: Of a cluster: the namespaces that were judged, None for all; and the labels of what was, empty for any.
     namespaces: tuple[str, ...] | None = None
     selector: str = ""
+    #: Of manifests: the paths whose objects they were judged by beside their own.
+    context: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

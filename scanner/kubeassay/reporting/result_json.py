@@ -174,6 +174,8 @@ def _target(target: Target) -> dict[str, Any]:
     narrowed: dict[str, Any] = {} if target.namespaces is None else {"namespaces": target.namespaces}
     if target.selector:
         narrowed["selector"] = target.selector
+    if target.context:
+        narrowed["context"] = target.context
     return {"kind": target.kind, "name": target.name, **narrowed}
 
 
@@ -537,12 +539,13 @@ class _Node:
 
 
 def _read_target(node: _Node) -> Target:
-    namespaces, selector = node.get("namespaces"), node.get("selector")
+    namespaces, selector, context = node.get("namespaces"), node.get("selector"), node.get("context")
     return Target(
         kind=node["kind"].one_of(("manifests", "cluster")),
         name=node["name"].text(),
         namespaces=None if namespaces is None else namespaces.texts(),
         selector="" if selector is None else selector.text(),
+        context=() if context is None else context.texts(),
     )
 
 

@@ -135,9 +135,11 @@ def incomplete(result: Result) -> str:
 
 
 def scanned(result: Result) -> str:
-    """``3 objects in 2 files, profile recommended, Kubernetes 1.37``."""
+    """``3 objects in 2 files, judged with platform, profile recommended, Kubernetes 1.37``."""
     summary = result.summary
     what = f"{plural(summary.objects, 'object')} in {plural(summary.files, 'file')}"
     if result.target.kind == "cluster":
         what = f"{plural(summary.objects, 'object')} of cluster {result.target.name}"
+    if result.target.context:
+        what += f", judged with {', '.join(result.target.context)}"
     return printable(f"{what}, profile {result.profile.name}, Kubernetes {result.kubernetes_version}")
