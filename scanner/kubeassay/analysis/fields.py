@@ -520,3 +520,17 @@ def _served() -> dict[str, dict[str, ServedKind]]:
         api_version: {kind: ServedKind(*span) for kind, span in kinds.items()}
         for api_version, kinds in _document()["served"].items()
     }
+
+
+def metadata_problems(metadata: Any, minor: int) -> list[FieldProblem]:
+    """The unknown and mistyped fields of an object's metadata, which custom resources have as every object has it."""
+    if metadata is None:
+        return []
+    path: Path = ("metadata",)
+    if not isinstance(metadata, dict):
+        return [FieldProblem("mistyped", path, "a mapping", _found(metadata, {}), None)]
+    table = _table(minor)
+    fields = table.types["ObjectMeta"]
+    if _fits(metadata, fields):
+        return []
+    return list(_problems(metadata, fields, path, ((path, fields),), table, minor, unknown=count()))
