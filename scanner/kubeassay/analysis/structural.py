@@ -1,7 +1,8 @@
 """Values of custom resources held against the schemas of their definitions, as an API server does it.
 
-Order and meaning follow k8s.io/apiextensions-apiserver v0.37.1: unknown fields are pruned (pkg/apiserver/schema/pruning),
-nulls that are not nullable are dropped and defaults set (schema/defaulting), then what is left is validated
+Order and meaning follow k8s.io/apiextensions-apiserver v0.37.1: unknown fields are pruned
+(pkg/apiserver/schema/pruning), nulls that are not nullable are dropped and defaults set (schema/defaulting), then what
+is left is validated
 (k8s.io/kube-openapi pkg/validation/validate, schema/listtype, schema/objectmeta). A general validator of JSON Schema
 knows neither pruning nor nullable, int-or-string, embedded resources and list maps, and tells of an ``anyOf`` only that
 it failed; places and fields that are dropped need a walk of our own.
@@ -67,11 +68,11 @@ class Judgement:
     rules: bool = False
 
 
-class _TooMuch(Exception):
+class _TooMuchError(Exception):
     """The bound on work or depth was reached."""
 
 
-class _NotUnderstood(Exception):
+class _NotUnderstoodError(Exception):
     """A part of a schema that no API server accepts."""
 
 
@@ -87,9 +88,9 @@ def judge(value: Mapping[str, Any], schema: Schema, *, prunes: bool, status: boo
         filled = walk.filled(kept, schema, 0)
         walk.check(filled, schema, (), judgement.problems)
         walk.lists(filled, schema, (), root=True)
-    except (_TooMuch, RecursionError):
+    except (_TooMuchError, RecursionError):
         judgement.unjudged = "the schema or the object is too large or too deep to be judged"
-    except _NotUnderstood as error:
+    except _NotUnderstoodError as error:
         judgement.unjudged = f"its definition has a schema that no API server accepts ({error})"
     # A field that is unknown, and so is missing under its right name, is told by both.
     if len(judgement.problems) > _MAX_PROBLEMS:
@@ -114,7 +115,7 @@ def _mapping(schema: Schema, key: str) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise _NotUnderstood(f"{key} is no mapping")
+        raise _NotUnderstoodError(f"{key} is no mapping")
     return value
 
 
@@ -123,15 +124,15 @@ def _schemas(schema: Schema, key: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise _NotUnderstood(f"{key} is no list")
+        raise _NotUnderstoodError(f"{key} is no list")
     return value
 
 
 def _known(schema: Any, what: str) -> Schema:
     if not isinstance(schema, dict):
-        raise _NotUnderstood(f"{what} is no schema")
+        raise _NotUnderstoodError(f"{what} is no schema")
     if "$ref" in schema:
-        raise _NotUnderstood("it has a $ref")
+        raise _NotUnderstoodError("it has a $ref")
     return schema
 
 
@@ -139,7 +140,7 @@ def _limit(schema: Schema, key: str) -> int | float | None:
     value = schema.get(key)
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
-    raise _NotUnderstood(f"{key} is no number")
+    raise _NotUnderstoodError(f"{key} is no number")
 
 
 class _Walk:
@@ -155,7 +156,7 @@ class _Walk:
     def _step(self, depth: int, cost: int = 1) -> None:
         self.steps -= cost
         if self.steps < 0 or depth > _MAX_DEPTH:
-            raise _TooMuch
+            raise _TooMuchError
 
     def _doubt(self, why: str) -> None:
         self.doubts += 1
@@ -302,7 +303,7 @@ class _Walk:
         if wanted is None or wanted == "":
             return
         if not isinstance(wanted, str) or wanted not in _TYPES:
-            raise _NotUnderstood("a type that there is not")
+            raise _NotUnderstoodError("a type that there is not")
         if value is None:
             if not schema.get("nullable"):
                 self._refuse(sink, path, f"the API server refuses null here, which takes {_TYPES[wanted]}")
@@ -329,7 +330,7 @@ class _Walk:
         pattern = schema.get("pattern")
         if pattern:
             if not isinstance(pattern, str):
-                raise _NotUnderstood("a pattern that is no text")
+                raise _NotUnderstoodError("a pattern that is no text")
             self._step(0, 20 + len(value) // 100)
             matched = matches(pattern, value)
             if matched is None:
@@ -359,7 +360,7 @@ class _Walk:
         factor = _limit(schema, "multipleOf")
         if factor is not None:
             if factor <= 0:
-                raise _NotUnderstood("multipleOf is not above 0")
+                raise _NotUnderstoodError("multipleOf is not above 0")
             quotient = value / factor
             if abs(quotient - round(quotient)) > 1e-6:
                 self._refuse(sink, path, f"the value has to be a multiple of {factor}")
@@ -383,7 +384,7 @@ class _Walk:
         self._step(0, len(required) // 8)
         for key in required:
             if not isinstance(key, str):
-                raise _NotUnderstood("a required field without a name")
+                raise _NotUnderstoodError("a required field without a name")
             if key not in value:
                 self._refuse(sink, (*path, key), f"the API server refuses the object without field {shown_key(key)}")
         if schema.get("x-kubernetes-embedded-resource") is True:
