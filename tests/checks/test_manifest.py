@@ -70,13 +70,42 @@ def test_mistyped_fields() -> None:
     assert not any("123456" in violation.message for violation in violations)
 
 
-def test_the_rules_name_the_kinds_whose_fields_are_known() -> None:
+def test_the_rule_on_security_fields_names_the_kinds_that_have_some() -> None:
     workloads = {kind for group, kind in TEMPLATE_PATHS if group != "extensions"}
     access = {"NetworkPolicy", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"}
     assert set(rule_spec("dropped-security-field")["needs"]) == workloads | access
-    others = {"Namespace", "ServiceAccount", "Secret", "Service", "Ingress"}
-    for rule in ("unknown-field", "mistyped-field"):
-        assert set(rule_spec(rule)["needs"]) == workloads | access | others
+
+
+def test_fields_of_every_kind_are_known() -> None:
+    claim = make_object(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "data"},
+            "spec": {"accessMode": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1 Gi"}}},
+        }
+    )
+    assert paths("unknown-field", claim) == {"spec.accessMode"}
+    assert paths("mistyped-field", claim) == {"spec.resources.requests.storage"}
+    # A name that weakens a pod elsewhere is none of a kind without pods, and is told all the same.
+    service = make_object({"apiVersion": "v1", "kind": "Service", "metadata": {}, "spec": {"hostPort": 80}})
+    assert (paths("unknown-field", service), paths("dropped-security-field", service)) == ({"spec.hostPort"}, set())
+
+
+def test_versions_of_one_kind_have_their_own_fields() -> None:
+    def scaler(version: str) -> set[str]:
+        spec = {
+            "scaleTargetRef": {"kind": "Deployment", "name": "a"},
+            "maxReplicas": 3,
+            "targetCPUUtilizationPercentage": 8,
+        }
+        return paths(
+            "unknown-field",
+            make_object({"apiVersion": version, "kind": "HorizontalPodAutoscaler", "metadata": {}, "spec": spec}),
+        )
+
+    assert scaler("autoscaling/v1") == set()
+    assert scaler("autoscaling/v2") == {"spec.targetCPUUtilizationPercentage"}
 
 
 def test_a_dropped_field_of_a_policy_or_role_concerns_security_whatever_its_name() -> None:

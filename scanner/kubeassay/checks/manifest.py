@@ -8,10 +8,12 @@ from functools import cache
 
 from kubeassay.analysis.fields import (
     FieldProblem,
+    has_fields,
     nearest_name,
     problems_of,
 )
-from kubeassay.checks.check import Context, Repair, Violation, check
+from kubeassay.analysis.workloads import TEMPLATE_PATHS
+from kubeassay.checks.check import Context, NotApplicable, Repair, Violation, check
 from kubeassay.model import Object, Path, format_path
 
 #: Fields whose loss weakens a pod. Whatever stands inside a securityContext counts besides.
@@ -61,7 +63,13 @@ def _security_field(name: str) -> str | None:
 _SECURITY_KINDS = frozenset({"NetworkPolicy", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"})
 
 
+#: Kinds that have pods besides: of other kinds no field weakens one.
+_POD_KINDS = frozenset(kind for _, kind in TEMPLATE_PATHS)
+
+
 def _concerns_security(problem: FieldProblem, kind: str) -> bool:
+    if kind not in _SECURITY_KINDS and kind not in _POD_KINDS:
+        return False
     if kind in _SECURITY_KINDS and problem.path[0] != "metadata":
         return True
     if "securityContext" in problem.path[:-1]:
@@ -111,10 +119,15 @@ def dropped_security_field(obj: Object, context: Context) -> Iterable[Violation]
     ]
 
 
+def _nothing(obj: Object) -> Iterable[NotApplicable]:
+    """Of a kind whose fields are not known nothing is said."""
+    return () if has_fields(obj.ref.api_version, obj.ref.kind) else (NotApplicable(),)
+
+
 @check("unknown-field")
-def unknown_field(obj: Object, context: Context) -> Iterable[Violation]:
+def unknown_field(obj: Object, context: Context) -> Iterable[Violation | NotApplicable]:
     if not problems_of(obj, context.kubernetes_version.minor):
-        return ()
+        return _nothing(obj)
     return [
         Violation(problem.path, _unknown_message(problem), key=True, repair=_right_name(problem))
         for problem in _unknown(obj, context)
@@ -123,10 +136,10 @@ def unknown_field(obj: Object, context: Context) -> Iterable[Violation]:
 
 
 @check("mistyped-field")
-def mistyped_field(obj: Object, context: Context) -> Iterable[Violation]:
+def mistyped_field(obj: Object, context: Context) -> Iterable[Violation | NotApplicable]:
     problems = problems_of(obj, context.kubernetes_version.minor)
     if not problems:
-        return ()
+        return _nothing(obj)
     return [
         Violation(
             problem.path,
