@@ -317,7 +317,7 @@ class Evaluation:
         metadata_only = not ref.group and ref.kind in self.plan.live.metadata_only
         for active, matcher in rules.objects:
             if (not active.rule.needs or ref.kind in active.rule.needs) and matcher.object(ref, value):
-                if metadata_only and ref.kind in active.rule.needs:
+                if metadata_only and (ref.kind in active.rule.needs or active.rule.manifest_only):
                     if not active.rule.manifest_only:
                         said = f"of objects of kind {ref.kind} only the metadata is read from a cluster"
                         self._not_judged(active, NotJudged("metadata-only", said), None)
