@@ -28,6 +28,7 @@ from kubeassay.cli.judging import (
 )
 from kubeassay.cli.outputs import details_options
 from kubeassay.engine.plan import Plan
+from kubeassay.execution.inventory import ReadInventory, read_inventory
 from kubeassay.execution.scan import scan as run_scan
 from kubeassay.model import NotEvaluated, Result, Target
 from kubeassay.policy.errors import PolicyError
@@ -125,8 +126,14 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     names = [display_name(path) for path in paths]
     target = Target("manifests", ", ".join([*names, STDIN_NAME] if stdin is not None else names))
     if since is not None:
-        judged = replace(judged, previous=_at(since, paths, judged, target, options))
+        previous, before = _at(since, paths, judged, target, options)
+        judged = replace(judged, previous=previous)
     result = _run(judged.plan, discovery, target, stdin, options, judged.not_understood)
+    if since is not None:
+        # Imported here: it has the analyses of several areas.
+        from kubeassay.execution.review import with_review
+
+        result = with_review(result, before, read_inventory(discovery, judged.by.version), judged.by.version)
     if shows_pictures(judged, options):
         # Imported here: it has the analyses of all areas.
         from kubeassay.execution.pictures import with_pictures_of_files
@@ -149,8 +156,10 @@ def _inputs(discovery: Discovery, stdin: bytes | None) -> Iterator[tuple[str, by
             yield file.name, content
 
 
-def _at(revision: str, paths: Sequence[str], judged: Judging, target: Target, options: Mapping[str, Any]) -> Result:
-    """The result of the same paths at a git revision."""
+def _at(
+    revision: str, paths: Sequence[str], judged: Judging, target: Target, options: Mapping[str, Any]
+) -> tuple[Result, ReadInventory]:
+    """The result of the same paths at a git revision, and what was read of them there."""
     # Imported here: few scans are compared.
     from kubeassay.sources.git_tree import tree_at
 
@@ -165,7 +174,8 @@ def _at(revision: str, paths: Sequence[str], judged: Judging, target: Target, op
         for submodule in tree.left_out:
             said = f"warning: {submodule} is a submodule: what is found in it counts as new"
             click.echo(printable(said), err=True)
-        return _run(judged.plan, tree.discovery, target, None, options, judged.not_understood)
+        result = _run(judged.plan, tree.discovery, target, None, options, judged.not_understood)
+        return result, read_inventory(tree.discovery, judged.by.version)
 
 
 def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, Any]) -> int:

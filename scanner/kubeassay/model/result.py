@@ -12,6 +12,7 @@ from kubeassay.model.object import ObjectRef
 from kubeassay.model.pictures import Picture
 from kubeassay.model.place import Location
 from kubeassay.model.policy import SEVERITIES, Control, Exception_, Profile, Rule, Severity
+from kubeassay.model.review import Review
 
 Outcome = Literal["fail", "pass", "not-evaluated", "excepted"]
 
@@ -264,6 +265,8 @@ class Result:
     comparison: Comparison | None = None
     #: Maps and tables of everything at once; None where they were not asked for.
     pictures: tuple[Picture, ...] | None = None
+    #: What the change since a git revision does to security; None where no revision was compared with.
+    review: Review | None = None
 
     @property
     def exceptions_by_id(self) -> dict[str, Exception_]:
