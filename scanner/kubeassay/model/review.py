@@ -18,6 +18,7 @@ State = Literal["open", "closed", "not-evaluated"]
 #: ``certain``: it was not evaluated and is known now.
 PathKind = Literal["opened", "closed", "uncertain", "certain"]
 Direction = Literal["weaker", "stronger", "other"]
+SettingKind = Literal["pod-security", "mtls", "callers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class SettingChange:
     """Something that decides how things are protected, and that differs: ``pod-security`` (the standard that a
     namespace enforces), ``mtls`` (the mode of ports), ``callers`` (who may call through the mesh)."""
 
-    kind: Literal["pod-security", "mtls", "callers"]
+    kind: SettingKind
     direction: Direction
     subjects: tuple[str, ...]
     was: str

@@ -65,16 +65,15 @@ def _rules_by_scope(
 
 def _together(pieces: Sequence[PolicyRule]) -> Iterator[str]:
     """The smallest rules as few: verbs of one thing together, and things of the same verbs."""
-    verbs: dict[tuple[tuple[str, ...], ...], list[str]] = {}
+    verbs: dict[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for piece in pieces:
         key = (piece.api_groups, piece.resource_names, piece.resources, piece.non_resource_urls)
         verbs.setdefault(key, []).extend(piece.verbs)
-    things: dict[tuple[tuple[str, ...], ...], tuple[list[str], list[str]]] = {}
-    for (api_groups, names, resources, urls), of_it in verbs.items():
-        key = (api_groups, names, tuple(dict.fromkeys(of_it)))
-        kept = things.setdefault(key, ([], []))
-        kept[0].extend(resources)
-        kept[1].extend(urls)
+    things: dict[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]], tuple[list[str], list[str]]] = {}
+    for (api_groups, names, some, paths), of_it in verbs.items():
+        kept = things.setdefault((api_groups, names, tuple(dict.fromkeys(of_it))), ([], []))
+        kept[0].extend(some)
+        kept[1].extend(paths)
     for (api_groups, names, of_them), (resources, urls) in things.items():
         if resources:
             yield str(PolicyRule(of_them, api_groups, tuple(resources), names))

@@ -10,7 +10,7 @@ from kubeassay.analysis.network.connectivity import connectivity
 from kubeassay.analysis.network.gaps import at, causes, dropped, undeclared, unknown_pods
 from kubeassay.analysis.review.access import escalation_changes, permission_changes
 from kubeassay.analysis.review.exposed import exposure_changes
-from kubeassay.analysis.review.network import TooMany, path_changes, workload_changes
+from kubeassay.analysis.review.network import TooManyKindsError, path_changes, workload_changes
 from kubeassay.analysis.review.settings import setting_changes
 from kubeassay.model import NEWEST_KNOWN, Inventory
 from kubeassay.model.review import PathChange, Review, Side, Unseen
@@ -23,7 +23,7 @@ def review(before: Inventory, after: Inventory, minor: int = NEWEST_KNOWN.minor)
     paths: tuple[PathChange, ...] = ()
     try:
         paths = path_changes(before, after)
-    except TooMany:
+    except TooManyKindsError:
         words = "network paths are not compared: the policies tell too many kinds of pods apart"
         unseen += [Unseen(side, words, unread=True) for side in SIDES]
     return Review(

@@ -1,8 +1,8 @@
 """The ways between workloads, and from and to outside, that differ between two inventories.
 
 Workloads that no policy tells apart on either side are compared once, as one, so that the cost grows with what policies
-distinguish. Compared are the ends that both sides have; besides those of :class:`~kubeassay.analysis.network.reach.Reach`
-ends that are not among the inputs: any other pod, the cluster's name server, and pods that a policy of either side names.
+distinguish. Compared are the ends that both sides have; besides those of ``reach`` some that are not among the inputs:
+any other pod, the cluster's name server, and pods that a policy of either side names.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _EFFECTS: Mapping[State, tuple[str, ...]] = {
 }
 
 
-class TooMany(Exception):
+class TooManyKindsError(Exception):
     """There are too many kinds of ends to compare each with each."""
 
 
@@ -66,7 +66,7 @@ class _Way:
 
 
 def path_changes(before: Inventory, after: Inventory) -> tuple[PathChange, ...]:
-    """The ways that differ. Raises :class:`TooMany`."""
+    """The ways that differ. Raises :class:`TooManyKindsError`."""
     return _Comparison(before, after).changes()
 
 
@@ -78,7 +78,7 @@ class _Comparison:
         self._v6 = any(reach.dual_stack for reach in self._reach)
         self._kinds = tuple(self._find_kinds())
         if len(self._kinds) > _MOST_KINDS:
-            raise TooMany
+            raise TooManyKindsError
 
     def _find_kinds(self) -> Iterator[_Kind]:
         old, new = self._nets
@@ -127,12 +127,13 @@ class _Comparison:
                 if not common:
                     continue
                 name = kind.names[0]
-                told = self._reasons(*((name, None) if direction == "egress" else (None, name)), common)
+                source, destination = (name, None) if direction == "egress" else (None, name)
+                told = self._reasons(source, destination, common)
                 for state_before, state_after, connections in _differences(was, now):
                     causes = _causes(state_before, state_after, *told)
                     ends = (kind.names, common.cidrs())
-                    sources, destinations = ends if direction == "egress" else ends[::-1]
-                    yield _Way(sources, destinations, state_before, state_after, connections, causes)
+                    some, others = ends if direction == "egress" else ends[::-1]
+                    yield _Way(some, others, state_before, state_after, connections, causes)
 
     def _from_controllers(self) -> Iterator[_Way]:
         """From an ingress controller or gateway that is not among the inputs, where both sides lead through one; what
@@ -356,20 +357,17 @@ def _openness(net: Connectivity, name: str, ends: Sequence[int], direction: Dire
     outside = {answer: Addresses(v4=block.v4) for answer, block in _by_address(net, ends, direction).items()}
     outside = {answer: block for answer, block in outside.items() if block}
     anyone = answer(net.any_pod)
-    if anyone.open == ALL and set(outside) == {Answer(ALL)}:
+    others = {other.name: answer(net.end(other)) for members in net.classes for other in members if other.name != name}
+    if all(said.open == ALL for said in (anyone, *outside, *others.values())):
         return "every pod and address, on every port"
-    reached = unknown = 0
-    for others in net.classes:
-        said = answer(net.end(others[0]))
-        number = len({other.name for other in others} - {name})
-        reached += number if said.open else 0
-        unknown += number if said.unknown and not said.open else 0
-    parts = [f"{reached} of {len(set(net.names) - {name})} other workloads"]
+    opened = sum(1 for said in others.values() if said.open)
+    parts = [f"{opened} of {len(others)} other workload{'' if len(others) == 1 else 's'}"]
+    unknown = sum(1 for said in others.values() if said.unknown and not said.open)
     if unknown:
         parts.append(f"not evaluated for {unknown} more")
     for words, said in (("any other pod", anyone), *((_addresses(block), said) for said, block in outside.items())):
         if said.open:
-            parts.append(f"{words} on {said.open}")
+            parts.append(words if said.open == ALL else f"{words} on {said.open}")
         elif said.unknown:
             parts.append(f"not evaluated for {words}")
     return "; ".join(parts)

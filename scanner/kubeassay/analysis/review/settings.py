@@ -42,16 +42,14 @@ def _standards(before: Inventory, after: Inventory) -> Iterator[SettingChange]:
             continue
         was, now = _standard(old.get(name)), _standard(new.get(name))
         if was != now:
-            causes = [
-                _labelled(side, obj) for side, obj in (("after", new.get(name)), ("before", old.get(name))) if obj
-            ]
+            both: tuple[tuple[Side, Object | None], ...] = (("after", new.get(name)), ("before", old.get(name)))
             yield SettingChange(
                 "pod-security",
                 _direction(was[0], now[0], _LEVELS),
                 (f"Namespace {name}",),
                 _standard_text(was),
                 _standard_text(now),
-                tuple(causes),
+                tuple(_labelled(side, obj) for side, obj in both if obj is not None),
             )
 
 
@@ -79,9 +77,9 @@ def _standard_text(standard: tuple[str, str]) -> str:
     return f"{level} ({version})" if version else level
 
 
-def _labelled(side: str, obj: Object) -> Cause:
+def _labelled(side: Side, obj: Object) -> Cause:
     path: Path = ("metadata", "labels", _ENFORCE)
-    return cause("after" if side == "after" else "before", "sets", str(obj.ref), obj, path)
+    return cause(side, "sets", str(obj.ref), obj, path)
 
 
 def _direction(was: str, now: str, order: tuple[str, ...]) -> Direction:
@@ -97,27 +95,21 @@ def _mesh(before: Inventory, after: Inventory) -> Iterator[SettingChange]:
     if not (mtls(before).settings.present or mtls(after).settings.present):
         return
     old, new = _served(before), _served(after)
-    modes: dict[tuple[object, ...], list[str]] = defaultdict(list)
-    callers: dict[tuple[object, ...], list[str]] = defaultdict(list)
+    modes: dict[tuple[str, str, Cause, Cause], list[str]] = defaultdict(list)
+    callers: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = defaultdict(list)
     for key in sorted({*old, *new}):
         if key not in old or key not in new:
             continue
         was, now = old[key], new[key]
         words = f"{key[0]} port {key[1]}" if key[1] else key[0]
         if was.mode != now.mode:
-            causes = (_decided("after", now), _decided("before", was))
-            modes[was.mode, now.mode, causes].append(words)
+            modes[was.mode, now.mode, _decided("after", now), _decided("before", was)].append(words)
         if was.callers != now.callers:
             callers[was.callers, now.callers].append(words)
-    for (mode_before, mode_after, causes), subjects in modes.items():
-        assert isinstance(mode_before, str)
-        assert isinstance(mode_after, str)
-        assert isinstance(causes, tuple)
+    for (mode_before, mode_after, *causes), subjects in modes.items():
         direction = _direction(mode_before, mode_after, _MODES)
-        yield SettingChange("mtls", direction, tuple(subjects), mode_before, mode_after, causes)
+        yield SettingChange("mtls", direction, tuple(subjects), mode_before, mode_after, tuple(causes))
     for (some, others), subjects in callers.items():
-        assert isinstance(some, tuple)
-        assert isinstance(others, tuple)
         yield SettingChange("callers", "other", tuple(subjects), _listed(some), _listed(others))
 
 
