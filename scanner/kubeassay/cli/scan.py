@@ -29,8 +29,12 @@ from kubeassay.cli.judging import (
 from kubeassay.cli.outputs import details_options
 from kubeassay.cli.rendering import named_renderings, render, rendering_options
 from kubeassay.engine.plan import Plan
+<<<<<<< HEAD
 from kubeassay.execution.demand import Demanded
 from kubeassay.execution.scan import WORTH_REMEMBERING
+=======
+from kubeassay.execution.inventory import ReadInventory, read_inventory
+>>>>>>> k8review
 from kubeassay.execution.scan import scan as run_scan
 from kubeassay.model import KubernetesVersion, NotEvaluated, Result, Target
 from kubeassay.policy.errors import PolicyError
@@ -158,11 +162,25 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     if around is not None:
         target = replace(target, context=around.names)
     if since is not None:
+<<<<<<< HEAD
         judged = replace(judged, previous=_at(since, paths, judged, target, options, around))
     pictures = shows_pictures(judged, options)
     result = _run(judged.by, discovery, target, stdin, options, pictures, around)
     read_too = discovery if around is None else around.beside(judged.plan, discovery)[1]
     return report(judged, result, options, inputs=partial(_inputs, read_too, stdin))
+=======
+        previous, before = _at(since, paths, judged, target, options)
+        judged = replace(judged, previous=previous)
+    result = _run(judged.plan, discovery, target, stdin, options, judged.not_understood)
+    if since is not None:
+        # Imported here: it has the analyses of several areas.
+        from kubeassay.execution.review import with_review
+
+        result = with_review(result, before, read_inventory(discovery, judged.by.version), judged.by.version)
+    if shows_pictures(judged, options):
+        # Imported here: it has the analyses of all areas.
+        from kubeassay.execution.pictures import with_pictures_of_files
+>>>>>>> k8review
 
 
 def _surroundings(
@@ -240,6 +258,7 @@ def _inputs(discovery: Discovery, stdin: bytes | None) -> Iterator[tuple[str, by
 
 
 def _at(
+<<<<<<< HEAD
     revision: str,
     paths: Sequence[str],
     judged: Judging,
@@ -248,6 +267,11 @@ def _at(
     around: Surroundings | None,
 ) -> Result:
     """The result of the same paths at a git revision."""
+=======
+    revision: str, paths: Sequence[str], judged: Judging, target: Target, options: Mapping[str, Any]
+) -> tuple[Result, ReadInventory]:
+    """The result of the same paths at a git revision, and what was read of them there."""
+>>>>>>> k8review
     # Imported here: few scans are compared.
     from kubeassay.sources.git_tree import tree_at
 
@@ -264,6 +288,7 @@ def _at(
         for submodule in tree.left_out:
             said = f"warning: {submodule} is a submodule: what is found in it counts as new"
             click.echo(printable(said), err=True)
+<<<<<<< HEAD
         return _run(judged.by, discovery, target, None, options, False, around)
 
 
@@ -292,6 +317,10 @@ def _scan_matrix(paths: Sequence[str], options: Mapping[str, Any], config: Mappi
         yield from read.items()
 
     return report(judged, result, options, inputs=inputs)
+=======
+        result = _run(judged.plan, tree.discovery, target, None, options, judged.not_understood)
+        return result, read_inventory(tree.discovery, judged.by.version)
+>>>>>>> k8review
 
 
 def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, Any]) -> int:

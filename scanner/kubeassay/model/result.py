@@ -13,6 +13,7 @@ from kubeassay.model.object import ObjectRef
 from kubeassay.model.pictures import Picture
 from kubeassay.model.place import Location
 from kubeassay.model.policy import SEVERITIES, Control, Exception_, Profile, Rule, Severity
+from kubeassay.model.review import Review
 
 Outcome = Literal["fail", "pass", "not-evaluated", "excepted"]
 
@@ -275,6 +276,8 @@ class Result:
     environments: tuple[EnvironmentResult, ...] = ()
     #: Objects that some of these have and others lack.
     differences: tuple[Difference, ...] = ()
+    #: What the change since a git revision does to security; None where no revision was compared with.
+    review: Review | None = None
 
     @property
     def exceptions_by_id(self) -> dict[str, Exception_]:

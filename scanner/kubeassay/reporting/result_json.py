@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, NoReturn, TypeVar, cast, get_args
+from typing import Any, Literal, NoReturn, TypeVar, get_args
 
 from kubeassay.model import (
     SEVERITIES,
@@ -44,9 +44,9 @@ from kubeassay.model import (
     ReadError,
     Related,
     Result,
+    Review,
     Rule,
     RuleUse,
-    Severity,
     Skipped,
     Source,
     Subject,
@@ -57,6 +57,8 @@ from kubeassay.model import (
     Way,
 )
 from kubeassay.model.pictures import WayState
+from kubeassay.reporting.json_nodes import Node as _Node
+from kubeassay.reporting.json_nodes import read_location, read_object
 from kubeassay.reporting.options import RenderOptions, Report
 from kubeassay.reporting.texts import inert_json
 
@@ -111,6 +113,11 @@ def to_json(result: Result, *, pictures: bool = True) -> bytes:
         members.append(("objects", _member_lines(encode, told)))
     if result.drift is not None:
         members.append(("drift", encode(_drift(result.drift))))
+    if result.review is not None:
+        # Imported here: few results have one.
+        from kubeassay.reporting.review_json import review_as_json
+
+        members.append(("review", encode(review_as_json(result.review))))
     if pictures and result.pictures is not None:
         members.append(("pictures", _lines(encode, map(_picture, result.pictures))))
     text = "{\n" + ",\n".join(f'"{name}": {value}' for name, value in members) + "\n}\n"
@@ -452,6 +459,7 @@ def from_json(document: bytes) -> Result:
         objects={} if objects is None else objects.mapping_of(_read_live_object),
         drift=None if (drift := top.get("drift")) is None else _read_drift(drift),
         pictures=None if pictures is None else pictures.tuple_of(_read_picture),
+        review=None if (review := top.get("review")) is None else _read_review(review),
         # Results of earlier versions have none.
         exceptions=() if (uses := top.get("exceptions")) is None else uses.tuple_of(_read_exception_use),
     )
@@ -459,83 +467,6 @@ def from_json(document: bytes) -> Result:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
-
-
-class _Node:
-    """A value of the document and the path to it, for messages."""
-
-    __slots__ = ("path", "value")
-
-    def __init__(self, value: Any, path: str) -> None:
-        self.value = value
-        self.path = path
-
-    def refuse(self, expected: str) -> NoReturn:
-        found = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}.get(
-            type(self.value), "a number"
-        )
-        raise ValueError(f"{self.path or 'the document'} is {found}; expected {expected}")
-
-    def __getitem__(self, key: str) -> _Node:
-        child = self.get(key)
-        if child is None:
-            raise ValueError(f"{self.path}{'.' if self.path else ''}{key} is missing")
-        return child
-
-    def get(self, key: str) -> _Node | None:
-        if not isinstance(self.value, dict):
-            self.refuse("an object")
-        if key not in self.value:
-            return None
-        return _Node(self.value[key], f"{self.path}.{key}" if self.path else key)
-
-    def text(self) -> str:
-        if not isinstance(self.value, str):
-            self.refuse("a text")
-        return self.value
-
-    def boolean(self) -> bool:
-        if not isinstance(self.value, bool):
-            self.refuse("a boolean")
-        return self.value
-
-    def text_or_none(self) -> str | None:
-        return None if self.value is None else self.text()
-
-    def integer(self, least: int = 0) -> int:
-        if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < least:
-            self.refuse(f"a whole number, {least} or more")
-        return self.value
-
-    def integer_or_none(self) -> int | None:
-        return None if self.value is None else self.integer(1)
-
-    def one_of(self, words: tuple[_T, ...]) -> _T:
-        if self.value not in words or not isinstance(self.value, str):
-            self.refuse("one of " + ", ".join(map(str, words)))
-        return cast(_T, self.value)
-
-    def severity(self) -> Severity:
-        return self.one_of(SEVERITIES)
-
-    def mapping(self) -> dict[str, Any]:
-        if not isinstance(self.value, dict):
-            self.refuse("an object")
-        return self.value
-
-    def tuple_of(self, read: Callable[[_Node], _T]) -> tuple[_T, ...]:
-        if not isinstance(self.value, list):
-            self.refuse("a list")
-        return tuple(read(_Node(item, f"{self.path}[{index}]")) for index, item in enumerate(self.value))
-
-    def texts(self) -> tuple[str, ...]:
-        return self.tuple_of(_Node.text)
-
-    def mapping_of(self, read: Callable[[_Node], _T]) -> dict[str, _T]:
-        return {key: read(_Node(item, f"{self.path}[{key!r:.60}]")) for key, item in self.mapping().items()}
-
-    def optional(self, read: Callable[[_Node], _T]) -> _T | None:
-        return None if self.value is None else read(self)
 
 
 def _read_target(node: _Node) -> Target:
@@ -578,11 +509,11 @@ def _read_finding(node: _Node) -> Finding:
         controls=node["controls"].texts(),
         area=node["area"].text(),
         severity=node["severity"].severity(),
-        object=_read_object(node["object"]),
+        object=read_object(node["object"]),
         container=node["container"].text_or_none(),
         path=node["path"].text(),
         message=node["message"].text(),
-        location=_read_location(node["location"]),
+        location=read_location(node["location"]),
         fingerprint=node["fingerprint"].text(),
         related=node["related"].tuple_of(_read_related),
         line_hash=node["lineHash"].text_or_none(),
@@ -594,31 +525,12 @@ def _read_finding(node: _Node) -> Finding:
     )
 
 
-def _read_object(node: _Node) -> ObjectRef:
-    return ObjectRef(
-        node["apiVersion"].text(), node["kind"].text(), node["namespace"].text_or_none(), node["name"].text()
-    )
-
-
 def _read_live_object(node: _Node) -> LiveObject:
-    return LiveObject(_read_object(node), node["uid"].text(), node["passed"].integer())
-
-
-def _read_location(node: _Node) -> Location:
-    location = Location(
-        node["file"].text(),
-        node["startLine"].integer(1),
-        node["startColumn"].integer(1),
-        node["endLine"].integer(1),
-        node["endColumn"].integer(1),
-    )
-    if (location.end_line, location.end_column) < (location.start_line, location.start_column):
-        raise ValueError(f"{node.path} ends before it begins")
-    return location
+    return LiveObject(read_object(node), node["uid"].text(), node["passed"].integer())
 
 
 def _read_related(node: _Node) -> Related:
-    return Related(node["message"].text(), _read_location(node["location"]))
+    return Related(node["message"].text(), read_location(node["location"]))
 
 
 def _read_excerpt(node: _Node) -> Excerpt:
@@ -633,7 +545,7 @@ def _read_fix(node: _Node) -> Fix:
 
 
 def _read_edit(node: _Node) -> Edit:
-    return Edit(_read_location(node["location"]), node["text"].text())
+    return Edit(read_location(node["location"]), node["text"].text())
 
 
 def _read_exception_policy(node: _Node | None) -> ExceptionPolicy:
@@ -694,24 +606,30 @@ def _read_drift(node: _Node) -> Drift:
     return Drift(
         sources=node["sources"].texts(),
         missing=node["missing"].tuple_of(
-            lambda one: MissingObject(_read_object(one["object"]), _read_location(one["location"]))
+            lambda one: MissingObject(read_object(one["object"]), read_location(one["location"]))
         ),
         changed=node["changed"].tuple_of(
             lambda one: ChangedField(
-                _read_object(one["object"]),
+                read_object(one["object"]),
                 one["path"].text(),
                 one["detail"].text(),
-                _read_location(one["location"]),
+                read_location(one["location"]),
                 one["file"].text(),
             )
         ),
         undeclared=node["undeclared"].tuple_of(
-            lambda one: UndeclaredObject(_read_object(one["object"]), one["file"].text())
+            lambda one: UndeclaredObject(read_object(one["object"]), one["file"].text())
         ),
         not_compared=node["notCompared"].tuple_of(
             lambda one: NotCompared(one["reason"].text(), one["detail"].text(), one["file"].text_or_none())
         ),
     )
+
+
+def _read_review(node: _Node) -> Review:
+    from kubeassay.reporting.review_json import read_review
+
+    return read_review(node)
 
 
 def _read_source(node: _Node) -> Source:
