@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,17 +30,14 @@ from kubeassay.cli.judging import (
 from kubeassay.cli.outputs import details_options
 from kubeassay.cli.rendering import named_renderings, render, rendering_options
 from kubeassay.engine.plan import Plan
-<<<<<<< HEAD
 from kubeassay.execution.demand import Demanded
+from kubeassay.execution.inventory import ReadInventory
 from kubeassay.execution.scan import WORTH_REMEMBERING
-=======
-from kubeassay.execution.inventory import ReadInventory, read_inventory
->>>>>>> k8review
 from kubeassay.execution.scan import scan as run_scan
 from kubeassay.model import KubernetesVersion, NotEvaluated, Result, Target
 from kubeassay.policy.errors import PolicyError
 from kubeassay.reporting.texts import printable
-from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, discover, display_name
+from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, copy_of, discover, display_name
 from kubeassay.sources.manifests import STDIN_NAME, regular_content
 from kubeassay.sources.snapshot import is_snapshot, read
 
@@ -162,25 +160,17 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     if around is not None:
         target = replace(target, context=around.names)
     if since is not None:
-<<<<<<< HEAD
-        judged = replace(judged, previous=_at(since, paths, judged, target, options, around))
+        previous, before = _at(since, paths, judged, target, options, around)
+        judged = replace(judged, previous=previous)
     pictures = shows_pictures(judged, options)
     result = _run(judged.by, discovery, target, stdin, options, pictures, around)
-    read_too = discovery if around is None else around.beside(judged.plan, discovery)[1]
-    return report(judged, result, options, inputs=partial(_inputs, read_too, stdin))
-=======
-        previous, before = _at(since, paths, judged, target, options)
-        judged = replace(judged, previous=previous)
-    result = _run(judged.plan, discovery, target, stdin, options, judged.not_understood)
     if since is not None:
         # Imported here: it has the analyses of several areas.
-        from kubeassay.execution.review import with_review
+        from kubeassay.execution.review import inventories, with_review
 
-        result = with_review(result, before, read_inventory(discovery, judged.by.version), judged.by.version)
-    if shows_pictures(judged, options):
-        # Imported here: it has the analyses of all areas.
-        from kubeassay.execution.pictures import with_pictures_of_files
->>>>>>> k8review
+        result = with_review(result, before, inventories(discovery, judged.by.version), judged.by.version)
+    read_too = discovery if around is None else around.beside(judged.plan, discovery)[1]
+    return report(judged, result, options, inputs=partial(_inputs, read_too, stdin))
 
 
 def _surroundings(
@@ -258,21 +248,16 @@ def _inputs(discovery: Discovery, stdin: bytes | None) -> Iterator[tuple[str, by
 
 
 def _at(
-<<<<<<< HEAD
     revision: str,
     paths: Sequence[str],
     judged: Judging,
     target: Target,
     options: Mapping[str, Any],
     around: Surroundings | None,
-) -> Result:
-    """The result of the same paths at a git revision."""
-=======
-    revision: str, paths: Sequence[str], judged: Judging, target: Target, options: Mapping[str, Any]
-) -> tuple[Result, ReadInventory]:
+) -> tuple[Result, Mapping[str, ReadInventory]]:
     """The result of the same paths at a git revision, and what was read of them there."""
->>>>>>> k8review
     # Imported here: few scans are compared.
+    from kubeassay.execution.review import inventories
     from kubeassay.sources.git_tree import tree_at
 
     with tempfile.TemporaryDirectory(prefix="kubeassay-") as folder:
@@ -284,12 +269,13 @@ def _at(
             max_file_size=options["max_file_size"] * 2**20,
             render=options["render"],
         )
-        discovery = render(tree.discovery, {**options, "quiet": True}, judged.by.version)
         for submodule in tree.left_out:
             said = f"warning: {submodule} is a submodule: what is found in it counts as new"
             click.echo(printable(said), err=True)
-<<<<<<< HEAD
-        return _run(judged.by, discovery, target, None, options, False, around)
+        with copy_of(os.path.realpath(folder), tree.root):
+            discovery = render(tree.discovery, {**options, "quiet": True}, judged.by.version, context=True)
+            result = _run(judged.by, discovery, target, None, options, False, around)
+            return result, inventories(discovery, judged.by.version)
 
 
 def _scan_matrix(paths: Sequence[str], options: Mapping[str, Any], config: Mapping[str, Any]) -> int:
@@ -317,10 +303,6 @@ def _scan_matrix(paths: Sequence[str], options: Mapping[str, Any], config: Mappi
         yield from read.items()
 
     return report(judged, result, options, inputs=inputs)
-=======
-        result = _run(judged.plan, tree.discovery, target, None, options, judged.not_understood)
-        return result, read_inventory(tree.discovery, judged.by.version)
->>>>>>> k8review
 
 
 def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, Any]) -> int:

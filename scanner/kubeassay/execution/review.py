@@ -2,28 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
 
 from kubeassay.analysis.review.changes import SIDES, review
 from kubeassay.analysis.workloads import TEMPLATE_PATHS
-from kubeassay.execution.inventory import ReadInventory
-from kubeassay.model import KubernetesVersion, NotEvaluated, Result, Review, Unseen, format_path
+from kubeassay.execution.inventory import ReadInventory, read_inventory
+from kubeassay.model import Inventory, KubernetesVersion, NotEvaluated, Result, Review, Unseen, format_path
 from kubeassay.model.review import Side
+from kubeassay.sources.files import Discovery
 
 
-def with_review(result: Result, before: ReadInventory, after: ReadInventory, version: KubernetesVersion) -> Result:
-    """A result with the review of a change, wherever the two sides come from."""
-    unread = [*_unread(before, "before"), *_unread(after, "after")]
+def inventories(discovery: Discovery, version: KubernetesVersion) -> dict[str, ReadInventory]:
+    """What was discovered, read: by the names of its environments, of which most trees have but one, without a name."""
+    if not any(file.rendering is not None for file in discovery.files):
+        return {"": read_inventory(discovery, version)}
+    # Imported here: few trees are rendered.
+    from kubeassay.execution.environments import environments
+
+    return {found.name: read_inventory(found.discovery, version) for found in environments(discovery)}
+
+
+def with_review(
+    result: Result,
+    before: Mapping[str, ReadInventory],
+    after: Mapping[str, ReadInventory],
+    version: KubernetesVersion,
+) -> Result:
+    """A result with the review of a change, wherever the two sides come from. Each environment is compared with itself;
+    what changes in several alike is told once."""
+    found: list[Review] = []
+    for name in dict.fromkeys((*before, *after)):
+        one, failure = _review(before.get(name, _NOTHING), after.get(name, _NOTHING), version)
+        found.append(one)
+        if failure is not None:
+            result = replace(result, not_evaluated=(*result.not_evaluated, failure))
+    together = {
+        field.name: tuple(dict.fromkeys(entry for one in found for entry in getattr(one, field.name)))
+        for field in fields(Review)
+    }
+    return replace(result, review=Review(**together))
+
+
+_NOTHING = ReadInventory(Inventory(), (), (), ())
+
+
+def _review(
+    before: ReadInventory, after: ReadInventory, version: KubernetesVersion
+) -> tuple[Review, NotEvaluated | None]:
+    unread = (*_unread(before, "before"), *_unread(after, "after"))
     try:
         found = review(before.inventory, after.inventory, version.minor)
     except Exception as error:
         # As with rules: a mistake of the tool is told, and the rest of the report is written.
         said = f"{type(error).__name__}: {error}"
+        failed = tuple(Unseen(side, f"the review failed: {said}", unread=True) for side in SIDES)
         failure = NotEvaluated("rule-error", f"the review of the change failed: {said}")
-        found = Review(unseen=tuple(Unseen(side, f"the review failed: {said}", unread=True) for side in SIDES))
-        result = replace(result, not_evaluated=(*result.not_evaluated, failure))
-    return replace(result, review=replace(found, unseen=(*unread, *found.unseen)))
+        return Review(unseen=(*unread, *failed)), failure
+    return replace(found, unseen=(*unread, *found.unseen)), None
 
 
 def _unread(read: ReadInventory, side: Side) -> Iterator[Unseen]:

@@ -131,14 +131,14 @@ class _Writer:
         rows = ([*self._path(path)[:3], plain(states(path)), self._path(path)[3]] for path in unsure)
         head_of_unsure = ("from", "to", "connections", "was → is", "by")
         self.table("Not evaluated on one side", "network paths not evaluated", head_of_unsure, rows)
-        for change, title in (("added", "New workloads"), ("removed", "Removed workloads")):
+        for change, title, side in (("added", "New workloads", "after"), ("removed", "Removed workloads", "before")):
             self.table(
                 title,
                 f"workloads {change}",
                 ("workload", "open to it", "open from it"),
                 (
                     [
-                        f"{plain(one.workload)}<br>{self._place(one.location, 'after' if change == 'added' else 'before')}",
+                        f"{plain(one.workload)}<br>{self._place(one.location, side)}",
                         plain(one.ingress),
                         plain(one.egress),
                     ]
