@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kubeassay.model import (
     Bar,
     Baseline,
     ChangedField,
     Control,
     ControlSummary,
+    Difference,
     Drift,
     Edit,
+    EnvironmentResult,
     Example,
     Exception_,
     ExceptionUse,
@@ -27,6 +31,7 @@ from kubeassay.model import (
     Profile,
     ReadError,
     Related,
+    RenderedManifest,
     Result,
     Rule,
     RuleUse,
@@ -298,6 +303,69 @@ HOSTILE = _result(
     ),
 )
 
+
+def _environment(name: str, profile: str, **severities: int) -> EnvironmentResult:
+    counts = {"critical": 0, "high": 0, "medium": 0, "low": 0} | severities
+    found = sum(counts.values())
+    return EnvironmentResult(
+        name, profile, "1.37", Summary(found, 20, 0, 0, 2, 3, counts, {"PS-01": ControlSummary(fail=found, passed=20)})
+    )
+
+
+def _lacking(kind: str, name: str, line: int, present: tuple[str, ...], absent: tuple[str, ...]) -> Difference:
+    place = Location("base/policies.yaml", line, 3, line, 9)
+    return Difference(ObjectRef("networking.k8s.io/v1", kind, "shop", name), place, present, absent)
+
+
+_BOTH = ("production", "staging")
+#: Three environments of a tree: a finding that all have, and one of two of them.
+ENVIRONMENTS = _result(
+    profile=replace(_PROFILE, name="strict, recommended"),
+    summary=Summary(
+        fail=2,
+        passed=60,
+        objects=6,
+        files=9,
+        by_severity={"critical": 2, "high": 0, "medium": 0, "low": 0},
+        by_control={"PS-01": ControlSummary(fail=2, passed=60), "PS-02": ControlSummary(), "MT-01": ControlSummary()},
+    ),
+    findings=tuple(
+        Finding(
+            outcome="fail",
+            rule="privileged-container",
+            controls=("PS-01",),
+            area="pod-security",
+            severity="critical",
+            object=_WEB,
+            container=container,
+            path=f"spec.template.spec.containers[{number}].securityContext.privileged",
+            message=f"container {container} is privileged",
+            location=Location("base/web.yaml", 12 + number, 9, 12 + number, 19),
+            fingerprint=f"ab{number}",
+            environments=environments,
+        )
+        for number, (container, environments) in enumerate((("app", ()), ("debug", _BOTH)))
+    ),
+    rendered=(
+        RenderedManifest("overlays/development/kustomization.yaml", "kustomize v5.8.1"),
+        RenderedManifest("overlays/production/kustomization.yaml", "kustomize v5.8.1"),
+        RenderedManifest("overlays/staging/kustomization.yaml", "kustomize v5.8.1"),
+        RenderedManifest("charts/web/Chart.yaml", "helm v3.19.5"),
+    ),
+    environments=(
+        _environment("development", "recommended", critical=1),
+        _environment("production", "strict", critical=2),
+        _environment("staging", "recommended", critical=2),
+    ),
+    differences=(
+        _lacking("NetworkPolicy", "default-deny", 3, ("production",), ("development", "staging")),
+        *(
+            _lacking("PodDisruptionBudget", f"budget-{number}", number, _BOTH, ("development",))
+            for number in range(1, 9)
+        ),
+    ),
+)
+
 #: Every form that a picture has.
 PICTURE = Picture(
     id="connectivity",
@@ -312,7 +380,7 @@ PICTURE = Picture(
     notes=("One thing is left out.",),
 )
 
-SAMPLES = {"clean": CLEAN, "failing": FAILING, "hostile": HOSTILE}
+SAMPLES = {"clean": CLEAN, "failing": FAILING, "hostile": HOSTILE, "environments": ENVIRONMENTS}
 
 _POD = ObjectRef("v1", "Pod", "shop", "a")
 #: One of each.

@@ -16,8 +16,10 @@ from kubeassay.model import (
     ConnectionScope,
     Control,
     ControlSummary,
+    Difference,
     Drift,
     Edit,
+    EnvironmentResult,
     Example,
     Exception_,
     ExceptionPolicy,
@@ -41,6 +43,7 @@ from kubeassay.model import (
     Profile,
     ReadError,
     Related,
+    RenderedManifest,
     Result,
     Rule,
     RuleUse,
@@ -182,6 +185,7 @@ findings = st.builds(
     exception=st.none() | texts,
     reason=st.none() | texts,
     api_path=st.none() | texts,
+    environments=_tuples(texts),
 )
 exceptions = st.builds(
     ExceptionUse,
@@ -231,6 +235,8 @@ drifts = st.builds(
     _tuples(st.builds(UndeclaredObject, references, texts), 1),
     _tuples(st.builds(NotCompared, texts, texts, st.none() | texts), 1),
 )
+environments = st.builds(EnvironmentResult, texts, texts, texts, summaries)
+differences = st.builds(Difference, references, locations(), _tuples(texts), _tuples(texts))
 bars = st.builds(Bar, texts, texts, _tuples(st.builds(Part, texts, st.integers(0, 2000), texts)))
 
 
@@ -299,6 +305,9 @@ def results(draw: st.DrawFn) -> Result:
         exceptions=uses,
         comparison=draw(st.none() | comparisons),
         pictures=draw(st.none() | _tuples(pictures())),
+        rendered=draw(_tuples(st.builds(RenderedManifest, texts, texts), 1)),
+        environments=draw(_tuples(environments)),
+        differences=draw(_tuples(differences)),
     )
 
 

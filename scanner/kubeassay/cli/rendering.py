@@ -102,6 +102,7 @@ def render_options(options: Mapping[str, Any], version: KubernetesVersion) -> Re
         release=options["release"] or "release-name",
         namespace=options["release_namespace"] or "default",
         values=tuple(os.path.realpath(file) for file in options["values"]),
+        named=frozenset(os.path.realpath(file) for file in options["values"]),
         parameters=(
             *((text, False) for text in options["sets"]),
             *((text, True) for text in options["set_strings"]),

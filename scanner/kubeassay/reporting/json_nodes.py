@@ -77,6 +77,11 @@ class Node:
             self.refuse("a list")
         return tuple(read(Node(item, f"{self.path}[{index}]")) for index, item in enumerate(self.value))
 
+    def tuple_where_given(self, key: str, read: Callable[[Node], _T]) -> tuple[_T, ...]:
+        """A list that not every document has."""
+        child = self.get(key)
+        return () if child is None else child.tuple_of(read)
+
     def texts(self) -> tuple[str, ...]:
         return self.tuple_of(Node.text)
 

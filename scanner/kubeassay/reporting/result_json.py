@@ -18,8 +18,10 @@ from kubeassay.model import (
     ConnectionScope,
     Control,
     ControlSummary,
+    Difference,
     Drift,
     Edit,
+    EnvironmentResult,
     Example,
     Exception_,
     ExceptionPolicy,
@@ -43,6 +45,7 @@ from kubeassay.model import (
     Profile,
     ReadError,
     Related,
+    RenderedManifest,
     Result,
     Review,
     Rule,
@@ -57,7 +60,7 @@ from kubeassay.model import (
     Way,
 )
 from kubeassay.model.pictures import WayState
-from kubeassay.reporting.json_nodes import Node as _Node
+from kubeassay.reporting.json_nodes import Node as Node
 from kubeassay.reporting.json_nodes import read_location, read_object
 from kubeassay.reporting.options import RenderOptions, Report
 from kubeassay.reporting.texts import inert_json
@@ -120,6 +123,12 @@ def to_json(result: Result, *, pictures: bool = True) -> bytes:
         members.append(("review", encode(review_as_json(result.review))))
     if pictures and result.pictures is not None:
         members.append(("pictures", _lines(encode, map(_picture, result.pictures))))
+    if result.rendered:
+        members.append(("rendered", _lines(encode, map(_rendered, result.rendered))))
+    if result.environments:
+        members.append(("environments", _lines(encode, map(environment_as_json, result.environments))))
+    if result.differences:
+        members.append(("differences", _lines(encode, map(_difference, result.differences))))
     text = "{\n" + ",\n".join(f'"{name}": {value}' for name, value in members) + "\n}\n"
     # The handler writes half of a surrogate pair (from a name that is no UTF-8) as JSON's own escape for it.
     return inert_json(text.encode("utf-8", "backslashreplace"))
@@ -237,6 +246,8 @@ def finding_as_json(finding: Finding) -> dict[str, Any]:
             "description": fix.description,
             "edits": [{"location": location_as_json(edit.location), "text": edit.text} for edit in fix.edits],
         },
+        # What all environments have does not say so.
+        **({"environments": finding.environments} if finding.environments else {}),
     }
 
 
@@ -403,6 +414,29 @@ def _picture(picture: Picture) -> dict[str, Any]:
     }
 
 
+def _rendered(made: RenderedManifest) -> dict[str, Any]:
+    return {"file": made.file, "madeBy": made.made_by}
+
+
+def environment_as_json(environment: EnvironmentResult) -> dict[str, Any]:
+    """One of several environments, for JSON."""
+    return {
+        "name": environment.name,
+        "profile": environment.profile,
+        "kubernetesVersion": environment.kubernetes_version,
+        "summary": _summary(environment.summary),
+    }
+
+
+def _difference(difference: Difference) -> dict[str, Any]:
+    return {
+        "object": object_as_json(difference.object),
+        "location": location_as_json(difference.location),
+        "present": difference.present,
+        "absent": difference.absent,
+    }
+
+
 # Reading
 
 _T = TypeVar("_T")
@@ -420,7 +454,7 @@ def from_json(document: bytes) -> Result:
         raise ValueError("the JSON is nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"the file is not JSON ({error})") from None
-    top = _Node(value, "")
+    top = Node(value, "")
     if not isinstance(value, dict):
         top.refuse("an object")
     if "schemaVersion" not in value:
@@ -454,14 +488,17 @@ def from_json(document: bytes) -> Result:
         errors=top["errors"].tuple_of(_read_read_error),
         skipped=top["skipped"].tuple_of(_read_skipped),
         rules=top["rules"].mapping_of(_read_rule),
-        rule_severities=top["ruleSeverities"].mapping_of(_Node.severity),
+        rule_severities=top["ruleSeverities"].mapping_of(Node.severity),
         controls=controls,
         objects={} if objects is None else objects.mapping_of(_read_live_object),
         drift=None if (drift := top.get("drift")) is None else _read_drift(drift),
         pictures=None if pictures is None else pictures.tuple_of(_read_picture),
         review=None if (review := top.get("review")) is None else _read_review(review),
         # Results of earlier versions have none.
-        exceptions=() if (uses := top.get("exceptions")) is None else uses.tuple_of(_read_exception_use),
+        exceptions=top.tuple_where_given("exceptions", _read_exception_use),
+        rendered=top.tuple_where_given("rendered", _read_rendered),
+        environments=top.tuple_where_given("environments", _read_environment),
+        differences=top.tuple_where_given("differences", _read_difference),
     )
 
 
@@ -469,7 +506,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _read_target(node: _Node) -> Target:
+def _read_target(node: Node) -> Target:
     namespaces, selector, context = node.get("namespaces"), node.get("selector"), node.get("context")
     return Target(
         kind=node["kind"].one_of(("manifests", "cluster")),
@@ -480,7 +517,7 @@ def _read_target(node: _Node) -> Target:
     )
 
 
-def _read_summary(node: _Node) -> Summary:
+def _read_summary(node: Node) -> Summary:
     return Summary(
         fail=node["fail"].integer(),
         passed=node["pass"].integer(),
@@ -488,12 +525,12 @@ def _read_summary(node: _Node) -> Summary:
         excepted=node["excepted"].integer(),
         objects=node["objects"].integer(),
         files=node["files"].integer(),
-        by_severity=node["bySeverity"].mapping_of(_Node.integer),
+        by_severity=node["bySeverity"].mapping_of(Node.integer),
         by_control=node["byControl"].mapping_of(_read_control_summary),
     )
 
 
-def _read_control_summary(node: _Node) -> ControlSummary:
+def _read_control_summary(node: Node) -> ControlSummary:
     return ControlSummary(
         node["fail"].integer(),
         node["pass"].integer(),
@@ -502,7 +539,7 @@ def _read_control_summary(node: _Node) -> ControlSummary:
     )
 
 
-def _read_finding(node: _Node) -> Finding:
+def _read_finding(node: Node) -> Finding:
     return Finding(
         outcome=node["outcome"].one_of(_OUTCOMES),
         rule=node["rule"].text(),
@@ -522,39 +559,40 @@ def _read_finding(node: _Node) -> Finding:
         exception=node["exception"].text_or_none(),
         reason=node["reason"].text_or_none(),
         api_path=None if (path := node["object"].get("apiPath")) is None else path.text_or_none(),
+        environments=node.tuple_where_given("environments", Node.text),
     )
 
 
-def _read_live_object(node: _Node) -> LiveObject:
+def _read_live_object(node: Node) -> LiveObject:
     return LiveObject(read_object(node), node["uid"].text(), node["passed"].integer())
 
 
-def _read_related(node: _Node) -> Related:
+def _read_related(node: Node) -> Related:
     return Related(node["message"].text(), read_location(node["location"]))
 
 
-def _read_excerpt(node: _Node) -> Excerpt:
+def _read_excerpt(node: Node) -> Excerpt:
     excerpt = Excerpt(node["text"].text(), node["start"].integer(), node["end"].integer())
     if not excerpt.start <= excerpt.end <= len(excerpt.text):
         raise ValueError(f"{node.path} marks a part that its text does not have")
     return excerpt
 
 
-def _read_fix(node: _Node) -> Fix:
+def _read_fix(node: Node) -> Fix:
     return Fix(node["description"].text(), node["edits"].tuple_of(_read_edit))
 
 
-def _read_edit(node: _Node) -> Edit:
+def _read_edit(node: Node) -> Edit:
     return Edit(read_location(node["location"]), node["text"].text())
 
 
-def _read_exception_policy(node: _Node | None) -> ExceptionPolicy:
+def _read_exception_policy(node: Node | None) -> ExceptionPolicy:
     if node is None:
         return ExceptionPolicy()
     return ExceptionPolicy(node["required"].texts(), node["inTree"].boolean())
 
 
-def _read_exception_use(node: _Node) -> ExceptionUse:
+def _read_exception_use(node: Node) -> ExceptionUse:
     location, grant, connection = node["location"], node["grant"], node["connection"]
     exception = Exception_(
         id=node["id"].text(),
@@ -582,7 +620,7 @@ def _read_exception_use(node: _Node) -> ExceptionUse:
     )
 
 
-def _read_not_evaluated(node: _Node) -> NotEvaluated:
+def _read_not_evaluated(node: Node) -> NotEvaluated:
     return NotEvaluated(
         reason=node["reason"].text(),
         detail=node["detail"].text(),
@@ -592,17 +630,17 @@ def _read_not_evaluated(node: _Node) -> NotEvaluated:
     )
 
 
-def _read_read_error(node: _Node) -> ReadError:
+def _read_read_error(node: Node) -> ReadError:
     return ReadError(
         node["file"].text(), node["message"].text(), node["line"].integer_or_none(), node["column"].integer_or_none()
     )
 
 
-def _read_skipped(node: _Node) -> Skipped:
+def _read_skipped(node: Node) -> Skipped:
     return Skipped(node["file"].text(), node["reason"].text(), node["detail"].text(), node["line"].integer_or_none())
 
 
-def _read_drift(node: _Node) -> Drift:
+def _read_drift(node: Node) -> Drift:
     return Drift(
         sources=node["sources"].texts(),
         missing=node["missing"].tuple_of(
@@ -626,13 +664,35 @@ def _read_drift(node: _Node) -> Drift:
     )
 
 
-def _read_review(node: _Node) -> Review:
+def _read_review(node: Node) -> Review:
     from kubeassay.reporting.review_json import read_review
 
     return read_review(node)
 
 
-def _read_source(node: _Node) -> Source:
+def _read_rendered(node: Node) -> RenderedManifest:
+    return RenderedManifest(node["file"].text(), node["madeBy"].text())
+
+
+def _read_environment(node: Node) -> EnvironmentResult:
+    return EnvironmentResult(
+        node["name"].text(),
+        node["profile"].text(),
+        node["kubernetesVersion"].text(),
+        _read_summary(node["summary"]),
+    )
+
+
+def _read_difference(node: Node) -> Difference:
+    return Difference(
+        read_object(node["object"]),
+        read_location(node["location"]),
+        node["present"].texts(),
+        node["absent"].texts(),
+    )
+
+
+def _read_source(node: Node) -> Source:
     return Source(
         node["document"].text(),
         node["section"].text(),
@@ -642,7 +702,7 @@ def _read_source(node: _Node) -> Source:
     )
 
 
-def _read_match(node: _Node) -> SubjectMatch:
+def _read_match(node: Node) -> SubjectMatch:
     return SubjectMatch(
         node["namespaces"].texts(),
         node["kinds"].texts(),
@@ -652,14 +712,14 @@ def _read_match(node: _Node) -> SubjectMatch:
     )
 
 
-def _read_label(node: _Node) -> tuple[str, str]:
+def _read_label(node: Node) -> tuple[str, str]:
     parts = node.texts()
     if len(parts) != 2:
         node.refuse("a list of two texts")
     return parts[0], parts[1]
 
 
-def _read_control(node: _Node) -> Control:
+def _read_control(node: Node) -> Control:
     return Control(
         id=node["id"].text(),
         title=node["title"].text(),
@@ -670,16 +730,16 @@ def _read_control(node: _Node) -> Control:
     )
 
 
-def _read_rule_use(node: _Node) -> RuleUse:
+def _read_rule_use(node: Node) -> RuleUse:
     return RuleUse(
         rule=node["id"].text(),
-        severity=node["severity"].optional(_Node.severity),
+        severity=node["severity"].optional(Node.severity),
         parameters=node["parameters"].mapping(),
         match=_read_match(node["match"]),
     )
 
 
-def _read_baseline(node: _Node) -> Baseline:
+def _read_baseline(node: Node) -> Baseline:
     return Baseline(
         name=node["name"].text(),
         title=node["title"].text(),
@@ -691,7 +751,7 @@ def _read_baseline(node: _Node) -> Baseline:
     )
 
 
-def _read_rule(node: _Node) -> Rule:
+def _read_rule(node: Node) -> Rule:
     return Rule(
         id=node["id"].text(),
         title=node["title"].text(),
@@ -714,11 +774,11 @@ def _read_rule(node: _Node) -> Rule:
     )
 
 
-def _read_parameter(node: _Node) -> Parameter:
+def _read_parameter(node: Node) -> Parameter:
     return Parameter(node["name"].text(), node["type"].text(), node["default"].value, node["description"].text())
 
 
-def _read_example(node: _Node) -> Example:
+def _read_example(node: Node) -> Example:
     outcomes = [outcome for outcome in ("fails", "passes") if outcome in node.mapping()]
     if len(outcomes) != 1:
         node.refuse("an object with either fails or passes")
@@ -727,16 +787,16 @@ def _read_example(node: _Node) -> Example:
     return Example(outcome, node[outcome].text(), parameters)
 
 
-def _read_picture(node: _Node) -> Picture:
+def _read_picture(node: Node) -> Picture:
     columns = node["columns"].texts()
-    rows = node["rows"].tuple_of(_Node.texts)
+    rows = node["rows"].tuple_of(Node.texts)
     if any(len(row) != len(columns) for row in rows):
         node["rows"].refuse("rows with a text for each column")
     ends = node["ends"].texts()
     ways = node["ways"].tuple_of(_read_way)
     if any(way.source not in ends or way.target not in ends for way in ways):
         node["ways"].refuse("ways between its ends")
-    paths = node["paths"].tuple_of(_Node.texts)
+    paths = node["paths"].tuple_of(Node.texts)
     if not all(paths):
         node["paths"].refuse("paths of one box or more")
     return Picture(
@@ -754,13 +814,13 @@ def _read_picture(node: _Node) -> Picture:
     )
 
 
-def _read_way(node: _Node) -> Way:
+def _read_way(node: Node) -> Way:
     return Way(node["from"].text(), node["to"].text(), node["state"].one_of(_WAY_STATES), node["text"].text())
 
 
-def _read_bar(node: _Node) -> Bar:
+def _read_bar(node: Node) -> Bar:
     return Bar(node["label"].text(), node["text"].text(), node["parts"].tuple_of(_read_part))
 
 
-def _read_part(node: _Node) -> Part:
+def _read_part(node: Node) -> Part:
     return Part(node["kind"].text(), node["size"].integer(), node["text"].text())

@@ -131,7 +131,11 @@ class _Writer:
         rows = ([*self._path(path)[:3], plain(states(path)), self._path(path)[3]] for path in unsure)
         head_of_unsure = ("from", "to", "connections", "was → is", "by")
         self.table("Not evaluated on one side", "network paths not evaluated", head_of_unsure, rows)
-        for change, title, side in (("added", "New workloads", "after"), ("removed", "Removed workloads", "before")):
+        kinds: tuple[tuple[str, str, Side], ...] = (
+            ("added", "New workloads", "after"),
+            ("removed", "Removed workloads", "before"),
+        )
+        for change, title, side in kinds:
             self.table(
                 title,
                 f"workloads {change}",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from kubeassay.model import SEVERITIES, Control, Finding, NotEvaluated, Outcome, ReadError, Result
+from kubeassay.model import SEVERITIES, Control, Difference, Finding, NotEvaluated, Outcome, ReadError, Result
 from kubeassay.reporting.options import RenderOptions
 from kubeassay.reporting.texts import plural, printable
 
@@ -135,11 +135,74 @@ def incomplete(result: Result) -> str:
 
 
 def scanned(result: Result) -> str:
-    """``3 objects in 2 files, judged with platform, profile recommended, Kubernetes 1.37``."""
+    """``3 objects in 2 files, judged with platform, profile recommended, Kubernetes 1.37``; of several environments
+    ``2 environments with 6 objects in 4 files, counted in each, …``: what they have in common, in each of them."""
     summary = result.summary
     what = f"{plural(summary.objects, 'object')} in {plural(summary.files, 'file')}"
     if result.target.kind == "cluster":
         what = f"{plural(summary.objects, 'object')} of cluster {result.target.name}"
+    elif result.environments:
+        what = f"{plural(len(result.environments), 'environment')} with {what}, counted in each"
     if result.target.context:
         what += f", judged with {', '.join(result.target.context)}"
-    return printable(f"{what}, profile {result.profile.name}, Kubernetes {result.kubernetes_version}")
+    profile = f"profile{'s' if several_profiles(result) else ''} {result.profile.name}"
+    return printable(f"{what}, {profile}, Kubernetes {result.kubernetes_version}")
+
+
+# Several environments
+
+
+#: So many objects are named of those that an environment lacks.
+_NAMED = 3
+
+
+def several_profiles(result: Result) -> bool:
+    """Whether environments were judged by different profiles."""
+    return len({environment.profile for environment in result.environments}) > 1
+
+
+def only_in(finding: Finding) -> str:
+    """``only in production, staging``; empty for what all environments have, or where there is but one."""
+    return printable(f"only in {', '.join(finding.environments)}") if finding.environments else ""
+
+
+def environment_lines(result: Result) -> list[tuple[str, str]]:
+    """Each environment's name, and ``2 findings: 1 critical, 1 medium; 20 passed, 1 not evaluated``, with the profile
+    where they differ in it, and the version of Kubernetes likewise."""
+    profiles = several_profiles(result)
+    versions = len({environment.kubernetes_version for environment in result.environments}) > 1
+    lines = []
+    for environment in result.environments:
+        own = replace(result, summary=environment.summary, environments=())
+        by = [f"profile {environment.profile}"] if profiles else []
+        by += [f"Kubernetes {environment.kubernetes_version}"] if versions else []
+        about = f" ({', '.join(by)})" if by else ""
+        lines.append((printable(environment.name), printable(f"{counted(own)}; {rest_counted(own)}{about}")))
+    return lines
+
+
+def difference_lines(result: Result) -> list[str]:
+    """``development lacks what production, staging have: NetworkPolicy shop/deny (a.yaml:3), … and 12 more``: a line
+    for all objects that the same environments have."""
+    together: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Difference]] = {}
+    for difference in result.differences:
+        together.setdefault((difference.absent, difference.present), []).append(difference)
+    lines = []
+    for (absent, present), differing in together.items():
+        named = [f"{one.object} ({one.location.file}:{one.location.start_line})" for one in differing[:_NAMED]]
+        more = f" and {len(differing) - _NAMED:,} more" if len(differing) > _NAMED else ""
+        lines.append(
+            printable(
+                f"{', '.join(absent)} lack{'s' if len(absent) == 1 else ''} what {', '.join(present)}"
+                f" ha{'s' if len(present) == 1 else 've'}: {', '.join(named)}{more}"
+            )
+        )
+    return lines
+
+
+def rendered_by(result: Result) -> str:
+    """``Rendered: 3 by kustomize v5.8.1, 1 by helm v3.19.5``; empty where nothing was."""
+    tools = Counter(made.made_by or "a tool" for made in result.rendered)
+    return (
+        printable("Rendered: " + ", ".join(f"{number:,} by {tool}" for tool, number in tools.items())) if tools else ""
+    )

@@ -10,7 +10,14 @@ from typing import Any, Protocol
 
 from kubeassay.model import SEVERITIES, Excerpt, Finding, Result
 from kubeassay.reporting.options import RenderOptions, Report
-from kubeassay.reporting.statements import clauses, scanned
+from kubeassay.reporting.statements import (
+    clauses,
+    difference_lines,
+    environment_lines,
+    only_in,
+    rendered_by,
+    scanned,
+)
 from kubeassay.reporting.texts import columns, inert, plural, printable, printable_in_place
 
 _STYLES: Mapping[str, dict[str, Any]] = {
@@ -33,6 +40,8 @@ _LABEL = 10
 _INDENT = " " * (2 + _LABEL + 2)
 #: Below this many columns nothing can be laid out.
 _NARROWEST = 40
+#: So many lines on how environments differ; each is of all objects that the same ones lack.
+_MOST_LINES = 12
 
 
 class _Paint(Protocol):
@@ -91,6 +100,7 @@ class _Page:
         if not live:
             yield from self._incomplete()
         yield from self._skipped()
+        yield from self._differences()
         yield from self.summary()
 
     # Findings
@@ -103,6 +113,8 @@ class _Page:
         yield head + " " * (2 + _LABEL - len(label)) + first.removeprefix(_INDENT)
         yield from rest
         place = finding.location
+        if finding.environments:
+            yield from self._wrap(only_in(finding), _INDENT)
         yield from self._dim(f"{printable(place.file)}:{place.start_line}:{place.start_column}")
         if finding.excerpt is not None:
             yield from self._excerpt(finding.excerpt, place.start_line, failed=failed)
@@ -199,9 +211,24 @@ class _Page:
         yield from (self.paint(line, "quiet") for line in self._wrap(f"Nothing to judge in: {listed}", "", "  "))
         yield ""
 
+    def _differences(self) -> Iterator[str]:
+        lines = difference_lines(self.result)
+        if not lines:
+            return
+        yield self.paint("Differences between environments", "object")
+        for line in lines[:_MOST_LINES]:
+            yield from self._wrap(line, "  ", "    ")
+        if lines[_MOST_LINES:]:
+            yield f"  … and {plural(len(lines) - _MOST_LINES, 'more difference')}: another report has them"
+        yield ""
+
     def summary(self) -> Iterator[str]:
         summary = self.result.summary
-        yield scanned(self.result)
+        if self.result.rendered:
+            yield from self._wrap(rendered_by(self.result), "")
+        for name, said in environment_lines(self.result):
+            yield from self._wrap(f"{name}: {said}", "", "  ")
+        yield from self._wrap(scanned(self.result), "") if self.result.environments else [scanned(self.result)]
         if summary.fail:
             counts = [
                 self.paint(f"{summary.by_severity[severity]:,} {severity}", severity)
