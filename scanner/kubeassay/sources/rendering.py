@@ -33,10 +33,8 @@ class KustomizeDemand:
     call that file (``overlays/production/kustomization.yaml``). ``root``: the real path of the folder that everything
     it reads has to lie in: the scanned tree, or the repository that it is of.
 
-    What a deployer (Argo CD, Flux) changes of it is in ``overrides``: fields that take the place of those of the
-    kustomization itself, whole (``images``, ``patches``, ``namespace``, ``commonLabels``…), as both write them into the
-    file before it is built. On top of it they would mean something else: patches come before a prefix of names there.
-    With ``resources`` among them there is no kustomization file in ``directory``: the deployer makes one.
+    What a deployer (Argo CD, Flux) changes of it, as it does that, is in ``overrides``: fields of a kustomization
+    that is put on top (``namePrefix``, ``images``, ``namespace``, ``commonLabels``, ``patches``…).
     """
 
     directory: str

@@ -12,7 +12,7 @@ from kubeassay.analysis.gitops.globs import matches
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.model import Object, Path
 from kubeassay.sources.deployers.argocd_helm import helm_demand
-from kubeassay.sources.deployers.kustomizations import argocd_edits, kustomization_file, read_kustomization
+from kubeassay.sources.deployers.kustomizations import argocd_edits, kustomization_file, on_top, read_kustomization
 from kubeassay.sources.deployers.model import (
     Demand,
     Deployment,
@@ -284,7 +284,8 @@ def _kustomize(
     if kustomize:
         stated = read_kustomization(folder, root, ("kustomize",))
         try:
-            overrides = argocd_edits(kustomize, stated, folder, root, lambda text: variables.expand(text, ()))
+            edits = argocd_edits(kustomize, stated, folder, root, lambda text: variables.expand(text, ()))
+            overrides = on_top(edits, stated, folder, root)
         except UnfollowableError as problem:
             raise UnfollowableError(
                 problem.reason, problem.detail, ("kustomize", *problem.path), error=problem.error

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
-
-import yaml
 
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.model import Path
@@ -69,10 +68,10 @@ def helm_demand(
 
 
 def inline_values(helm: Mapping[str, Any]) -> str:
-    """``valuesObject`` as YAML, else ``values`` as it is written."""
+    """``valuesObject`` as JSON, of which YAML takes every text for what it is; else ``values`` as it is written."""
     stated = helm.get("valuesObject")
     if isinstance(stated, dict):
-        return yaml.safe_dump(stated, sort_keys=True, allow_unicode=True, default_flow_style=False)
+        return json.dumps(stated, ensure_ascii=False)
     return string(helm.get("values"))
 
 

@@ -1,4 +1,5 @@
-"""Kustomizations as deployers change them: the fields that the file has after their edits.
+"""Kustomizations as deployers change them: the fields that the file has after their edits (``argocd_edits``,
+``flux_edits``), and the same as a kustomization on top of it, where that means the same (``on_top``).
 
 Argo CD runs ``kustomize edit`` (argo-cd v3.6, util/kustomize, Build; kustomize v5, commands/edit), Flux's controller
 writes the file itself (fluxcd/pkg, kustomize/kustomize_generator.go).
@@ -7,7 +8,7 @@ writes the file itself (fluxcd/pkg, kustomize/kustomize_generator.go).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from kubeassay.analysis.reading import items, mapping, string
@@ -212,3 +213,130 @@ def flux_edits(spec: Mapping[str, Any], stated: Mapping[str, Any]) -> _Fields:
     if items(spec.get("components")):
         made["components"] = [*items(stated.get("components")), *items(spec["components"])]
     return made
+
+
+#: What a kustomization on top would not see, or would see later: then the edits of the file are not reproduced.
+_LATE = ("replacements", "vars", "transformers", "validators", "configurations", "openapi", "crds")
+#: Field of a kustomization → what a patch has in it that the field changes as well. "": any patch.
+_TOUCHED = {
+    "namePrefix": ("",),
+    "nameSuffix": ("",),
+    "patchesJson6902": ("",),
+    "namespace": ("namespace",),
+    "commonLabels": ("labels", "matchLabels", "selector", "labelSelector"),
+    "labels": ("labels", "matchLabels", "selector", "labelSelector"),
+    "commonAnnotations": ("annotations", "annotationSelector"),
+    "images": ("image",),
+    "replicas": ("replicas",),
+}
+
+
+def on_top(edits: Mapping[str, object], stated: Mapping[str, Any], directory: str, root: str) -> _Fields:
+    """The fields of a kustomization on top of one that make of it what ``edits`` of the file itself would make.
+
+    ``stated``: the file as it is, in ``directory``. Raises UnfollowableError, with paths from the field, where the two
+    would differ: what a file does comes in an order of its own.
+    """
+    made: _Fields = {}
+    late = next((field for field in _LATE if stated.get(field)), None)
+    if edits and late is not None:
+        raise UnfollowableError("overrides", f"its kustomization has {late}, which come after what is changed of it")
+    for field, value in edits.items():
+        if field in ("namePrefix", "nameSuffix"):
+            if string(stated.get(field)):
+                raise UnfollowableError("overrides", f"its kustomization has a {field} itself", (field,))
+            made[field] = value
+        elif field == "namespace":
+            made[field] = value
+        elif field == "images":
+            made[field] = _images_on_top(items(value), items(stated.get("images")))
+        elif field == "replicas":
+            made[field] = [one for one in items(value) if one not in items(stated.get("replicas"))]
+        elif field in ("commonLabels", "labels", "commonAnnotations"):
+            made[field] = _pairs_on_top(field, value, stated)
+        elif field == "patches":
+            added = items(value)[len(items(stated.get("patches"))) :]
+            made[field] = [_patch_on_top(one, n, stated, directory, root) for n, one in enumerate(map(mapping, added))]
+        else:
+            raise UnfollowableError("overrides", f"its {field} are put into the kustomization itself", (field,))
+    return made
+
+
+def _images_on_top(edited: Any, stated: Any) -> list[object]:
+    before = {string(mapping(one).get("name")): mapping(one) for one in stated}
+    changed = [one for one in map(mapping, edited) if one != before.get(string(one.get("name")))]
+    renamed = {string(one.get("newName")) for one in before.values()} - {""}
+    for image in changed:
+        name, known = string(image.get("name")), before.get(string(image.get("name")))
+        keeps = known is not None and (known.get("newName") or not (image.get("newTag") or image.get("digest")))
+        if keeps or name in renamed or string(image.get("newName")) in before.keys() - {name}:
+            raise UnfollowableError(
+                "overrides", f"its kustomization renames or sets the image {name} itself", ("images",)
+            )
+    return list(changed)
+
+
+def _pairs_on_top(field: str, edited: object, stated: Mapping[str, Any]) -> object:
+    def pairs(of: str, value: Any) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for entry in [{"pairs": value}] if of != "labels" else items(value):
+            found |= mapping(mapping(entry).get("pairs"))
+        return found
+
+    before = pairs(field, stated.get(field))
+    added = {key: value for key, value in pairs(field, edited).items() if before.get(key) != value}
+    if field == "commonAnnotations":
+        return added
+    path: Path = ("commonLabels",)
+    other = "labels" if field == "commonLabels" else "commonLabels"
+    if added.keys() & pairs(other, stated.get(other)).keys() or stated.get("patchesJson6902"):
+        raise UnfollowableError("overrides", f"its kustomization sets the same in {other}, or patches late", path)
+    if field == "commonLabels":
+        return added
+    entry = next(dict(one) for one in map(mapping, items(edited)) if added.items() <= mapping(one.get("pairs")).items())
+    return [{**entry, "pairs": added}]
+
+
+def _patch_on_top(
+    patch: Mapping[str, Any], number: int, stated: Mapping[str, Any], directory: str, root: str
+) -> dict[str, object]:
+    """A patch with its text in it, whose file would not be found from another folder."""
+    path: Path = ("patches", number)
+    text = string(patch.get("patch"))
+    if not text and string(patch.get("path")):
+        text = _patch_text(string(patch["path"]), directory, root, path)
+    read = read_text(text, "patch")
+    if read.errors or not read.documents:
+        raise UnfollowableError("overrides", "a patch cannot be read", path)
+    words = {word for document in read.documents for word in _words(document.root)} | set(_words(patch.get("target")))
+    for field, touched in _TOUCHED.items():
+        if stated.get(field) and ("" in touched or words & set(touched)):
+            raise UnfollowableError(
+                "overrides",
+                f"a patch changes what {field} of its kustomization, which come later, change as well",
+                path,
+            )
+    return {key: value for key, value in patch.items() if key in ("target", "options")} | {"patch": text}
+
+
+def _patch_text(stated: str, directory: str, root: str, path: Path) -> str:
+    try:
+        content = regular_content(resolve(root, os.path.relpath(directory, root), stated), _MAX_SIZE)
+        return (content or b"").decode("utf-8-sig")
+    except OutsideError as error:
+        raise UnfollowableError("overrides", f"the file of a patch {error}", path, error=True) from None
+    except (OSError, UnicodeDecodeError):
+        raise UnfollowableError("overrides", f"the patch {stated} cannot be read", path) from None
+
+
+def _words(value: Any) -> Iterator[str]:
+    """The fields that a patch speaks of: its keys, and the parts of the paths of a JSON patch."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield str(key)
+            if key in ("path", "from") and isinstance(item, str):
+                yield from item.split("/")
+            yield from _words(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _words(item)

@@ -237,3 +237,8 @@ def walk(root: str, *, hidden: bool = True) -> Iterator[tuple[str, bool]]:
         yield path, is_folder
         if is_folder:
             enter(path)
+
+
+def whole_match(pattern: str, text: str) -> bool:
+    """A pattern of any text, whose ``*`` matches slashes as well. Raises BadPatternError."""
+    return _fits(_tokens(pattern, "^"), text)
