@@ -179,7 +179,8 @@ def _generated(folder: str, root: str, source: Object) -> Iterator[KustomizeDema
     kustomizations: list[str] = []
     try:
         for relative, is_folder in walk(folder):
-            if any(relative.startswith(one + "/") for one in kustomizations):
+            # What is in a folder follows it.
+            if kustomizations and relative.startswith(kustomizations[-1] + "/"):
                 continue
             whole = os.path.join(folder, relative)
             if is_folder and kustomization_file(whole) is not None:

@@ -36,6 +36,7 @@ Params = dict[str, Any]
 MAX_PARAMETERS = 10_000
 _MAX_FILE = 2**20
 _MAX_DEPTH = 3
+_MAX_COMPARISONS = 3_000_000
 _NOT_GENERATORS = frozenset({"selector"})
 _SECRET_TYPE = "argocd.argoproj.io/secret-type"
 #: Annotations of a cluster's Secret that are no parameters.
@@ -59,7 +60,25 @@ class Generating:
     go: bool
     options: tuple[str, ...]
     findings: Findings
-    made: int = field(default=0)
+    made: int = 0
+    compared: int = 0
+    #: What was read of the trees: a generator in a matrix asks for the same again and again.
+    trees: dict[tuple[str, bool], list[tuple[str, bool]]] = field(default_factory=dict)
+    globbed: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    contents: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def tree(self, root: str, hidden: bool) -> list[tuple[str, bool]]:
+        """All that ``walk`` finds. Raises TooManyError."""
+        key = (root, hidden)
+        if key not in self.trees:
+            self.trees[key] = list(walk(root, hidden=hidden))
+        return self.trees[key]
+
+    def compare(self, patterns: int, paths: int, path: Path) -> None:
+        """Count comparisons before they are made. Raises UnfollowableError where they are too many."""
+        self.compared += patterns * paths
+        if self.compared > _MAX_COMPARISONS:
+            raise UnfollowableError("limit", "its patterns are compared with too many paths", path)
 
     def fill(self, text: str, parameters: Mapping[str, Any], path: Path) -> str:
         """A template filled in; what cannot be is said at ``path``."""
@@ -272,7 +291,9 @@ def _directories(stated: Mapping[str, Any], path: Path, root: str, context: Gene
     ]
     prefix = string(stated.get("pathParamPrefix"))
     count = 0
-    for folder, is_folder in walk(root, hidden=False):
+    tree = context.tree(root, hidden=False)
+    context.compare(len(wanted), len(tree), (*path, "directories"))
+    for folder, is_folder in tree:
         if not is_folder:
             continue
         kept = False
@@ -294,7 +315,8 @@ def _directories(stated: Mapping[str, Any], path: Path, root: str, context: Gene
 
 
 def _files(stated: Mapping[str, Any], path: Path, root: str, context: Generating) -> Iterator[Params]:
-    files = [relative for relative, is_folder in walk(root) if not is_folder]
+    files = [relative for relative, is_folder in context.tree(root, hidden=True) if not is_folder]
+    context.compare(len(items(stated.get("files"))), 2 * len(files), (*path, "files"))
     chosen: set[str] = set()
     left: set[str] = set()
     for number, one in enumerate(map(mapping, items(stated.get("files")))):
@@ -305,7 +327,9 @@ def _files(stated: Mapping[str, Any], path: Path, root: str, context: Generating
         except BadPatternError:
             raise UnfollowableError("generator", f"the pattern {pattern} is not understood here", at) from None
         try:
-            strict = {file for file in files_matching(root, pattern) if os.path.isfile(os.path.join(root, file))}
+            if (root, pattern) not in context.globbed:
+                context.globbed[root, pattern] = frozenset(files_matching(root, pattern))
+            strict: set[str] | frozenset[str] = context.globbed[root, pattern] & set(files)
         except BadPatternError:
             strict = found
         if strict != found:
@@ -317,7 +341,10 @@ def _files(stated: Mapping[str, Any], path: Path, root: str, context: Generating
     prefix = string(stated.get("pathParamPrefix"))
     for file in sorted(chosen - left):
         folder, _, name = file.rpartition("/")
-        for found_object in _objects_of_file(root, file, (*path, "files")):
+        real = os.path.join(root, file)
+        if real not in context.contents:
+            context.contents[real] = _objects_of_file(root, file, (*path, "files"))
+        for found_object in context.contents[real]:
             made = from_json(found_object) if context.go else {}
             if not context.go:
                 made = {key: go_text(item) for key, item in flattened(from_json(found_object))}
@@ -361,7 +388,7 @@ def _clusters(stated: Mapping[str, Any], path: Path, context: Generating) -> lis
     values = mapping(stated.get("values"))
     made: list[Params] = []
     for secret in context.secrets:
-        labels = dict(labels_of(secret.get("metadata", "labels")))
+        labels = dict(labels_of(secret.value))
         if wanted.matches(labels):
             made.append(_of_cluster(secret, labels, context.go))
     if wanted.everything:

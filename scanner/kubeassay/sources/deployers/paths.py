@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 #: Entries of folders that are looked at for one pattern or folder.
 MAX_ENTRIES = 200_000
 _LONGEST_PATTERN = 1024
+_MOST_STARS = 32
 
 
 class OutsideError(ValueError):
@@ -65,7 +67,11 @@ _STAR = None
 _Tokens = list[str | _Any | None]
 
 
+@lru_cache(maxsize=4096)
 def _tokens(pattern: str, negations: str) -> _Tokens:
+    """A pattern's parts; a list that nobody changes."""
+    if pattern.count("*") > _MOST_STARS:
+        raise BadPatternError(pattern)
     tokens: _Tokens = []
     position = 0
 
