@@ -259,7 +259,7 @@ _SETS_LIMIT = "kind: Deployment\nmetadata: {name: a}\nspec: {paused: true}"
         (
             {"commonLabels": {"a": "b"}, "labelWithoutSelector": True},
             {},
-            {"labels": [{"pairs": {"a": "b"}, "includeSelectors": False}]},
+            {"labels": [{"pairs": {"a": "b"}}]},
         ),
         ({"patches": [{"patch": _SETS_LIMIT}]}, {"images": [{"name": "a"}]}, {"patches": [{"patch": _SETS_LIMIT}]}),
         # What would come in another order on top.

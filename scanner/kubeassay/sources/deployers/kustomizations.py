@@ -171,7 +171,7 @@ def _labels(kustomize: Mapping[str, Any], stated: Mapping[str, Any], wanted: dic
         if of_entry == settings and not entry.get("fields"):
             entry["pairs"] = _merged(entry.get("pairs"), wanted, force, ("commonLabels",))
             return {"labels": labels}
-    added: dict[str, object] = {"pairs": wanted, "includeSelectors": False}
+    added: dict[str, object] = {"pairs": wanted}
     if templates:
         added["includeTemplates"] = True
     return {"labels": [*labels, added]}
