@@ -101,8 +101,8 @@ class Deployment:
     """What one object of a deployer deploys.
 
     ``obj``: the Application, Kustomization or HelmRelease, with its places; of what an ApplicationSet makes, the
-    Application that it makes, with the places of the set's template. ``made_by``: that ApplicationSet.
-    ``namespace_always``: whether the destination's namespace takes the place of one that an object states.
+    Application that it makes, with the places of the set's template. ``made_by``: that ApplicationSet. The namespace of
+    ``destination`` is for objects that state none (namespaces.py, ``destined``).
     """
 
     obj: Object
