@@ -77,8 +77,9 @@ def errors_of(said: str, chart: Chart, demand: HelmDemand, values: Sequence[Char
             file.name, _shortened(masked(f"cannot be rendered: {message}", secrets)), int(match["line"]), column
         )
         return
-    if (match := _YAML.search(text)) and (found := file_of(chart, match["file"])):
-        message = f"renders to what is no YAML: {_plain(match['what'])}"
+    no_yaml = _YAML.search(text)
+    if no_yaml is not None and (found := file_of(chart, no_yaml["file"])):
+        message = f"renders to what is no YAML: {_plain(no_yaml['what'])}"
         yield ReadError(found[2].name, _shortened(masked(message, secrets)))
         return
     yield ReadError(demand.name, _shortened(masked(f"cannot be rendered: {_plain(text) or 'helm failed'}", secrets)))

@@ -175,7 +175,8 @@ def _marked_text(lines: TemplateLines, number: int, token: str) -> str:
         else:
             continue
         mark("e", line, end, end)
-    parts, position = [], 0
+    parts: list[str] = []
+    position = 0
     for at, _, insert in sorted(inserts, key=lambda each: each[:2]):
         parts += (text[position:at], insert)
         position = at
