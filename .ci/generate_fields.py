@@ -26,14 +26,6 @@ from typing import Any
 
 OUTPUT = Path(__file__).parent.parent / "scanner" / "kubeassay" / "analysis" / "kubernetes_fields.json"
 
-KINDS = {
-    "v1": ("Pod", "PodTemplate", "ReplicationController", "Namespace", "ServiceAccount", "Secret", "Service"),
-    "apps/v1": ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"),
-    "batch/v1": ("Job", "CronJob"),
-    "networking.k8s.io/v1": ("NetworkPolicy", "Ingress"),
-    "rbac.authorization.k8s.io/v1": ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"),
-}
-
 SPECIAL = {
     "io.k8s.apimachinery.pkg.api.resource.Quantity": "quantity",
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": "int-or-string",
@@ -41,6 +33,14 @@ SPECIAL = {
     "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime": "time",
     "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1": "any",
     "io.k8s.apimachinery.pkg.runtime.RawExtension": "any",
+    # Either of two types, or any JSON: their schemas say nothing.
+    **dict.fromkeys(
+        (
+            f"io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.{name}"
+            for name in ("JSON", "JSONSchemaPropsOrArray", "JSONSchemaPropsOrBool", "JSONSchemaPropsOrStringArray")
+        ),
+        "any",
+    ),
 }
 
 #: Registered in every group for the API server's own use; nobody writes one in a file.
@@ -70,7 +70,11 @@ def shape_of(schema: Schema) -> tuple[str, str | None]:
         return (SPECIAL[name], None) if name in SPECIAL else (name, name)
     types = schema.get("type", [])
     types = [types] if isinstance(types, str) else types
-    (scalar,) = (t for t in types if t != "null")
+    types = [t for t in types if t != "null"]
+    # Of no type, or of several: schemas in CustomResourceDefinitions.
+    if len(types) != 1:
+        return "any", None
+    (scalar,) = types
     if scalar == "array":
         shape, name = shape_of(schema["items"])
         return f"[{shape}]", name
@@ -104,7 +108,8 @@ def build() -> dict[str, Any]:
                 minors = served.setdefault(api_version, {}).setdefault(gvk["kind"], [])
                 if minor not in minors:
                     minors.append(minor)
-                if gvk["kind"] in KINDS.get(api_version, ()):
+                # A list is unpacked when it is read.
+                if not gvk["kind"].endswith("List"):
                     roots[api_version, gvk["kind"]] = name
 
     # Field → shape in each release that has it, for every type that is reachable in any release.
@@ -116,6 +121,8 @@ def build() -> dict[str, Any]:
         while waiting:
             name = waiting.pop()
             table = fields.setdefault(name, {})
+            if name not in definitions:
+                continue
             for field, schema in definitions[name].get("properties", {}).items():
                 shape, target = shape_of(schema)
                 table.setdefault(field, {})[minor] = shape
@@ -145,8 +152,10 @@ def build() -> dict[str, Any]:
     return {
         "minors": [all_minors[0], all_minors[-1]],
         "kinds": {
-            api_version: {kind: short[roots[api_version, kind]] for kind in sorted(kinds)}
-            for api_version, kinds in sorted(KINDS.items())
+            api_version: {
+                kind: short[roots[api_version, kind]] for kind in sorted(kinds) if (api_version, kind) in roots
+            }
+            for api_version, kinds in sorted(served.items())
         },
         "types": types,
         "served": {

@@ -39,6 +39,10 @@ from kubeassay.sources.files import Discovery
 from kubeassay.sources.manifests import read_bytes
 
 LIBRARY = Library()
+# Tests judge anew, and keep nothing in the user's cache; those of the cache say so.
+os.environ["KUBEASSAY_CACHE"] = "off"
+# Whether a tree is rendered is not to depend on what this machine has; tests of rendering ask for it.
+os.environ["KUBEASSAY_RENDER"] = "0"
 
 
 def objects_in(text: str) -> list[Object]:

@@ -284,6 +284,7 @@ def results(draw: st.DrawFn) -> Result:
             draw(texts),
             draw(st.none() | _tuples(texts)),
             draw(texts),
+            draw(_tuples(texts)),
         ),
         summary=draw(summaries),
         findings=draw(

@@ -120,6 +120,7 @@ ASKED: dict[str, str | tuple[str, ...]] = {
     "_Placed": "Scheduling",
     **dict.fromkeys(("Demand", "Fits"), "Quotas"),
     **dict.fromkeys(("Access", "InEffect", "RbacObjects"), "Grants"),
+    **dict.fromkeys(("Definitions", "JudgedResource"), (CUSTOM_RESOURCES, "CustomResourceDefinition")),
     "LimitRanges": ("LimitRange",),
     "Makers": (CUSTOM_RESOURCES,),
     "ResourceTypes": ("CustomResourceDefinition",),

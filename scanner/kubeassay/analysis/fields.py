@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import count
 from pathlib import Path as FilePath
@@ -74,6 +74,7 @@ _SCALARS: Mapping[str, _Shape] = {
 }
 _EXPECTED: Mapping[Any, str] = {str: "a string", int: "an integer", bool: "true or false"}
 _NONE: Final = type(None)
+_RBAC: Final = "rbac.authorization.k8s.io/v1"
 #: For so many unknown fields of an object it is looked up what was meant, which takes long. More are no slips.
 _MAX_SUGGESTIONS: Final = 50
 
@@ -85,62 +86,110 @@ def _document() -> dict[str, Any]:
     return document
 
 
-@dataclass(frozen=True, slots=True)
 class _Table:
-    #: Type name → its compiled fields. Types refer to each other by identity.
-    types: dict[str, _Fields]
-    #: id of compiled fields → type name.
-    names: dict[int, str]
-    #: (group, kind) → (API version, compiled fields).
-    kinds: dict[tuple[str, str], tuple[str, _Fields]]
-    #: Type name → the names of its fields, for suggestions; "" → those of all types. Filled when asked for.
-    candidates: dict[str, _Candidates] = field(default_factory=dict)
+    """The fields at one release. Below the oldest known release: every field of any release.
+
+    A type is compiled when a kind that mentions it is first met: a tree has few of the kinds that there are.
+    """
+
+    def __init__(self, minor: int) -> None:
+        document = _document()
+        oldest, newest = document["minors"]
+        self._everything = minor < oldest
+        self._minor = min(minor, newest)
+        #: Type name → its compiled fields. Types refer to each other by identity.
+        self._types: dict[str, _Fields] = {}
+        #: id of compiled fields → type name.
+        self.names: dict[int, str] = {}
+        #: Type name → the names of its fields, for suggestions. Filled when asked for.
+        self._candidates: dict[tuple[str, bool], _Candidates] = {}
+        #: Type name → the compiled fields of it and of all that it mentions.
+        self._reachable: dict[str, list[_Fields]] = {}
+
+    def type(self, name: str) -> _Fields:
+        """The compiled fields of a type."""
+        fields = self._types.get(name)
+        if fields is not None:
+            return fields
+        # It is known before its fields are: types mention themselves.
+        fields = self._types[name] = {}
+        self.names[id(fields)] = name
+        for key, shape in _document()["types"][name].items():
+            if isinstance(shape, list):
+                shape, since, until = shape
+                gone = (since or 0) > self._minor or (until is not None and until <= self._minor)
+                if gone and not self._everything:
+                    continue
+            fields[key] = self._compiled(shape)
+        return fields
+
+    def _compiled(self, shape: str) -> _Shape:
+        if shape[0] == "[":
+            return [self._compiled(shape[1:-1])]
+        if shape[0] == "{":
+            return (self._compiled(shape[1:-1]),)
+        return _SCALARS[shape] if shape in _SCALARS else self.type(shape)
+
+    def reachable(self, fields: _Fields) -> list[_Fields]:
+        """A type and all that it mentions: what was meant by a field is looked for in these."""
+        name = self.names[id(fields)]
+        found = self._reachable.get(name)
+        if found is None:
+            known = {id(fields): fields}
+            waiting = [fields]
+            while waiting:
+                for shape in waiting.pop().values():
+                    while type(shape) in (list, tuple):
+                        shape = shape[0]
+                    if type(shape) is dict and id(shape) not in known:
+                        known[id(shape)] = shape
+                        waiting.append(shape)
+            found = self._reachable[name] = list(known.values())
+        return found
+
+    def candidates(self, fields: _Fields, *, below: bool) -> _Candidates:
+        """The names of the fields of a type, or of all that it mentions, too."""
+        key = (self.names[id(fields)], below)
+        found = self._candidates.get(key)
+        if found is None:
+            types = self.reachable(fields) if below else [fields]
+            names = sorted({name for known in types for name in known})
+            found = self._candidates[key] = [(name, name.lower()) for name in names]
+        return found
 
 
 @cache
 def _table(minor: int) -> _Table:
-    """The fields at one release. Below the oldest known release: every field of any release."""
-    document = _document()
-    oldest, newest = document["minors"]
-    everything = minor < oldest
-    minor = min(minor, newest)
-    types: dict[str, _Fields] = {name: {} for name in document["types"]}
+    return _Table(minor)
 
-    def compiled(shape: str) -> _Shape:
-        if shape[0] == "[":
-            return [compiled(shape[1:-1])]
-        if shape[0] == "{":
-            return (compiled(shape[1:-1]),)
-        return _SCALARS[shape] if shape in _SCALARS else types[shape]
 
-    for name, fields in document["types"].items():
-        target = types[name]
-        for key, shape in fields.items():
-            if isinstance(shape, list):
-                shape, since, until = shape
-                if not everything and ((since or 0) > minor or (until is not None and until <= minor)):
-                    continue
-            target[key] = compiled(shape)
-    kinds = {
-        (api_version.rpartition("/")[0], kind): (api_version, types[name])
-        for api_version, by_kind in document["kinds"].items()
-        for kind, name in by_kind.items()
-    }
-    # Served from this group until 1.16, with the same pod templates.
-    for kind in ("Deployment", "ReplicaSet", "DaemonSet"):
-        kinds["extensions", kind] = kinds["apps", kind]
-    return _Table(types, {id(fields): name for name, fields in types.items()}, kinds)
+#: Retired API versions whose kinds have the pod templates, selectors and rules of the versions that followed.
+_AS_SUCCESSOR: Mapping[str, str] = {
+    **dict.fromkeys(("apps/v1beta1", "apps/v1beta2", "extensions/v1beta1"), "apps/v1"),
+    **dict.fromkeys(("batch/v1beta1", "batch/v2alpha1"), "batch/v1"),
+    **dict.fromkeys(("rbac.authorization.k8s.io/v1beta1", "rbac.authorization.k8s.io/v1alpha1"), _RBAC),
+    "networking.k8s.io/v1beta1": "networking.k8s.io/v1",
+}
 
 
 @cache
 def _root(api_version: str, kind: str, minor: int) -> tuple[_Fields, bool] | None:
     """The compiled fields of a kind, and whether all of its fields are known: those of a retired version are not."""
-    known = _table(minor).kinds.get((api_version.rpartition("/")[0], kind))
-    return None if known is None else (known[1], known[0] == api_version)
+    kinds = _document()["kinds"]
+    name = kinds.get(api_version, {}).get(kind)
+    if name is not None:
+        return _table(minor).type(name), True
+    name = kinds.get(_AS_SUCCESSOR.get(api_version, ""), {}).get(kind)
+    return None if name is None else (_table(minor).type(name), False)
+
+
+def has_fields(api_version: str, kind: str) -> bool:
+    """Whether :func:`check_fields` knows the kind."""
+    return _root(api_version, kind, 0) is not None
 
 
 def check_fields(api_version: str, kind: str, value: dict[str, Any], minor: int) -> list[FieldProblem]:
-    """The unknown and mistyped fields of an object of Kubernetes' own workload kinds, in the order of the file.
+    """The unknown and mistyped fields of an object of Kubernetes' own kinds, in the order of the file.
 
     Empty for a kind that is not in the table. For a retired version of one of its kinds (``extensions/v1beta1``) only
     mistyped values are told. ``minor`` is clamped to the known releases; before them a field of any release is known.
@@ -172,7 +221,7 @@ def problems_of(obj: Object, minor: int) -> tuple[FieldProblem, ...]:
 def check_pod_spec(spec: dict[str, Any], path: Path, minor: int) -> list[FieldProblem]:
     """The mistyped values of a pod spec at ``path`` of a custom resource, whose own further fields are not judged."""
     table = _table(minor)
-    fields = table.types["PodSpec"]
+    fields = table.type("PodSpec")
     if _fits(spec, fields):
         return []
     return list(_problems(spec, fields, path, ((path, fields),), table, minor, unknown=None))
@@ -346,12 +395,14 @@ def _found(value: Any, shape: _Shape) -> str:
 
 def _lacking_type(field: str, type_name: str, minor: int) -> str:
     known = _document()["types"][type_name].get(field)
+    # Where types of several groups have one name, the table tells them apart.
+    shown = type_name.rpartition(".")[2]
     if isinstance(known, list):
         _, since, until = known
         if since is not None and minor < since:
-            return f"{type_name} before 1.{since}"
-        return f"{type_name} from 1.{until} on"
-    return type_name
+            return f"{shown} before 1.{since}"
+        return f"{shown} from 1.{until} on"
+    return shown
 
 
 #: Names that stand in so many types that a field of that name elsewhere says nothing about what was meant.
@@ -361,20 +412,20 @@ _NEAR = 4
 
 
 def _suggestion(field: str, fields: _Fields, ancestors: _Ancestors, table: _Table) -> str | None:
-    nearest = _nearest(field, _candidates(table.names[id(fields)], table))
+    nearest = _nearest(field, table.candidates(fields, below=False))
     if nearest is not None and nearest.lower() == field.lower():
         return nearest
     elsewhere = _right_place(field, ancestors, table)
     if elsewhere is not None or nearest is not None:
         return elsewhere or nearest
     # Both misspelt and misplaced: readonlyRootFilesystem in the container itself.
-    meant = _nearest(field, _candidates("", table))
+    meant = _nearest(field, table.candidates(ancestors[0][1], below=True))
     return None if meant is None else _right_place(meant, ancestors, table)
 
 
 def _right_place(field: str, ancestors: _Ancestors, table: _Table) -> str | None:
     """The path at which the field exists, searched down from its parent, then from that one's parent, and so on."""
-    if sum(field in fields for fields in table.types.values()) > _COMMON_FIELDS:
+    if sum(field in fields for fields in table.reachable(ancestors[0][1])) > _COMMON_FIELDS:
         return None
     for up, (path, fields) in enumerate(reversed(ancestors)):
         down = _below(field, fields, _NEAR - up)
@@ -415,15 +466,6 @@ def nearest_name(name: str, known: Mapping[str, Any] | Sequence[str]) -> str | N
     Short names get fewer edits: at most one for up to five characters, none for up to three.
     """
     return _nearest(name, [(candidate, candidate.lower()) for candidate in sorted(known)])
-
-
-def _candidates(type_name: str, table: _Table) -> _Candidates:
-    found = table.candidates.get(type_name)
-    if found is None:
-        types = [table.types[type_name]] if type_name else table.types.values()
-        names = sorted({name for known in types for name in known})
-        found = table.candidates[type_name] = [(name, name.lower()) for name in names]
-    return found
 
 
 def _nearest(name: str, known: _Candidates) -> str | None:
@@ -520,3 +562,17 @@ def _served() -> dict[str, dict[str, ServedKind]]:
         api_version: {kind: ServedKind(*span) for kind, span in kinds.items()}
         for api_version, kinds in _document()["served"].items()
     }
+
+
+def metadata_problems(metadata: Any, minor: int) -> list[FieldProblem]:
+    """The unknown and mistyped fields of an object's metadata, which custom resources have as every object has it."""
+    if metadata is None:
+        return []
+    path: Path = ("metadata",)
+    if not isinstance(metadata, dict):
+        return [FieldProblem("mistyped", path, "a mapping", _found(metadata, {}), None)]
+    table = _table(minor)
+    fields = table.type("ObjectMeta")
+    if _fits(metadata, fields):
+        return []
+    return list(_problems(metadata, fields, path, ((path, fields),), table, minor, unknown=count()))

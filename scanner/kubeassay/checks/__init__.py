@@ -8,6 +8,8 @@ MODULES: tuple[str, ...] = (
     "kubeassay.checks.images",
     "kubeassay.checks.secrets",
     "kubeassay.checks.manifest",
+    "kubeassay.checks.api_versions",
+    "kubeassay.checks.custom_resources",
     "kubeassay.checks.namespaces",
     "kubeassay.checks.network_isolation",
     "kubeassay.checks.network_egress",

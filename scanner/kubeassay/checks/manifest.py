@@ -1,19 +1,19 @@
-"""Manifests that mean what they say: fields, types and kinds as the API server understands them."""
+"""Manifests that mean what they say: fields and types as the API server understands them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from kubeassay.analysis.fields import (
     FieldProblem,
-    ServedKind,
+    has_fields,
     nearest_name,
     problems_of,
-    served_kinds,
 )
-from kubeassay.checks.check import Context, Repair, Violation, check
+from kubeassay.analysis.workloads import TEMPLATE_PATHS
+from kubeassay.checks.check import Context, NotApplicable, Repair, Violation, check
 from kubeassay.model import Object, Path, format_path
 
 #: Fields whose loss weakens a pod. Whatever stands inside a securityContext counts besides.
@@ -63,7 +63,13 @@ def _security_field(name: str) -> str | None:
 _SECURITY_KINDS = frozenset({"NetworkPolicy", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"})
 
 
+#: Kinds that have pods besides: of other kinds no field weakens one.
+_POD_KINDS = frozenset(kind for _, kind in TEMPLATE_PATHS)
+
+
 def _concerns_security(problem: FieldProblem, kind: str) -> bool:
+    if kind not in _SECURITY_KINDS and kind not in _POD_KINDS:
+        return False
     if kind in _SECURITY_KINDS and problem.path[0] != "metadata":
         return True
     if "securityContext" in problem.path[:-1]:
@@ -113,10 +119,15 @@ def dropped_security_field(obj: Object, context: Context) -> Iterable[Violation]
     ]
 
 
+def _nothing(obj: Object) -> Iterable[NotApplicable]:
+    """Of a kind whose fields are not known nothing is said."""
+    return () if has_fields(obj.ref.api_version, obj.ref.kind) else (NotApplicable(),)
+
+
 @check("unknown-field")
-def unknown_field(obj: Object, context: Context) -> Iterable[Violation]:
+def unknown_field(obj: Object, context: Context) -> Iterable[Violation | NotApplicable]:
     if not problems_of(obj, context.kubernetes_version.minor):
-        return ()
+        return _nothing(obj)
     return [
         Violation(problem.path, _unknown_message(problem), key=True, repair=_right_name(problem))
         for problem in _unknown(obj, context)
@@ -125,10 +136,10 @@ def unknown_field(obj: Object, context: Context) -> Iterable[Violation]:
 
 
 @check("mistyped-field")
-def mistyped_field(obj: Object, context: Context) -> Iterable[Violation]:
+def mistyped_field(obj: Object, context: Context) -> Iterable[Violation | NotApplicable]:
     problems = problems_of(obj, context.kubernetes_version.minor)
     if not problems:
-        return ()
+        return _nothing(obj)
     return [
         Violation(
             problem.path,
@@ -178,166 +189,3 @@ def duplicate_key(obj: Object, context: Context) -> Iterable[Violation]:
 
 def _times(count: int) -> str:
     return "twice" if count <= 2 else f"{count} times"
-
-
-# Kinds and API versions
-
-#: API versions that Kubernetes served before the releases of the generated table or dropped in them: version → kinds →
-#: the minor version that no longer serves them. Source: "Deprecated API Migration Guide" of kubernetes.io; for the
-#: alpha versions the release notes.
-_REMOVED: Mapping[str, Mapping[str, int]] = {
-    # 1.16
-    "apps/v1beta1": {"ControllerRevision": 16, "Deployment": 16, "StatefulSet": 16},
-    "apps/v1beta2": {"ControllerRevision": 16, "DaemonSet": 16, "Deployment": 16, "ReplicaSet": 16, "StatefulSet": 16},
-    "extensions/v1beta1": {
-        "DaemonSet": 16,
-        "Deployment": 16,
-        "NetworkPolicy": 16,
-        "PodSecurityPolicy": 16,
-        "ReplicaSet": 16,
-        # 1.22
-        "Ingress": 22,
-    },
-    # 1.14, 1.19, 1.20, 1.21: alpha versions, most without a successor
-    "admissionregistration.k8s.io/v1alpha1": {"InitializerConfiguration": 14},
-    "auditregistration.k8s.io/v1alpha1": {"AuditSink": 19},
-    "settings.k8s.io/v1alpha1": {"PodPreset": 20},
-    "batch/v2alpha1": {"CronJob": 21},
-    # 1.22
-    "admissionregistration.k8s.io/v1beta1": {"MutatingWebhookConfiguration": 22, "ValidatingWebhookConfiguration": 22},
-    "apiextensions.k8s.io/v1beta1": {"CustomResourceDefinition": 22},
-    "apiregistration.k8s.io/v1beta1": {"APIService": 22},
-    "authentication.k8s.io/v1beta1": {"TokenReview": 22},
-    "authorization.k8s.io/v1beta1": {
-        "LocalSubjectAccessReview": 22,
-        "SelfSubjectAccessReview": 22,
-        "SubjectAccessReview": 22,
-    },
-    "certificates.k8s.io/v1beta1": {"CertificateSigningRequest": 22},
-    "coordination.k8s.io/v1beta1": {"Lease": 22},
-    "networking.k8s.io/v1beta1": {"Ingress": 22, "IngressClass": 22},
-    "rbac.authorization.k8s.io/v1beta1": {"ClusterRole": 22, "ClusterRoleBinding": 22, "Role": 22, "RoleBinding": 22},
-    "scheduling.k8s.io/v1beta1": {"PriorityClass": 22},
-    "storage.k8s.io/v1beta1": {
-        "CSIDriver": 22,
-        "CSINode": 22,
-        "StorageClass": 22,
-        "VolumeAttachment": 22,
-        # 1.27
-        "CSIStorageCapacity": 27,
-    },
-    # 1.23: alpha versions
-    "rbac.authorization.k8s.io/v1alpha1": {"ClusterRole": 23, "ClusterRoleBinding": 23, "Role": 23, "RoleBinding": 23},
-    "scheduling.k8s.io/v1alpha1": {"PriorityClass": 23},
-    # 1.25
-    "autoscaling/v2beta1": {"HorizontalPodAutoscaler": 25},
-    "batch/v1beta1": {"CronJob": 25},
-    "discovery.k8s.io/v1beta1": {"EndpointSlice": 25},
-    "events.k8s.io/v1beta1": {"Event": 25},
-    "node.k8s.io/v1beta1": {"RuntimeClass": 25},
-    "policy/v1beta1": {"PodDisruptionBudget": 25, "PodSecurityPolicy": 25},
-    # 1.26
-    "autoscaling/v2beta2": {"HorizontalPodAutoscaler": 26},
-    "flowcontrol.apiserver.k8s.io/v1beta1": {"FlowSchema": 26, "PriorityLevelConfiguration": 26},
-    # 1.29
-    "flowcontrol.apiserver.k8s.io/v1beta2": {"FlowSchema": 29, "PriorityLevelConfiguration": 29},
-    # 1.32
-    "flowcontrol.apiserver.k8s.io/v1beta3": {"FlowSchema": 32, "PriorityLevelConfiguration": 32},
-}
-
-#: Written with a core API version by other programs: kubectl's configuration, lists, and OpenShift's first API.
-_OTHERS = frozenset(
-    {"Config", "List", "Template", "Route", "DeploymentConfig", "BuildConfig", "ImageStream", "Project"}
-)
-
-
-@cache
-def _kinds() -> Mapping[str, Mapping[str, ServedKind]]:
-    """API version → kind → when it is served, the removed ones included."""
-    kinds: dict[str, dict[str, ServedKind]] = {version: dict(by_kind) for version, by_kind in served_kinds().items()}
-    for api_version, by_kind in _REMOVED.items():
-        for kind, minor in by_kind.items():
-            kinds.setdefault(api_version, {})[kind] = ServedKind(None, minor)
-            kinds[api_version][f"{kind}List"] = ServedKind(None, minor)
-    return kinds
-
-
-@cache
-def _groups() -> frozenset[str]:
-    return frozenset(api_version.rpartition("/")[0] for api_version in _kinds())
-
-
-@cache
-def _versions_of(kind: str) -> tuple[str, ...]:
-    """The API versions that serve a kind in the newest release; the stable one first."""
-    versions = [version for version, kinds in _kinds().items() if kind in kinds and kinds[kind].until is None]
-    return tuple(sorted(versions, key=lambda version: ("alpha" in version, "beta" in version, version)))
-
-
-@cache
-def _kind_problem(api_version: str, kind: str, minor: int) -> tuple[Path, str] | None:
-    """(where, message) for a kind that Kubernetes does not have, has elsewhere, or does not have yet."""
-    group = api_version.rpartition("/")[0]
-    if group not in _groups():
-        # A custom resource's group always has a dot; a group without one that uses a kind of Kubernetes is misspelt.
-        right = _versions_of(kind)
-        if right and (("." not in group) or nearest_name(group, [v.rpartition("/")[0] for v in right]) is not None):
-            return ("apiVersion",), f"Kubernetes has kind {kind} in {right[0]}, not in {api_version}"
-        return None
-    served = _kinds().get(api_version, {})
-    span = served.get(kind)
-    if span is not None:
-        if span.since is not None and span.since > minor and not (span.until is not None and span.until <= minor):
-            message = f"Kubernetes 1.{minor} does not serve {kind} in {api_version}, which 1.{span.since} brought"
-            return ("apiVersion",), message
-        return None
-    if kind in _OTHERS and group == "":
-        return None
-    right = _versions_of(kind)
-    if right:
-        return ("apiVersion",), f"Kubernetes has kind {kind} in {right[0]}, not in {api_version}"
-    meant = nearest_name(kind, served) or nearest_name(kind, [k for by_kind in _kinds().values() for k in by_kind])
-    message = f"Kubernetes has no kind {kind} in {api_version}"
-    return ("kind",), message if meant is None else f"{message}; the kind is called {meant}"
-
-
-@check("unknown-kind")
-def unknown_kind(obj: Object, context: Context) -> Iterable[Violation]:
-    problem = _kind_problem(obj.ref.api_version, obj.ref.kind, context.kubernetes_version.minor)
-    return () if problem is None else (Violation(problem[0], problem[1]),)
-
-
-_STABLE = re.compile(r"\bv[0-9]+\Z")
-
-
-@cache
-def _removal(api_version: str, kind: str, minor: int) -> str | None:
-    span = _kinds().get(api_version, {}).get(kind)
-    if span is None or span.until is None or span.until > minor:
-        return None
-    # Its own rule says what to do about it.
-    if kind == "PodSecurityPolicy" and minor >= _PSP_REMOVED:
-        return None
-    message = f"Kubernetes 1.{span.until} removed {kind} from {api_version}"
-    right = _versions_of(kind)
-    # Of several stable versions of its group the newest has the fields of the one that went.
-    group = api_version.rpartition("/")[0]
-    own = [version for version in right if version.rpartition("/")[0] == group and _STABLE.search(version)]
-    best = max(own, default=right[0] if right else None)
-    return message if best is None else f"{message}; it is in {best}"
-
-
-_PSP_REMOVED = 25
-
-
-@check("removed-api-version")
-def removed_api_version(obj: Object, context: Context) -> Iterable[Violation]:
-    message = _removal(obj.ref.api_version, obj.ref.kind, context.kubernetes_version.minor)
-    return () if message is None else (Violation(("apiVersion",), message),)
-
-
-@check("pod-security-policy-left-over", since="1.25")
-def pod_security_policy_left_over(obj: Object, context: Context) -> Iterable[Violation]:
-    if obj.ref.kind != "PodSecurityPolicy" or obj.ref.group not in ("policy", "extensions"):
-        return ()
-    return (Violation(("kind",), "PodSecurityPolicy left Kubernetes in 1.25: the object protects nothing"),)

@@ -372,6 +372,8 @@ def of_another_target(previous: Result, now: Result, file: str) -> Iterator[str]
     ]
     if names[0] != names[1]:
         yield f"warning: {file} is of {names[0]}, not of {names[1]}: what was not scanned now counts as fixed"
+    if previous.target.context != now.target.context:
+        yield f"warning: {file} was judged by other paths beside its own (--with): that alone may make a difference"
 
 
 def shows_pictures(judged: Judging, options: Mapping[str, Any]) -> bool:

@@ -82,6 +82,7 @@ def _chart(entry: Mapping[str, Any], common: Any) -> Wanted:
             release=entry.get("release", common.release),
             namespace=entry.get("namespace", common.namespace),
             values=(*common.values, *values),
+            named=common.named | frozenset(values),
             parameters=(
                 *common.parameters,
                 *((text, False) for text in entry.get("set", ())),

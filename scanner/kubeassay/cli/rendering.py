@@ -102,6 +102,7 @@ def render_options(options: Mapping[str, Any], version: KubernetesVersion) -> Re
         release=options["release"] or "release-name",
         namespace=options["release_namespace"] or "default",
         values=tuple(os.path.realpath(file) for file in options["values"]),
+        named=frozenset(os.path.realpath(file) for file in options["values"]),
         parameters=(
             *((text, False) for text in options["sets"]),
             *((text, True) for text in options["set_strings"]),
@@ -119,12 +120,17 @@ def render_options(options: Mapping[str, Any], version: KubernetesVersion) -> Re
     )
 
 
-def render(discovery: Discovery, options: Mapping[str, Any], version: KubernetesVersion) -> Discovery:
-    """What was discovered, rendered as the options say; what rendering says of itself goes to standard error."""
+def render(
+    discovery: Discovery, options: Mapping[str, Any], version: KubernetesVersion, *, context: bool = False
+) -> Discovery:
+    """What was discovered, rendered as the options say; what rendering says of itself goes to standard error.
+    ``context``: it is what others are judged by, so what the options name is not in it."""
+    if context:
+        options = {**options, "kustomize": (), "helm": ()}
     nothing = not (discovery.kustomizations or discovery.charts) or not options["render"]
     if nothing and not named_renderings(options):
         given = next((name for key, name in _OF_CHARTS.items() if options[key]), None)
-        if given is not None:
+        if given is not None and not context:
             raise UsageError(f"{given} is for charts, and there is none in what was given")
         return discovery
     # Imported here: few trees are rendered.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path as FilePath
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -30,13 +31,18 @@ from kubeassay.cli.outputs import details_options
 from kubeassay.cli.rendering import named_renderings, render, rendering_options
 from kubeassay.engine.plan import Plan
 from kubeassay.execution.demand import Demanded
+from kubeassay.execution.inventory import ReadInventory
+from kubeassay.execution.scan import WORTH_REMEMBERING
 from kubeassay.execution.scan import scan as run_scan
-from kubeassay.model import NotEvaluated, Result, Target
+from kubeassay.model import KubernetesVersion, NotEvaluated, Result, Target
 from kubeassay.policy.errors import PolicyError
 from kubeassay.reporting.texts import printable
-from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, discover, display_name
+from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, copy_of, discover, display_name
 from kubeassay.sources.manifests import STDIN_NAME, regular_content
 from kubeassay.sources.snapshot import is_snapshot, read
+
+if TYPE_CHECKING:
+    from kubeassay.execution.surroundings import Surroundings
 
 _PROGRESS_FROM_BYTES = 4_000_000
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -65,6 +71,13 @@ def reading_options(command: _F) -> _F:
 @policy_options
 @report_options
 @click.option(
+    "--with",
+    "surroundings",
+    multiple=True,
+    metavar="PATH",
+    help="Judge by the objects of this path or snapshot, too, and report nothing of them. Repeats.",
+)
+@click.option(
     "--since",
     metavar="REVISION",
     help="Report what has come since a git revision (main... : since the work left main).",
@@ -80,6 +93,7 @@ def reading_options(command: _F) -> _F:
 @sarif_options
 @details_options
 @running_options
+@click.option("--no-cache", is_flag=True, help="Keep no result for the next scan of the same files, and look for none.")
 @click.option("--publish", is_flag=False, flag_value="openreports", hidden=True)
 @click.pass_context
 def scan(ctx: click.Context, /, paths: tuple[str, ...], **options: Any) -> int:
@@ -121,7 +135,11 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
         return _scan_matrix(paths, options, config)
     if snapshots:
         if len(paths) > 1:
-            raise UsageError(f"{snapshots[0]} is a snapshot of a cluster: it is judged by itself")
+            raise UsageError(
+                f"{snapshots[0]} is a snapshot of a cluster: it is judged by itself (--with judges manifests by it)"
+            )
+        if options["surroundings"]:
+            raise UsageError("--with is for manifests: a snapshot of a cluster is judged by itself")
         return _scan_snapshot(snapshots[0], options, config)
     if options["sources"] or options["fail_on_drift"]:
         raise UsageError(
@@ -138,34 +156,72 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     discovery = render(discovery, options, judged.by.version)
     names = [display_name(path) for path in (*paths, *options["kustomize"], *options["helm"])]
     target = Target("manifests", ", ".join([*names, STDIN_NAME] if stdin is not None else names))
+    around = _surroundings(options, config, judged.by.version)
+    if around is not None:
+        target = replace(target, context=around.names)
     if since is not None:
-        judged = replace(judged, previous=_at(since, paths, judged, target, options))
+        previous, before = _at(since, paths, judged, target, options, around)
+        judged = replace(judged, previous=previous)
     pictures = shows_pictures(judged, options)
-    result = _run(judged.by, discovery, target, stdin, options, pictures)
-    return report(judged, result, options, inputs=partial(_inputs, discovery, stdin))
+    result = _run(judged.by, discovery, target, stdin, options, pictures, around)
+    if since is not None:
+        # Imported here: it has the analyses of several areas.
+        from kubeassay.execution.review import inventories, with_review
+
+        result = with_review(result, before, inventories(discovery, judged.by.version), judged.by.version)
+    read_too = discovery if around is None else around.beside(judged.plan, discovery)[1]
+    return report(judged, result, options, inputs=partial(_inputs, read_too, stdin))
+
+
+def _surroundings(
+    options: Mapping[str, Any], config: Mapping[str, Any], version: KubernetesVersion
+) -> Surroundings | None:
+    """What the manifests are judged by beside their own objects."""
+    paths = (*options["surroundings"], *config.get("with", ()))
+    if not paths:
+        return None
+    # Imported here: it has what audits need.
+    from kubeassay.execution.surroundings import surroundings
+
+    found = surroundings(paths, ignore=not options["no_ignore"], max_file_size=options["max_file_size"] * 2**20)
+    if found.files is None:
+        return found
+    return replace(found, files=render(found.files, options, version, context=True))
 
 
 def _run(
-    by: Demanded, discovery: Discovery, target: Target, stdin: bytes | None, options: Mapping[str, Any], pictures: bool
+    by: Demanded,
+    discovery: Discovery,
+    target: Target,
+    stdin: bytes | None,
+    options: Mapping[str, Any],
+    pictures: bool,
+    around: Surroundings | None,
 ) -> Result:
     """The result of a tree; of one that holds several environments, of each of them. ``pictures``: with maps."""
     if not any(file.rendering is not None for file in discovery.files):
-        return _of_one(by, discovery, target, stdin, options, pictures)
+        return _of_one(by, discovery, target, stdin, options, pictures, around)
     # Imported here: few trees are rendered.
     from kubeassay.execution.environments import differences, environments, judge
 
     found = environments(discovery)
     return judge(
         [(environment, by) for environment in found],
-        lambda by, discovery: _of_one(by, discovery, target, stdin, options, pictures),
+        lambda by, discovery: _of_one(by, discovery, target, stdin, options, pictures, around),
         lambda: differences(found),
     )
 
 
 def _of_one(
-    by: Demanded, discovery: Discovery, target: Target, stdin: bytes | None, options: Mapping[str, Any], pictures: bool
+    by: Demanded,
+    discovery: Discovery,
+    target: Target,
+    stdin: bytes | None,
+    options: Mapping[str, Any],
+    pictures: bool,
+    around: Surroundings | None,
 ) -> Result:
-    result = _scanned(by.plan, discovery, target, stdin, options, by.not_understood)
+    result = _scanned(by.plan, discovery, target, stdin, options, by.not_understood, around)
     if not pictures:
         return result
     # Imported here: it has the analyses of all areas.
@@ -179,6 +235,9 @@ def _inputs(discovery: Discovery, stdin: bytes | None) -> Iterator[tuple[str, by
     if stdin is not None:
         yield STDIN_NAME, stdin
     for file in discovery.files:
+        if file.live is not None:
+            yield file.name, file.live[file.name]
+            continue
         try:
             content = regular_content(file.path) if file.content is None else file.content
         except OSError:
@@ -188,9 +247,17 @@ def _inputs(discovery: Discovery, stdin: bytes | None) -> Iterator[tuple[str, by
             yield file.name, content
 
 
-def _at(revision: str, paths: Sequence[str], judged: Judging, target: Target, options: Mapping[str, Any]) -> Result:
-    """The result of the same paths at a git revision."""
+def _at(
+    revision: str,
+    paths: Sequence[str],
+    judged: Judging,
+    target: Target,
+    options: Mapping[str, Any],
+    around: Surroundings | None,
+) -> tuple[Result, Mapping[str, ReadInventory]]:
+    """The result of the same paths at a git revision, and what was read of them there."""
     # Imported here: few scans are compared.
+    from kubeassay.execution.review import inventories
     from kubeassay.sources.git_tree import tree_at
 
     with tempfile.TemporaryDirectory(prefix="kubeassay-") as folder:
@@ -202,11 +269,13 @@ def _at(revision: str, paths: Sequence[str], judged: Judging, target: Target, op
             max_file_size=options["max_file_size"] * 2**20,
             render=options["render"],
         )
-        discovery = render(tree.discovery, {**options, "quiet": True}, judged.by.version)
         for submodule in tree.left_out:
             said = f"warning: {submodule} is a submodule: what is found in it counts as new"
             click.echo(printable(said), err=True)
-        return _run(judged.by, discovery, target, None, options, False)
+        with copy_of(os.path.realpath(folder), tree.root):
+            discovery = render(tree.discovery, {**options, "quiet": True}, judged.by.version, context=True)
+            result = _run(judged.by, discovery, target, None, options, False, around)
+            return result, inventories(discovery, judged.by.version)
 
 
 def _scan_matrix(paths: Sequence[str], options: Mapping[str, Any], config: Mapping[str, Any]) -> int:
@@ -220,11 +289,12 @@ def _scan_matrix(paths: Sequence[str], options: Mapping[str, Any], config: Mappi
         raise UsageError("--matrix is for files: PATH is what all of its environments have in common")
     found = matrix(options["matrix"], paths, options)
     judged = judging(options, config)
-    target = Target("manifests", display_name(options["matrix"]))
+    around = _surroundings(options, config, judged.by.version)
+    target = Target("manifests", display_name(options["matrix"]), context=() if around is None else around.names)
     pictures = shows_pictures(judged, options)
     result = judge(
         found,
-        lambda by, discovery: _of_one(by, discovery, target, None, options, pictures),
+        lambda by, discovery: _of_one(by, discovery, target, None, options, pictures, around),
         lambda: differences([environment for environment, _ in found]),
     )
 
@@ -259,9 +329,19 @@ def _scanned(
     stdin: bytes | None,
     options: Mapping[str, Any],
     not_evaluated: Sequence[NotEvaluated],
+    around: Surroundings | None = None,
 ) -> Result:
+    if around is not None:
+        plan, discovery = around.beside(plan, discovery)
+    run = run_scan
+    total = sum(file.size for file in discovery.files)
+    if not options["no_cache"] and total >= WORTH_REMEMBERING:
+        # Imported here: small scans are not kept.
+        from kubeassay.execution.remembered import remembered
+
+        run = partial(remembered, run_scan)
     judge = partial(
-        run_scan,
+        run,
         plan,
         discovery,
         target,
@@ -270,7 +350,6 @@ def _scanned(
         processes=options["jobs"],
         not_evaluated=not_evaluated,
     )
-    total = sum(file.size for file in discovery.files)
     if total < _PROGRESS_FROM_BYTES or options["quiet"] or not sys.stderr.isatty():
         return judge()
     with click.progressbar(length=total, label="Scanning", file=sys.stderr) as bar:

@@ -27,6 +27,7 @@ from kubeassay.analysis.workloads import (
 )
 from kubeassay.checks.check import ContainerSubject, NotApplicable, NotJudged, Passed, Violation
 from kubeassay.checks.exceptions import ExceptionSubject
+from kubeassay.engine.elsewhere import Identity, at_judged, identity, namespaces_of, without_replaced
 from kubeassay.engine.exceptions import Judged, Watch, accepted, finding_of, usage_of, uses_of
 from kubeassay.engine.findings import SourceText, make_finding, source_of
 from kubeassay.engine.in_tree import InTree, in_tree
@@ -75,6 +76,8 @@ class Partial:
     #: Exceptions that stand in what was read, and where rules judged what exceptions name.
     in_tree: list[InTree] = field(default_factory=list)
     judged: set[Judged] = field(default_factory=set)
+    #: What names the objects that were read, where others are read to judge them by.
+    declared: set[Identity] = field(default_factory=set)
     objects: int = 0
     files: int = 0
 
@@ -93,6 +96,7 @@ class Partial:
         self.kept += other.kept
         self.in_tree += other.in_tree
         self.judged |= other.judged
+        self.declared |= other.declared
         self.objects += other.objects
         self.files += other.files
         self.passed_in.update(other.passed_in)
@@ -153,6 +157,8 @@ class Evaluation:
         self._watch = Watch(plan.exceptions, plan.rules)
         #: Exceptions that stand in what was read, by file and number of their object.
         self._stated: dict[tuple[str, int], list[InTree]] = {}
+        #: Where there are objects that others are judged by alone: the namespaces of those that are judged.
+        self._own_namespaces: set[str | None] = set()
         #: After the files were read: finds an object again, with its places.
         self._reread: Reread | None = None
 
@@ -183,6 +189,10 @@ class Evaluation:
         in_tree = self._in_tree(source)
         for obj in objects:
             self.partial.objects += 1
+            if self.plan.live.elsewhere:
+                name = identity(obj)
+                if name is not None:
+                    self.partial.declared.add(name)
             if obj.duplicate_keys and source.text.lstrip()[:1] in ("{", "["):
                 self._say_ambiguous(obj)
             judged, templates, valid = self._understood(obj)
@@ -207,6 +217,23 @@ class Evaluation:
         self.partial.in_tree += [
             one for stated in self._in_tree(source).values() for one in stated if one.exception.origin == "comment"
         ]
+
+    def elsewhere(self, objects: Iterable[Object]) -> None:
+        """Keep what rules need of the objects of one file that others are judged by, and which are not judged. What
+        is to be said of them alone is not said."""
+        said = len(self.partial.not_evaluated)
+        for obj in objects:
+            judged, templates, _ = self._understood(obj)
+            if self._is_needed(obj, judged, templates):
+                self.partial.kept.append((judged if templates else obj).without_places())
+        del self.partial.not_evaluated[said:]
+
+    def settle(self, partial: Partial) -> None:
+        """After all files were read: of an object that is both judged and among those that others are judged by, the
+        judged one counts."""
+        if self.plan.live.elsewhere:
+            partial.kept = without_replaced(partial.kept, partial.declared, self.plan.live)
+            self._own_namespaces = namespaces_of(partial.declared)
 
     def _is_needed(self, obj: Object, judged: Object, templates: tuple[PodTemplate, ...]) -> bool:
         """Whether rules on the inventory, or rules with a context, need the object."""
@@ -290,7 +317,7 @@ class Evaluation:
         metadata_only = not ref.group and ref.kind in self.plan.live.metadata_only
         for active, matcher in rules.objects:
             if (not active.rule.needs or ref.kind in active.rule.needs) and matcher.object(ref, value):
-                if metadata_only and ref.kind in active.rule.needs:
+                if metadata_only and (ref.kind in active.rule.needs or active.rule.manifest_only):
                     if not active.rule.manifest_only:
                         said = f"of objects of kind {ref.kind} only the metadata is read from a cluster"
                         self._not_judged(active, NotJudged("metadata-only", said), None)
@@ -515,7 +542,11 @@ class Evaluation:
     def _not_judged(self, active: ActiveRule, said: NotJudged, obj: Object | None) -> None:
         about = said.obj or obj
         if about is not None and not self.plan.live.judges(about):
-            return
+            # What is not known of another object in the namespace of one that is judged, or of one that is in none,
+            # may be what that one was not passed for.
+            where = namespace_about(about.ref)
+            if about.file not in self.plan.live.elsewhere or not (where is None or where in self._own_namespaces):
+                return
         self._not_evaluated[active.number] += 1
         self.partial.not_evaluated.append(
             NotEvaluated(
@@ -559,6 +590,7 @@ class Evaluation:
         if several:
             first, other = several[0]
             more = f", and {len(several) - 1} more likewise" if len(several) > 1 else ""
+            # Of objects that others are judged by, too: one of several was taken.
             self._say(
                 first,
                 "ambiguous",
@@ -631,8 +663,15 @@ class Evaluation:
                     obj = said.obj
                     if obj is None:
                         raise ValueError("a violation of an inventory rule names no object")
-                    if not matcher.object(obj.ref, obj.value) or not self.plan.live.judges(obj):
+                    if not matcher.object(obj.ref, obj.value):
                         continue
+                    if not self.plan.live.judges(obj):
+                        if not isinstance(said, Violation):
+                            continue
+                        moved = at_judged(said, inventory, self.plan.live, self.plan.pod_template_paths)
+                        if moved is None or moved.obj is None:
+                            continue
+                        obj, said = moved.obj, moved
                     if gaps and (isinstance(said, Passed) or gaps.cover(namespace_about(obj.ref))):
                         self._not_evaluated[active.number] += 1
                     elif isinstance(said, Passed):
@@ -769,8 +808,9 @@ def finish(plan: Plan, partial: Partial, target: Target) -> Result:
     """The result of everything that was evaluated."""
     not_evaluated = list(partial.not_evaluated)
     for unread in plan.live.unread:
-        not_evaluated.append(saying(None, [unread], f"{unread.detail}; nothing of it was judged"))
-    for active in plan.rules:
+        consequence = "rules that judge by it passed nothing" if plan.live.elsewhere else "nothing of it was judged"
+        not_evaluated.append(saying(None, [unread], f"{unread.detail}; {consequence}"))
+    for active in plan.rules if not plan.live.elsewhere else ():
         # A rule on the inventory has said it itself.
         if active.rule.subject != "inventory" and gaps_of(
             judged_kinds(active.rule), plan.live.unread, namesakes=knows_no_groups(active.rule)

@@ -34,6 +34,7 @@ class Live:
     """What is known of how a cluster was read, and which of its objects are judged. The default is that of files:
     everything was read, and is judged."""
 
+    #: Of the cluster that is judged, or of what is judged by beside files (``elsewhere``).
     unread: tuple[Unread, ...] = ()
     #: Kinds of the core group of which only the metadata was read: :data:`METADATA_ONLY` for a cluster.
     metadata_only: frozenset[str] = frozenset()
@@ -43,9 +44,13 @@ class Live:
     owners: frozenset[str] = frozenset()
     #: Place of an owner → its pod template as pods that differ from it run it, each form once.
     as_run: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+    #: Files whose objects others are judged by, and which are not judged themselves.
+    elsewhere: frozenset[str] = frozenset()
 
     def judges(self, obj: Object) -> bool:
         """Whether an object is judged, and not only what others are judged by."""
+        if obj.file in self.elsewhere:
+            return False
         if self.namespaces is not None and namespace_about(obj.ref) not in self.namespaces:
             return False
         if self.selector is None:

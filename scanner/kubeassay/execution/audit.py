@@ -167,6 +167,13 @@ def unread_of(needs: Iterable[str], snapshot: Snapshot) -> tuple[Unread, ...]:
     return (*snapshot.unread, *_not_asked(needed, snapshot))
 
 
+def unread_to_judge_by(plan: Plan, snapshot: Snapshot) -> tuple[Unread, ...]:
+    """What was not read of a cluster by whose objects others are judged, of the kinds that the rules of a plan join."""
+    needed = wanted(plan)
+    joined = replace(needed, kinds=needed.everywhere)
+    return (*snapshot.unread, *_not_asked(joined, snapshot))
+
+
 def _nothing(snapshot: Snapshot, live: Live) -> Iterator[NotEvaluated]:
     """What was to be judged and is not there: a mistyped name is no cluster without findings."""
     root = f"clusters/{snapshot.cluster}"

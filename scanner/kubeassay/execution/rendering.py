@@ -200,7 +200,10 @@ class _Renderings:
     def finish(self) -> Discovery:
         """What was discovered, less what was rendered, with what was made of it."""
         found, paths = self.discovery, self.discovery.paths
-        files = [replace(file, part=True) if paths.get(file.name) in self.sources else file for file in found.files]
+        files = [
+            replace(file, part=True) if paths.get(file.name) in self.sources else self._with_reason(file)
+            for file in found.files
+        ]
         skipped = [entry for entry in found.skipped if paths.get(entry.file) not in self.sources]
         parts = [self._patch(entry) for entry in found.skipped if self._is_patch(entry)]
         tools = sorted({file.rendering.made_by for file in self.made if file.rendering is not None})
@@ -222,6 +225,13 @@ class _Renderings:
         """A patch, in whose comments exceptions may stand."""
         path = self.discovery.paths[entry.file]
         return SourceFile(path, entry.file, 0, part=True)
+
+    def _with_reason(self, file: SourceFile) -> SourceFile:
+        """A file that asks for a rendering, with why there is none."""
+        if file.role is None:
+            return file
+        said = self._explained(Skipped(file.name, *file.role))
+        return replace(file, role=(said.reason, said.detail))
 
     def _explained(self, entry: Skipped) -> Skipped:
         kind = {"helm-template": "helm", "kustomize-patch": "kustomize", "kustomization": "kustomize"}.get(entry.reason)

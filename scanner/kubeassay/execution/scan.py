@@ -32,6 +32,8 @@ from kubeassay.sources.yaml_reader import PlainScalars
 
 #: Below this many bytes of manifests a second process costs more than it saves.
 _WORTH_A_PROCESS = 400_000
+#: A scan of fewer bytes takes about as long as looking its result up (execution/remembered.py).
+WORTH_REMEMBERING = 400_000
 #: Objects from which on a process for half of the rules on the inventory is worth starting.
 _WORTH_JUDGING_APART = 500
 #: Files with findings of rules on the inventory from which on a process for half of them is worth starting.
@@ -78,6 +80,7 @@ def scan(
         partial = _forked(evaluation, files, wanted, texts, progress)
     else:
         _run(evaluation, files, progress)
+        evaluation.settle(evaluation.partial)
         evaluation.join(evaluation.context(evaluation.partial.kept), texts.again)
         partial = evaluation.partial
     partial.errors += discovery.errors
@@ -148,6 +151,10 @@ def _evaluate(evaluation: Evaluation, read: ReadFile) -> None:
         evaluation.part(SourceText(read.given, read.had_bom, read.objects, read.marked))
         return
     evaluation.partial.errors += read.errors
+    if read.name in evaluation.plan.live.elsewhere:
+        evaluation.partial.skipped += (skipped for skipped in read.skipped if skipped.hides_objects)
+        evaluation.elsewhere(read.objects)
+        return
     evaluation.partial.skipped += read.skipped
     evaluation.file(read.objects, SourceText(read.given, read.had_bom, read.objects, read.marked))
 
@@ -184,6 +191,7 @@ def _forked(
         for survivor, part in worker.first(progress):
             together.add(part)
             living += survivor
+    evaluation.settle(together)
     if evaluation.joins:
         context = evaluation.context(together.kept)
         packed = _packed(context)
@@ -384,7 +392,7 @@ class _Worker:
             error = ReadError(file=self._files[0].name, message=message)
             lost = Partial.of(self._plan)
             lost.errors.append(error)
-            lost.files = 1
+            lost.files = int(self._files[0].name not in self._plan.live.elsewhere)
             yield [], lost
             return
         middle = len(self._files) // 2

@@ -13,6 +13,7 @@ from kubeassay.model.object import ObjectRef
 from kubeassay.model.pictures import Picture
 from kubeassay.model.place import Location
 from kubeassay.model.policy import SEVERITIES, Control, Exception_, Profile, Rule, Severity
+from kubeassay.model.review import Review
 
 Outcome = Literal["fail", "pass", "not-evaluated", "excepted"]
 
@@ -165,6 +166,8 @@ class Target:
     #: Of a cluster: the namespaces that were judged, None for all; and the labels of what was, empty for any.
     namespaces: tuple[str, ...] | None = None
     selector: str = ""
+    #: Of manifests: the paths whose objects they were judged by beside their own.
+    context: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +276,8 @@ class Result:
     environments: tuple[EnvironmentResult, ...] = ()
     #: Objects that some of these have and others lack.
     differences: tuple[Difference, ...] = ()
+    #: What the change since a git revision does to security; None where no revision was compared with.
+    review: Review | None = None
 
     @property
     def exceptions_by_id(self) -> dict[str, Exception_]:

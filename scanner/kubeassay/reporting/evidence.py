@@ -67,7 +67,8 @@ def evidence(result: Result, inputs: Mapping[str, str], policy: Mapping[str, str
             "apiVersion": "kubeassay.dev/v1",
             "kind": "Evidence",
             "tool": {"name": "kubeassay", "version": result.tool_version},
-            "target": {"kind": result.target.kind, "name": result.target.name},
+            "target": {"kind": result.target.kind, "name": result.target.name}
+            | ({"context": result.target.context} if result.target.context else {}),
             "profile": result.profile.name,
             "kubernetesVersion": result.kubernetes_version,
             "inputs": dict(sorted(inputs.items())),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, NoReturn, TypeVar, cast, get_args
+from typing import Any, Literal, NoReturn, TypeVar, get_args
 
 from kubeassay.model import (
     SEVERITIES,
@@ -47,9 +47,9 @@ from kubeassay.model import (
     Related,
     RenderedManifest,
     Result,
+    Review,
     Rule,
     RuleUse,
-    Severity,
     Skipped,
     Source,
     Subject,
@@ -60,6 +60,8 @@ from kubeassay.model import (
     Way,
 )
 from kubeassay.model.pictures import WayState
+from kubeassay.reporting.json_nodes import Node as Node
+from kubeassay.reporting.json_nodes import read_location, read_object
 from kubeassay.reporting.options import RenderOptions, Report
 from kubeassay.reporting.texts import inert_json
 
@@ -114,6 +116,11 @@ def to_json(result: Result, *, pictures: bool = True) -> bytes:
         members.append(("objects", _member_lines(encode, told)))
     if result.drift is not None:
         members.append(("drift", encode(_drift(result.drift))))
+    if result.review is not None:
+        # Imported here: few results have one.
+        from kubeassay.reporting.review_json import review_as_json
+
+        members.append(("review", encode(review_as_json(result.review))))
     if pictures and result.pictures is not None:
         members.append(("pictures", _lines(encode, map(_picture, result.pictures))))
     if result.rendered:
@@ -183,6 +190,8 @@ def _target(target: Target) -> dict[str, Any]:
     narrowed: dict[str, Any] = {} if target.namespaces is None else {"namespaces": target.namespaces}
     if target.selector:
         narrowed["selector"] = target.selector
+    if target.context:
+        narrowed["context"] = target.context
     return {"kind": target.kind, "name": target.name, **narrowed}
 
 
@@ -445,7 +454,7 @@ def from_json(document: bytes) -> Result:
         raise ValueError("the JSON is nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"the file is not JSON ({error})") from None
-    top = _Node(value, "")
+    top = Node(value, "")
     if not isinstance(value, dict):
         top.refuse("an object")
     if "schemaVersion" not in value:
@@ -479,11 +488,12 @@ def from_json(document: bytes) -> Result:
         errors=top["errors"].tuple_of(_read_read_error),
         skipped=top["skipped"].tuple_of(_read_skipped),
         rules=top["rules"].mapping_of(_read_rule),
-        rule_severities=top["ruleSeverities"].mapping_of(_Node.severity),
+        rule_severities=top["ruleSeverities"].mapping_of(Node.severity),
         controls=controls,
         objects={} if objects is None else objects.mapping_of(_read_live_object),
         drift=None if (drift := top.get("drift")) is None else _read_drift(drift),
         pictures=None if pictures is None else pictures.tuple_of(_read_picture),
+        review=None if (review := top.get("review")) is None else _read_review(review),
         # Results of earlier versions have none.
         exceptions=top.tuple_where_given("exceptions", _read_exception_use),
         rendered=top.tuple_where_given("rendered", _read_rendered),
@@ -496,99 +506,18 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
 
-class _Node:
-    """A value of the document and the path to it, for messages."""
-
-    __slots__ = ("path", "value")
-
-    def __init__(self, value: Any, path: str) -> None:
-        self.value = value
-        self.path = path
-
-    def refuse(self, expected: str) -> NoReturn:
-        found = {dict: "an object", list: "a list", str: "a text", bool: "a boolean", type(None): "null"}.get(
-            type(self.value), "a number"
-        )
-        raise ValueError(f"{self.path or 'the document'} is {found}; expected {expected}")
-
-    def __getitem__(self, key: str) -> _Node:
-        child = self.get(key)
-        if child is None:
-            raise ValueError(f"{self.path}{'.' if self.path else ''}{key} is missing")
-        return child
-
-    def get(self, key: str) -> _Node | None:
-        if not isinstance(self.value, dict):
-            self.refuse("an object")
-        if key not in self.value:
-            return None
-        return _Node(self.value[key], f"{self.path}.{key}" if self.path else key)
-
-    def text(self) -> str:
-        if not isinstance(self.value, str):
-            self.refuse("a text")
-        return self.value
-
-    def boolean(self) -> bool:
-        if not isinstance(self.value, bool):
-            self.refuse("a boolean")
-        return self.value
-
-    def text_or_none(self) -> str | None:
-        return None if self.value is None else self.text()
-
-    def integer(self, least: int = 0) -> int:
-        if not isinstance(self.value, int) or isinstance(self.value, bool) or self.value < least:
-            self.refuse(f"a whole number, {least} or more")
-        return self.value
-
-    def integer_or_none(self) -> int | None:
-        return None if self.value is None else self.integer(1)
-
-    def one_of(self, words: tuple[_T, ...]) -> _T:
-        if self.value not in words or not isinstance(self.value, str):
-            self.refuse("one of " + ", ".join(map(str, words)))
-        return cast(_T, self.value)
-
-    def severity(self) -> Severity:
-        return self.one_of(SEVERITIES)
-
-    def mapping(self) -> dict[str, Any]:
-        if not isinstance(self.value, dict):
-            self.refuse("an object")
-        return self.value
-
-    def tuple_of(self, read: Callable[[_Node], _T]) -> tuple[_T, ...]:
-        if not isinstance(self.value, list):
-            self.refuse("a list")
-        return tuple(read(_Node(item, f"{self.path}[{index}]")) for index, item in enumerate(self.value))
-
-    def tuple_where_given(self, key: str, read: Callable[[_Node], _T]) -> tuple[_T, ...]:
-        """A list that not every document has."""
-        child = self.get(key)
-        return () if child is None else child.tuple_of(read)
-
-    def texts(self) -> tuple[str, ...]:
-        return self.tuple_of(_Node.text)
-
-    def mapping_of(self, read: Callable[[_Node], _T]) -> dict[str, _T]:
-        return {key: read(_Node(item, f"{self.path}[{key!r:.60}]")) for key, item in self.mapping().items()}
-
-    def optional(self, read: Callable[[_Node], _T]) -> _T | None:
-        return None if self.value is None else read(self)
-
-
-def _read_target(node: _Node) -> Target:
-    namespaces, selector = node.get("namespaces"), node.get("selector")
+def _read_target(node: Node) -> Target:
+    namespaces, selector, context = node.get("namespaces"), node.get("selector"), node.get("context")
     return Target(
         kind=node["kind"].one_of(("manifests", "cluster")),
         name=node["name"].text(),
         namespaces=None if namespaces is None else namespaces.texts(),
         selector="" if selector is None else selector.text(),
+        context=() if context is None else context.texts(),
     )
 
 
-def _read_summary(node: _Node) -> Summary:
+def _read_summary(node: Node) -> Summary:
     return Summary(
         fail=node["fail"].integer(),
         passed=node["pass"].integer(),
@@ -596,12 +525,12 @@ def _read_summary(node: _Node) -> Summary:
         excepted=node["excepted"].integer(),
         objects=node["objects"].integer(),
         files=node["files"].integer(),
-        by_severity=node["bySeverity"].mapping_of(_Node.integer),
+        by_severity=node["bySeverity"].mapping_of(Node.integer),
         by_control=node["byControl"].mapping_of(_read_control_summary),
     )
 
 
-def _read_control_summary(node: _Node) -> ControlSummary:
+def _read_control_summary(node: Node) -> ControlSummary:
     return ControlSummary(
         node["fail"].integer(),
         node["pass"].integer(),
@@ -610,18 +539,18 @@ def _read_control_summary(node: _Node) -> ControlSummary:
     )
 
 
-def _read_finding(node: _Node) -> Finding:
+def _read_finding(node: Node) -> Finding:
     return Finding(
         outcome=node["outcome"].one_of(_OUTCOMES),
         rule=node["rule"].text(),
         controls=node["controls"].texts(),
         area=node["area"].text(),
         severity=node["severity"].severity(),
-        object=_read_object(node["object"]),
+        object=read_object(node["object"]),
         container=node["container"].text_or_none(),
         path=node["path"].text(),
         message=node["message"].text(),
-        location=_read_location(node["location"]),
+        location=read_location(node["location"]),
         fingerprint=node["fingerprint"].text(),
         related=node["related"].tuple_of(_read_related),
         line_hash=node["lineHash"].text_or_none(),
@@ -630,59 +559,40 @@ def _read_finding(node: _Node) -> Finding:
         exception=node["exception"].text_or_none(),
         reason=node["reason"].text_or_none(),
         api_path=None if (path := node["object"].get("apiPath")) is None else path.text_or_none(),
-        environments=node.tuple_where_given("environments", _Node.text),
+        environments=node.tuple_where_given("environments", Node.text),
     )
 
 
-def _read_object(node: _Node) -> ObjectRef:
-    return ObjectRef(
-        node["apiVersion"].text(), node["kind"].text(), node["namespace"].text_or_none(), node["name"].text()
-    )
+def _read_live_object(node: Node) -> LiveObject:
+    return LiveObject(read_object(node), node["uid"].text(), node["passed"].integer())
 
 
-def _read_live_object(node: _Node) -> LiveObject:
-    return LiveObject(_read_object(node), node["uid"].text(), node["passed"].integer())
+def _read_related(node: Node) -> Related:
+    return Related(node["message"].text(), read_location(node["location"]))
 
 
-def _read_location(node: _Node) -> Location:
-    location = Location(
-        node["file"].text(),
-        node["startLine"].integer(1),
-        node["startColumn"].integer(1),
-        node["endLine"].integer(1),
-        node["endColumn"].integer(1),
-    )
-    if (location.end_line, location.end_column) < (location.start_line, location.start_column):
-        raise ValueError(f"{node.path} ends before it begins")
-    return location
-
-
-def _read_related(node: _Node) -> Related:
-    return Related(node["message"].text(), _read_location(node["location"]))
-
-
-def _read_excerpt(node: _Node) -> Excerpt:
+def _read_excerpt(node: Node) -> Excerpt:
     excerpt = Excerpt(node["text"].text(), node["start"].integer(), node["end"].integer())
     if not excerpt.start <= excerpt.end <= len(excerpt.text):
         raise ValueError(f"{node.path} marks a part that its text does not have")
     return excerpt
 
 
-def _read_fix(node: _Node) -> Fix:
+def _read_fix(node: Node) -> Fix:
     return Fix(node["description"].text(), node["edits"].tuple_of(_read_edit))
 
 
-def _read_edit(node: _Node) -> Edit:
-    return Edit(_read_location(node["location"]), node["text"].text())
+def _read_edit(node: Node) -> Edit:
+    return Edit(read_location(node["location"]), node["text"].text())
 
 
-def _read_exception_policy(node: _Node | None) -> ExceptionPolicy:
+def _read_exception_policy(node: Node | None) -> ExceptionPolicy:
     if node is None:
         return ExceptionPolicy()
     return ExceptionPolicy(node["required"].texts(), node["inTree"].boolean())
 
 
-def _read_exception_use(node: _Node) -> ExceptionUse:
+def _read_exception_use(node: Node) -> ExceptionUse:
     location, grant, connection = node["location"], node["grant"], node["connection"]
     exception = Exception_(
         id=node["id"].text(),
@@ -710,7 +620,7 @@ def _read_exception_use(node: _Node) -> ExceptionUse:
     )
 
 
-def _read_not_evaluated(node: _Node) -> NotEvaluated:
+def _read_not_evaluated(node: Node) -> NotEvaluated:
     return NotEvaluated(
         reason=node["reason"].text(),
         detail=node["detail"].text(),
@@ -720,33 +630,33 @@ def _read_not_evaluated(node: _Node) -> NotEvaluated:
     )
 
 
-def _read_read_error(node: _Node) -> ReadError:
+def _read_read_error(node: Node) -> ReadError:
     return ReadError(
         node["file"].text(), node["message"].text(), node["line"].integer_or_none(), node["column"].integer_or_none()
     )
 
 
-def _read_skipped(node: _Node) -> Skipped:
+def _read_skipped(node: Node) -> Skipped:
     return Skipped(node["file"].text(), node["reason"].text(), node["detail"].text(), node["line"].integer_or_none())
 
 
-def _read_drift(node: _Node) -> Drift:
+def _read_drift(node: Node) -> Drift:
     return Drift(
         sources=node["sources"].texts(),
         missing=node["missing"].tuple_of(
-            lambda one: MissingObject(_read_object(one["object"]), _read_location(one["location"]))
+            lambda one: MissingObject(read_object(one["object"]), read_location(one["location"]))
         ),
         changed=node["changed"].tuple_of(
             lambda one: ChangedField(
-                _read_object(one["object"]),
+                read_object(one["object"]),
                 one["path"].text(),
                 one["detail"].text(),
-                _read_location(one["location"]),
+                read_location(one["location"]),
                 one["file"].text(),
             )
         ),
         undeclared=node["undeclared"].tuple_of(
-            lambda one: UndeclaredObject(_read_object(one["object"]), one["file"].text())
+            lambda one: UndeclaredObject(read_object(one["object"]), one["file"].text())
         ),
         not_compared=node["notCompared"].tuple_of(
             lambda one: NotCompared(one["reason"].text(), one["detail"].text(), one["file"].text_or_none())
@@ -754,11 +664,17 @@ def _read_drift(node: _Node) -> Drift:
     )
 
 
-def _read_rendered(node: _Node) -> RenderedManifest:
+def _read_review(node: Node) -> Review:
+    from kubeassay.reporting.review_json import read_review
+
+    return read_review(node)
+
+
+def _read_rendered(node: Node) -> RenderedManifest:
     return RenderedManifest(node["file"].text(), node["madeBy"].text())
 
 
-def _read_environment(node: _Node) -> EnvironmentResult:
+def _read_environment(node: Node) -> EnvironmentResult:
     return EnvironmentResult(
         node["name"].text(),
         node["profile"].text(),
@@ -767,16 +683,16 @@ def _read_environment(node: _Node) -> EnvironmentResult:
     )
 
 
-def _read_difference(node: _Node) -> Difference:
+def _read_difference(node: Node) -> Difference:
     return Difference(
-        _read_object(node["object"]),
-        _read_location(node["location"]),
+        read_object(node["object"]),
+        read_location(node["location"]),
         node["present"].texts(),
         node["absent"].texts(),
     )
 
 
-def _read_source(node: _Node) -> Source:
+def _read_source(node: Node) -> Source:
     return Source(
         node["document"].text(),
         node["section"].text(),
@@ -786,7 +702,7 @@ def _read_source(node: _Node) -> Source:
     )
 
 
-def _read_match(node: _Node) -> SubjectMatch:
+def _read_match(node: Node) -> SubjectMatch:
     return SubjectMatch(
         node["namespaces"].texts(),
         node["kinds"].texts(),
@@ -796,14 +712,14 @@ def _read_match(node: _Node) -> SubjectMatch:
     )
 
 
-def _read_label(node: _Node) -> tuple[str, str]:
+def _read_label(node: Node) -> tuple[str, str]:
     parts = node.texts()
     if len(parts) != 2:
         node.refuse("a list of two texts")
     return parts[0], parts[1]
 
 
-def _read_control(node: _Node) -> Control:
+def _read_control(node: Node) -> Control:
     return Control(
         id=node["id"].text(),
         title=node["title"].text(),
@@ -814,16 +730,16 @@ def _read_control(node: _Node) -> Control:
     )
 
 
-def _read_rule_use(node: _Node) -> RuleUse:
+def _read_rule_use(node: Node) -> RuleUse:
     return RuleUse(
         rule=node["id"].text(),
-        severity=node["severity"].optional(_Node.severity),
+        severity=node["severity"].optional(Node.severity),
         parameters=node["parameters"].mapping(),
         match=_read_match(node["match"]),
     )
 
 
-def _read_baseline(node: _Node) -> Baseline:
+def _read_baseline(node: Node) -> Baseline:
     return Baseline(
         name=node["name"].text(),
         title=node["title"].text(),
@@ -835,7 +751,7 @@ def _read_baseline(node: _Node) -> Baseline:
     )
 
 
-def _read_rule(node: _Node) -> Rule:
+def _read_rule(node: Node) -> Rule:
     return Rule(
         id=node["id"].text(),
         title=node["title"].text(),
@@ -858,11 +774,11 @@ def _read_rule(node: _Node) -> Rule:
     )
 
 
-def _read_parameter(node: _Node) -> Parameter:
+def _read_parameter(node: Node) -> Parameter:
     return Parameter(node["name"].text(), node["type"].text(), node["default"].value, node["description"].text())
 
 
-def _read_example(node: _Node) -> Example:
+def _read_example(node: Node) -> Example:
     outcomes = [outcome for outcome in ("fails", "passes") if outcome in node.mapping()]
     if len(outcomes) != 1:
         node.refuse("an object with either fails or passes")
@@ -871,16 +787,16 @@ def _read_example(node: _Node) -> Example:
     return Example(outcome, node[outcome].text(), parameters)
 
 
-def _read_picture(node: _Node) -> Picture:
+def _read_picture(node: Node) -> Picture:
     columns = node["columns"].texts()
-    rows = node["rows"].tuple_of(_Node.texts)
+    rows = node["rows"].tuple_of(Node.texts)
     if any(len(row) != len(columns) for row in rows):
         node["rows"].refuse("rows with a text for each column")
     ends = node["ends"].texts()
     ways = node["ways"].tuple_of(_read_way)
     if any(way.source not in ends or way.target not in ends for way in ways):
         node["ways"].refuse("ways between its ends")
-    paths = node["paths"].tuple_of(_Node.texts)
+    paths = node["paths"].tuple_of(Node.texts)
     if not all(paths):
         node["paths"].refuse("paths of one box or more")
     return Picture(
@@ -898,13 +814,13 @@ def _read_picture(node: _Node) -> Picture:
     )
 
 
-def _read_way(node: _Node) -> Way:
+def _read_way(node: Node) -> Way:
     return Way(node["from"].text(), node["to"].text(), node["state"].one_of(_WAY_STATES), node["text"].text())
 
 
-def _read_bar(node: _Node) -> Bar:
+def _read_bar(node: Node) -> Bar:
     return Bar(node["label"].text(), node["text"].text(), node["parts"].tuple_of(_read_part))
 
 
-def _read_part(node: _Node) -> Part:
+def _read_part(node: Node) -> Part:
     return Part(node["kind"].text(), node["size"].integer(), node["text"].text())

@@ -135,7 +135,7 @@ def incomplete(result: Result) -> str:
 
 
 def scanned(result: Result) -> str:
-    """``3 objects in 2 files, profile recommended, Kubernetes 1.37``; of several environments
+    """``3 objects in 2 files, judged with platform, profile recommended, Kubernetes 1.37``; of several environments
     ``2 environments with 6 objects in 4 files, counted in each, …``: what they have in common, in each of them."""
     summary = result.summary
     what = f"{plural(summary.objects, 'object')} in {plural(summary.files, 'file')}"
@@ -143,6 +143,8 @@ def scanned(result: Result) -> str:
         what = f"{plural(summary.objects, 'object')} of cluster {result.target.name}"
     elif result.environments:
         what = f"{plural(len(result.environments), 'environment')} with {what}, counted in each"
+    if result.target.context:
+        what += f", judged with {', '.join(result.target.context)}"
     profile = f"profile{'s' if several_profiles(result) else ''} {result.profile.name}"
     return printable(f"{what}, {profile}, Kubernetes {result.kubernetes_version}")
 

@@ -33,6 +33,8 @@ class TreeAt:
     commit: str
     discovery: Discovery
     left_out: tuple[str, ...]
+    #: The root of the repository, a real path.
+    root: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def tree_at(
         ]
     found.skipped = [replace(entry, file=renamed.get(entry.file, entry.file)) for entry in found.skipped]
     submodules = tuple(entry.name for entry in entries if entry.mode == _SUBMODULE)
-    return TreeAt(commit, found, submodules)
+    return TreeAt(commit, found, submodules, root)
 
 
 def _absolute(path: str) -> str:

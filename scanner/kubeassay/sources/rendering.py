@@ -61,7 +61,7 @@ class HelmDemand:
 
     ``values``: real paths of values files, in their order, the last one holds; ``inline``: values as YAML text, after
     these (as ``helm.values`` of an Application); ``parameters``: ``--set`` (and, where the second is True,
-    ``--set-string``) in their order, after those.
+    ``--set-string``) in their order, after those. ``named``: of ``values``, those that the user named.
     """
 
     chart: str
@@ -72,6 +72,7 @@ class HelmDemand:
     values: tuple[str, ...] = ()
     inline: str = ""
     parameters: tuple[tuple[str, bool], ...] = ()
+    named: frozenset[str] = frozenset()
     #: None: what Helm takes by itself.
     kube_version: str | None = None
     api_versions: tuple[str, ...] = ()

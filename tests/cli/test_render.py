@@ -1,0 +1,215 @@
+"""Kustomizations and charts, from the command to the line that states a field: with the real programs."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import go_tools
+import pytest
+
+from kit import run_command
+
+_CONTAINER = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api}
+spec:
+  selector: {matchLabels: {app: api}}
+  template:
+    metadata: {labels: {app: api}}
+    spec:
+      containers:
+        - name: api
+          image: registry.example/api:1.0
+          securityContext:
+            privileged: PRIVILEGED
+"""
+_PATCH = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api}
+spec:
+  template:
+    spec:
+      hostNetwork: true
+      containers: [{name: api}]
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def kustomize(monkeypatch: pytest.MonkeyPatch) -> None:
+    _given("kustomize", "KUBEASSAY_KUSTOMIZE", monkeypatch)
+
+
+@pytest.fixture
+def helm(monkeypatch: pytest.MonkeyPatch) -> None:
+    _given("helm", "KUBEASSAY_HELM", monkeypatch)
+
+
+def _given(name: str, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = go_tools.path(name)
+    if not program.is_file():
+        pytest.skip(f"{name} is not installed (make tools)")
+    monkeypatch.setenv(variable, str(program))
+
+
+def _put(name: str, text: str) -> None:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def _scanned(*arguments: str) -> dict[str, Any]:
+    done = run_command("scan", "--render", "--format", "json", "--fail-on", "none", *arguments)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _places(result: dict[str, Any], rule: str) -> list[tuple[str, int, list[str]]]:
+    return [
+        (finding["location"]["file"], finding["location"]["startLine"], finding.get("environments", []))
+        for finding in result["results"]
+        if finding["rule"] == rule and finding["outcome"] == "fail"
+    ]
+
+
+def _overlays() -> None:
+    _put("base/kustomization.yaml", "resources: [api.yaml]\n")
+    _put("base/api.yaml", _CONTAINER.replace("PRIVILEGED", "true"))
+    for name in ("production", "staging"):
+        _put(
+            f"overlays/{name}/kustomization.yaml", f"namespace: {name}\nnamePrefix: {name}-\nresources: [../../base]\n"
+        )
+    _put(
+        "overlays/staging/kustomization.yaml",
+        "namespace: staging\nresources: [../../base]\npatches: [{path: host.yaml}]\n",
+    )
+    _put("overlays/staging/host.yaml", _PATCH)
+
+
+@pytest.mark.usefixtures("kustomize")
+def test_a_tree_s_overlays_are_judged_and_its_bases_are_not(tree: Path) -> None:
+    _overlays()
+    result = _scanned(".")
+    assert result["errors"] == []
+    names = {finding["object"]["name"] for finding in result["results"]}
+    assert names == {"production-api", "api"}
+    assert {finding["object"]["namespace"] for finding in result["results"]} == {"production", "staging"}
+    # The base states one, the patch of one overlay the other.
+    assert {place[:2] for place in _places(result, "privileged-container")} == {("base/api.yaml", 13)}
+    assert {place[:2] for place in _places(result, "host-namespaces")} == {("overlays/staging/host.yaml", 7)}
+    assert [made["file"] for made in result["rendered"]] == [
+        "overlays/production/kustomization.yaml",
+        "overlays/staging/kustomization.yaml",
+    ]
+
+
+@pytest.mark.usefixtures("kustomize")
+def test_one_overlay_is_built_by_name_and_reads_its_base(tree: Path) -> None:
+    _overlays()
+    result = _scanned("--kustomize", "overlays/production")
+    assert {finding["object"]["name"] for finding in result["results"]} == {"production-api"}
+    assert _places(result, "host-namespaces") == []
+
+
+@pytest.mark.usefixtures("kustomize")
+@pytest.mark.parametrize(
+    "entry",
+    ["https://example.com/base.yaml", "github.com/example/repo/base?ref=v1", "../../outside", "/etc"],
+)
+def test_what_is_not_in_the_tree_is_not_loaded(tree: Path, entry: str) -> None:
+    _put("in/.git/HEAD", "")
+    _put("outside/kustomization.yaml", "resources: [secret.yaml]\n")
+    _put("outside/secret.yaml", _CONTAINER.replace("PRIVILEGED", "true"))
+    _put("in/overlay/kustomization.yaml", f"resources:\n  - {entry}\n")
+    result = _scanned("in")
+    assert result["results"] == []
+    assert [(error["file"], error["line"]) for error in result["errors"]] == [("in/overlay/kustomization.yaml", 2)]
+
+
+@pytest.mark.usefixtures("kustomize")
+def test_a_link_out_of_the_tree_is_not_followed(tree: Path) -> None:
+    _put("in/.git/HEAD", "")
+    _put("outside.yaml", _CONTAINER.replace("PRIVILEGED", "true"))
+    _put("in/overlay/kustomization.yaml", "namePrefix: x-\nresources:\n  - link.yaml\n")
+    os.symlink(tree / "outside.yaml", tree / "in/overlay/link.yaml")  # noqa: PTH211
+    result = _scanned("in")
+    assert result["results"] == []
+    assert ("in/overlay/kustomization.yaml", 3) in {(error["file"], error["line"]) for error in result["errors"]}
+
+
+def test_a_kustomization_that_only_lists_files_needs_no_program(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBEASSAY_KUSTOMIZE", str(tree / "none"))
+    _put("app/kustomization.yaml", "resources: [api.yaml]\n")
+    _put("app/api.yaml", _CONTAINER.replace("PRIVILEGED", "true"))
+    result = _scanned(".")
+    assert _places(result, "privileged-container") == [("app/api.yaml", 13, [])]
+    assert not [entry for entry in result["notEvaluated"] if entry["reason"] == "not-rendered"]
+
+
+def test_without_a_program_what_is_not_rendered_is_told(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBEASSAY_KUSTOMIZE", str(tree / "none"))
+    _overlays()
+    result = _scanned(".")
+    assert "rendered" not in result
+    told = [entry for entry in result["notEvaluated"] if entry["reason"] == "not-rendered"]
+    assert {entry["file"] for entry in told} >= {"overlays/staging/kustomization.yaml"}
+    errors = [error for error in result["errors"] if error["file"] == "overlays/staging/kustomization.yaml"]
+    assert len(errors) == 1
+    assert "KUBEASSAY_KUSTOMIZE" in errors[0]["message"]
+
+
+def _chart() -> None:
+    _put("chart/Chart.yaml", "apiVersion: v2\nname: api\nversion: 1.0.0\n")
+    _put("chart/values.yaml", "privileged: false\nhooked: true\n")
+    _put("chart/templates/api.yaml", _CONTAINER.replace("PRIVILEGED", "{{ .Values.privileged }}"))
+    hook = _CONTAINER.replace("{name: api}", "{name: hook, annotations: {helm.sh/hook: pre-install}}", 1)
+    _put("chart/templates/hook.yaml", hook.replace("PRIVILEGED", "true"))
+
+
+@pytest.mark.usefixtures("helm")
+def test_a_chart_is_judged_with_the_values_that_are_given(tree: Path) -> None:
+    _chart()
+    assert _places(_scanned("chart"), "privileged-container") == []
+    _put("production.yaml", "# What production has.\nprivileged: true\n")
+    (place,) = _places(_scanned("--helm", "chart", "--values", "production.yaml"), "privileged-container")
+    assert place[0] in ("production.yaml", "chart/templates/api.yaml")
+    assert place[1] == {"production.yaml": 2, "chart/templates/api.yaml": 13}[place[0]]
+    assert len(_places(_scanned("--helm", "chart", "--hooks"), "privileged-container")) == 1
+
+
+@pytest.mark.usefixtures("helm")
+def test_a_chart_that_fails_is_told_and_the_rest_is_judged(tree: Path) -> None:
+    _chart()
+    _put("chart/templates/broken.yaml", 'kind: ConfigMap\ndata: {{ required "give it" .Values.missing }}\n')
+    _put("plain.yaml", _CONTAINER.replace("PRIVILEGED", "true"))
+    result = _scanned(".")
+    assert [place[0] for place in _places(result, "privileged-container")] == ["plain.yaml"]
+    (error,) = result["errors"]
+    assert (error["file"], error["line"]) == ("chart/templates/broken.yaml", 2)
+
+
+@pytest.mark.usefixtures("kustomize")
+def test_a_matrix_judges_each_environment_by_itself(tree: Path) -> None:
+    _overlays()
+    _put(
+        "kubeassay.yaml",
+        "apiVersion: kubeassay.dev/v1\nkind: Configuration\nspec:\n  environments:\n"
+        "    - {name: staging, kustomize: [overlays/staging]}\n"
+        "    - {name: production, kustomize: [overlays/production], profile: strict}\n",
+    )
+    result = _scanned("--matrix", "kubeassay.yaml")
+    assert [(e["name"], e["profile"]) for e in result["environments"]] == [
+        ("staging", "recommended"),
+        ("production", "strict"),
+    ]
+    assert _places(result, "host-namespaces") == [("overlays/staging/host.yaml", 7, ["staging"])]
