@@ -13,7 +13,7 @@
   const ways = [...document.querySelectorAll(".bar a")];
   const list = byId("list");
   const controls = { q: byId("search"), namespace: byId("by-namespace"), area: byId("by-area"), rule: byId("by-rule"),
-    control: byId("by-control"), outcome: byId("by-outcome"), trend: byId("by-trend"), group: byId("group") };
+    control: byId("by-control"), environment: byId("by-environment"), outcome: byId("by-outcome"), trend: byId("by-trend"), group: byId("group") };
   const severities = [...document.querySelectorAll("input[name=severity]")];
 
   const element = (name, className, ...children) => {
@@ -56,6 +56,8 @@
       outcome: data.outcomes[entry.o], namespace: namespace || NO_NAMESPACE, place: `${file}:${entry.l}:${entry.c}`,
       shortly: `${file.split("/").slice(shared).join("/")}:${entry.l}:${entry.c}`,
       controls: entry.k.map((index) => data.controls[index].id),
+      // Nothing where all environments have it, or there is but one.
+      environments: (entry.v || []).map((index) => data.environments[index]),
       text: [entry.m, object, rule, title, file, entry.p, entry.n || "", entry.e || "",
         ...entry.k.map((index) => data.controls[index].id)].join("\n").toLowerCase() };
   });
@@ -74,8 +76,8 @@
 
   // State and address
 
-  const EMPTY = { view: "overview", q: "", severity: "", namespace: "", area: "", rule: "", control: "", outcome: "",
-    trend: "", object: "", group: "", page: 1, finding: "" };
+  const EMPTY = { view: "overview", q: "", severity: "", namespace: "", area: "", rule: "", control: "", environment: "",
+    outcome: "", trend: "", object: "", group: "", page: 1, finding: "" };
   let state = { ...EMPTY };
 
   const read = (hash) => {
@@ -116,6 +118,7 @@
       && (!wanted.area || finding.area === wanted.area)
       && (!wanted.rule || finding.rule === wanted.rule)
       && (!wanted.control || finding.controls.includes(wanted.control))
+      && (!wanted.environment || !finding.environments.length || finding.environments.includes(wanted.environment))
       && (!wanted.trend || finding.entry.t === wanted.trend)
       && words.every((word) => finding.text.includes(word)));
     // Of one group, the most severe first, then by file.
@@ -212,6 +215,9 @@
     if (entry.p) {
       fact("Field", element("code", "", entry.p));
     }
+    if (finding.environments.length) {
+      fact("Only in", finding.environments.join(", "));
+    }
     for (const [message, file, line, column] of entry.w || []) {
       fact("See also", element("code", "", `${data.files[file]}:${line}:${column}`), message ? ` ${message}` : "");
     }
@@ -252,6 +258,9 @@
       what.append(element("span", "badge new", "new"));
     }
     what.append(entry.m);
+    if (finding.environments.length) {
+      what.append(` (only in ${finding.environments.join(", ")})`);
+    }
     const where = element("span", "where", element("b", "", finding.object), finding.shortly);
     const button = element("button", "", element("span", "", badge), what, where);
     button.type = "button";

@@ -14,7 +14,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kubeassay.model import Control, Finding, NotEvaluated, Result
-from kubeassay.reporting.result_json import control_as_json, finding_as_json, not_evaluated_as_json, rule_as_json
+from kubeassay.reporting.result_json import (
+    control_as_json,
+    difference_as_json,
+    environment_as_json,
+    finding_as_json,
+    not_evaluated_as_json,
+    rendered_as_json,
+    rule_as_json,
+)
 
 SUMS = "SHA256SUMS"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -71,6 +79,10 @@ def evidence(result: Result, inputs: Mapping[str, str], policy: Mapping[str, str
             | ({"context": result.target.context} if result.target.context else {}),
             "profile": result.profile.name,
             "kubernetesVersion": result.kubernetes_version,
+            # What is written where there are several, or where something was rendered.
+            **({"environments": list(map(environment_as_json, result.environments))} if result.environments else {}),
+            **({"differences": list(map(difference_as_json, result.differences))} if result.differences else {}),
+            **({"rendered": list(map(rendered_as_json, result.rendered))} if result.rendered else {}),
             "inputs": dict(sorted(inputs.items())),
             "policy": dict(sorted(policy.items())),
             "controls": listed,

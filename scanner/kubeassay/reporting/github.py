@@ -18,10 +18,12 @@ from kubeassay.reporting.statements import (
     clauses,
     counted,
     demanded_by,
+    environments_told,
     gaps,
     incomplete,
     is_complete,
     listed,
+    only_in,
     rest_counted,
     scanned,
     stands_in_a_file,
@@ -78,6 +80,7 @@ def write(result: Result, options: RenderOptions) -> Report:
 
 def _summary(result: Result, left: dict[str, int]) -> str:
     text = f"{scanned(result)}. {counted(result)}. {rest_counted(result)}."
+    text += "".join(f" {line}." for line in environments_told(result))
     if left:
         words = ", ".join(f"{number:,} {word}" for word, number in left.items())
         text += f" Not annotated, since GitHub takes {LIMIT} of each type: {words}. Another report has them."
@@ -96,6 +99,8 @@ def _finding(kind: _Type, finding: Finding, result: Result, known: dict[str, str
             text.append("How to comply: " + printable(" ".join(rule.remediation.split())))
     elif finding.reason:
         text.append(printable(finding.reason))
+    if finding.environments:
+        text.append(f"It is {only_in(finding)}.")
     place = finding.location
     columns = (place.start_column, place.end_column) if place.start_line == place.end_line else None
     file = place.file if stands_in_a_file(finding, result) else None

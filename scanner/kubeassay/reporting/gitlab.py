@@ -1,8 +1,8 @@
 """GitLab's Code Quality report: a JSON array of issues.
 
 GitLab drops issues without a description, a name of the check, a fingerprint, a path and a first line, and takes two of
-one fingerprint for one. It has no place for what passed; what was not judged is an issue, and so is an excepted
-finding, as ``info``.
+one fingerprint for one. It has no place for what passed, nor for what environments differ in; what was not judged is an
+issue, and so is an excepted finding, as ``info``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from kubeassay.model import Finding, Location, Result, Severity
 from kubeassay.reporting.options import RenderOptions, Report
-from kubeassay.reporting.statements import Gap, clauses, demanded_by, gaps, listed, subject
+from kubeassay.reporting.statements import Gap, clauses, demanded_by, gaps, listed, only_in, subject
 from kubeassay.reporting.texts import printable, shorten
 
 #: GitLab knows ``info``, ``minor``, ``major``, ``critical`` and ``blocker``.
@@ -54,6 +54,8 @@ def _unique(issues: Iterator[tuple[str, dict[str, Any]]]) -> Iterator[dict[str, 
 
 def _finding(finding: Finding, known: dict[str, str]) -> dict[str, Any]:
     text = f"{subject(finding)}: {printable(finding.message)}"
+    if finding.environments:
+        text += f" ({only_in(finding)})"
     severity = "info"
     if finding.outcome == "fail":
         severity = SEVERITIES[finding.severity]

@@ -21,6 +21,7 @@ from kubeassay.reporting.html_views import (
     causes,
     choices,
     drift_rows,
+    environment_views,
     exception_views,
     incomplete,
     namespace_rows,
@@ -30,6 +31,7 @@ from kubeassay.reporting.html_views import (
 )
 from kubeassay.reporting.options import RenderOptions, Report
 from kubeassay.reporting.pages import csp_hash, templates
+from kubeassay.reporting.statements import amount, only_in, rendered_by
 from kubeassay.reporting.texts import plural, printable, shorten
 
 #: So many rows of a table that may have any number are shown.
@@ -64,6 +66,7 @@ def to_html(result: Result, options: RenderOptions | None = None) -> str:
     environment.filters["web_page"] = web_page
     environment.filters["place_of"] = place_of
     environment.filters["plural"] = plural
+    environment.filters["only_in"] = only_in
     environment.filters["prose"] = _prose
     environment.filters["bar_kind"] = lambda kind: _BAR_KINDS.get(kind, ("no-subject", printable(kind)))
     environment.filters["short"] = lambda text, limit: shorten(printable(text), limit)
@@ -97,6 +100,9 @@ def to_html(result: Result, options: RenderOptions | None = None) -> str:
         causes=causes(result),
         skipped=skipped_files(result),
         exceptions=exception_views(result),
+        amount=amount(result),
+        environments=environment_views(result),
+        rendered_by=rendered_by(result).removeprefix("Rendered: "),
         drift=drift,
         drift_count=sum(len(rows) for _, rows in drift[:-1]),
         DRIFT_COLUMNS=DRIFT_COLUMNS,

@@ -50,6 +50,9 @@ def data_of(result: Result, findings: Sequence[Finding], anchors: Mapping[str, s
     """The data. ``anchors``: where on the page rules are described."""
     objects, rules, areas, files = _Numbers(), _Numbers(), _Numbers(), _Numbers()
     controls = {control.id: number for number, control in enumerate(result.controls)}
+    environments = _Numbers()
+    for environment in result.environments:
+        environments.of(printable(environment.name))
     new: set[str] = set()
     unchanged: set[str] = set()
     if result.comparison is not None:
@@ -87,6 +90,8 @@ def data_of(result: Result, findings: Sequence[Finding], anchors: Mapping[str, s
             "g": printable(finding.reason or ""),
             "t": trend,
             "u": printable(finding.api_path or ""),
+            # Of several environments those that have it; nothing where all do.
+            "v": [environments.of(printable(name)) for name in finding.environments],
         }
         entry.update((key, value) for key, value in more.items() if value)
         entries.append(entry)
@@ -101,6 +106,7 @@ def data_of(result: Result, findings: Sequence[Finding], anchors: Mapping[str, s
         ],
         "areas": areas.values,
         "files": files.values,
+        **({"environments": environments.values} if environments.values else {}),
         "controls": [
             {
                 "id": printable(control.id),

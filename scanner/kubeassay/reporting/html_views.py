@@ -8,7 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from kubeassay.model import SEVERITIES, Control, ControlSummary, Drift, Finding, Location, NotEvaluated, Result, Source
+from kubeassay.model import (
+    SEVERITIES,
+    Control,
+    ControlSummary,
+    Drift,
+    EnvironmentResult,
+    Finding,
+    Location,
+    NotEvaluated,
+    Result,
+    Source,
+)
 from kubeassay.reporting.html_data import LABELS
 from kubeassay.reporting.sarif import meaning
 from kubeassay.reporting.texts import plural, printable
@@ -212,6 +223,10 @@ def choices(result: Result, findings: Sequence[Finding]) -> list[Choice]:
         others: list[tuple[str, str]] = [(name, LABELS[name]) for name in outcomes if name != "fail"]
         everything = [("any", "all")] if failed else []
         found.append(("by-outcome", "Outcome", LABELS["fail"] if failed else "all", [*everything, *others]))
+    if result.environments:
+        names = {environment.name for environment in result.environments}
+        names.update(name for finding in findings for name in finding.environments)
+        found.append(("by-environment", "Environment", "all", same(names)))
     if result.comparison is not None:
         found.append(("by-trend", "Since before", "all", [("new", "new"), ("unchanged", "unchanged")]))
     return found
@@ -272,6 +287,29 @@ def skipped_files(result: Result) -> list[tuple[str, list[str]]]:
     for entry in result.skipped:
         reasons.setdefault(entry.reason, []).append(entry.file + (f":{entry.line}" if entry.line is not None else ""))
     return sorted(reasons.items())
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentView:
+    """One of several environments. ``lacking``: how many objects it lacks that others have."""
+
+    result: EnvironmentResult
+    link: str
+    lacking: int
+
+    @property
+    def counts(self) -> list[tuple[int, str]]:
+        """How many findings of each severity, each with their address."""
+        of = self.result.summary.by_severity
+        return [(of.get(name, 0), findings_where(environment=self.result.name, severity=name)) for name in SEVERITIES]
+
+
+def environment_views(result: Result) -> list[EnvironmentView]:
+    """The environments, in the result's order."""
+    lacking = Counter(name for difference in result.differences for name in difference.absent)
+    return [
+        EnvironmentView(one, findings_where(environment=one.name), lacking[one.name]) for one in result.environments
+    ]
 
 
 #: Tables of drift, by title: their columns.

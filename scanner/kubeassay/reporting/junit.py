@@ -20,10 +20,12 @@ from kubeassay.reporting.statements import (
     clauses,
     counted,
     demanded_by,
+    environments_told,
     gaps,
     incomplete,
     is_complete,
     listed,
+    only_in,
     rest_counted,
     scanned,
     subject,
@@ -47,6 +49,7 @@ def write(result: Result, options: RenderOptions) -> Report:
     suites = [
         *_areas(result, options),
         ("controls", [_control(control, result) for control in result.controls if not _fails(control, result)]),
+        ("environments", list(_environments(result))),
         ("not evaluated", [_complete(result, options), *_unjudged(result)]),
     ]
     lines = ['<?xml version="1.0" encoding="UTF-8"?>']
@@ -106,10 +109,12 @@ def _finding(finding: Finding, result: Result, known: dict[str, str]) -> _Case:
     group, name = printable(finding.rule), subject(finding) + path
     place = finding.location
     text = [f"{printable(place.file)}:{place.start_line}:{place.start_column}", *demanded_by(finding, known)]
+    if finding.environments:
+        text.append(only_in(finding))
     for related in finding.related:
         place = related.location
         text.append(f"{printable(place.file)}:{place.start_line}:{place.start_column}: {printable(related.message)}")
-    message = printable(finding.message)
+    message = printable(finding.message) + (f" ({only_in(finding)})" if finding.environments else "")
     if finding.outcome == "fail":
         rule = result.rules.get(finding.rule)
         if rule is not None and rule.remediation.strip():
@@ -149,6 +154,12 @@ def _complete(result: Result, options: RenderOptions) -> _Case:
     text = [scanned(result), counted(result), rest_counted(result)]
     waived = options.allow_incomplete and not any(gap.reason == "rule-error" for gap in gaps(result))
     return _Case(group, name, "skipped" if waived else "error", "incomplete", incomplete(result), text)
+
+
+def _environments(result: Result) -> Iterator[_Case]:
+    """What was judged of each: what fails in one has a test case of its own."""
+    for line in environments_told(result):
+        yield _Case("kubeassay environments", line)
 
 
 def _unjudged(result: Result) -> Iterator[_Case]:

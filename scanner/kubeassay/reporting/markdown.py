@@ -18,10 +18,14 @@ from kubeassay.reporting.statements import (
     clauses,
     counted,
     demanded_by,
+    difference_lines,
+    environment_lines,
     gaps,
     incomplete,
     is_complete,
     listed,
+    only_in,
+    rendered_by,
     rest_counted,
     scanned,
     stands_in_a_file,
@@ -57,7 +61,9 @@ def _head(result: Result, options: RenderOptions, left: dict[str, int]) -> Itera
         yield f"**Not everything was judged, so silence is no pass: {plain(incomplete(result))}.**"
         yield ""
     yield f"{plain(scanned(result))}<br>"
-    yield plain(rest_counted(result))
+    yield plain(rest_counted(result)) + ("<br>" if result.rendered else "")
+    if result.rendered:
+        yield plain(rendered_by(result))
     yield ""
     if result.comparison is not None:
         new, fixed = len(result.comparison.new), len(result.comparison.fixed)
@@ -81,6 +87,9 @@ def _sections(page: Page, result: Result, options: RenderOptions) -> None:
     page.table(
         "causes for not judging", opening, ["reason", "what", "rules"], rows, "</details>", most=page.room // _GAPS
     )
+    environments = [[plain(name), plain(said)] for name, said in environment_lines(result)]
+    opening = [f"### environments ({len(environments):,})"]
+    page.table("environments", opening, ["environment", "judged"], environments, most=page.room // _GAPS)
     found = listed(result, options)
     known = clauses(result)
     new = set(map(id, result.comparison.new)) if result.comparison else set()
@@ -106,6 +115,9 @@ def _sections(page: Page, result: Result, options: RenderOptions) -> None:
         differences = list(_drift(result.drift))
         opening = details(f"Drift ({len(differences):,})")
         page.table("differences from manifests", opening, ["what", "object", "detail"], differences, "</details>")
+    lines = difference_lines(result)
+    opening = details(f"Differences between environments ({plural(len(result.differences), 'object')})")
+    page.table("differences between environments", opening, ["what"], ([plain(line)] for line in lines), "</details>")
     page.table(
         "controls",
         details(f"Controls ({len(result.controls):,})"),
@@ -119,6 +131,8 @@ def _finding(
     finding: Finding, result: Result, options: RenderOptions, known: dict[str, str], new: set[int]
 ) -> list[str]:
     message = f"{'**new** ' if id(finding) in new else ''}{plain(finding.message)} <code>{plain(finding.rule)}</code>"
+    if finding.environments:
+        message += f"<br>{plain(only_in(finding))}"
     demands = "<br>".join(map(plain, demanded_by(finding, known)[:10]))
     return [plain(subject(finding)), message, _place(finding, result, options), demands]
 
@@ -127,6 +141,8 @@ def _other(finding: Finding, result: Result, options: RenderOptions) -> list[str
     reason = finding.message if finding.outcome == "pass" else finding.reason or finding.message
     if finding.outcome == "excepted" and finding.exception:
         reason = f"{finding.exception}: {reason}"
+    if finding.environments:
+        reason = f"{reason} ({only_in(finding)})"
     rule = f"<code>{plain(finding.rule)}</code>"
     return [plain(subject(finding)), rule, _place(finding, result, options), plain(reason)]
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from kubeassay.model import SEVERITIES, Finding, LiveObject, NotEvaluated, ObjectRef, Outcome, Result
 from kubeassay.reporting.options import RenderOptions, Report
+from kubeassay.reporting.statements import only_in, policy_name
 from kubeassay.reporting.texts import plural, printable, shorten
 
 SOURCE = "kubeassay"
@@ -157,7 +158,7 @@ def _finding(finding: Finding, baselines: Mapping[str, str]) -> dict[str, Any]:
         finding.rule,
         finding.area,
         _RESULTS[finding.outcome],
-        finding.message,
+        f"{finding.message} ({only_in(finding)})" if finding.environments else finding.message,
         severity=finding.severity,
         properties={
             RESULT_ID: finding.fingerprint,
@@ -166,6 +167,7 @@ def _finding(finding: Finding, baselines: Mapping[str, str]) -> dict[str, Any]:
             "path": finding.path,
             "exception": finding.exception,
             "reason": finding.reason,
+            "environments": ", ".join(finding.environments),
         },
     )
 
@@ -299,7 +301,7 @@ def _report(
     passed: int,
     about: str = "object",
 ) -> dict[str, Any]:
-    profile = profile_label(result.profile.name)
+    profile = profile_label(policy_name(result))
     return with_results(
         {
             "apiVersion": api.api_version,

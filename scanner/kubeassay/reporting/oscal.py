@@ -25,10 +25,13 @@ from kubeassay.reporting.statements import (
     Gap,
     clause,
     counted,
+    environments_told,
     gaps,
     incomplete,
     is_complete,
     listed,
+    only_in,
+    policy_name,
     rest_counted,
     scanned,
     subject,
@@ -58,7 +61,7 @@ class _Document:
         self.findings = listed(result, options)
         self.gaps = list(gaps(result))
         self.complete = is_complete(result)
-        self.scope = f"{result.target.kind}\n{result.target.name}\n{result.profile.name}"
+        self.scope = f"{result.target.kind}\n{result.target.name}\n{policy_name(result)}"
         self._named: Counter[str] = Counter()
         self._used: set[UUID] = set()
         self.items: dict[ObjectRef, dict[str, Any]] = {}
@@ -97,13 +100,15 @@ class _Document:
             result["risks"] = self.risks
         if findings:
             result["findings"] = findings
-        if not self.complete:
-            result["remarks"] = f"Not everything was judged: {incomplete(self.result)}."
+        remarks = [] if self.complete else [f"Not everything was judged: {incomplete(self.result)}."]
+        remarks += [f"{line}." for line in environments_told(self.result)]
+        if remarks:
+            result["remarks"] = _line(" ".join(remarks))
         return self._around(result)
 
     def _around(self, result: dict[str, Any]) -> dict[str, Any]:
         """The document, whose identity changes with its content, as OSCAL demands."""
-        plan = str(self._identity("plan", self.result.profile.name))
+        plan = str(self._identity("plan", policy_name(self.result)))
         metadata: dict[str, Any] = {
             "title": _line(f"kubeassay: {self.result.target.name}, profile {self.result.profile.name}"),
             "last-modified": self.time,
@@ -211,7 +216,9 @@ class _Document:
         observation: dict[str, Any] = {
             "uuid": identity,
             "title": _line(f"{finding.rule}: {subject(finding)}"),
-            "description": _line(finding.message or finding.rule),
+            "description": _line(
+                f"{finding.message or finding.rule}" + (f" ({only_in(finding)})" if finding.environments else "")
+            ),
             "props": _properties(
                 {
                     "outcome": finding.outcome,
@@ -221,6 +228,7 @@ class _Document:
                     "container": finding.container or "",
                     "path": finding.path,
                     "fingerprint": finding.fingerprint,
+                    "environments": ", ".join(finding.environments),
                 }
             ),
             "methods": ["TEST"],

@@ -25,6 +25,8 @@ REASON_LIMIT = 50
 AREA_LIMIT = 50
 #: Controls with series of their own, in the profile's order.
 CONTROL_LIMIT = 2_000
+#: Environments with series of their own, in the order of the result.
+ENVIRONMENT_LIMIT = 100
 #: No namespace has such a name.
 OTHERS = "(others)"
 #: Kubernetes has no longer names.
@@ -99,6 +101,13 @@ def _lines(result: Result, options: RenderOptions) -> Iterator[str]:
             "In what the cluster is not what its manifests declare.",
             (({"difference": name}, len(of)) for name, of in counts.items()),
         )
+    if result.environments:
+        yield from gauge(
+            "environment_findings",
+            "Failing findings of each environment by severity; several environments may have one finding.",
+            _by_environment(result),
+        )
+        yield from single("environment_differences", "Objects that not all environments have.", len(result.differences))
     skipped = Counter(_label(entry.reason) for entry in result.skipped)
     yield from gauge(
         "skipped_files",
@@ -130,6 +139,17 @@ def _by_namespace(failing: Iterable[Finding]) -> Iterator[tuple[_Labels, int]]:
     for name in sorted(counts):
         for severity, number in zip(SEVERITIES, counts[name], strict=True):
             yield {"namespace": name, "severity": severity}, number
+
+
+def _by_environment(result: Result) -> Iterator[tuple[_Labels, int]]:
+    counts: dict[str, Counter[str]] = {}
+    for environment in result.environments:
+        name = _label(environment.name)
+        shown = name if name in counts or len(counts) < ENVIRONMENT_LIMIT else OTHERS
+        counts.setdefault(shown, Counter()).update(environment.summary.by_severity)
+    for name, numbers in counts.items():
+        for severity in SEVERITIES:
+            yield {"environment": name, "severity": severity}, numbers[severity]
 
 
 def _by_control(result: Result) -> Iterator[tuple[_Labels, int]]:

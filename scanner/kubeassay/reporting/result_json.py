@@ -124,11 +124,11 @@ def to_json(result: Result, *, pictures: bool = True) -> bytes:
     if pictures and result.pictures is not None:
         members.append(("pictures", _lines(encode, map(_picture, result.pictures))))
     if result.rendered:
-        members.append(("rendered", _lines(encode, map(_rendered, result.rendered))))
+        members.append(("rendered", _lines(encode, map(rendered_as_json, result.rendered))))
     if result.environments:
         members.append(("environments", _lines(encode, map(environment_as_json, result.environments))))
     if result.differences:
-        members.append(("differences", _lines(encode, map(_difference, result.differences))))
+        members.append(("differences", _lines(encode, map(difference_as_json, result.differences))))
     text = "{\n" + ",\n".join(f'"{name}": {value}' for name, value in members) + "\n}\n"
     # The handler writes half of a surrogate pair (from a name that is no UTF-8) as JSON's own escape for it.
     return inert_json(text.encode("utf-8", "backslashreplace"))
@@ -414,7 +414,8 @@ def _picture(picture: Picture) -> dict[str, Any]:
     }
 
 
-def _rendered(made: RenderedManifest) -> dict[str, Any]:
+def rendered_as_json(made: RenderedManifest) -> dict[str, Any]:
+    """What was rendered, for JSON."""
     return {"file": made.file, "madeBy": made.made_by}
 
 
@@ -428,7 +429,8 @@ def environment_as_json(environment: EnvironmentResult) -> dict[str, Any]:
     }
 
 
-def _difference(difference: Difference) -> dict[str, Any]:
+def difference_as_json(difference: Difference) -> dict[str, Any]:
+    """In what environments differ, for JSON."""
     return {
         "object": object_as_json(difference.object),
         "location": location_as_json(difference.location),

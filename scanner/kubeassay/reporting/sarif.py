@@ -30,6 +30,7 @@ from kubeassay.model import (
     Source,
 )
 from kubeassay.reporting.options import RenderOptions, Report
+from kubeassay.reporting.statements import environments_told, only_in, policy_name
 from kubeassay.reporting.texts import inert_json, printable, shorten, uri_of
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -93,6 +94,7 @@ _REASONS = {
     "unknown-kind": "A kind of object is not known.",
     "rule-error": "A rule crashed; the fault is the tool's.",
     "unsupported": "Something is beyond what the tool can judge.",
+    "environments": "What was rendered, and what each of several environments comes to.",
     "read-error": "A file, or a part of one, could not be read.",
     "results-left-out": "The most severe findings were written, since GitHub rejects a run with more.",
     "results-not-displayed": "GitHub shows the most severe results of a long run only.",
@@ -150,7 +152,7 @@ def write(result: Result, options: RenderOptions) -> Report:
 
 
 def _category(result: Result, options: RenderOptions) -> str:
-    category = options.sarif_category or f"kubeassay/{result.profile.name}"
+    category = options.sarif_category or f"kubeassay/{policy_name(result)}"
     # GitHub splits the id at its last slash: what follows it is a run's own id, and there is none.
     return printable(category).rstrip("/") + "/"
 
@@ -274,7 +276,10 @@ class _Run:
         subject = finding.object
         where = f"{subject.namespace}/{subject.name}" if subject.namespace else subject.name
         # GitHub shows the first sentence in lists, so it names the object too.
-        text = _message_text(f"{subject.kind} {where}: {finding.message}").rstrip(".") + self._demand(finding)
+        text = _message_text(f"{subject.kind} {where}: {finding.message}").rstrip(".")
+        if finding.environments:
+            text += f" ({_message_text(only_in(finding))})"
+        text += self._demand(finding)
         extras = self._extras(finding)
         return (
             f'{head},"message":{{"text":{_encode(text)}}},"locations":[{{{self._physical(finding.location)}'
@@ -316,6 +321,9 @@ class _Run:
             extras += f',"suppressions":{_dump(suppressions)}'
         if self.result.comparison is not None:
             extras += f',"baselineState":"{self._state(finding, self.result.comparison)}"'
+        if finding.environments:
+            # No part of what identifies it: it stays the same alert when another environment has it, too.
+            extras += f',"properties":{_dump({"environments": list(map(printable, finding.environments))})}'
         return extras
 
     def _state(self, finding: Finding, changes: Comparison) -> str:
@@ -403,6 +411,8 @@ class _Run:
 
         for reason, level, text in notices:
             notify(reason, level, text)
+        for line in environments_told(self.result) if whole else ():
+            notify("environments", "note", line)
         # The parts of a split report come from one run of the tool; its troubles are told once.
         for error in self.result.errors if whole else ():
             notification = notify("read-error", "error", f"{error.file}: {error.message}")

@@ -39,6 +39,7 @@ COLUMNS = (
     "reason",
     "remediation",
     "fingerprint",
+    "environments",
 )
 #: A cell of Excel holds 32,767 characters.
 CELL_LIMIT = 32_000
@@ -71,6 +72,8 @@ def _finding(finding: Finding, result: Result, known: dict[str, str]) -> Iterato
     yield from (finding.message, place.file, str(place.start_line), str(place.start_column))
     yield from (finding.exception or "", finding.reason or "")
     yield from (" ".join(rule.remediation.split()) if rule else "", finding.fingerprint)
+    # Of several those that have it; empty where all do.
+    yield "; ".join(finding.environments)
 
 
 def _gap(gap: Gap) -> Sequence[str]:

@@ -134,15 +134,25 @@ def incomplete(result: Result) -> str:
     return "; ".join(parts)
 
 
+def amount(result: Result) -> str:
+    """``3 objects in 2 files``; of a cluster ``3 objects``; of several environments ``2 environments with 6 objects in 4
+    files, counted in each``."""
+    summary = result.summary
+    objects = plural(summary.objects, "object")
+    if result.target.kind == "cluster":
+        return objects
+    what = f"{objects} in {plural(summary.files, 'file')}"
+    if result.environments:
+        return f"{plural(len(result.environments), 'environment')} with {what}, counted in each"
+    return what
+
+
 def scanned(result: Result) -> str:
     """``3 objects in 2 files, judged with platform, profile recommended, Kubernetes 1.37``; of several environments
     ``2 environments with 6 objects in 4 files, counted in each, …``: what they have in common, in each of them."""
-    summary = result.summary
-    what = f"{plural(summary.objects, 'object')} in {plural(summary.files, 'file')}"
+    what = amount(result)
     if result.target.kind == "cluster":
-        what = f"{plural(summary.objects, 'object')} of cluster {result.target.name}"
-    elif result.environments:
-        what = f"{plural(len(result.environments), 'environment')} with {what}, counted in each"
+        what += f" of cluster {result.target.name}"
     if result.target.context:
         what += f", judged with {', '.join(result.target.context)}"
     profile = f"profile{'s' if several_profiles(result) else ''} {result.profile.name}"
@@ -150,6 +160,22 @@ def scanned(result: Result) -> str:
 
 
 # Several environments
+
+
+def policy_name(result: Result) -> str:
+    """What a result's policy is called where a name is to stay as it is when another environment is added that has a
+    profile of its own."""
+    return "environments" if several_profiles(result) else result.profile.name
+
+
+def environments_told(result: Result) -> list[str]:
+    """What was rendered, each environment, and how many objects not all of them have: a line each, for formats that
+    have no other place for it."""
+    lines = [rendered_by(result)] if result.rendered else []
+    lines += [f"{name}: {said}" for name, said in environment_lines(result)]
+    if result.differences:
+        lines.append(f"{plural(len(result.differences), 'object')} not in all environments")
+    return lines
 
 
 #: So many objects are named of those that an environment lacks.
