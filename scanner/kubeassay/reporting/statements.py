@@ -135,8 +135,8 @@ def incomplete(result: Result) -> str:
 
 
 def amount(result: Result) -> str:
-    """``3 objects in 2 files``; of a cluster ``3 objects``; of several environments ``2 environments with 6 objects in 4
-    files, counted in each``."""
+    """``3 objects in 2 files``; of a cluster ``3 objects``; of several environments ``2 environments with 6 objects in
+    4 files, counted in each``."""
     summary = result.summary
     objects = plural(summary.objects, "object")
     if result.target.kind == "cluster":
