@@ -52,6 +52,7 @@ from kubeassay.model import (
     format_path,
 )
 from kubeassay.policy.library import highest
+from kubeassay.sources.rendering import RENDERED
 
 _MAX_NAMED_PROBLEMS = 3
 #: Reasons that are about how a cluster was read, not about an object.
@@ -586,7 +587,7 @@ class Evaluation:
     def _say_several(self, inventory: Inventory) -> None:
         """Two objects of one name are two clusters (a tree with a folder for each environment), or a mistake: rules
         that join objects may have judged one by the other, so not all that they passed is certain."""
-        several = list(inventory.in_several_files())
+        several = list(inventory.in_several_files(_one_namespace))
         if several:
             first, other = several[0]
             more = f", and {len(several) - 1} more likewise" if len(several) > 1 else ""
@@ -695,6 +696,12 @@ class Evaluation:
                 self._found(active, obj, violation, None, violation.base or ())
             self._hash_lines(start, reread(file, 0)[1])
         self._reread = None
+
+
+def _one_namespace(first: Object, other: Object) -> bool:
+    """Whether two are the Namespace of two applications of one environment, each of which makes it."""
+    rendered = first.file.endswith(RENDERED) and other.file.endswith(RENDERED)
+    return rendered and first.ref.kind == "Namespace" and first.value == other.value
 
 
 def _in_reading_order(objects: Iterable[Object]) -> Inventory:

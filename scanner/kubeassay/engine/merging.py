@@ -15,6 +15,7 @@ from kubeassay.model import (
     ControlSummary,
     Difference,
     EnvironmentResult,
+    Exception_,
     ExceptionUse,
     Finding,
     NotEvaluated,
@@ -112,19 +113,18 @@ def _told(name: str, results: Mapping[str, Result]) -> list[Finding]:
 
 def _may_use(result: Result, finding: Finding) -> bool:
     """Whether an exception that another environment has no use for holds in this one, which does not say the same."""
-    place = finding.location.file, finding.location.start_line
     for use in result.exceptions:
-        exception = use.exception
-        if (
-            use.state == "holds"
-            and (exception.file, max(exception.line, 1)) == place
-            and finding.message.startswith(named(exception))
-        ):
-            return not any(
-                one.rule == _UNUSED and one.location == finding.location and one.message.startswith(named(exception))
-                for one in result.findings
-            )
+        if use.state == "holds" and _is_about(finding, use.exception):
+            return not any(one.rule == _UNUSED and _is_about(one, use.exception) for one in result.findings)
     return False
+
+
+def _is_about(finding: Finding, exception: Exception_) -> bool:
+    """Whether a finding of a rule on exceptions is of this one. Several may stand in a line; a message begins with a
+    capital."""
+    place = exception.file, max(exception.line, 1)
+    at = finding.location.file, finding.location.start_line
+    return at == place and finding.message[1:].startswith(named(exception)[1:])
 
 
 def _findings(kept: Mapping[str, Sequence[Finding]], count: int) -> tuple[Finding, ...]:

@@ -65,21 +65,19 @@ class _Made:
         named = self.file.rendering.environment if self.file.rendering is not None else ""
         if named or not self.rivals:
             return named
-        parted = Counter[str]()
+        parted = Counter[int]()
         for rival, shared in self.rivals.values():
             parted[self._parting(rival)] += shared
-        del parted[""]
+        del parted[-1]
         if parted:
-            return max(parted, key=lambda name: (parted[name], name))
+            # The innermost of several that as much speaks for.
+            return self.folders[max(parted, key=lambda number: (parted[number], number))]
         return self.folders[-1] if self.folders else self.name.removesuffix(RENDERED)
 
-    def _parting(self, rival: _Made) -> str:
+    def _parting(self, rival: _Made) -> int:
+        """Which of its folders is the first that a rival's path does not have there; -1 where all are in that path."""
         ours, theirs = self.folders, rival.folders
-        number = next(
-            (number for number, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]),
-            min(len(ours), len(theirs)),
-        )
-        return ours[number] if number < len(ours) else ""
+        return next((number for number, name in enumerate(ours) if theirs[number : number + 1] != [name]), -1)
 
     def excludes(self, rival: _Made, shared: int) -> bool:
         """Whether both make the same, for the most part: they are never in one cluster."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import takewhile
@@ -177,12 +177,14 @@ class Inventory:
             index[obj.ref.group, obj.ref.kind, obj.ref.namespace, obj.ref.name].append(obj)
         return index
 
-    def in_several_files(self) -> Iterator[tuple[Object, Object]]:
+    def in_several_files(
+        self, agree: Callable[[Object, Object], bool] = lambda first, other: False
+    ) -> Iterator[tuple[Object, Object]]:
         """Objects of which another of the same kind, namespace and name stands in another file, each with the first
-        such: a tree with a folder for each environment."""
+        such: a tree with a folder for each environment. Those that ``agree`` may be one object."""
         for objects in self._by_name.values():
             first = objects[0]
-            other = next((obj for obj in objects if obj.file != first.file), None)
+            other = next((obj for obj in objects if obj.file != first.file and not agree(first, obj)), None)
             if other is not None and first.ref.name:
                 yield first, other
 
