@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from kubeassay.execution.cores import available_processes
 from kubeassay.model import Location, MadeOf, ReadError, Skipped
 from kubeassay.reporting.texts import plural
-from kubeassay.sources.files import Discovery, Renderable, SourceFile, UsageError, display_name
+from kubeassay.sources.files import Discovery, Renderable, SourceFile, UsageError, display_name, is_within
 from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES
 from kubeassay.sources.rendering import RENDERED, HelmDemand, KustomizeDemand, Limits, Output, Rendering
 
@@ -115,11 +115,7 @@ def root_of(directory: str, tree: str) -> str:
             break
         parent = above
     here = os.path.realpath(os.curdir)
-    return here if here != os.sep and _is_in(directory, here) else tree
-
-
-def _is_in(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(os.path.join(folder, ""))
+    return here if here != os.sep and is_within(directory, here) else tree
 
 
 def _kustomize(found: Renderable, *, named: bool = False) -> Wanted:

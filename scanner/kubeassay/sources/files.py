@@ -107,6 +107,11 @@ def copy_of(folder: str, original: str) -> Iterator[None]:
         del _COPIES[folder]
 
 
+def is_within(path: str, folder: str) -> bool:
+    """Whether a path is a folder, or below it. Both are absolute and normal."""
+    return path == folder or path.startswith(os.path.join(folder, ""))
+
+
 def display_name(path: str) -> str:
     """A path as reports name it: relative to the working directory, ``/`` between its parts, valid Unicode."""
     for folder, original in _COPIES.items():
@@ -468,21 +473,14 @@ class _Walk:
                 self.skip(path, "symlink", "a symbolic link to a directory of the scanned tree")
             else:
                 self.fail(path, "is a symbolic link to a directory that is not scanned itself; it is not followed")
-        elif tree is not None and target.startswith(os.path.join(tree, "")):
+        elif tree is not None and is_within(target, tree):
             self.add(path)
         else:
             self.fail(path, "is a symbolic link out of the scanned tree; it is not followed")
 
     def tree_of(self, real_directory: str) -> str | None:
         """The scanned tree that a directory belongs to."""
-        return next(
-            (
-                tree
-                for tree in self.trees
-                if real_directory == tree or real_directory.startswith(os.path.join(tree, ""))
-            ),
-            None,
-        )
+        return next((tree for tree in self.trees if is_within(real_directory, tree)), None)
 
 
 def _prefix(directory: str) -> str:

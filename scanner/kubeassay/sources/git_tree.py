@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from kubeassay.sources.files import EXTENSIONS, Discovery, UsageError, discover, display_name
+from kubeassay.sources.files import EXTENSIONS, Discovery, UsageError, discover, display_name, is_within
 from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES
 
 #: Of a scan's own ignore files; what a commit holds is tracked, so that .gitignore hides none of it.
@@ -101,12 +101,10 @@ def _static(path: str) -> str:
 
 def _name(path: str, folders: Mapping[str, str]) -> str:
     """What the working tree's file is called. ``folders``: those of the copy → those that the user named."""
-    there, here = max((pair for pair in folders.items() if _is_in(path, pair[0])), key=lambda pair: len(pair[0]))
+    there, here = max(
+        (pair for pair in folders.items() if is_within(path, os.path.normpath(pair[0]))), key=lambda pair: len(pair[0])
+    )
     return display_name(os.path.join(here, os.path.relpath(path, there)))
-
-
-def _is_in(path: str, folder: str) -> bool:
-    return os.path.commonpath((path, os.path.normpath(folder))) == os.path.normpath(folder)
 
 
 def _root(paths: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubeassay.model import Object, ObjectRef, ReadError
+from kubeassay.sources.files import is_within
 from kubeassay.sources.manifests import byte_order, regular_content
 from kubeassay.sources.rendering import HelmDemand, Limits, SourceDocument
 from kubeassay.sources.yaml_reader import Document, read_text
@@ -118,13 +119,9 @@ def shown(demand: HelmDemand, real: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def within(root: str, real: str) -> bool:
-    return real == root or real.startswith(root.rstrip(os.sep) + os.sep)
-
-
 def read_chart(demand: HelmDemand, limits: Limits) -> ChartFiles:
     """The files of the chart of a demand, with the sub-charts that it has in files of the tree. Raises ChartError."""
-    if not within(demand.root, os.path.realpath(demand.chart)):
+    if not is_within(os.path.realpath(demand.chart), demand.root):
         raise ChartError(ReadError(demand.name, "the chart lies outside of what is scanned"))
     found = ChartFiles()
     reader = _Reader(demand, limits, found)
@@ -170,14 +167,14 @@ class _Reader:
             name = shown(self.demand, path)
             if entry.is_symlink():
                 target = os.path.realpath(path)
-                if not within(self.demand.root, target):
+                if not is_within(target, self.demand.root):
                     raise self.refuse(name, "a symbolic link that leads out of what is scanned")
             try:
                 mode = os.stat(target).st_mode
             except OSError as error:
                 raise self.refuse(name, f"cannot be read: {error.strerror}") from None
             if stat.S_ISDIR(mode):
-                if target in above or within(target, real) or len(above) > 100:
+                if target in above or is_within(real, target) or len(above) > 100:
                     raise self.refuse(name, "a symbolic link to a folder that it is in")
                 self.folder(target, f"{prefix}{entry.name}/", (*above, real))
             elif stat.S_ISREG(mode):
@@ -229,11 +226,11 @@ class _Reader:
         at = os.path.join(self.demand.chart, dependency.repository.removeprefix("file://"))
         real = os.path.realpath(at)
         where = dependency.repository
-        if not within(self.demand.root, real):
+        if not is_within(real, self.demand.root):
             return [_place(dependency, f"the dependency {dependency.name} lies outside of what is scanned ({where})")]
         if not os.path.isfile(os.path.join(real, CHART)):
             return [_place(dependency, f"the dependency {dependency.name} is no chart ({where})")]
-        if within(real, self.demand.chart):
+        if is_within(self.demand.chart, real):
             return [_place(dependency, f"the dependency {dependency.name} holds the chart itself ({where})")]
         self.folder(real, f"charts/{dependency.name}/", ())
         copied = chart_of(self.found.files, self.limits)

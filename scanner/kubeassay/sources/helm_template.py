@@ -11,6 +11,7 @@ from dataclasses import replace
 import yaml
 
 from kubeassay.model import ReadError, Skipped
+from kubeassay.sources.files import is_within
 from kubeassay.sources.helm_chart import (
     CHART,
     STAND_IN,
@@ -25,7 +26,6 @@ from kubeassay.sources.helm_chart import (
     not_vendored,
     read_chart,
     shown,
-    within,
 )
 from kubeassay.sources.helm_errors import errors_of, masked, secrets_in
 from kubeassay.sources.helm_origin import HelmTracer
@@ -103,7 +103,7 @@ def _name(dependency: Dependency) -> str:
 def _values(demand: HelmDemand, limits: Limits) -> Iterator[ChartFile]:
     for path in demand.values:
         real, name = os.path.realpath(path), shown(demand, path)
-        if path not in demand.named and not within(demand.root, real):
+        if path not in demand.named and not is_within(real, demand.root):
             raise ChartError(ReadError(name, "a values file outside of what is scanned: the chart is not rendered"))
         try:
             content = regular_content(real, limits.bytes + 1)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kubeassay.model import Path, ReadError
+from kubeassay.sources.files import is_within
 from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES
 from kubeassay.sources.manifests import byte_order, regular_content
 from kubeassay.sources.rendering import KustomizeDemand, Limits
@@ -118,7 +119,7 @@ def is_remote(entry: str) -> bool:
 def walk(demand: KustomizeDemand, limits: Limits) -> Graph:
     """What a build of the demand reads. Never raises for what the files are or hold."""
     walking = _Walk(demand, limits)
-    if not _within(os.path.realpath(demand.directory), demand.root):
+    if not is_within(os.path.realpath(demand.directory), demand.root):
         walking.graph.errors.append(ReadError(demand.name, "lies outside of the folder that may be read"))
     else:
         walking.folder(os.path.realpath(demand.directory), (), None)
@@ -127,10 +128,6 @@ def walk(demand: KustomizeDemand, limits: Limits) -> Graph:
         more = ReadError(demand.name, f"{len(errors) - _MOST_ERRORS} more entries cannot be read")
         walking.graph.errors = [*errors[:_MOST_ERRORS], more]
     return walking.graph
-
-
-def _within(real: str, root: str) -> bool:
-    return real == root or real.startswith(root if root.endswith(os.sep) else root + os.sep)
 
 
 class _RefusedError(Exception):
@@ -164,7 +161,7 @@ class _Walk:
 
     def folder(self, real: str, above: tuple[str, ...], place: _Place | None) -> None:
         """Read the kustomization of a folder, and what it names. ``above``: those that led here."""
-        if any(_within(visited, real) for visited in above):
+        if any(is_within(visited, real) for visited in above):
             self.fail(place, "is a cycle: this kustomization is read on the way to it")
             return
         if real in self.graph.folders:
@@ -239,7 +236,7 @@ class _Walk:
         """The real path of an entry, as Kustomize finds it: ``..`` is taken away before links are followed."""
         target = os.path.normpath(os.path.join(directory, entry))
         for _ in range(100):
-            if not _within(target, self.demand.root):
+            if not is_within(target, self.demand.root):
                 raise _RefusedError("lies outside of the folder that may be read")
             link = self.first_link(target)
             if link is None:
@@ -248,7 +245,7 @@ class _Walk:
                 leads_to = os.path.realpath(link, strict=True)
             except OSError:
                 raise _RefusedError("is a link that leads nowhere") from None
-            if not _within(leads_to, self.demand.root):
+            if not is_within(leads_to, self.demand.root):
                 raise _RefusedError("is a link out of the folder that may be read")
             self.graph.links[link] = leads_to
             target = os.path.normpath(leads_to + target[len(link) :])
@@ -267,7 +264,7 @@ class _Walk:
         """Read a file; its real path."""
         self.checked(entry)
         real = self.resolved(directory, entry)
-        if not _within(real, directory):
+        if not is_within(real, directory):
             # Kustomize's load restrictor, which stays on.
             raise _RefusedError("is a file outside of the kustomization's own folder, which Kustomize does not take")
         if real in self.graph.files:

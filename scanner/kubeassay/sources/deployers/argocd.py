@@ -21,10 +21,10 @@ from kubeassay.sources.deployers.model import (
     SourceDemand,
     UnfollowableError,
 )
-from kubeassay.sources.deployers.paths import OutsideError, TooManyError, is_inside, resolve, walk
+from kubeassay.sources.deployers.paths import OutsideError, TooManyError, resolve, walk
 from kubeassay.sources.deployers.repositories import Found, Repositories, revision_note
 from kubeassay.sources.deployers.variables import BuildVariables
-from kubeassay.sources.files import display_name
+from kubeassay.sources.files import display_name, is_within
 from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES
 from kubeassay.sources.manifests import regular_content
 from kubeassay.sources.rendering import KustomizeDemand
@@ -189,7 +189,7 @@ def _with_overrides(value: Mapping[str, Any], folder: str, root: str, name: str)
         path = os.path.join(folder, file)
         if "/" in file or not os.path.isfile(path):
             continue
-        if not is_inside(os.path.realpath(path), root):
+        if not is_within(os.path.realpath(path), root):
             raise UnfollowableError(
                 "overrides", f"{file} in its path leads out of the repository", ("path",), error=True
             )
@@ -342,7 +342,7 @@ def _files(folder: str, recurse: bool) -> Iterator[str]:
 def _manifest(folder: str, root: str, relative: str) -> str | None:
     """The real path of a manifest; None where it is no regular file, or a link that leads nowhere."""
     real = os.path.realpath(os.path.join(folder, relative))
-    if not is_inside(real, root):
+    if not is_within(real, root):
         raise UnfollowableError(
             "no-path", f"{relative} in its path leads out of the repository by a symbolic link", ("path",), error=True
         )

@@ -16,12 +16,11 @@ from kubeassay.sources.deployers.paths import (
     OutsideError,
     TooManyError,
     files_matching,
-    is_inside,
     is_pattern,
     resolve,
 )
 from kubeassay.sources.deployers.variables import BuildVariables
-from kubeassay.sources.files import display_name
+from kubeassay.sources.files import display_name, is_within
 from kubeassay.sources.manifests import regular_content
 from kubeassay.sources.rendering import HelmDemand
 
@@ -136,7 +135,7 @@ def _locate(
     if _URL.match(text):
         raise UnfollowableError("values", f"{stated} is an address: its values are not fetched", path)
     joined = os.path.normpath(os.path.join(base, text.lstrip("/")) if text.startswith("/") else folder + "/" + text)
-    if not is_inside(joined, base) or "\0" in text:
+    if not is_within(joined, base) or "\0" in text:
         raise UnfollowableError("values", f"{stated} leaves the repository", path, error=True)
     return base, os.path.relpath(joined, base)
 

@@ -21,9 +21,9 @@ from kubeassay.sources.deployers.model import (
     Substitution,
     UnfollowableError,
 )
-from kubeassay.sources.deployers.paths import OutsideError, TooManyError, is_inside, resolve, walk
+from kubeassay.sources.deployers.paths import OutsideError, TooManyError, resolve, walk
 from kubeassay.sources.deployers.repositories import Found, Repositories, revision_note
-from kubeassay.sources.files import display_name
+from kubeassay.sources.files import display_name, is_within
 from kubeassay.sources.rendering import HelmDemand, KustomizeDemand
 from kubeassay.sources.yaml_reader import read_text
 
@@ -187,7 +187,7 @@ def _generated(folder: str, root: str, source: Object) -> Iterator[KustomizeDema
                 kustomizations.append(relative)
             elif not is_folder and relative.endswith(_EXTENSIONS):
                 real = os.path.realpath(whole)
-                if not is_inside(real, root):
+                if not is_within(real, root):
                     said = f"{relative} in its path leads out of the repository by a symbolic link"
                     raise UnfollowableError("no-path", said, ("spec", "path"), error=True)
                 files.append(real)

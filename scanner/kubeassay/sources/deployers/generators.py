@@ -21,13 +21,13 @@ from kubeassay.sources.deployers.paths import (
     BadPatternError,
     TooManyError,
     files_matching,
-    is_inside,
     path_match,
     pathspec_match,
     walk,
 )
 from kubeassay.sources.deployers.repositories import Repositories, revision_note
 from kubeassay.sources.deployers.templates import WITHHELD, from_json, go_text, replace, sanitized
+from kubeassay.sources.files import is_within
 from kubeassay.sources.manifests import regular_content
 from kubeassay.sources.yaml_reader import read_text
 
@@ -355,7 +355,7 @@ def _files(stated: Mapping[str, Any], path: Path, root: str, context: Generating
 def _objects_of_file(root: str, file: str, path: Path) -> list[dict[str, Any]]:
     """The mappings of a file: one, or a list of some; an empty file is an empty one."""
     real = os.path.realpath(os.path.join(root, file))
-    if not is_inside(real, root):
+    if not is_within(real, root):
         raise UnfollowableError("generator", f"{file} leads out of the repository by a symbolic link", path, error=True)
     try:
         content = regular_content(real, _MAX_FILE + 1)

@@ -14,7 +14,8 @@ from typing import Any
 from kubeassay.analysis.reading import items, mapping, string
 from kubeassay.model import Path
 from kubeassay.sources.deployers.model import UnfollowableError
-from kubeassay.sources.deployers.paths import OutsideError, is_inside, resolve
+from kubeassay.sources.deployers.paths import OutsideError, resolve
+from kubeassay.sources.files import is_within
 from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES
 from kubeassay.sources.manifests import regular_content
 from kubeassay.sources.yaml_reader import read_text
@@ -38,7 +39,7 @@ def read_kustomization(directory: str, root: str, path: Path) -> Mapping[str, An
     if name is None:
         raise UnfollowableError("no-path", "there is no kustomization file in its path", path)
     real = os.path.realpath(os.path.join(directory, name))
-    if not is_inside(real, root):
+    if not is_within(real, root):
         raise UnfollowableError("overrides", "its kustomization leads out of the repository", path, error=True)
     try:
         content = regular_content(real, _MAX_SIZE + 1)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from kubeassay.sources.files import is_within
+
 #: Entries of folders that are looked at for one pattern or folder.
 MAX_ENTRIES = 200_000
 _LONGEST_PATTERN = 1024
@@ -28,24 +30,19 @@ class BadPatternError(ValueError):
     """A pattern that does not compile, or is written in a way that is not reproduced here."""
 
 
-def is_inside(path: str, root: str) -> bool:
-    """Whether a real path is a folder's, or of something in it. ``root``: a real path."""
-    return path == root or path.startswith(root.rstrip(os.sep) + os.sep)
-
-
 def resolve(root: str, *parts: str) -> str:
     """The real path of something in a repository, whether it is there or not. Raises OutsideError where the path, or a
     link on it, leaves the repository. ``root``: a real path."""
     if any("\0" in part for part in parts):
         raise OutsideError("has a NUL character")
     joined = os.path.normpath(os.path.join(root, *parts))
-    if not is_inside(joined, root):
+    if not is_within(joined, root):
         raise OutsideError("leaves the repository")
     try:
         real = os.path.realpath(joined)
     except (OSError, ValueError):
         raise OutsideError("cannot be resolved") from None
-    if not is_inside(real, root):
+    if not is_within(real, root):
         raise OutsideError("leads out of the repository by a symbolic link")
     return real
 
@@ -210,7 +207,7 @@ def files_matching(root: str, pattern: str) -> list[str]:
             elif _fits(part, entry.name):
                 if last:
                     found.add(name)
-                elif entry.is_dir() and is_inside(os.path.realpath(entry.path), root):
+                elif entry.is_dir() and is_within(os.path.realpath(entry.path), root):
                     waiting.append((name, number + 1))
     return sorted(found, key=lambda name: name.split("/"))
 
