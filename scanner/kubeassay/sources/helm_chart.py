@@ -17,16 +17,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kubeassay.model import Object, ObjectRef, ReadError
+from kubeassay.model import Object, ObjectRef, ReadError, SourceDocument
 from kubeassay.sources.files import is_within
 from kubeassay.sources.manifests import byte_order, regular_content
-from kubeassay.sources.rendering import HelmDemand, Limits, SourceDocument
+from kubeassay.sources.rendering import HelmDemand, Limits
 from kubeassay.sources.yaml_reader import Document, read_text
 
 CHART = "Chart.yaml"
 VALUES = "values.yaml"
 #: A chart with more is none that anybody wrote.
 MAX_FILES = 20_000
+#: What makes a chart's objects, by its path in the chart; of sub-charts likewise.
+_RENDERED = re.compile(
+    r"(?:charts/[^/]+/)*(?:templates/.+|crds/.+|charts/[^/]+|Chart\.(?:yaml|lock)|requirements\.(?:yaml|lock)"
+    r"|values\.(?:yaml|schema\.json))\Z"
+)
 #: Charts in charts in charts.
 _MAX_DEPTH = 10
 #: The template of a chart that stands in for one that is missing: where it is rendered, that one was needed.
@@ -109,7 +114,9 @@ class ChartFiles:
 
     @property
     def sources(self) -> frozenset[str]:
-        return frozenset(file.real for file in self.files.values() if file.real)
+        """The real paths of what Helm renders, or takes values from. Other files of a chart's folder are none of its
+        objects, whatever they hold: a repository may be a chart as a whole."""
+        return frozenset(file.real for key, file in self.files.items() if file.real and _RENDERED.match(key))
 
 
 def shown(demand: HelmDemand, real: str) -> str:

@@ -32,7 +32,7 @@ _OUTERMOST = ("buildMetadata", "sortOptions")
 def build(demand: KustomizeDemand, limits: Limits) -> Output:
     """Build a demand. Never raises for what files hold, or for what the tool does: that is in ``errors``."""
     graph = walk(demand, limits)
-    sources = frozenset(graph.files)
+    sources = graph.parts
     if graph.errors:
         return Output("", None, sources, errors=tuple(graph.errors))
     try:

@@ -19,6 +19,7 @@ from kubeassay.sources.manifests import byte_order, regular_content
 from kubeassay.sources.rendering import KustomizeDemand, Limits
 from kubeassay.sources.yaml_reader import Document, read_text
 
+_GENERATORS = ("configMapGenerator", "secretGenerator")
 #: How many files, and how many folders with a kustomization, a build may read.
 _MOST_FILES = 20_000
 _MOST_FOLDERS = 2_000
@@ -79,6 +80,16 @@ class Graph:
     #: Whether something is loaded from elsewhere, and whether charts are.
     remote: bool = False
     charts: bool = False
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """The files that objects are made of. What a generator puts into the data of one is text there, and stays what
+        it is besides."""
+        put_in, others = set[str](), {kustomization.file for kustomization in self.folders.values()}
+        for kustomization in self.folders.values():
+            for reference in kustomization.references:
+                (put_in if reference.path[0] in _GENERATORS else others).add(reference.target)
+        return frozenset(self.files.keys() - (put_in - others))
 
 
 def name_of(demand: KustomizeDemand, real: str) -> str:
@@ -367,7 +378,7 @@ def _entries(root: dict[str, Any]) -> Iterator[tuple[Path, str, Use]]:
         for number, entry in enumerate(_list(root.get(key))):
             if isinstance(entry, dict) and isinstance(entry.get("path"), str):
                 yield (key, number, "path"), entry["path"], "file"
-    for key in ("configMapGenerator", "secretGenerator"):
+    for key in _GENERATORS:
         for number, entry in enumerate(_list(root.get(key))):
             if not isinstance(entry, dict):
                 continue
