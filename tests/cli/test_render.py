@@ -10,7 +10,11 @@ from typing import Any
 import go_tools
 import pytest
 
-from kit import run_command
+from kit import git, run_command
+from kubeassay.execution.inventory import read_inventory
+from kubeassay.execution.rendering import RenderOptions, rendered
+from kubeassay.model import NEWEST_KNOWN
+from kubeassay.sources.git_tree import tree_at
 
 _CONTAINER = """\
 apiVersion: apps/v1
@@ -213,3 +217,65 @@ def test_a_matrix_judges_each_environment_by_itself(tree: Path) -> None:
         ("production", "strict"),
     ]
     assert _places(result, "host-namespaces") == [("overlays/staging/host.yaml", 7, ["staging"])]
+
+
+_BARE = _CONTAINER.replace("PRIVILEGED", "true")
+
+
+@pytest.mark.usefixtures("helm")
+def test_what_helm_does_not_render_of_a_chart_s_folder_is_judged_as_it_stands(tree: Path) -> None:
+    # A repository that is a chart as a whole.
+    _put("Chart.yaml", "apiVersion: v2\nname: api\nversion: 1.0.0\n")
+    _put("templates/api.yaml", _BARE)
+    _put("deploy/other.yaml", _BARE.replace("name: api", "name: other"))
+    _put("charts/sub/Chart.yaml", "apiVersion: v2\nname: sub\nversion: 1.0.0\n")
+    _put("charts/sub/deploy/third.yaml", _BARE.replace("name: api", "name: third"))
+    places = {place[0] for place in _places(_scanned("."), "privileged-container")}
+    assert places == {"templates/api.yaml", "deploy/other.yaml", "charts/sub/deploy/third.yaml"}
+
+
+@pytest.mark.usefixtures("kustomize")
+def test_what_is_put_into_the_data_of_an_object_is_judged_as_it_stands(tree: Path) -> None:
+    _put("app/kustomization.yaml", "configMapGenerator: [{name: packed, files: [packed.yaml]}]\n")
+    _put("app/packed.yaml", _BARE)
+    result = _scanned(".")
+    assert _places(result, "privileged-container") == [("app/packed.yaml", 13, [])]
+    assert [made["file"] for made in result["rendered"]] == ["app/kustomization.yaml"]
+
+
+@pytest.mark.usefixtures("kustomize")
+def test_what_a_revision_had_is_rendered_and_called_as_it_is_called_here(tree: Path) -> None:
+    _overlays()
+    git(tree, "init", "-q")
+    git(tree, "add", ".")
+    git(tree, "commit", "-q", "-m", "before")
+    _put("base/api.yaml", "# More.\n" + _BARE)
+    _put("overlays/staging/host.yaml", _PATCH.replace("true", "false"))
+    copy = tree / "copy"
+    copy.mkdir()
+    before = tree_at("HEAD", ["."], copy, ignore=True, max_file_size=2**20, render=True)
+    read = read_inventory(rendered(before.discovery, RenderOptions()), NEWEST_KNOWN)
+    spec = ("spec", "template", "spec")
+    privileged = {obj.locate((*spec, "containers", 0, "securityContext", "privileged")) for obj in read.inventory}
+    assert {(place.file, place.start_line) for place in privileged} == {("base/api.yaml", 13)}
+    hosts = [obj.locate((*spec, "hostNetwork")) for obj in read.inventory if obj.get(*spec, "hostNetwork")]
+    assert [(place.file, place.start_line) for place in hosts] == [("overlays/staging/host.yaml", 7)]
+    done = run_command("scan", "--render", "--since", "HEAD", "-f", "json", "--fail-on", "none", "base", "overlays")
+    # Nothing is new but what a pod on the node's network was not judged for.
+    assert {finding["rule"] for finding in json.loads(done.stdout)["results"]} == {"namespace-without-isolation"}
+    assert "1 fixed" in done.stderr
+
+
+@pytest.mark.usefixtures("kustomize", "helm")
+def test_a_chart_of_a_revision_is_called_as_it_is_called_here(tree: Path) -> None:
+    _put("chart/Chart.yaml", "apiVersion: v2\nname: api\nversion: 1.0.0\n")
+    _put("chart/templates/api.yaml", _BARE)
+    git(tree, "init", "-q")
+    git(tree, "add", ".")
+    git(tree, "commit", "-q", "-m", "before")
+    copy = tree / "copy"
+    copy.mkdir()
+    before = tree_at("HEAD", ["chart"], copy, ignore=True, max_file_size=2**20, render=True)
+    (obj,) = read_inventory(rendered(before.discovery, RenderOptions()), NEWEST_KNOWN).inventory
+    place = obj.locate(("spec", "template", "spec", "containers", 0, "securityContext", "privileged"))
+    assert (place.file, place.start_line) == ("chart/templates/api.yaml", 13)

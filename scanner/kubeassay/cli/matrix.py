@@ -8,18 +8,16 @@ from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
-import click
-
 from kubeassay.cli.judging import demand_of
-from kubeassay.cli.rendering import render_options
-from kubeassay.execution.demand import Demanded, demanded
+from kubeassay.cli.rendering import render_options, say_notes
+from kubeassay.execution.demand import Demand, Demanded, demanded
 from kubeassay.execution.environments import Environment
 from kubeassay.execution.rendering import Wanted, chart_named, rendered
 from kubeassay.model import KubernetesVersion
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.library import load_valid
-from kubeassay.reporting.texts import printable
 from kubeassay.sources.files import UsageError, discover
+from kubeassay.sources.rendering import HelmDemand
 
 
 def matrix(file: str, paths: Sequence[str], options: Mapping[str, Any]) -> list[tuple[Environment, Demanded]]:
@@ -49,13 +47,11 @@ def _environment(
     chosen = replace(chosen, kustomize=(*chosen.kustomize, *entry.get("kustomize", ())))
     charts = [_chart(chart, chosen.chart_options) for chart in entry.get("helm", ())]
     discovery = rendered(discovery, chosen, charts)
-    if not options["quiet"]:
-        for note in discovery.notes:
-            click.echo(printable(f"note: {name}: {note}"), err=True)
+    say_notes(discovery, options, name)
     return Environment(name, discovery), by
 
 
-def _demand(entry: Mapping[str, Any], spec: Mapping[str, Any], options: Mapping[str, Any]) -> Any:
+def _demand(entry: Mapping[str, Any], spec: Mapping[str, Any], options: Mapping[str, Any]) -> Demand:
     common = demand_of(options, spec)
     version = entry.get("kubernetesVersion")
     return replace(
@@ -70,9 +66,9 @@ def _demand(entry: Mapping[str, Any], spec: Mapping[str, Any], options: Mapping[
     )
 
 
-def _chart(entry: Mapping[str, Any], common: Any) -> Wanted:
+def _chart(entry: Mapping[str, Any], common: HelmDemand) -> Wanted:
     values = tuple(os.path.realpath(file) for file in entry.get("values", ()))
-    missing = next((file for file in values if not os.path.isfile(file)), None)  # noqa: PTH113
+    missing = next((file for file in values if not FilePath(file).is_file()), None)
     if missing is not None:
         raise UsageError(f"chart {entry['chart']}: there are no values in {os.path.relpath(missing)}")
     return chart_named(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -82,8 +84,6 @@ def named_renderings(options: Mapping[str, Any]) -> bool:
 
 def render_options(options: Mapping[str, Any], version: KubernetesVersion) -> RenderOptions:
     """What the options say to render. ``version``: what is judged by. Raises UsageError."""
-    import os
-
     from kubeassay.execution.rendering import RenderOptions
     from kubeassay.sources.rendering import HelmDemand, Limits
 
@@ -91,7 +91,7 @@ def render_options(options: Mapping[str, Any], version: KubernetesVersion) -> Re
         if "=" not in text:
             raise UsageError(f"--set {text}: expected KEY=VALUE")
     for file in options["values"]:
-        if not os.path.isfile(file):  # noqa: PTH113
+        if not Path(file).is_file():
             raise UsageError(f"--values {file}: there is no such file")
     if not options["render"] and named_renderings(options):
         raise UsageError("--no-render, and something is named to be rendered")
@@ -137,7 +137,12 @@ def render(
     from kubeassay.execution.rendering import rendered
 
     found = rendered(discovery, render_options(options, version))
-    if not options["quiet"]:
-        for note in found.notes:
-            click.echo(printable(f"note: {note}"), err=True)
+    say_notes(found, options)
     return replace(found, notes=[])
+
+
+def say_notes(found: Discovery, options: Mapping[str, Any], environment: str = "") -> None:
+    """Say on standard error what rendering says of itself."""
+    about = f"{environment}: " if environment else ""
+    for note in found.notes if not options["quiet"] else ():
+        click.echo(printable(f"note: {about}{note}"), err=True)

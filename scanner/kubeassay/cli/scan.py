@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +14,6 @@ import click
 
 from kubeassay.cli.drift import declared
 from kubeassay.cli.judging import (
-    Judging,
     applied,
     configuration,
     judging,
@@ -29,15 +27,15 @@ from kubeassay.cli.judging import (
 )
 from kubeassay.cli.outputs import details_options
 from kubeassay.cli.rendering import named_renderings, render, rendering_options
-from kubeassay.engine.plan import Plan
 from kubeassay.execution.demand import Demanded
+from kubeassay.execution.environments import Environment, differences, environments, judge
 from kubeassay.execution.inventory import ReadInventory
 from kubeassay.execution.scan import WORTH_REMEMBERING
 from kubeassay.execution.scan import scan as run_scan
-from kubeassay.model import KubernetesVersion, NotEvaluated, Result, Target
+from kubeassay.model import KubernetesVersion, Result, Target
 from kubeassay.policy.errors import PolicyError
 from kubeassay.reporting.texts import printable
-from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, copy_of, discover, display_name
+from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, discover, display_name
 from kubeassay.sources.manifests import STDIN_NAME, regular_content
 from kubeassay.sources.snapshot import is_snapshot, read
 
@@ -159,16 +157,18 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     around = _surroundings(options, config, judged.by.version)
     if around is not None:
         target = replace(target, context=around.names)
+    scan = _Scan(judged.by, target, stdin, options, around)
+    found = environments(discovery)
+    before: Mapping[str, ReadInventory] = {}
     if since is not None:
-        previous, before = _at(since, paths, judged, target, options, around)
+        previous, before = _at(since, paths, scan)
         judged = replace(judged, previous=previous)
-    pictures = shows_pictures(judged, options)
-    result = _run(judged.by, discovery, target, stdin, options, pictures, around)
+    result = scan.of_all(found, pictures=shows_pictures(judged, options))
     if since is not None:
         # Imported here: it has the analyses of several areas.
         from kubeassay.execution.review import inventories, with_review
 
-        result = with_review(result, before, inventories(discovery, judged.by.version), judged.by.version)
+        result = with_review(result, before, inventories(found, judged.by.version), judged.by.version)
     read_too = discovery if around is None else around.beside(judged.plan, discovery)[1]
     return report(judged, result, options, inputs=partial(_inputs, read_too, stdin))
 
@@ -189,45 +189,63 @@ def _surroundings(
     return replace(found, files=render(found.files, options, version, context=True))
 
 
-def _run(
-    by: Demanded,
-    discovery: Discovery,
-    target: Target,
-    stdin: bytes | None,
-    options: Mapping[str, Any],
-    pictures: bool,
-    around: Surroundings | None,
-) -> Result:
-    """The result of a tree; of one that holds several environments, of each of them. ``pictures``: with maps."""
-    if not any(file.rendering is not None for file in discovery.files):
-        return _of_one(by, discovery, target, stdin, options, pictures, around)
-    # Imported here: few trees are rendered.
-    from kubeassay.execution.environments import differences, environments, judge
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """What the scans of one command have in common."""
 
-    found = environments(discovery)
-    return judge(
-        [(environment, by) for environment in found],
-        lambda by, discovery: _of_one(by, discovery, target, stdin, options, pictures, around),
-        lambda: differences(found),
-    )
+    by: Demanded
+    target: Target
+    stdin: bytes | None
+    options: Mapping[str, Any]
+    around: Surroundings | None
 
+    def of_all(self, found: Sequence[Environment], *, pictures: bool) -> Result:
+        """The result of a tree; of one that holds several environments, of each of them."""
+        return self.of_several([(environment, self.by) for environment in found], pictures=pictures)
 
-def _of_one(
-    by: Demanded,
-    discovery: Discovery,
-    target: Target,
-    stdin: bytes | None,
-    options: Mapping[str, Any],
-    pictures: bool,
-    around: Surroundings | None,
-) -> Result:
-    result = _scanned(by.plan, discovery, target, stdin, options, by.not_understood, around)
-    if not pictures:
-        return result
-    # Imported here: it has the analyses of all areas.
-    from kubeassay.execution.pictures import with_pictures_of_files
+    def of_several(self, found: Sequence[tuple[Environment, Demanded]], *, pictures: bool) -> Result:
+        """The result of environments, each with what it is judged by. ``pictures``: with maps."""
+        return judge(
+            found,
+            lambda by, discovery: self.of_one(by, discovery, pictures=pictures),
+            lambda: differences([environment for environment, _ in found]),
+        )
 
-    return with_pictures_of_files(result, discovery, by.version, stdin)
+    def of_one(self, by: Demanded, discovery: Discovery, *, pictures: bool) -> Result:
+        """The result of files that are judged together."""
+        result = self._scanned(by, discovery)
+        if not pictures:
+            return result
+        # Imported here: it has the analyses of all areas.
+        from kubeassay.execution.pictures import with_pictures_of_files
+
+        return with_pictures_of_files(result, discovery, by.version, self.stdin)
+
+    def _scanned(self, by: Demanded, discovery: Discovery) -> Result:
+        plan = by.plan
+        if self.around is not None:
+            plan, discovery = self.around.beside(plan, discovery)
+        run = run_scan
+        total = sum(file.size for file in discovery.files)
+        if not self.options["no_cache"] and total >= WORTH_REMEMBERING:
+            # Imported here: small scans are not kept.
+            from kubeassay.execution.remembered import remembered
+
+            run = partial(remembered, run_scan)
+        judge = partial(
+            run,
+            plan,
+            discovery,
+            self.target,
+            stdin=self.stdin,
+            stdin_name=STDIN_NAME,
+            processes=self.options["jobs"],
+            not_evaluated=by.not_understood,
+        )
+        if total < _PROGRESS_FROM_BYTES or self.options["quiet"] or not sys.stderr.isatty():
+            return judge()
+        with click.progressbar(length=total, label="Scanning", file=sys.stderr) as bar:
+            return judge(progress=bar.update)
 
 
 def _inputs(discovery: Discovery, stdin: bytes | None) -> Iterator[tuple[str, bytes]]:
@@ -247,19 +265,13 @@ def _inputs(discovery: Discovery, stdin: bytes | None) -> Iterator[tuple[str, by
             yield file.name, content
 
 
-def _at(
-    revision: str,
-    paths: Sequence[str],
-    judged: Judging,
-    target: Target,
-    options: Mapping[str, Any],
-    around: Surroundings | None,
-) -> tuple[Result, Mapping[str, ReadInventory]]:
+def _at(revision: str, paths: Sequence[str], scan: _Scan) -> tuple[Result, Mapping[str, ReadInventory]]:
     """The result of the same paths at a git revision, and what was read of them there."""
     # Imported here: few scans are compared.
     from kubeassay.execution.review import inventories
     from kubeassay.sources.git_tree import tree_at
 
+    options, version = scan.options, scan.by.version
     with tempfile.TemporaryDirectory(prefix="kubeassay-") as folder:
         tree = tree_at(
             revision,
@@ -272,16 +284,13 @@ def _at(
         for submodule in tree.left_out:
             said = f"warning: {submodule} is a submodule: what is found in it counts as new"
             click.echo(printable(said), err=True)
-        with copy_of(os.path.realpath(folder), tree.root):
-            discovery = render(tree.discovery, {**options, "quiet": True}, judged.by.version, context=True)
-            result = _run(judged.by, discovery, target, None, options, False, around)
-            return result, inventories(discovery, judged.by.version)
+        found = environments(render(tree.discovery, {**options, "quiet": True}, version, context=True))
+        return replace(scan, stdin=None).of_all(found, pictures=False), inventories(found, version)
 
 
 def _scan_matrix(paths: Sequence[str], options: Mapping[str, Any], config: Mapping[str, Any]) -> int:
     # Imported here: few scans are of several environments.
     from kubeassay.cli.matrix import matrix
-    from kubeassay.execution.environments import differences, judge
 
     if options["since"] is not None:
         raise UsageError("--since compares one rendering of a PATH; --matrix is of several")
@@ -291,12 +300,8 @@ def _scan_matrix(paths: Sequence[str], options: Mapping[str, Any], config: Mappi
     judged = judging(options, config)
     around = _surroundings(options, config, judged.by.version)
     target = Target("manifests", display_name(options["matrix"]), context=() if around is None else around.names)
-    pictures = shows_pictures(judged, options)
-    result = judge(
-        found,
-        lambda by, discovery: _of_one(by, discovery, target, None, options, pictures, around),
-        lambda: differences([environment for environment, _ in found]),
-    )
+    scan = _Scan(judged.by, target, None, options, around)
+    result = scan.of_several(found, pictures=shows_pictures(judged, options))
 
     def inputs() -> Iterator[tuple[str, bytes]]:
         read = {name: content for environment, _ in found for name, content in _inputs(environment.discovery, None)}
@@ -320,37 +325,3 @@ def _scan_snapshot(path: str, options: Mapping[str, Any], config: Mapping[str, A
 
         result = with_pictures_of_cluster(result, snapshot, judged.by.version)
     return report(judged, result, options, lambda: iter(snapshot.files.items()))
-
-
-def _scanned(
-    plan: Plan,
-    discovery: Discovery,
-    target: Target,
-    stdin: bytes | None,
-    options: Mapping[str, Any],
-    not_evaluated: Sequence[NotEvaluated],
-    around: Surroundings | None = None,
-) -> Result:
-    if around is not None:
-        plan, discovery = around.beside(plan, discovery)
-    run = run_scan
-    total = sum(file.size for file in discovery.files)
-    if not options["no_cache"] and total >= WORTH_REMEMBERING:
-        # Imported here: small scans are not kept.
-        from kubeassay.execution.remembered import remembered
-
-        run = partial(remembered, run_scan)
-    judge = partial(
-        run,
-        plan,
-        discovery,
-        target,
-        stdin=stdin,
-        stdin_name=STDIN_NAME,
-        processes=options["jobs"],
-        not_evaluated=not_evaluated,
-    )
-    if total < _PROGRESS_FROM_BYTES or options["quiet"] or not sys.stderr.isatty():
-        return judge()
-    with click.progressbar(length=total, label="Scanning", file=sys.stderr) as bar:
-        return judge(progress=bar.update)

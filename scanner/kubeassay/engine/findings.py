@@ -156,11 +156,14 @@ def make_finding(
 ) -> Finding:
     """The finding of a violation. ``source`` None: no excerpt, fix or line hash (the text is not at hand)."""
     rule = active.rule
-    if obj.made_of is not None:
-        return _of_rendered(active, obj, violation, source, fix_base, outcome=outcome, reason=reason)
-    location = obj.locate(violation.path, key=violation.key)
+    made_of = obj.made_of
+    traced = None if made_of is None else made_of.trace(obj, violation.path, key=violation.key)
+    location = obj.locate(violation.path, key=violation.key) if traced is None else traced.location
     excerpt = fix = None
-    if source is not None:
+    if source is not None and traced is not None:
+        excerpt = _excerpt_of(traced, obj, violation)
+        fix = _fix_of(active, obj, violation, fix_base, traced) if outcome == "fail" else None
+    elif source is not None:
         excerpt = make_excerpt(obj, location, source, violation)
         if rule.fix and outcome == "fail" and violation.fixable and not violation.sensitive:
             base = fix_base if violation.base is None else violation.base
@@ -168,7 +171,7 @@ def make_finding(
                 fix = make_fix(obj, source.text, base, rule.fix, rule.title)
         if violation.repair is not None and outcome == "fail":
             fix = make_repair(obj, source.text, violation.repair, rule.title)
-    return Finding(
+    finding = Finding(
         outcome=outcome,
         rule=rule.id,
         controls=active.controls,
@@ -188,6 +191,7 @@ def make_finding(
         fix=fix,
         reason=reason,
     )
+    return finding if traced is None or made_of is None else _in_source(finding, traced, made_of.steps)
 
 
 def source_of(document: SourceDocument) -> SourceText:
@@ -199,48 +203,16 @@ def source_of(document: SourceDocument) -> SourceText:
     return found
 
 
-def _of_rendered(
-    active: ActiveRule,
-    obj: Object,
-    violation: Violation,
-    source: SourceText | None,
-    fix_base: Path,
-    *,
-    outcome: Outcome,
-    reason: str | None,
-) -> Finding:
-    """The finding of an object that was made out of other files: at the place in these, with that file's text."""
-    made_of = obj.made_of
-    assert made_of is not None
-    traced = made_of.trace(obj, violation.path, key=violation.key)
+def _in_source(finding: Finding, traced: Traced, steps: Sequence[tuple[str, Location]]) -> Finding:
+    """A finding of an object that was made out of other files, with how that was, and the line of the file it is in."""
     text = source_of(traced.document)
-    excerpt = fix = None
-    if source is not None:
-        excerpt = _excerpt_of(traced, text, obj, violation)
-        if traced.obj is not None and outcome == "fail" and not violation.sensitive:
-            fix = _fix_of(active, obj, violation, fix_base, traced, text)
-    text.prepare([traced.location.start_line])
-    return Finding(
-        outcome=outcome,
-        rule=active.rule.id,
-        controls=active.controls,
-        area=active.rule.area,
-        severity=active.severity,
-        object=obj.ref,
-        container=violation.container,
-        path=format_path(_shown_path(violation)),
-        message=violation.message if traced.state != "rendering" else f"{violation.message} ({traced.said})",
-        location=traced.location,
-        fingerprint=fingerprint(active.rule.id, obj, violation),
-        related=(
-            *(Related(message, other.locate(path)) for message, other, path in violation.related),
-            *(Related(message, Location(file, line, 1, line, 1)) for message, file, line in violation.clauses),
-            *_steps(traced, made_of.steps),
-        ),
-        line_hash=text.line_hash(traced.location.start_line),
-        excerpt=excerpt,
-        fix=fix,
-        reason=reason,
+    line = traced.location.start_line
+    text.prepare([line])
+    return replace(
+        finding,
+        message=finding.message if traced.state != "rendering" else f"{finding.message} ({traced.said})",
+        related=(*finding.related, *_steps(traced, steps)),
+        line_hash=text.line_hash(line),
     )
 
 
@@ -252,9 +224,10 @@ def _steps(traced: Traced, steps: Sequence[tuple[str, Location]]) -> Iterator[Re
         yield Related(traced.said, traced.location)
 
 
-def _excerpt_of(traced: Traced, text: SourceText, obj: Object, violation: Violation) -> Excerpt | None:
+def _excerpt_of(traced: Traced, obj: Object, violation: Violation) -> Excerpt | None:
     """The line of a source file. What no report may show of the object may stand in it in the clear, as in a template
     that is no YAML."""
+    text = source_of(traced.document)
     if traced.obj is not None:
         excerpt = make_excerpt(traced.obj, traced.location, text, replace(violation, path=traced.path))
     elif violation.sensitive:
@@ -292,14 +265,12 @@ def _secrets(obj: Object) -> frozenset[str]:
     return secrets
 
 
-def _fix_of(
-    active: ActiveRule, obj: Object, violation: Violation, fix_base: Path, traced: Traced, text: SourceText
-) -> Fix | None:
+def _fix_of(active: ActiveRule, obj: Object, violation: Violation, fix_base: Path, traced: Traced) -> Fix | None:
     """A fix in the file that states a rendered field, where its object has what the rendered one has."""
     source = traced.obj
-    if source is None or traced.state == "rendering" or source.ref.kind != obj.ref.kind:
+    if source is None or violation.sensitive or traced.state == "rendering" or source.ref.kind != obj.ref.kind:
         return None
-    rule = active.rule
+    rule, text = active.rule, source_of(traced.document)
     if violation.repair is not None:
         path = declared_path(obj.value, source.value, violation.repair.path)
         if path is None or not _says_the_same(obj, violation.repair.path, source, path):

@@ -38,8 +38,6 @@ class Wanted:
     demand: Demand
     #: What asked for it, besides the kustomization or chart itself, the outermost first.
     steps: tuple[tuple[str, Location], ...] = ()
-    #: Whether the user or an Application named it: where it cannot be made, that is an error.
-    named: bool = False
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -52,12 +50,12 @@ class Wanted:
 def rendered(discovery: Discovery, options: RenderOptions, more: Sequence[Wanted] = ()) -> Discovery:
     """What was discovered, with what its kustomizations and charts make in place of what they are made of.
 
-    ``more``: what else is to be rendered. Where a tool is missing, all stays as it is, which hides objects, as
-    :attr:`Discovery.skipped` says. Raises UsageError for a folder that the user named and that is none.
+    ``more``: what else is to be rendered. What cannot be rendered stays as it is, with an error. Raises UsageError for
+    a folder that the user named and that is none.
     """
-    charts = {one.demand.chart for one in more if isinstance(one.demand, HelmDemand)}
+    chosen = {one.demand.chart for one in more if isinstance(one.demand, HelmDemand)}
     # A chart that is rendered in a way that somebody chose is not rendered by its default values as well.
-    discovery = replace(discovery, charts=[found for found in discovery.charts if found.directory not in charts])
+    discovery = replace(discovery, charts=[found for found in discovery.charts if found.directory not in chosen])
     wanted = list(_wanted(discovery, options))
     wanted += [one for one in more if one.key not in {other.key for other in wanted}]
     if not wanted:
@@ -72,8 +70,8 @@ def rendered(discovery: Discovery, options: RenderOptions, more: Sequence[Wanted
 def _wanted(discovery: Discovery, options: RenderOptions) -> Iterator[Wanted]:
     seen: set[tuple[object, ...]] = set()
     named = [
-        *(_kustomize(_named(folder, KUSTOMIZATION_NAMES), named=True) for folder in options.kustomize),
-        *(_helm(_named(folder, ("Chart.yaml",)), options.chart_options, named=True) for folder in options.helm),
+        *(_kustomize(_named(folder, KUSTOMIZATION_NAMES)) for folder in options.kustomize),
+        *(_helm(_named(folder, ("Chart.yaml",)), options.chart_options) for folder in options.helm),
     ]
     automatic: list[Wanted] = []
     if options.automatic:
@@ -90,7 +88,7 @@ def _wanted(discovery: Discovery, options: RenderOptions) -> Iterator[Wanted]:
 
 def chart_named(folder: str, options: HelmDemand) -> Wanted:
     """The rendering of a chart that the user named. Raises UsageError where there is none."""
-    return _helm(_named(folder, ("Chart.yaml",)), options, named=True)
+    return _helm(_named(folder, ("Chart.yaml",)), options)
 
 
 def _named(folder: str, names: Sequence[str]) -> Renderable:
@@ -118,14 +116,14 @@ def root_of(directory: str, tree: str) -> str:
     return here if here != os.sep and is_within(directory, here) else tree
 
 
-def _kustomize(found: Renderable, *, named: bool = False) -> Wanted:
+def _kustomize(found: Renderable) -> Wanted:
     demand = KustomizeDemand(found.directory, found.file, root_of(found.directory, found.tree))
-    return Wanted(demand, named=named)
+    return Wanted(demand)
 
 
-def _helm(found: Renderable, options: HelmDemand, *, named: bool = False) -> Wanted:
+def _helm(found: Renderable, options: HelmDemand) -> Wanted:
     root = root_of(found.directory, found.tree)
-    return Wanted(replace(options, chart=found.directory, name=found.file, root=root), named=named)
+    return Wanted(replace(options, chart=found.directory, name=found.file, root=root))
 
 
 class _Renderings:
@@ -137,44 +135,31 @@ class _Renderings:
         self.made: list[SourceFile] = []
         #: Real paths of what was rendered.
         self.sources: set[str] = set()
-        #: Kind of tool → why there is none.
-        self.missing: dict[str, str] = {}
         self.errors: list[ReadError] = []
         self.skipped: list[Skipped] = []
         self.notes: list[str] = []
         self._names: set[str] = set()
 
-    def make(self, wanted: Sequence[Wanted]) -> list[Output | None]:
-        """The outputs of demands, in their order; None where there is no tool for one."""
+    def make(self, wanted: Sequence[Wanted]) -> list[Output]:
+        """The outputs of demands, in their order."""
         workers = min(available_processes(), len(wanted))
         # Tools run in processes of their own; a thread waits for one.
         with ThreadPoolExecutor(workers) as pool:
             return list(pool.map(self._made, wanted))
 
-    def _made(self, wanted: Wanted) -> Output | None:
+    def _made(self, wanted: Wanted) -> Output:
         # Imported here: most trees have neither kustomizations nor charts.
-        from kubeassay.sources.tools import ToolMissingError
+        if isinstance(wanted.demand, KustomizeDemand):
+            from kubeassay.sources.kustomize_build import build
 
-        try:
-            if isinstance(wanted.demand, KustomizeDemand):
-                from kubeassay.sources.kustomize_build import build
+            return build(wanted.demand, self.limits)
+        from kubeassay.sources.helm_template import template
 
-                return build(wanted.demand, self.limits)
-            from kubeassay.sources.helm_template import template
+        return template(wanted.demand, self.limits)
 
-            return template(wanted.demand, self.limits)
-        except ToolMissingError as error:
-            self.missing["kustomize" if isinstance(wanted.demand, KustomizeDemand) else "helm"] = str(error)
-            return None
-
-    def take(self, wanted: Wanted, output: Output | None) -> None:
+    def take(self, wanted: Wanted, output: Output) -> None:
         """Take over what came of a demand."""
         name = wanted.demand.name
-        if output is None:
-            if wanted.named:
-                kind = "kustomize" if isinstance(wanted.demand, KustomizeDemand) else "helm"
-                self.errors.append(ReadError(name, f"cannot be rendered: {self.missing[kind]}", 1, 1))
-            return
         self.errors += output.errors
         self.skipped += output.skipped
         self.notes += output.notes
@@ -196,10 +181,7 @@ class _Renderings:
     def finish(self) -> Discovery:
         """What was discovered, less what was rendered, with what was made of it."""
         found, paths = self.discovery, self.discovery.paths
-        files = [
-            replace(file, part=True) if paths.get(file.name) in self.sources else self._with_reason(file)
-            for file in found.files
-        ]
+        files = [replace(file, part=True) if paths.get(file.name) in self.sources else file for file in found.files]
         skipped = [entry for entry in found.skipped if paths.get(entry.file) not in self.sources]
         parts = [self._patch(entry) for entry in found.skipped if self._is_patch(entry)]
         tools = sorted({file.rendering.made_by for file in self.made if file.rendering is not None})
@@ -209,7 +191,7 @@ class _Renderings:
         return replace(
             found,
             files=sorted([*files, *parts, *self.made], key=lambda file: file.name),
-            skipped=[*map(self._explained, skipped), *self.skipped],
+            skipped=[*skipped, *self.skipped],
             errors=[*found.errors, *self.errors],
             notes=notes,
         )
@@ -221,16 +203,3 @@ class _Renderings:
         """A patch, in whose comments exceptions may stand."""
         path = self.discovery.paths[entry.file]
         return SourceFile(path, entry.file, 0, part=True)
-
-    def _with_reason(self, file: SourceFile) -> SourceFile:
-        """A file that asks for a rendering, with why there is none."""
-        if file.role is None:
-            return file
-        said = self._explained(Skipped(file.name, *file.role))
-        return replace(file, role=(said.reason, said.detail))
-
-    def _explained(self, entry: Skipped) -> Skipped:
-        kind = {"helm-template": "helm", "kustomize-patch": "kustomize", "kustomization": "kustomize"}.get(entry.reason)
-        if kind is None or kind not in self.missing:
-            return entry
-        return replace(entry, detail=f"{entry.detail}; it was not rendered: {self.missing[kind]}")

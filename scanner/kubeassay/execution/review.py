@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 
 from kubeassay.analysis.review.changes import SIDES, review
 from kubeassay.analysis.workloads import TEMPLATE_PATHS
+from kubeassay.execution.environments import Environment
 from kubeassay.execution.inventory import ReadInventory, read_inventory
 from kubeassay.model import Inventory, KubernetesVersion, NotEvaluated, Result, Review, Unseen, format_path
 from kubeassay.model.review import Side
-from kubeassay.sources.files import Discovery
 
 
-def inventories(discovery: Discovery, version: KubernetesVersion) -> dict[str, ReadInventory]:
-    """What was discovered, read: by the names of its environments, of which most trees have but one, without a name."""
-    if not any(file.rendering is not None for file in discovery.files):
-        return {"": read_inventory(discovery, version)}
-    # Imported here: few trees are rendered.
-    from kubeassay.execution.environments import environments
-
-    return {found.name: read_inventory(found.discovery, version) for found in environments(discovery)}
+def inventories(found: Sequence[Environment], version: KubernetesVersion) -> dict[str, ReadInventory]:
+    """What environments hold, read: by their names; most trees have but one, without a name."""
+    return {environment.name: read_inventory(environment.discovery, version) for environment in found}
 
 
 def with_review(

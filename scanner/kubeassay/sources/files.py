@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import os
 import stat
@@ -93,20 +92,6 @@ def is_markdown(name: str) -> bool:
     return name.lower().endswith((".md", ".markdown"))
 
 
-#: Folders that are copies of others → these, all real paths.
-_COPIES: dict[str, str] = {}
-
-
-@contextlib.contextmanager
-def copy_of(folder: str, original: str) -> Iterator[None]:
-    """While it lasts, files in ``folder`` are called as those of which they are copies. Both are real paths."""
-    _COPIES[folder] = original
-    try:
-        yield
-    finally:
-        del _COPIES[folder]
-
-
 def is_within(path: str, folder: str) -> bool:
     """Whether a path is a folder, or below it. Both are absolute and normal."""
     return path == folder or path.startswith(os.path.join(folder, ""))
@@ -114,9 +99,6 @@ def is_within(path: str, folder: str) -> bool:
 
 def display_name(path: str) -> str:
     """A path as reports name it: relative to the working directory, ``/`` between its parts, valid Unicode."""
-    for folder, original in _COPIES.items():
-        if path == folder or path.startswith(folder + os.sep):
-            path = original + path[len(folder) :]
     relative = os.path.relpath(path) if os.path.isabs(path) else os.path.normpath(path)
     name = os.fsencode(relative).decode("utf-8", "backslashreplace")
     return name.replace(os.sep, "/") if os.sep != "/" else name

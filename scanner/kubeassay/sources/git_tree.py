@@ -33,8 +33,6 @@ class TreeAt:
     commit: str
     discovery: Discovery
     left_out: tuple[str, ...]
-    #: The root of the repository, a real path.
-    root: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ def tree_at(
         ]
     found.skipped = [replace(entry, file=renamed.get(entry.file, entry.file)) for entry in found.skipped]
     submodules = tuple(entry.name for entry in entries if entry.mode == _SUBMODULE)
-    return TreeAt(commit, found, submodules, root)
+    return TreeAt(commit, found, submodules)
 
 
 def _absolute(path: str) -> str:
@@ -101,9 +99,8 @@ def _static(path: str) -> str:
 
 def _name(path: str, folders: Mapping[str, str]) -> str:
     """What the working tree's file is called. ``folders``: those of the copy → those that the user named."""
-    there, here = max(
-        (pair for pair in folders.items() if is_within(path, os.path.normpath(pair[0]))), key=lambda pair: len(pair[0])
-    )
+    around = (pair for pair in folders.items() if is_within(path, os.path.normpath(pair[0])))
+    there, here = max(around, key=lambda pair: len(pair[0]))
     return display_name(os.path.join(here, os.path.relpath(path, there)))
 
 

@@ -14,7 +14,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kubeassay.model import Location, Object, Path, SpanTable
+from kubeassay.model import Location, Object, Path, SpanTable, Traced
 from kubeassay.sources.go_template import Each, Expression, Reference, expression
 from kubeassay.sources.helm_chart import CHART, Chart, ChartFile, chart_of, mapping_in, values_object
 from kubeassay.sources.helm_marks import (
@@ -30,7 +30,7 @@ from kubeassay.sources.helm_run import Piece, file_of, hooks_in, pieces, run_hel
 from kubeassay.sources.helm_secrets import template_document
 from kubeassay.sources.helm_values import Entry, Values
 from kubeassay.sources.manifests import read_bytes
-from kubeassay.sources.rendering import RENDERED, HelmDemand, Limits, Traced
+from kubeassay.sources.rendering import RENDERED, HelmDemand, Limits
 from kubeassay.sources.tools import Tool
 from kubeassay.sources.yaml_reader import astral_of, lines_of
 

@@ -9,9 +9,8 @@ from dataclasses import replace
 from itertools import chain
 
 from kubeassay.analysis.sensitive import names_secret, sensitive_paths
-from kubeassay.model import Object, ObjectRef, SpanTable
+from kubeassay.model import Object, ObjectRef, SourceDocument, SpanTable
 from kubeassay.sources.helm_chart import ChartFile
-from kubeassay.sources.rendering import SourceDocument
 from kubeassay.sources.yaml_reader import astral_of, lines_of
 
 _KEY_AND_TEXT = re.compile(r"""^[ \t]*(?:-[ \t]+)*["']?([\w./-]+)["']?[ \t]*:[ \t]+(\S.*?)[ \t\r]*$""", re.MULTILINE)

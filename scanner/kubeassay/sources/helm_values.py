@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubeassay.model import Object, Path
+from kubeassay.model import Object, Path, SourceDocument
 from kubeassay.sources.helm_chart import VALUES, Chart, ChartFile, values_object
-from kubeassay.sources.rendering import HelmDemand, SourceDocument
+from kubeassay.sources.rendering import HelmDemand
 from kubeassay.sources.yaml_reader import read_text
 
 

@@ -12,12 +12,12 @@ import re
 from typing import Any, Literal
 
 from kubeassay.analysis.declared import identity
-from kubeassay.model import Object, ObjectRef, Path
+from kubeassay.model import Object, ObjectRef, Path, SourceDocument, Traced
 from kubeassay.sources.kustomize_graph import Graph
 from kubeassay.sources.kustomize_nodes import Node, Origin, at, doubt, plain
 from kubeassay.sources.kustomize_replay import Built, Replay, TooMuchError
 from kubeassay.sources.kustomize_texts import SourceTexts
-from kubeassay.sources.rendering import KustomizeDemand, SourceDocument, Traced
+from kubeassay.sources.rendering import KustomizeDemand
 
 #: What Kustomize puts behind the names of what it generates.
 _HASH = re.compile(r"-[a-z0-9]{10}\Z")

@@ -10,19 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from kubeassay.model import MadeOf, Object, ReadError, Skipped, SourceDocument, Traced, Tracer
-
-__all__ = [
-    "RENDERED",
-    "HelmDemand",
-    "KustomizeDemand",
-    "Limits",
-    "Output",
-    "Rendering",
-    "SourceDocument",
-    "Traced",
-    "Tracer",
-]
+from kubeassay.model import MadeOf, Object, ReadError, Skipped, Tracer
 
 #: Behind the name of the file that asks for a rendering: the name of the text that came of it. No file ends so.
 RENDERED = " (rendered)"
@@ -102,7 +90,8 @@ class Output:
     """What came of a demand. ``text``: YAML documents as the tool printed them, less what was left out; empty where it
     failed. ``tracer`` None: nothing was rendered.
 
-    ``sources``: the real paths of all files that it was made of; they are judged as part of it, not on their own.
+    ``sources``: the real paths of the files that its objects were made of; they are judged as part of it, not on their
+    own.
     ``made_by``: tool and version ("kustomize v5.8.1"). ``errors``: why it failed, at the file and line that say so
     where that is known. ``skipped``: what was left out and why (hooks). ``notes``: what the user should know.
     """
