@@ -20,9 +20,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import sys
 from pathlib import Path
 from typing import Any
+
+from generated_table import write_or_check
 
 OUTPUT = Path(__file__).parent.parent / "scanner" / "kubeassay" / "analysis" / "kubernetes_fields.json"
 
@@ -174,16 +175,5 @@ def text_of(table: dict[str, Any]) -> str:
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-def main() -> int:
-    text = text_of(build())
-    if "--check" in sys.argv[1:]:
-        if OUTPUT.read_text(encoding="utf-8") != text:
-            print(f"{OUTPUT} is out of date; run .ci/generate_fields.py", file=sys.stderr)
-            return 1
-        return 0
-    OUTPUT.write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(write_or_check(OUTPUT, text_of(build())))

@@ -20,9 +20,10 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from generated_table import write_or_check
 
 ANALYSIS = Path(__file__).parent.parent / "scanner" / "kubeassay" / "analysis"
 OUTPUT = ANALYSIS / "kubernetes_lifecycle.json"
@@ -103,16 +104,5 @@ def text_of(table: dict[str, Any]) -> str:
     return f'{{\n"source": {json.dumps(table["source"])},\n"deprecated": {{\n' + ",\n".join(lines) + "\n}\n}\n"
 
 
-def main() -> int:
-    text = text_of(build())
-    if "--check" in sys.argv[1:]:
-        if OUTPUT.read_text(encoding="utf-8") != text:
-            print(f"{OUTPUT} is out of date; run .ci/generate_lifecycle.py", file=sys.stderr)
-            return 1
-        return 0
-    OUTPUT.write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(write_or_check(OUTPUT, text_of(build())))

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit import objects_in
-from kubeassay.sources.cache import Cache, cache_folder, digest_of, may_be_kept
+from kubeassay.sources.cache import Cache, cache_folder, digest_of
 
 
 def opened(root: Path, **options: int) -> Cache:
@@ -198,20 +197,3 @@ def test_a_digest_tells_where_a_name_ends() -> None:
     assert digest_of([("a", b"bc")]) != digest_of([("ab", b"c")])
     assert digest_of([("a", b"")], "b") != digest_of([("a", b"b")])
     assert digest_of([], "a", "b") != digest_of([], "ab")
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{apiVersion: v1, kind: Secret, metadata: {name: s}, data: {a: c2VjcmV0}}",
-        '{"apiVersion": "v1", "kind": "Secr\\u0065t", "metadata": {"name": "s"}}',
-        "{apiVersion: v1, kind: ConfigMap, metadata: {name: s}, data: {password: hunter2-and-more}}",
-        "{apiVersion: v1, kind: List, items: [{apiVersion: v1, kind: Secret, metadata: {name: s}}]}",
-    ],
-)
-def test_what_holds_a_secret_may_not_be_kept(text: str) -> None:
-    assert not may_be_kept(objects_in(text))
-
-
-def test_what_holds_none_may_be_kept() -> None:
-    assert may_be_kept(objects_in("{apiVersion: v1, kind: ConfigMap, metadata: {name: s}, data: {colour: blue}}"))

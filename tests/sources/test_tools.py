@@ -81,7 +81,7 @@ def test_a_run_has_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch) -
     assert given["HTTPS_PROXY"] == given["http_proxy"] == "http://127.0.0.1:9"
     assert files == []
     assert folder == given["HOME"] != os.environ["HOME"]
-    assert not os.path.exists(folder)  # noqa: PTH110
+    assert not Path(folder).exists()
     allowed = json.loads(python(program, Limits(20, 10_000, network=True)).output)[0]
     assert allowed["HTTPS_PROXY"] == "http://user:password@proxy"
     assert "AWS_SECRET_ACCESS_KEY" not in allowed

@@ -9,7 +9,7 @@ as untrusted data, never anything that executes.
 Nothing here raises, and nothing here is needed: without a cache everything is computed. Several processes, forks of
 one among them, may use it at a time: an entry appears as a whole, or not at all.
 
-What is kept must hold no values of Secrets: :func:`may_be_kept`.
+What is kept must hold no values of Secrets; that is up to callers.
 """
 
 from __future__ import annotations
@@ -21,9 +21,6 @@ import secrets
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
-
-from kubeassay.analysis.sensitive import sensitive_paths
-from kubeassay.model import Object
 
 #: Changed with what the bytes of an entry mean.
 _FORMAT = b"kubeassay cache 1\n"
@@ -55,11 +52,6 @@ def _add(digest: hashlib.blake2b, what: bytes, content: bytes) -> None:
     # With its length, so that no two sequences of parts are the same bytes.
     digest.update(b"%s %d\n" % (what, len(content)))
     digest.update(content)
-
-
-def may_be_kept(objects: Iterable[Object]) -> bool:
-    """Whether objects hold nothing that must not be kept: no Secret, and no value that no report would show."""
-    return not any(obj.ref.kind == "Secret" or sensitive_paths(obj.value) for obj in objects)
 
 
 def cache_folder(environment: Mapping[str, str] | None = None) -> str | None:

@@ -141,13 +141,14 @@ def _stated(
             steps: list[str | int] = []
             value: Any = None if obj is None else obj.value
             for key in keys:
-                step: str | int = int(key) if isinstance(value, list) and key.isdigit() else key
-                if not (isinstance(value, dict) and step in value) and not (
-                    isinstance(value, list) and isinstance(step, int) and step < len(value)
-                ):
+                if isinstance(value, dict) and key in value:
+                    steps.append(key)
+                    value = value[key]
+                elif isinstance(value, list) and key.isdigit() and int(key) < len(value):
+                    steps.append(int(key))
+                    value = value[int(key)]
+                else:
                     break
-                steps.append(step)
-                value = value[step]  # type: ignore[index]
             else:
                 if obj is not None and steps:
                     at = obj.locate(tuple(steps))

@@ -39,30 +39,34 @@ State = Literal["stated", "parent", "rendering"]
 _MOST_RUNS = 3
 
 
-class HelmTracer:
-    """The tracer of one rendered chart (:class:`~kubeassay.sources.rendering.Tracer`). It renders the chart once more,
-    when it is asked first, and keeps the answer in the process."""
+@dataclass(frozen=True, slots=True)
+class RenderedChart:
+    """A chart that was rendered, and by what. ``files``: the chart's, by their paths in it. ``texts``: (template, what
+    it printed), as in the output."""
 
-    def __init__(
-        self,
-        tool: Tool,
-        demand: HelmDemand,
-        limits: Limits,
-        files: dict[str, ChartFile],
-        values: tuple[ChartFile, ...],
-        texts: tuple[tuple[str, str], ...],
-    ) -> None:
-        """``files``: the chart's, by their paths in it. ``texts``: (template, what it printed), as in the output."""
-        self._given = (tool, demand, limits, files, values, texts)
+    tool: Tool
+    demand: HelmDemand
+    limits: Limits
+    files: dict[str, ChartFile]
+    values: tuple[ChartFile, ...]
+    texts: tuple[tuple[str, str], ...]
+
+
+class HelmTracer:
+    """The tracer of one rendered chart (:class:`~kubeassay.model.Tracer`). It renders the chart once more, when it is
+    asked first, and keeps the answer in the process."""
+
+    def __init__(self, rendered: RenderedChart) -> None:
+        self._rendered = rendered
         self._sheet: _Sheet | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (HelmTracer, self._given)
+        return (HelmTracer, (self._rendered,))
 
     def trace(self, obj: Object, path: Path, *, key: bool = False) -> Traced:
-        """Where a field comes from; see :class:`~kubeassay.sources.rendering.Tracer`."""
+        """Where a field comes from; see :class:`~kubeassay.model.Tracer`."""
         if self._sheet is None:
-            self._sheet = _Sheet(*self._given)
+            self._sheet = _Sheet(self._rendered)
         return self._sheet.trace(obj, path, key=key)
 
 
@@ -84,47 +88,33 @@ class _Asked:
 class _Sheet:
     """A rendered chart with what is known of its lines."""
 
-    def __init__(
-        self,
-        tool: Tool,
-        demand: HelmDemand,
-        limits: Limits,
-        files: dict[str, ChartFile],
-        values: tuple[ChartFile, ...],
-        texts: tuple[tuple[str, str], ...],
-    ) -> None:
-        self.demand = demand
-        self.files = files
-        self.texts = texts
-        self.chart = chart_of(files, limits)
-        self.values = Values(self.chart, values, demand)
-        opened = with_archives_open(files, limits)
+    def __init__(self, rendered: RenderedChart) -> None:
+        self.demand = rendered.demand
+        self.files = rendered.files
+        self.texts = rendered.texts
+        self.chart = chart_of(self.files, rendered.limits)
+        self.values = Values(self.chart, rendered.values, self.demand)
+        opened = with_archives_open(self.files, rendered.limits)
         self.templates = template_lines(opened)
-        self.marks = self._marks(tool, demand, limits, opened, values)
-        self.text = "".join(f"---\n# Source: {source}\n{text}" for source, text in texts)
+        self.marks = self._marks(rendered, opened)
+        self.text = "".join(f"---\n# Source: {source}\n{text}" for source, text in self.texts)
         #: The lines at which the texts begin, from 1, behind their heads.
         self.begins: list[int] = []
         line = 1
-        for _, text in texts:
+        for _, text in self.texts:
             self.begins.append(line + 2)
             line += 2 + text.count("\n")
         self.lines = self.text.split("\n")
-        self.objects = read_bytes(self.text.encode(), f"{demand.name}{RENDERED}").objects
+        self.objects = read_bytes(self.text.encode(), f"{self.demand.name}{RENDERED}").objects
 
-    def _marks(
-        self,
-        tool: Tool,
-        demand: HelmDemand,
-        limits: Limits,
-        opened: dict[str, ChartFile],
-        values: tuple[ChartFile, ...],
-    ) -> dict[int, list[Marked]]:
+    def _marks(self, rendered: RenderedChart, opened: dict[str, ChartFile]) -> dict[int, list[Marked]]:
         """The marks of each text. Where Helm fails with marks, those of named templates are left out, which other
         templates may do anything with."""
         token = f"k{secrets.token_hex(6)}"
         chosen = dict(self.templates)
         for _ in range(_MOST_RUNS):
-            ran = run_helm(tool, marked_files(opened, chosen, token), values, demand, limits)
+            marked = marked_files(opened, chosen, token)
+            ran = run_helm(rendered.tool, marked, rendered.values, rendered.demand, rendered.limits)
             if ran.failure is None and ran.code == 0:
                 return read_marks(self.texts, self._judged(list(pieces(ran.output))), list(chosen), token)
             fewer = {key: each for key, each in chosen.items() if not key.rpartition("/")[2].startswith("_")}

@@ -28,7 +28,7 @@ from kubeassay.sources.helm_chart import (
     shown,
 )
 from kubeassay.sources.helm_errors import errors_of, masked, secrets_in
-from kubeassay.sources.helm_origin import HelmTracer
+from kubeassay.sources.helm_origin import HelmTracer, RenderedChart
 from kubeassay.sources.helm_run import Piece, file_of, hooks_in, pieces, run_helm, write
 from kubeassay.sources.manifests import regular_content
 from kubeassay.sources.rendering import HelmDemand, Limits, Output
@@ -85,7 +85,7 @@ def template(demand: HelmDemand, limits: Limits, tool: Tool | None = None) -> Ou
     return replace(
         made,
         text=text,
-        tracer=HelmTracer(tool, demand, limits, found.files, tuple(values), tuple(kept)),
+        tracer=HelmTracer(RenderedChart(tool, demand, limits, found.files, tuple(values), tuple(kept))),
         errors=tuple(errors),
         skipped=tuple(skipped),
         notes=(*made.notes, *warned),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from kubeassay.analysis.reading import items
+from kubeassay.model import Path
 from kubeassay.sources.yaml_reader import read_text
 
 KUSTOMIZATION_NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -29,6 +31,17 @@ class UsedFiles:
     component: bool = False
 
 
+#: How what an entry names is read.
+Use = Literal["resource", "component", "plug-in", "file"]
+#: Fields that put files into the data of objects.
+GENERATORS = ("configMapGenerator", "secretGenerator")
+#: Fields that name files which are no objects by themselves, though they may look like some.
+_PATCHES = frozenset(
+    {
+        *("patches", "patchesJson6902", "patchesStrategicMerge", "replacements"),
+        *("configurations", "transformers", "generators", "crds"),
+    }
+)
 #: What a kustomization says that changes no resource.
 _LISTING = frozenset({"apiVersion", "kind", "metadata", "resources", "bases"})
 
@@ -53,17 +66,11 @@ def used_files(kustomization: str) -> UsedFiles:
             continue
         changes = changes or not root.keys() <= _LISTING
         component = component or root.get("kind") == "Component"
-        for key in ("patches", "patchesJson6902", "replacements"):
-            for entry in _list(root.get(key)):
-                if isinstance(entry, dict) and isinstance(entry.get("path"), str):
-                    patches.add(entry["path"])
-        for key in ("patchesStrategicMerge", "configurations", "transformers", "generators", "crds", "openapi"):
-            for entry in _list(root.get(key)):
-                # A strategic merge patch may also stand inline, in several lines.
-                if isinstance(entry, str) and "\n" not in entry:
-                    patches.add(entry)
-        for key in ("resources", "bases", "components"):
-            resources.update(entry for entry in _list(root.get(key)) if isinstance(entry, str))
+        for path, entry, use in entries(root):
+            if use in ("resource", "component"):
+                resources.add(entry)
+            elif path[0] in _PATCHES:
+                patches.add(entry)
     found = _real_paths(directory, resources)
     changes = changes or len(found) < len(resources) or not all(map(os.path.exists, found))
     return UsedFiles(_real_paths(directory, patches), found, changes, component)
@@ -75,5 +82,48 @@ def _real_paths(directory: str, names: Iterable[str]) -> frozenset[str]:
     )
 
 
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def entries(root: dict[str, Any]) -> Iterator[tuple[Path, str, Use]]:
+    """What a kustomization names: where, what, and how it is read."""
+    for key, use in _LISTS:
+        for number, entry in enumerate(items(root.get(key))):
+            if isinstance(entry, str) and not (key in _INLINE and is_inline(entry)):
+                yield (key, number), entry, use
+    for key in ("patches", "patchesJson6902", "replacements"):
+        for number, entry in enumerate(items(root.get(key))):
+            if isinstance(entry, dict) and isinstance(entry.get("path"), str):
+                yield (key, number, "path"), entry["path"], "file"
+    for key in GENERATORS:
+        for number, entry in enumerate(items(root.get(key))):
+            if not isinstance(entry, dict):
+                continue
+            for position, file in enumerate(items(entry.get("files"))):
+                if isinstance(file, str):
+                    yield (key, number, "files", position), file.partition("=")[2] if "=" in file else file, "file"
+            for position, file in enumerate(items(entry.get("envs"))):
+                if isinstance(file, str):
+                    yield (key, number, "envs", position), file, "file"
+            if isinstance(entry.get("env"), str):
+                yield (key, number, "env"), entry["env"], "file"
+    schema = root.get("openapi")
+    if isinstance(schema, dict) and isinstance(schema.get("path"), str):
+        yield ("openapi", "path"), schema["path"], "file"
+
+
+_LISTS: tuple[tuple[str, Use], ...] = (
+    ("resources", "resource"),
+    ("bases", "resource"),
+    ("components", "component"),
+    ("patchesStrategicMerge", "file"),
+    ("configurations", "file"),
+    ("crds", "file"),
+    ("generators", "plug-in"),
+    ("transformers", "plug-in"),
+    ("validators", "plug-in"),
+)
+#: Lists of which an entry may also be YAML text.
+_INLINE = frozenset({"patchesStrategicMerge", "generators", "transformers", "validators"})
+
+
+def is_inline(entry: str) -> bool:
+    """Whether an entry is a text and not the name of a file."""
+    return "\n" in entry or ": " in entry or entry.lstrip().startswith(("{", "["))

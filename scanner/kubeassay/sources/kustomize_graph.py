@@ -10,16 +10,16 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
+from kubeassay.analysis.reading import items
 from kubeassay.model import Path, ReadError
 from kubeassay.sources.files import is_within
-from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES
+from kubeassay.sources.kustomize import GENERATORS, KUSTOMIZATION_NAMES, Use, entries, is_inline
 from kubeassay.sources.manifests import byte_order, regular_content
 from kubeassay.sources.rendering import KustomizeDemand, Limits
 from kubeassay.sources.yaml_reader import Document, read_text
 
-_GENERATORS = ("configMapGenerator", "secretGenerator")
 #: How many files, and how many folders with a kustomization, a build may read.
 _MOST_FILES = 20_000
 _MOST_FOLDERS = 2_000
@@ -40,8 +40,6 @@ _FIELDS = frozenset(
 #: What Kustomize takes for a repository (internal/git/repospec.go) or an address (loader.IsRemoteFile): a scheme, a
 #: user in front of a host, GitHub's names.
 _REMOTE = re.compile(r"(?i)^(?:git::|gh:)|^[a-z][a-z0-9+.-]*://|^[^/]*@[^/]*[:/]|^(?:www\.)?github\.com[:/]|\?ref=")
-
-Use = Literal["resource", "component", "plug-in", "file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ class Graph:
         put_in, others = set[str](), {kustomization.file for kustomization in self.folders.values()}
         for kustomization in self.folders.values():
             for reference in kustomization.references:
-                (put_in if reference.path[0] in _GENERATORS else others).add(reference.target)
+                (put_in if reference.path[0] in GENERATORS else others).add(reference.target)
         return frozenset(self.files.keys() - (put_in - others))
 
 
@@ -203,7 +201,7 @@ class _Walk:
         # It is known before what it names is read: that may lead here by another way.
         self.graph.folders[real] = Kustomization(real, file)
         references = []
-        for path, entry, use in _entries(document.root):
+        for path, entry, use in entries(document.root):
             here = _Place(name, document, path)
             try:
                 reference = self.entry(real, entry, use, path, here, (*above, real))
@@ -307,17 +305,17 @@ class _Walk:
             raise _RefusedError("is configured by a plug-in or function, and these are never run")
         if configuration.get("kind") == "HelmChartInflationGenerator":
             raise _RefusedError("renders a chart as a plug-in: name the chart under helmCharts, or scan it itself")
-        for _, entry, _ in _entries({"configMapGenerator": [configuration], "patches": [configuration]}):
+        for _, entry, _ in entries({"configMapGenerator": [configuration], "patches": [configuration]}):
             self.file(directory, entry)
         for entry in _strings(configuration.get("paths")):
             if "\n" not in entry:
                 self.file(directory, entry)
-        for _, entry, _ in _entries({"replacements": configuration.get("replacements")}):
+        for _, entry, _ in entries({"replacements": configuration.get("replacements")}):
             self.file(directory, entry)
 
     def inline_plug_ins(self, directory: str, document: Document, name: str) -> None:
         for key in ("generators", "transformers", "validators"):
-            for number, entry in enumerate(_list(document.root.get(key))):
+            for number, entry in enumerate(items(document.root.get(key))):
                 if isinstance(entry, str) and is_inline(entry):
                     try:
                         for inline in read_text(entry, name).documents:
@@ -327,7 +325,7 @@ class _Walk:
 
     def charts(self, directory: str, document: Document, name: str) -> None:
         for key in ("helmCharts", "helmChartInflationGenerator"):
-            for number, chart in enumerate(_list(document.root.get(key))):
+            for number, chart in enumerate(items(document.root.get(key))):
                 place = _Place(name, document, (key, number))
                 if not self.limits.network:
                     place_error = "is a Helm chart: it is rendered only where the network may be used"
@@ -342,7 +340,7 @@ class _Walk:
     def chart(self, directory: str, root: dict[str, Any], chart: Any) -> None:
         if not isinstance(chart, dict):
             return
-        for entry in _strings([chart.get("valuesFile"), *_list(chart.get("additionalValuesFiles"))]):
+        for entry in _strings([chart.get("valuesFile"), *items(chart.get("additionalValuesFiles"))]):
             if not is_remote(entry):
                 self.file(directory, entry)
         settings = root.get("helmGlobals")
@@ -360,56 +358,5 @@ class _Walk:
 _NO_KUSTOMIZATION = "has no kustomization.yaml"
 
 
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
 def _strings(value: Any) -> Iterator[str]:
-    return (entry for entry in _list(value) if isinstance(entry, str))
-
-
-def _entries(root: dict[str, Any]) -> Iterator[tuple[Path, str, Use]]:
-    """What a kustomization names: where, what, and how it is read."""
-    for key, use in _LISTS:
-        for number, entry in enumerate(_list(root.get(key))):
-            if isinstance(entry, str) and not (key in _INLINE and is_inline(entry)):
-                yield (key, number), entry, use
-    for key in ("patches", "patchesJson6902", "replacements"):
-        for number, entry in enumerate(_list(root.get(key))):
-            if isinstance(entry, dict) and isinstance(entry.get("path"), str):
-                yield (key, number, "path"), entry["path"], "file"
-    for key in _GENERATORS:
-        for number, entry in enumerate(_list(root.get(key))):
-            if not isinstance(entry, dict):
-                continue
-            for position, file in enumerate(_list(entry.get("files"))):
-                if isinstance(file, str):
-                    yield (key, number, "files", position), file.partition("=")[2] if "=" in file else file, "file"
-            for position, file in enumerate(_list(entry.get("envs"))):
-                if isinstance(file, str):
-                    yield (key, number, "envs", position), file, "file"
-            if isinstance(entry.get("env"), str):
-                yield (key, number, "env"), entry["env"], "file"
-    schema = root.get("openapi")
-    if isinstance(schema, dict) and isinstance(schema.get("path"), str):
-        yield ("openapi", "path"), schema["path"], "file"
-
-
-_LISTS: tuple[tuple[str, Use], ...] = (
-    ("resources", "resource"),
-    ("bases", "resource"),
-    ("components", "component"),
-    ("patchesStrategicMerge", "file"),
-    ("configurations", "file"),
-    ("crds", "file"),
-    ("generators", "plug-in"),
-    ("transformers", "plug-in"),
-    ("validators", "plug-in"),
-)
-#: Lists of which an entry may also be YAML text.
-_INLINE = frozenset({"patchesStrategicMerge", "generators", "transformers", "validators"})
-
-
-def is_inline(entry: str) -> bool:
-    """Whether an entry is a text and not the name of a file."""
-    return "\n" in entry or ": " in entry or entry.lstrip().startswith(("{", "["))
+    return (entry for entry in items(value) if isinstance(entry, str))

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kubeassay.analysis.reading import items
 from kubeassay.analysis.workloads import BUILT_IN_GROUPS
 from kubeassay.model import Object, Path
 from kubeassay.sources.kustomize_fields import (
@@ -164,7 +165,7 @@ class Replay:
 
     def _transform(self, at_: Kustomization, of: Object, built: list[Built]) -> list[Built]:
         value = of.value
-        for number, entry in enumerate(_list(value.get("patchesStrategicMerge"))):
+        for number, entry in enumerate(items(value.get("patchesStrategicMerge"))):
             built = self._patch(at_, of, ("patchesStrategicMerge", number), entry, None, built)
         for number, patch in enumerate(_members(value.get("patches"))):
             built = self._patch_entry(at_, of, ("patches", number), patch, built)
@@ -178,11 +179,11 @@ class Replay:
             self._replicas(of, one)
             self._images(of, one)
             self._replacements(at_, of, one)
-        for number, _ in enumerate(_list(value.get("transformers"))):
+        for number, _ in enumerate(items(value.get("transformers"))):
             for one in built:
                 one.doubt(self._origin(of, ("transformers", number), "changes it by a transformer"))
         for key in ("configurations", "crds", "vars"):
-            for number, _ in enumerate(_list(value.get(key))):
+            for number, _ in enumerate(items(value.get(key))):
                 for one in built:
                     one.doubted = self._origin(of, (key, number), f"may change it by {key}")
         return built
@@ -321,7 +322,7 @@ class Replay:
                 specs = TEMPLATES
             path: Path = ("labels", number, "pairs")
             self._pairs(of, one, path, entry.get("pairs"), specs, "labels")
-            for position, custom in enumerate(_list(entry.get("fields"))):
+            for position, custom in enumerate(items(entry.get("fields"))):
                 origin = self._origin(of, ("labels", number, "fields", position), "sets labels in a field")
                 steps = custom.get("path") if isinstance(custom, dict) else None
                 if isinstance(steps, str):
@@ -499,10 +500,6 @@ def _go_text(value: Any) -> str:
     return ("true" if value else "false") if isinstance(value, bool) else "" if value is None else str(value)
 
 
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
 def _members(value: Any) -> list[dict[str, Any]]:
     """The members of a list; what is no mapping counts as an empty one, so that numbers stay."""
-    return [member if isinstance(member, dict) else {} for member in _list(value)]
+    return [member if isinstance(member, dict) else {} for member in items(value)]

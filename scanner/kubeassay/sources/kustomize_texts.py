@@ -9,7 +9,8 @@ from typing import Any
 
 from kubeassay.analysis.sensitive import sensitive_paths
 from kubeassay.model import Object, ObjectRef, Path, SourceDocument, SpanTable
-from kubeassay.sources.kustomize_graph import decoded, is_inline, name_of
+from kubeassay.sources.kustomize import is_inline
+from kubeassay.sources.kustomize_graph import decoded, name_of
 from kubeassay.sources.objects import objects_of
 from kubeassay.sources.rendering import KustomizeDemand
 from kubeassay.sources.yaml_reader import Document, read_text

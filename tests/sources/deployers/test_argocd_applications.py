@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deployer_trees import CHART, CONFIG_MAP, KUSTOMIZATION, URL, app, follow, one, said, tree
@@ -13,7 +14,7 @@ from kit import run_within_seconds
 from kubeassay.analysis.gitops.permissions import Destination
 from kubeassay.sources.deployers.argocd import merge_patch, source_type
 from kubeassay.sources.deployers.kustomizations import argocd_edits, edited_images, on_top, split_image
-from kubeassay.sources.deployers.model import DirectoryDemand, UnfollowableError
+from kubeassay.sources.deployers.model import Deployment, DirectoryDemand, UnfollowableError
 from kubeassay.sources.deployers.variables import BuildVariables
 from kubeassay.sources.rendering import HelmDemand, KustomizeDemand
 
@@ -78,7 +79,10 @@ def test_a_directory_has_the_manifests_that_argo_cd_collects(tmp_path: Path) -> 
         "web/left.yaml": "# +argocd:skip-file-rendering\n" + CONFIG_MAP,
     }
     root = tree(tmp_path, files)
-    names = lambda text: [os.path.relpath(file, root / "web") for file in _directory(one(root, text)).files]  # noqa: E731
+
+    def names(text: str) -> list[str]:
+        return [os.path.relpath(file, root / "web") for file in _directory(one(root, text)).files]
+
     assert names(app("    path: web")) == ["a.yml", "b.yaml", "c.json"]
     assert names(app("    path: web\n    directory: {recurse: true}")) == ["a.yml", "b.yaml", "c.json", "sub/d.yaml"]
     assert names(app("    path: web\n    directory: {include: '*.yml'}")) == ["a.yml"]
@@ -86,8 +90,8 @@ def test_a_directory_has_the_manifests_that_argo_cd_collects(tmp_path: Path) -> 
     assert names(app("    path: web\n    directory: {recurse: true, include: 'sub/*'}")) == ["sub/d.yaml"]
 
 
-def _directory(deployment: object) -> DirectoryDemand:
-    (source,) = deployment.sources  # type: ignore[attr-defined]
+def _directory(deployment: Deployment) -> DirectoryDemand:
+    (source,) = deployment.sources
     assert isinstance(source.demand, DirectoryDemand)
     return source.demand
 
@@ -305,8 +309,8 @@ def test_a_version_of_kustomize_is_noted(tmp_path: Path) -> None:
 # --- helm ---
 
 
-def _chart(root: Path, helm: str, **more: object) -> HelmDemand:
-    found = one(root, app(f"    path: web\n    helm:\n{helm}"), **more)  # type: ignore[arg-type]
+def _chart(root: Path, helm: str, **more: Any) -> HelmDemand:
+    found = one(root, app(f"    path: web\n    helm:\n{helm}"), **more)
     assert len(found.sources) == 1, (found.errors, found.not_followed)
     demand = found.sources[0].demand
     assert isinstance(demand, HelmDemand)
@@ -355,7 +359,10 @@ def test_a_release_is_called_as_the_application(tmp_path: Path) -> None:
 def test_patterns_of_values_files(tmp_path: Path) -> None:
     names = ("web/v/b.yaml", "web/v/a.yaml", "web/v/c.yaml", "web/v/deep/d.yaml")
     root = tree(tmp_path, {"web/Chart.yaml": CHART, **dict.fromkeys(names, "")})
-    short = lambda text: [os.path.relpath(one, root / "web/v") for one in _chart(root, text).values]  # noqa: E731
+
+    def short(text: str) -> list[str]:
+        return [os.path.relpath(one, root / "web/v") for one in _chart(root, text).values]
+
     # What is named by itself takes its own turn.
     assert short("      valueFiles: ['v/*.yaml', v/a.yaml]") == ["b.yaml", "c.yaml", "a.yaml"]
     assert short("      valueFiles: ['v/**/*.yaml']") == ["a.yaml", "b.yaml", "c.yaml", "deep/d.yaml"]

@@ -29,7 +29,8 @@ def test_an_app_of_apps_is_followed_to_its_end_though_it_deploys_itself(tmp_path
         found = follower.follow(objects)
         rounds.append([one.obj.ref.name for one in found.deployments])
         demands = [source.demand for one in found.deployments for source in one.sources]
-        objects = [obj for demand in demands for obj in _objects_of(demand)]  # type: ignore[arg-type]
+        assert all(isinstance(demand, DirectoryDemand) for demand in demands)
+        objects = [obj for demand in demands if isinstance(demand, DirectoryDemand) for obj in _objects_of(demand)]
     assert rounds == [["parent"], ["child"], []]
 
 

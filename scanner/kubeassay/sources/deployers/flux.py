@@ -201,18 +201,25 @@ def _generated(folder: str, root: str, source: Object) -> Iterator[KustomizeDema
         yield KustomizeDemand(whole, display_name(os.path.join(whole, kustomization_file(whole) or "")), root)
 
 
+def _config_map(context: _Context, ref: Mapping[str, Any], path: Path, what: str) -> Object:
+    """The ConfigMap that a reference at a path names. ``what``: what is taken from it. Raises UnfollowableError for a
+    Secret, whose values are not read, and NoSourceError where it is not among the objects."""
+    kind, name = string(ref.get("kind")), string(ref.get("name"))
+    if kind == "Secret":
+        raise UnfollowableError("secret", f"{what} stand in the Secret {name}", path)
+    found = context.reference("ConfigMap", "", {"name": name}) if kind == "ConfigMap" else None
+    if found is None:
+        raise NoSourceError(UnfollowableError("values", f"its {kind} {name} is not among the objects", path))
+    return found
+
+
 def _substitution(context: _Context, post_build: Mapping[str, Any]) -> Substitution | None:
     """The variables of ``postBuild``: of ConfigMaps in their order, then those that it states."""
     variables: dict[str, str] = {}
     origins: dict[str, tuple[Object, Path]] = {}
     for number, ref in enumerate(map(mapping, items(post_build.get("substituteFrom")))):
         path: Path = ("spec", "postBuild", "substituteFrom", number)
-        kind, name = string(ref.get("kind")), string(ref.get("name"))
-        if kind == "Secret":
-            raise UnfollowableError("secret", f"variables stand in the Secret {name}", path)
-        found = context.reference("ConfigMap", "", {"name": name}) if kind == "ConfigMap" else None
-        if found is None:
-            raise NoSourceError(UnfollowableError("values", f"its {kind} {name} is not among the objects", path))
+        found = _config_map(context, ref, path, "variables")
         for key, value in mapping(found.get("data")).items():
             variables[key] = string(value).replace("\n", "")
             origins[key] = (found, ("data", key))
@@ -333,18 +340,13 @@ def _values(context: _Context, spec: Mapping[str, Any]) -> tuple[str, tuple[tupl
     parameters: list[tuple[str, bool]] = []
     for number, ref in enumerate(map(mapping, items(spec.get("valuesFrom")))):
         path: Path = ("spec", "valuesFrom", number)
-        kind, name = string(ref.get("kind")), string(ref.get("name"))
-        if kind == "Secret":
-            raise UnfollowableError("secret", f"values stand in the Secret {name}", path)
-        found = context.reference("ConfigMap", "", {"name": name}) if kind == "ConfigMap" else None
-        if found is None:
-            raise NoSourceError(UnfollowableError("values", f"its {kind} {name} is not among the objects", path))
+        found = _config_map(context, ref, path, "values")
         key = string(ref.get("valuesKey")) or "values.yaml"
         text = mapping(found.get("data")).get(key)
         if not isinstance(text, str):
             if ref.get("optional") is True:
                 continue
-            raise UnfollowableError("values", f"the ConfigMap {name} has no {key}", path, error=True)
+            raise UnfollowableError("values", f"the ConfigMap {found.ref.name} has no {key}", path, error=True)
         target = string(ref.get("targetPath"))
         if target:
             if ref.get("literal") is True or target.split(".")[0].split("[")[0] in stated:
@@ -358,7 +360,7 @@ def _values(context: _Context, spec: Mapping[str, Any]) -> tuple[str, tuple[tupl
         read = read_text(text, key)
         root = read.documents[0].root if read.documents else {}
         if read.errors or len(read.documents) > 1 or not isinstance(root, dict):
-            raise UnfollowableError("values", f"{key} of the ConfigMap {name} are no values", path)
+            raise UnfollowableError("values", f"{key} of the ConfigMap {found.ref.name} are no values", path)
         made = merged_values(made, root)
     made = merged_values(made, stated)
     return (json.dumps(made, ensure_ascii=False) if made else ""), tuple(parameters)
