@@ -279,3 +279,22 @@ def test_a_chart_of_a_revision_is_called_as_it_is_called_here(tree: Path) -> Non
     (obj,) = read_inventory(rendered(before.discovery, RenderOptions()), NEWEST_KNOWN).inventory
     place = obj.locate(("spec", "template", "spec", "containers", 0, "securityContext", "privileged"))
     assert (place.file, place.start_line) == ("chart/templates/api.yaml", 13)
+
+
+_SAYS = """\
+#!/bin/sh
+case "$1" in version) echo '{"clientVersion": {"gitVersion": "v1.32.4"}, "kustomizeVersion": "v5.5.0"}'; exit 0;; esac
+echo 'E1125 09:12:58.615846   23044 run.go:72] "command failed" err="no matches for Id \\"api\\""' >&2
+exit 1
+"""
+
+
+def test_what_kubectl_says_of_a_failure_is_told_without_its_time(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tree / "bin" / "kubectl"
+    _put("bin/kubectl", _SAYS)
+    program.chmod(0o755)
+    monkeypatch.setenv("KUBEASSAY_KUBECTL", str(program))
+    _put("app/kustomization.yaml", "namePrefix: x-\nresources: [api.yaml]\n")
+    _put("app/api.yaml", _BARE)
+    (error,) = _scanned("app")["errors"]
+    assert error["message"] == 'is not rendered: no matches for Id "api"'

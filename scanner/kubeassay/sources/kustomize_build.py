@@ -23,6 +23,8 @@ from kubeassay.sources.yaml_reader import Document
 #: How much of what the tool says of a failure is told.
 _MOST_SAID = 1000
 _WARNING = re.compile(r"^# Warning:.*\n?|^\d{4}/\d\d/\d\d .*\n?", re.MULTILINE)
+#: How kubectl tells a failure: behind the time and its process, and quoted, so that no two runs say the same.
+_LOGGED = re.compile(r'\A[EF]\d{4} \S+ +\d+ \S+\] "command failed" err=(".*")\s*\Z', re.DOTALL)
 #: Parts of messages that quote what a file holds: a patch, a literal, a line of an env file.
 _QUOTES_CONTENT = re.compile(r"(?i)\[patch: |literal source|invalid line|config: `|\bdata:|-----BEGIN")
 #: Fields that count only in the outermost kustomization, so a kustomization on top has to say them as well.
@@ -111,7 +113,7 @@ def _why(demand: KustomizeDemand, graph: Graph, ran: tools.Ran, scratch: str) ->
     """Why a build failed, at the entry that the tool's words name, where they name one."""
     if ran.failure is not None:
         return _failed(demand, f"is not rendered: kustomize {ran.failure}")
-    said = _WARNING.sub("", ran.said).strip()
+    said = _unlogged(_WARNING.sub("", ran.said).strip())
     for folder in (f"{scratch}/tree/", f"{scratch}/", scratch):
         said = said.replace(folder, "")
     said = " ".join(said.removeprefix("Error: ").removeprefix("error: ").split())
@@ -124,6 +126,18 @@ def _why(demand: KustomizeDemand, graph: Graph, ran: tools.Ran, scratch: str) ->
     if place is None:
         return _failed(demand, f"is not rendered: {said}")
     return ReadError(place.file, f"is not rendered: {said}", place.line, place.column)
+
+
+def _unlogged(said: str) -> str:
+    """A failure without what kubectl's log has around it."""
+    logged = _LOGGED.match(said)
+    if logged is None:
+        return said
+    try:
+        # Go quotes as JSON does, but for a few characters that are not printable.
+        return str(json.loads(logged[1]))
+    except ValueError:
+        return logged[1]
 
 
 def _keys(said: str) -> list[str]:
