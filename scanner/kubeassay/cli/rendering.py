@@ -15,7 +15,9 @@ from kubeassay.reporting.texts import printable
 from kubeassay.sources.files import Discovery, UsageError
 
 if TYPE_CHECKING:
+    from kubeassay.execution.following import Follow
     from kubeassay.execution.rendering import RenderOptions
+    from kubeassay.sources.git_tree import TreeAt
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _SECONDS = 60
@@ -49,6 +51,19 @@ def rendering_options(command: _F) -> _F:
                 "--api-versions", multiple=True, metavar="GROUP/VERSION", help="What charts see as well. Repeats."
             ),
             click.option("--hooks", is_flag=True, help="Judge the hooks and tests of charts, too."),
+            click.option(
+                "--follow",
+                type=click.Choice(["argocd", "flux"]),
+                multiple=True,
+                help="Judge what Applications, or Kustomizations and HelmReleases, deploy as they deploy it. Repeats.",
+            ),
+            click.option(
+                "--repo",
+                "repositories",
+                multiple=True,
+                metavar="URL=DIR",
+                help="With --follow: the folder that holds the repository of an address. Repeats.",
+            ),
             click.option("--allow-network", is_flag=True, help="Let rendering load what is not in the tree."),
             click.option(
                 "--render-timeout",
@@ -75,6 +90,27 @@ _OF_CHARTS = {
     "api_versions": "--api-versions",
     "hooks": "--hooks",
 }
+
+
+def follow_options(options: Mapping[str, Any]) -> Follow | None:
+    """What the options say to follow; None where that is nothing. Raises UsageError."""
+    repositories: dict[str, str] = {}
+    for text in options["repositories"]:
+        # Addresses may have an = in them, as of a query.
+        url, equals, folder = text.rpartition("=")
+        if not (url and equals and folder):
+            raise UsageError(f"--repo {text}: expected URL=DIR")
+        repositories[url] = folder
+    if not options["follow"]:
+        if repositories:
+            raise UsageError("--repo says where a repository lies that --follow argocd or --follow flux comes upon")
+        return None
+    if not options["render"]:
+        raise UsageError("--follow renders what is deployed: it does not go with --no-render")
+    # Imported here: few trees are followed.
+    from kubeassay.execution.following import Follow
+
+    return Follow(frozenset(options["follow"]), repositories)
 
 
 def named_renderings(options: Mapping[str, Any]) -> bool:
@@ -121,22 +157,38 @@ def render_options(options: Mapping[str, Any], version: KubernetesVersion) -> Re
 
 
 def render(
-    discovery: Discovery, options: Mapping[str, Any], version: KubernetesVersion, *, context: bool = False
+    discovery: Discovery,
+    options: Mapping[str, Any],
+    version: KubernetesVersion,
+    *,
+    context: bool = False,
+    at: TreeAt | None = None,
 ) -> Discovery:
-    """What was discovered, rendered as the options say; what rendering says of itself goes to standard error.
-    ``context``: it is what others are judged by, so what the options name is not in it."""
+    """What was discovered, rendered and followed as the options say; what rendering says of itself goes to standard
+    error. ``context``: it is what others are judged by, so what the options name is not in it. ``at``: the revision of
+    the repository that it was discovered in, where that is not the working tree."""
     if context:
         options = {**options, "kustomize": (), "helm": ()}
-    nothing = not (discovery.kustomizations or discovery.charts) or not options["render"]
+    follow = follow_options(options)
+    nothing = not (discovery.kustomizations or discovery.charts or follow) or not options["render"]
     if nothing and not named_renderings(options):
         given = next((name for key, name in _OF_CHARTS.items() if options[key]), None)
         if given is not None and not context:
             raise UsageError(f"{given} is for charts, and there is none in what was given")
         return discovery
     # Imported here: few trees are rendered.
+    from kubeassay.execution.following import followed
     from kubeassay.execution.rendering import rendered
+    from kubeassay.sources.deployers.repositories import local_repository
 
-    found = rendered(discovery, render_options(options, version))
+    chosen = render_options(options, version)
+    if follow is None:
+        found = rendered(discovery, chosen)
+    else:
+        if at is not None:
+            # The same repository, of which the files lie elsewhere.
+            follow = replace(follow, tree=replace(local_repository(at.repository), root=at.root), named=at.named)
+        found = followed(discovery, chosen, follow)
     say_notes(found, options)
     return replace(found, notes=[])
 

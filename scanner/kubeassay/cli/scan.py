@@ -164,6 +164,10 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
         previous, before = _at(since, paths, scan)
         judged = replace(judged, previous=previous)
     result = scan.of_all(found, pictures=shows_pictures(judged, options))
+    if discovery.deployments:
+        from kubeassay.execution.following import with_deployments
+
+        result = with_deployments(result, discovery)
     if since is not None:
         # Imported here: it has the analyses of several areas.
         from kubeassay.execution.review import inventories, with_review
@@ -280,11 +284,12 @@ def _at(revision: str, paths: Sequence[str], scan: _Scan) -> tuple[Result, Mappi
             ignore=not options["no_ignore"],
             max_file_size=options["max_file_size"] * 2**20,
             render=options["render"],
+            follow=bool(options["follow"]),
         )
         for submodule in tree.left_out:
             said = f"warning: {submodule} is a submodule: what is found in it counts as new"
             click.echo(printable(said), err=True)
-        found = environments(render(tree.discovery, {**options, "quiet": True}, version, context=True))
+        found = environments(render(tree.discovery, {**options, "quiet": True}, version, context=True, at=tree))
         return replace(scan, stdin=None).of_all(found, pictures=False), inventories(found, version)
 
 

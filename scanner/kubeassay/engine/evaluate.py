@@ -35,6 +35,7 @@ from kubeassay.engine.live import gaps_of, judged_kinds, knows_no_groups, namesp
 from kubeassay.engine.matcher import Matcher
 from kubeassay.engine.plan import ActiveRule, Plan, accepting_rules, rules_of
 from kubeassay.model import (
+    NOT_FOLLOWED,
     ControlSummary,
     ExceptionUse,
     Finding,
@@ -825,7 +826,10 @@ def finish(plan: Plan, partial: Partial, target: Target) -> Result:
             partial.not_judged[active.number] += 1
     for skipped in partial.skipped:
         if skipped.hides_objects:
-            not_evaluated.append(NotEvaluated("not-rendered", f"{skipped.file}: {skipped.detail}", file=skipped.file))
+            unfollowed = skipped.reason == NOT_FOLLOWED
+            place = f"{skipped.file}:{skipped.line}" if unfollowed else skipped.file
+            reason = NOT_FOLLOWED if unfollowed else "not-rendered"
+            not_evaluated.append(NotEvaluated(reason, f"{place}: {skipped.detail}", file=skipped.file))
     if not partial.objects and not partial.errors:
         not_evaluated.append(NotEvaluated("no-objects", "no Kubernetes object was found in what was given"))
     exceptions = _judge_exceptions(plan, partial)

@@ -56,7 +56,9 @@ class _Made:
 
     @cached_property
     def folders(self) -> list[str]:
-        return _folders(self.name)
+        """By which it is told from its rivals: the folders of what deploys it, its own, and what that is called."""
+        file, deployed_by = self.file.rendering.asked_by if self.file.rendering is not None else ("", "")
+        return [*_folders(file), *_folders(self.name), *filter(None, [deployed_by])]
 
     @cached_property
     def label(self) -> str:
@@ -241,7 +243,7 @@ def judge(
     rendered = tuple(
         RenderedManifest(name.removesuffix(RENDERED), file.rendering.made_by)
         for name, file in sorted(files.items())
-        if file.rendering is not None
+        if file.rendering is not None and not file.rendering.written
     )
     if len(results) == 1:
         (result,) = results.values()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from kubeassay.execution.cores import available_processes
-from kubeassay.model import Location, MadeOf, ReadError, Skipped
+from kubeassay.model import Location, MadeOf, Object, ReadError, Skipped
 from kubeassay.reporting.texts import plural
 from kubeassay.sources.files import Discovery, Renderable, SourceFile, UsageError, display_name, is_within
 from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES
@@ -33,11 +33,14 @@ Demand = KustomizeDemand | HelmDemand
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A rendering that is to be made. ``tree``: as in :class:`Renderable`."""
+    """A rendering that is to be made. ``adjusted``, ``environment`` and ``asked_by``: as in :class:`Rendering`."""
 
     demand: Demand
     #: What asked for it, besides the kustomization or chart itself, the outermost first.
     steps: tuple[tuple[str, Location], ...] = ()
+    adjusted: Callable[[Object], Object] | None = None
+    environment: str = ""
+    asked_by: tuple[str, str] = ("", "")
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -56,18 +59,18 @@ def rendered(discovery: Discovery, options: RenderOptions, more: Sequence[Wanted
     chosen = {one.demand.chart for one in more if isinstance(one.demand, HelmDemand)}
     # A chart that is rendered in a way that somebody chose is not rendered by its default values as well.
     discovery = replace(discovery, charts=[found for found in discovery.charts if found.directory not in chosen])
-    wanted = list(_wanted(discovery, options))
+    wanted = list(wanted_by(discovery, options))
     wanted += [one for one in more if one.key not in {other.key for other in wanted}]
     if not wanted:
         return discovery
-    found = _Renderings(discovery, options.limits)
-    outputs = found.make(wanted)
-    for one, output in zip(wanted, outputs, strict=True):
+    found = Renderings(discovery, options.limits)
+    for one, output in zip(wanted, found.make(wanted), strict=True):
         found.take(one, output)
     return found.finish()
 
 
-def _wanted(discovery: Discovery, options: RenderOptions) -> Iterator[Wanted]:
+def wanted_by(discovery: Discovery, options: RenderOptions) -> Iterator[Wanted]:
+    """The renderings of what was discovered and of what the user named, each once. Raises UsageError."""
     seen: set[tuple[object, ...]] = set()
     named = [
         *(_kustomize(_named(folder, KUSTOMIZATION_NAMES)) for folder in options.kustomize),
@@ -126,8 +129,8 @@ def _helm(found: Renderable, options: HelmDemand) -> Wanted:
     return Wanted(replace(options, chart=found.directory, name=found.file, root=root))
 
 
-class _Renderings:
-    """What a tree's renderings make of what was discovered in it."""
+class Renderings:
+    """What a tree's renderings make of what was discovered in it: made first, and taken where they are judged."""
 
     def __init__(self, discovery: Discovery, limits: Limits) -> None:
         self.discovery = discovery
@@ -139,13 +142,17 @@ class _Renderings:
         self.skipped: list[Skipped] = []
         self.notes: list[str] = []
         self._names: set[str] = set()
+        #: What was made, by the keys of demands.
+        self._outputs: dict[tuple[object, ...], Output] = {}
 
     def make(self, wanted: Sequence[Wanted]) -> list[Output]:
-        """The outputs of demands, in their order."""
-        workers = min(available_processes(), len(wanted))
-        # Tools run in processes of their own; a thread waits for one.
-        with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(self._made, wanted))
+        """The outputs of demands, in their order; of equal ones the same."""
+        new = {one.key: one for one in wanted if one.key not in self._outputs}
+        if new:
+            # Tools run in processes of their own; a thread waits for one.
+            with ThreadPoolExecutor(min(available_processes(), len(new))) as pool:
+                self._outputs.update(zip(new, pool.map(self._made, new.values()), strict=True))
+        return [self._outputs[one.key] for one in wanted]
 
     def _made(self, wanted: Wanted) -> Output:
         # Imported here: most trees have neither kustomizations nor charts.
@@ -159,24 +166,37 @@ class _Renderings:
 
     def take(self, wanted: Wanted, output: Output) -> None:
         """Take over what came of a demand."""
-        name = wanted.demand.name
-        self.errors += output.errors
+        self.errors += [error for error in output.errors if error not in self.errors]
         self.skipped += output.skipped
-        self.notes += output.notes
+        self.notes += [note for note in output.notes if note not in self.notes]
+        file = self.file(wanted, output)
+        if file is not None:
+            self.add(file, output.sources)
+
+    def file(self, wanted: Wanted, output: Output) -> SourceFile | None:
+        """What came of a demand as a file, under a name that no other has; None where nothing did."""
         if output.tracer is None:
-            return
-        self.sources |= output.sources
-        file = f"{name}{RENDERED}"
-        # One kustomization or chart may be rendered in several ways.
-        number = 1
+            return None
+        name = wanted.demand.name
+        content = output.text.encode("utf-8", "surrogatepass")
+        steps = (*wanted.steps, (f"rendered by {output.made_by or 'a tool'}", Location(name, 1, 1, 1, 1)))
+        made_of = MadeOf(output.tracer, steps)
+        rendering = Rendering(made_of, output.made_by, wanted.adjusted, wanted.environment, asked_by=wanted.asked_by)
+        return SourceFile("", self.named(name), len(content), content=content, rendering=rendering)
+
+    def named(self, name: str) -> str:
+        """A name for what a file was rendered to: one kustomization or chart may be rendered in several ways."""
+        file, number = f"{name}{RENDERED}", 1
         while file in self._names:
             number += 1
             file = f"{name} ({number}){RENDERED}"
         self._names.add(file)
-        content = output.text.encode("utf-8", "surrogatepass")
-        steps = (*wanted.steps, (f"rendered by {output.made_by or 'a tool'}", Location(name, 1, 1, 1, 1)))
-        rendering = Rendering(MadeOf(output.tracer, steps), output.made_by)
-        self.made.append(SourceFile("", file, len(content), content=content, rendering=rendering))
+        return file
+
+    def add(self, file: SourceFile, sources: Iterable[str]) -> None:
+        """Judge what was rendered. ``sources``: the real paths of what it was made of."""
+        self.made.append(file)
+        self.sources.update(sources)
 
     def finish(self) -> Discovery:
         """What was discovered, less what was rendered, with what was made of it."""
@@ -184,10 +204,11 @@ class _Renderings:
         files = [replace(file, part=True) if paths.get(file.name) in self.sources else file for file in found.files]
         skipped = [entry for entry in found.skipped if paths.get(entry.file) not in self.sources]
         parts = [self._patch(entry) for entry in found.skipped if self._is_patch(entry)]
-        tools = sorted({file.rendering.made_by for file in self.made if file.rendering is not None})
+        by = [file.rendering.made_by for file in self.made if file.rendering is not None and file.rendering.made_by]
         notes = [*found.notes, *self.notes]
-        if self.made:
-            notes.insert(0, f"rendered {plural(len(self.made), 'kustomization or chart')} with {', '.join(tools)}")
+        if by:
+            said = f"rendered {plural(len(by), 'kustomization or chart')} with {', '.join(sorted(set(by)))}"
+            notes.insert(0, said)
         return replace(
             found,
             files=sorted([*files, *parts, *self.made], key=lambda file: file.name),

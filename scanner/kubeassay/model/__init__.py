@@ -1,5 +1,6 @@
 """The vocabulary of kubeassay: frozen values, no input or output, nothing imported from the other layers."""
 
+from kubeassay.model.deployments import DeployedSource, DeploymentResult
 from kubeassay.model.drift import ChangedField, Drift, MissingObject, NotCompared, UndeclaredObject
 from kubeassay.model.environments import Difference, EnvironmentResult, RenderedManifest
 from kubeassay.model.kubernetes_version import NEWEST_KNOWN, OLDEST_KNOWN, KubernetesVersion
@@ -26,6 +27,7 @@ from kubeassay.model.policy import (
     SubjectMatch,
 )
 from kubeassay.model.result import (
+    NOT_FOLLOWED,
     Comparison,
     ControlSummary,
     Edit,
@@ -61,6 +63,7 @@ from kubeassay.model.tracing import MadeOf, SourceDocument, Traced, Tracer
 
 __all__ = [
     "NEWEST_KNOWN",
+    "NOT_FOLLOWED",
     "OLDEST_KNOWN",
     "SEVERITIES",
     "Bar",
@@ -71,6 +74,8 @@ __all__ = [
     "ConnectionScope",
     "Control",
     "ControlSummary",
+    "DeployedSource",
+    "DeploymentResult",
     "Difference",
     "Drift",
     "Edit",

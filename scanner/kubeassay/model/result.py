@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from kubeassay.model.deployments import DeploymentResult
 from kubeassay.model.drift import Drift
 from kubeassay.model.environments import Difference, EnvironmentResult, RenderedManifest
 from kubeassay.model.object import ObjectRef
@@ -116,9 +117,10 @@ class ExceptionUse:
 class NotEvaluated:
     """Something that was not judged. ``rule`` None: every rule is concerned.
 
-    ``reason`` is a word for programs: ``missing-input``, ``no-objects``, ``not-rendered``, ``invalid-object``,
-    ``unsupported``, ``unknown-kind`` and other ``unknown-…``, ``rule-error`` (a mistake of the tool); of clusters
-    ``forbidden``, ``not-readable``, ``not-read``, ``metadata-only``, ``drift``; ``detail`` is a sentence for people.
+    ``reason`` is a word for programs: ``missing-input``, ``no-objects``, ``not-rendered``, ``not-followed``,
+    ``invalid-object``, ``unsupported``, ``unknown-kind`` and other ``unknown-…``, ``rule-error`` (a mistake of the
+    tool); of clusters ``forbidden``, ``not-readable``, ``not-read``, ``metadata-only``, ``drift``; ``detail`` is a
+    sentence for people.
     """
 
     reason: str
@@ -138,12 +140,16 @@ class ReadError:
     column: int | None = None
 
 
+#: The reason of what a deployer deploys and is not known, both of what was skipped and of what was not evaluated.
+NOT_FOLLOWED = "not-followed"
+
+
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """A file, or a document of one, that was read or recognised and holds nothing to judge.
 
     ``reason`` is a word for programs: ``not-kubernetes``, ``helm-template``, ``helm-values``, ``kustomize-patch``,
-    ``kustomization``, ``ignored``, ``symlink``, ``empty``; ``detail`` is a sentence for people.
+    ``kustomization``, ``not-followed``, ``ignored``, ``symlink``, ``empty``; ``detail`` is a sentence for people.
     """
 
     file: str
@@ -154,7 +160,7 @@ class Skipped:
     @property
     def hides_objects(self) -> bool:
         """Whether it makes objects that are not judged until it is rendered."""
-        return self.reason in ("helm-template", "kustomize-patch", "kustomization")
+        return self.reason in ("helm-template", "kustomize-patch", "kustomization", NOT_FOLLOWED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +280,8 @@ class Result:
     rendered: tuple[RenderedManifest, ...] = ()
     #: Where several were judged at once: each, in the order of their names or of the file that names them.
     environments: tuple[EnvironmentResult, ...] = ()
+    #: What deployers deploy, where they were followed.
+    deployments: tuple[DeploymentResult, ...] = ()
     #: Objects that some of these have and others lack.
     differences: tuple[Difference, ...] = ()
     #: What the change since a git revision does to security; None where no revision was compared with.

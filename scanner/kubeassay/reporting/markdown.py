@@ -18,6 +18,7 @@ from kubeassay.reporting.statements import (
     clauses,
     counted,
     demanded_by,
+    deployment_lines,
     difference_lines,
     environment_lines,
     gaps,
@@ -87,6 +88,9 @@ def _sections(page: Page, result: Result, options: RenderOptions) -> None:
     page.table(
         "causes for not judging", opening, ["reason", "what", "rules"], rows, "</details>", most=page.room // _GAPS
     )
+    deployed = [[plain(name), plain(said)] for name, said in deployment_lines(result)]
+    opening = [f"### deployed ({len(deployed):,})"]
+    page.table("deployed", opening, ["by", "judged"], deployed, most=page.room // _GAPS)
     environments = [[plain(name), plain(said)] for name, said in environment_lines(result)]
     opening = [f"### environments ({len(environments):,})"]
     page.table("environments", opening, ["environment", "judged"], environments, most=page.room // _GAPS)

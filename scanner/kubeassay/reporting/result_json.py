@@ -18,6 +18,8 @@ from kubeassay.model import (
     ConnectionScope,
     Control,
     ControlSummary,
+    DeployedSource,
+    DeploymentResult,
     Difference,
     Drift,
     Edit,
@@ -125,6 +127,8 @@ def to_json(result: Result, *, pictures: bool = True) -> bytes:
         members.append(("pictures", _lines(encode, map(_picture, result.pictures))))
     if result.rendered:
         members.append(("rendered", _lines(encode, map(rendered_as_json, result.rendered))))
+    if result.deployments:
+        members.append(("deployments", _lines(encode, map(_deployment, result.deployments))))
     if result.environments:
         members.append(("environments", _lines(encode, map(environment_as_json, result.environments))))
     if result.differences:
@@ -419,6 +423,27 @@ def rendered_as_json(made: RenderedManifest) -> dict[str, Any]:
     return {"file": made.file, "madeBy": made.made_by}
 
 
+def _deployment(deployment: DeploymentResult) -> dict[str, Any]:
+    """What was followed, for JSON."""
+    return {
+        "deployer": deployment.deployer,
+        "object": object_as_json(deployment.object),
+        "location": location_as_json(deployment.location),
+        "madeBy": None if deployment.made_by is None else object_as_json(deployment.made_by),
+        "project": deployment.project,
+        "destination": {
+            "server": deployment.server,
+            "cluster": deployment.cluster,
+            "namespace": deployment.namespace,
+        },
+        "environment": deployment.environment,
+        "sources": [{"file": source.file, "madeBy": source.made_by} for source in deployment.sources],
+        "problems": deployment.problems,
+        "objects": deployment.objects,
+        "bySeverity": dict(deployment.by_severity),
+    }
+
+
 def environment_as_json(environment: EnvironmentResult) -> dict[str, Any]:
     """One of several environments, for JSON."""
     return {
@@ -499,6 +524,7 @@ def from_json(document: bytes) -> Result:
         # Results of earlier versions have none.
         exceptions=top.tuple_where_given("exceptions", _read_exception_use),
         rendered=top.tuple_where_given("rendered", _read_rendered),
+        deployments=top.tuple_where_given("deployments", _read_deployment),
         environments=top.tuple_where_given("environments", _read_environment),
         differences=top.tuple_where_given("differences", _read_difference),
     )
@@ -674,6 +700,25 @@ def _read_review(node: Node) -> Review:
 
 def _read_rendered(node: Node) -> RenderedManifest:
     return RenderedManifest(node["file"].text(), node["madeBy"].text())
+
+
+def _read_deployment(node: Node) -> DeploymentResult:
+    to = node["destination"]
+    return DeploymentResult(
+        node["deployer"].text(),
+        read_object(node["object"]),
+        read_location(node["location"]),
+        node["madeBy"].optional(read_object),
+        node["project"].text(),
+        to["server"].text(),
+        to["cluster"].text(),
+        to["namespace"].text(),
+        node["environment"].text(),
+        node["sources"].tuple_of(lambda source: DeployedSource(source["file"].text(), source["madeBy"].text())),
+        node["problems"].texts(),
+        node["objects"].integer(),
+        node["bySeverity"].mapping_of(Node.integer),
+    )
 
 
 def _read_environment(node: Node) -> EnvironmentResult:

@@ -90,6 +90,7 @@ _REASONS = {
     "drift": "What runs differs from what its owner's template says.",
     "host-network": "What policies do to pods on their node's network is not defined.",
     "not-rendered": "The manifests do not hold what a rule needs.",
+    "not-followed": "What a deployer deploys is not known.",
     "invalid-object": "An object is not as Kubernetes would accept it.",
     "unknown-kind": "A kind of object is not known.",
     "rule-error": "A rule crashed; the fault is the tool's.",

@@ -172,9 +172,30 @@ def environments_told(result: Result) -> list[str]:
     """What was rendered, each environment, and how many objects not all of them have: a line each, for formats that
     have no other place for it."""
     lines = [rendered_by(result)] if result.rendered else []
+    lines += [f"{name}: {said}" for name, said in deployment_lines(result)]
     lines += [f"{name}: {said}" for name, said in environment_lines(result)]
     if result.differences:
         lines.append(f"{plural(len(result.differences), 'object')} not in all environments")
+    return lines
+
+
+def deployment_lines(result: Result) -> list[tuple[str, str]]:
+    """What was followed, by its name (``Application argocd/shop``), with what becomes of it: ``2 findings: 1 high,
+    1 low; 4 objects of overlays/production/kustomization.yaml for namespace shop``, ``not followed (PROBLEM)``."""
+    clusters = len({deployment.environment for deployment in result.deployments}) > 1
+    lines = []
+    for one in result.deployments:
+        each = [f"{one.by_severity[name]:,} {name}" for name in SEVERITIES if one.by_severity.get(name)]
+        found = plural(one.fail, "finding") + (f": {', '.join(each)}" if each else "") if one.fail else "no findings"
+        to = [f"namespace {one.namespace}"] if one.namespace else []
+        to += [f"cluster {one.environment}"] if clusters and one.environment else []
+        where = f" for {', '.join(to)}" if to else ""
+        what = ", ".join(source.file for source in one.sources)
+        said = f"{found}; {plural(one.objects, 'object')} of {what}{where}" if one.objects or not one.problems else ""
+        if one.problems:
+            told = one.problems[0] + (f", and {len(one.problems) - 1} more" if one.problems[1:] else "")
+            said = f"{said}; not all of it is followed ({told})" if said else f"not followed ({told})"
+        lines.append((printable(str(one.object)), printable(said)))
     return lines
 
 

@@ -12,6 +12,7 @@ from kubeassay.model import SEVERITIES, Excerpt, Finding, Result
 from kubeassay.reporting.options import RenderOptions, Report
 from kubeassay.reporting.statements import (
     clauses,
+    deployment_lines,
     difference_lines,
     environment_lines,
     only_in,
@@ -226,7 +227,7 @@ class _Page:
         summary = self.result.summary
         if self.result.rendered:
             yield from self._wrap(rendered_by(self.result), "")
-        for name, said in environment_lines(self.result):
+        for name, said in (*deployment_lines(self.result), *environment_lines(self.result)):
             yield from self._wrap(f"{name}: {said}", "", "  ")
         about = scanned(self.result)
         yield from self._wrap(about, "", "  ") if self.result.environments else [about]

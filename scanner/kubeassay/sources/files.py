@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from kubeassay.model import ReadError, Skipped
+from kubeassay.model import DeploymentResult, ReadError, Skipped
 from kubeassay.sources.git_index import TrackedFiles
 from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES, UsedFiles, used_files
 
@@ -81,6 +81,8 @@ class Discovery:
     paths: dict[str, str] = field(default_factory=dict)
     #: What rendering says of itself, a line each.
     notes: list[str] = field(default_factory=list)
+    #: What deployers that were followed deploy, each with the names of the files that hold its objects.
+    deployments: list[tuple[DeploymentResult, frozenset[str]]] = field(default_factory=list)
 
 
 class UsageError(ValueError):

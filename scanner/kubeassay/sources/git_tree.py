@@ -9,8 +9,9 @@ from __future__ import annotations
 import glob
 import os
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from kubeassay.sources.files import EXTENSIONS, Discovery, UsageError, discover, display_name, is_within
@@ -28,11 +29,16 @@ _OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GI
 
 @dataclass(frozen=True, slots=True)
 class TreeAt:
-    """``commit``: its hash. ``left_out``: submodules, whose files are in other repositories."""
+    """``commit``: its hash. ``left_out``: submodules, whose files are in other repositories. ``root``: the real path of
+    the folder that has the commit's files, and ``repository`` that of the working tree which they are of. ``named``:
+    what reports call a file by its path below ``root``."""
 
     commit: str
     discovery: Discovery
     left_out: tuple[str, ...]
+    root: str
+    repository: str
+    named: Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +50,19 @@ class _Entry:
 
 
 def tree_at(
-    revision: str, paths: Sequence[str], folder: Path, *, ignore: bool, max_file_size: int, render: bool = False
+    revision: str,
+    paths: Sequence[str],
+    folder: Path,
+    *,
+    ignore: bool,
+    max_file_size: int,
+    render: bool = False,
+    follow: bool = False,
 ) -> TreeAt:
     """What the paths of the working tree name in a commit. ``folder``: an empty one, which has to be there while the
     files are read. ``revision``: as git has it; with ``...`` at its end, the merge base of it and HEAD. ``render``:
-    whether kustomizations and charts are to be rendered, which may need any file of the repository.
+    whether kustomizations and charts are to be rendered, which may need any file of the repository; ``follow``: whether
+    what deployers deploy is, which may.
 
     Raises UsageError where the paths are of no repository, or it has no such revision.
     """
@@ -58,7 +72,7 @@ def tree_at(
     entries = list(_entries(root, commit, names))
     named = {os.path.relpath(os.path.realpath(path), root) for path in paths}
     chosen = [entry for entry in entries if _is_wanted(entry, named)]
-    if render and any(os.path.basename(entry.name) in _RENDERABLE for entry in chosen):
+    if follow or (render and any(os.path.basename(entry.name) in _RENDERABLE for entry in chosen)):
         known = {entry.name for entry in chosen}
         chosen += [entry for entry in _small(root, _entries(root, commit, ["."])) if entry.name not in known]
     real_folder = os.path.realpath(folder)
@@ -79,7 +93,9 @@ def tree_at(
         ]
     found.skipped = [replace(entry, file=renamed.get(entry.file, entry.file)) for entry in found.skipped]
     submodules = tuple(entry.name for entry in entries if entry.mode == _SUBMODULE)
-    return TreeAt(commit, found, submodules)
+    return TreeAt(
+        commit, found, submodules, real_folder, root, partial(_name, folders=_and_root(folders, real_folder, root))
+    )
 
 
 def _absolute(path: str) -> str:
@@ -102,6 +118,11 @@ def _name(path: str, folders: Mapping[str, str]) -> str:
     around = (pair for pair in folders.items() if is_within(path, os.path.normpath(pair[0])))
     there, here = max(around, key=lambda pair: len(pair[0]))
     return display_name(os.path.join(here, os.path.relpath(path, there)))
+
+
+def _and_root(folders: Mapping[str, str], there: str, here: str) -> Mapping[str, str]:
+    """Folders of the copy → those of the working tree, with the roots of both: what is deployed may lie anywhere."""
+    return {**folders, there: folders.get(there, here)}
 
 
 def _root(paths: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ import codecs
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from kubeassay.model import Object, ReadError, Skipped
 from kubeassay.sources.files import SourceFile
@@ -80,6 +80,9 @@ def read_file(file: SourceFile, remembered: PlainScalars | None = None) -> ReadF
         return ReadFile(file.name, read.given, read.had_bom, read.objects, part=True)
     if file.rendering is not None:
         read.objects = [_deployed(obj, file.rendering) for obj in read.objects]
+        if file.rendering.written:
+            read.errors = [replace(error, file=file.rendering.written) for error in read.errors]
+            read.skipped = [replace(entry, file=file.rendering.written) for entry in read.skipped]
     if file.role is not None and not read.objects:
         read.skipped = [Skipped(file.name, *file.role)]
     return read

@@ -76,13 +76,17 @@ class Rendering:
     """What made the text of a file that nobody wrote.
 
     ``adjusted`` makes of each object what a deployer makes of it (its namespace); ``environment``: that of several
-    environments that it is for, where what asks for it says so, else empty.
+    environments that it is for, where what asks for it says so, else empty. ``written``: the name of the file that has
+    this very text, where there is one: what is wrong with it is told there. ``asked_by``: the file and the name of what
+    deploys it, by which environments are told apart, too.
     """
 
     made_of: MadeOf
     made_by: str = ""
     adjusted: Callable[[Object], Object] | None = None
     environment: str = ""
+    written: str = ""
+    asked_by: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True, slots=True)

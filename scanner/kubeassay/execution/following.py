@@ -1,0 +1,458 @@
+"""``--follow``: what Applications of Argo CD, and Kustomizations and HelmReleases of Flux, deploy is judged as they
+deploy it: rendered as they say, in the namespace and the cluster that it gets.
+
+What no deployer deploys is judged as without them. What a deployer deploys and is not known is told, and is not
+evaluated.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from kubeassay.analysis.gitops.permissions import IN_CLUSTER_NAME, IN_CLUSTER_SERVER, Destination
+from kubeassay.execution.rendering import Renderings, RenderOptions, Wanted, root_of, wanted_by
+from kubeassay.model import (
+    NOT_FOLLOWED,
+    SEVERITIES,
+    DeployedSource,
+    DeploymentResult,
+    Location,
+    MadeOf,
+    Object,
+    ReadError,
+    Result,
+    Skipped,
+    SourceDocument,
+)
+from kubeassay.sources.deployers.adjusting import Adjustment, AsWritten, Stating
+from kubeassay.sources.deployers.follow import Followed, Follower
+from kubeassay.sources.deployers.model import Deployment, DirectoryDemand, NotFollowed, SourceDemand, UnfollowableError
+from kubeassay.sources.deployers.namespaces import Scopes
+from kubeassay.sources.deployers.repositories import Repositories, Repository, local_repository
+from kubeassay.sources.files import (
+    DEFAULT_MAX_FILE_SIZE,
+    Discovery,
+    SourceFile,
+    UsageError,
+    display_name,
+)
+from kubeassay.sources.manifests import ReadFile, read_file, regular_content
+from kubeassay.sources.rendering import HelmDemand, KustomizeDemand, Rendering
+
+#: What deploys of each deployer: (API group, kind).
+_DEPLOYING = {
+    "argocd": {("argoproj.io", "Application"), ("argoproj.io", "ApplicationSet")},
+    "flux": {("kustomize.toolkit.fluxcd.io", "Kustomization"), ("helm.toolkit.fluxcd.io", "HelmRelease")},
+}
+DEPLOYERS = tuple(_DEPLOYING)
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """What to follow. ``deployers``: of :data:`DEPLOYERS`. ``repositories``: address → folder, as the user says.
+
+    ``tree``: the repository that the files are of; None: the one that they are found in. ``named``: what reports call a
+    file by its path.
+    """
+
+    deployers: frozenset[str]
+    repositories: dict[str, str] = field(default_factory=dict)
+    tree: Repository | None = None
+    named: Callable[[str], str] = display_name
+
+
+def tree_of(discovery: Discovery) -> Repository:
+    """The repository that files were discovered in."""
+    folders = {os.path.dirname(path) for path in discovery.paths.values()}
+    folders |= {found.directory for found in (*discovery.kustomizations, *discovery.charts)}
+    common = os.path.commonpath(folders) if folders else os.path.realpath(os.curdir)
+    found = local_repository(common)
+    # Without git, the folder is the one that rendering may read of.
+    return found if os.path.lexists(os.path.join(found.root, ".git")) else replace(found, root=root_of(common, common))
+
+
+def followed(discovery: Discovery, options: RenderOptions, follow: Follow) -> Discovery:
+    """What was discovered, with what deployers make of it in place of what they deploy. ``options``: how the rest is
+    rendered. Raises UsageError for a folder that the user named and that is none."""
+    return _Following(discovery, options, follow).run()
+
+
+@dataclass(slots=True)
+class _Unit:
+    """One source of a deployment, as it is judged. Several deployments may have the same."""
+
+    demand: SourceDemand
+    environment: str
+    deployments: list[Deployment]
+    files: list[SourceFile] = field(default_factory=list)
+    sources: set[str] = field(default_factory=set)
+    source: DeployedSource | None = None
+    errors: list[ReadError] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class _Following:
+    def __init__(self, discovery: Discovery, options: RenderOptions, follow: Follow) -> None:
+        self.discovery, self.options, self.follow = discovery, options, follow
+        self.made = Renderings(discovery, options.limits)
+        self.scopes = Scopes()
+        self.units: dict[tuple[object, ...], _Unit] = {}
+        self.deployments: list[Deployment] = []
+        self.told = Followed()
+        self.documents: dict[str, SourceDocument] = {}
+        for url, folder in follow.repositories.items():
+            if not os.path.isdir(folder):
+                raise UsageError(f"--repo {url}={folder}: there is no such folder")
+
+    def run(self) -> Discovery:
+        """Follow until nothing new is deployed."""
+        automatic = list(wanted_by(self.discovery, self.options))
+        outputs = self.made.make(automatic)
+        parts = {real for output in outputs if output.tracer is not None for real in output.sources}
+        objects = self._objects(file for file in self.discovery.files if self._path(file) not in parts)
+        spare = Renderings(self.discovery, self.options.limits)
+        rendered = (spare.file(one, output) for one, output in zip(automatic, outputs, strict=True))
+        objects += self._objects(file for file in rendered if file is not None)
+        tree = self.follow.tree or tree_of(self.discovery)
+        follower = Follower(Repositories(tree, self.follow.repositories))
+        while True:
+            found = follower.follow(objects)
+            self._take(found)
+            if not found.deployments:
+                break
+            objects = self._objects(file for unit in self._units(found.deployments) for file in unit.files)
+        self._take(follower.finish())
+        return self._finished(automatic)
+
+    def _path(self, file: SourceFile) -> str:
+        return self.discovery.paths.get(file.name, "")
+
+    def _objects(self, files: Iterable[SourceFile]) -> list[Object]:
+        """The objects of files that are to be followed, or that say something of what is."""
+        ours = set().union(*(_DEPLOYING[deployer] for deployer in self.follow.deployers))
+        theirs = set().union(*_DEPLOYING.values()) - ours
+        objects = []
+        for file in files:
+            try:
+                read = read_file(file)
+            except UnfollowableError:
+                # Told where it was found.
+                continue
+            found = [obj for obj in read.objects if (obj.ref.group, obj.ref.kind) not in theirs]
+            if any((obj.ref.group, obj.ref.kind) in ours for obj in found) and file.rendering is None:
+                self._remember(read)
+            for obj in found:
+                self.scopes.add(obj)
+            objects += found
+        return objects
+
+    def _remember(self, read: ReadFile) -> None:
+        self.documents[read.name] = SourceDocument(read.name, read.text, read.had_bom, tuple(read.objects))
+
+    def _take(self, found: Followed) -> None:
+        self.deployments += found.deployments
+        self.told.errors += [*found.errors, *(error for one in found.deployments for error in one.errors)]
+        self.told.not_followed += [*found.not_followed, *(no for one in found.deployments for no in one.not_followed)]
+        self.told.notes += [*found.notes, *(note for one in found.deployments for note in one.notes)]
+
+    # --- what is deployed ---
+
+    def _units(self, deployments: Sequence[Deployment]) -> list[_Unit]:
+        """The new units of deployments, rendered."""
+        new = []
+        for deployment in deployments:
+            cluster = _cluster(deployment.destination)
+            for demand in deployment.sources:
+                key = _key(deployment, demand, cluster)
+                unit = self.units.get(key)
+                if unit is None:
+                    unit = self.units[key] = _Unit(demand, cluster, [deployment])
+                    new.append(unit)
+                else:
+                    unit.deployments.append(deployment)
+        wanted = {id(unit): self._wanted(unit) for unit in new if not isinstance(unit.demand.demand, DirectoryDemand)}
+        self.made.make(list(wanted.values()))
+        for unit in new:
+            if id(unit) in wanted:
+                self._render(unit, wanted[id(unit)])
+            else:
+                self._read(unit)
+            self._check(unit)
+        return new
+
+    def _adjustment(self, unit: _Unit) -> Adjustment:
+        deployment = unit.deployments[0]
+        argo = deployment.deployer == "Argo CD"
+        own = deployment.obj.get("spec", "targetNamespace") is not None
+        path = ("spec", "destination", "namespace") if argo else ("spec", "targetNamespace") if own else ("metadata",)
+        return Adjustment(
+            self.scopes,
+            self._stating(deployment.obj),
+            str(deployment),
+            deployment.destination.namespace,
+            path,
+            unit.demand.labels,
+            unit.demand.annotations,
+            ("spec", "commonMetadata"),
+            unit.demand.substitution,
+        )
+
+    def _stating(self, obj: Object) -> Stating:
+        document = self.documents.get(obj.file)
+        return Stating(obj, document or SourceDocument(obj.file, ""))
+
+    def _steps(self, unit: _Unit) -> tuple[tuple[str, Location], ...]:
+        """What asked for it: the outermost first."""
+        deployment = unit.deployments[0]
+        obj = deployment.obj
+        before = obj.made_of.steps if obj.made_of is not None else ()
+        if deployment.made_by is not None:
+            made_by = deployment.made_by
+            if made_by.made_of is not None:
+                before = made_by.made_of.steps
+            before = (*before, (f"{made_by.ref.kind} {made_by.ref.name} makes {deployment}", made_by.locate(("kind",))))
+        field_ = next((one for one in ("path", "chart") if isinstance(obj.get(*unit.demand.path, one), str)), None)
+        place = obj.locate((*unit.demand.path, field_) if field_ else unit.demand.path)
+        return *before, (f"deployed by {deployment}", place)
+
+    def _wanted(self, unit: _Unit) -> Wanted:
+        demand = unit.demand.demand
+        own = self.options.chart_options
+        if isinstance(demand, HelmDemand):
+            demand = replace(
+                demand,
+                name=self.follow.named(os.path.join(demand.chart, "Chart.yaml")),
+                hooks=own.hooks,
+                kube_version=demand.kube_version or own.kube_version,
+                api_versions=demand.api_versions or own.api_versions,
+            )
+        else:
+            assert isinstance(demand, KustomizeDemand)
+            file = os.path.basename(demand.name)
+            demand = replace(demand, name=self.follow.named(os.path.join(demand.directory, file)))
+        return Wanted(demand, self._steps(unit), self._adjustment(unit), unit.environment, self._asked_by(unit))
+
+    def _asked_by(self, unit: _Unit) -> tuple[str, str]:
+        obj = unit.deployments[0].obj
+        return obj.locate(()).file, obj.ref.name
+
+    def _render(self, unit: _Unit, wanted: Wanted) -> None:
+        (output,) = self.made.make([wanted])
+        unit.source = DeployedSource(wanted.demand.name, output.made_by)
+        unit.errors += output.errors
+        unit.skipped += output.skipped
+        unit.notes += output.notes
+        file = self.made.file(wanted, output)
+        if file is not None:
+            unit.files.append(file)
+            unit.sources |= output.sources
+
+    def _read(self, unit: _Unit) -> None:
+        """Files that are deployed as they are."""
+        demand = unit.demand.demand
+        assert isinstance(demand, DirectoryDemand)
+        unit.source = DeployedSource(self.follow.named(demand.directory))
+        adjusted, steps, asked_by = self._adjustment(unit), self._steps(unit), self._asked_by(unit)
+        for real in demand.files:
+            name = self.follow.named(real)
+            try:
+                content = regular_content(real, DEFAULT_MAX_FILE_SIZE + 1)
+            except OSError as error:
+                unit.errors.append(ReadError(name, f"cannot be read: {error.strerror or error}"))
+                continue
+            if content is None or len(content) > DEFAULT_MAX_FILE_SIZE:
+                unit.errors.append(ReadError(name, "is no file that can be read, or too large"))
+                continue
+            rendering = Rendering(
+                MadeOf(AsWritten(content, name), steps), "", adjusted, unit.environment, name, asked_by
+            )
+            unit.files.append(SourceFile("", self.made.named(name), len(content), content=content, rendering=rendering))
+            unit.sources.add(real)
+
+    def _check(self, unit: _Unit) -> None:
+        """Whether the deployer takes what was rendered."""
+        deployment, path = unit.deployments[0], unit.demand.path
+        if unit.demand.patches:
+            said = f"{deployment}: its post-renderers change what its chart makes, which is not reproduced"
+            self._untold(unit, "overrides", said, ("spec", "postRenderers"))
+            return
+        if unit.demand.substitution is None:
+            return
+        try:
+            for file in unit.files:
+                read_file(file)
+        except UnfollowableError as error:
+            self._untold(unit, error.reason, f"{deployment}: {error.detail}", (*path, "postBuild"))
+
+    def _untold(self, unit: _Unit, reason: str, detail: str, path: tuple[str | int, ...]) -> None:
+        place = unit.deployments[0].obj.locate(path)
+        unit.skipped.append(Skipped(place.file, NOT_FOLLOWED, detail, place.start_line))
+        unit.files, unit.sources = [], set()
+
+    # --- what is judged ---
+
+    def _finished(self, automatic: Sequence[Wanted]) -> Discovery:
+        units = list(self.units.values())
+        sources = set[str]().union(*(unit.sources for unit in units))
+        deployed = {directory for unit in units if unit.files and (directory := _directory(unit.demand.demand))}
+        named = {os.path.realpath(folder) for folder in (*self.options.kustomize, *self.options.helm)}
+        run = self.made
+        replaced = set[str]()
+        for one in automatic:
+            (output,) = run.make([one])
+            directory = _directory(one.demand)
+            if directory in deployed and directory not in named:
+                replaced.add(directory)
+                continue
+            run.take(one, output)
+        gone = {file.name for file in self.discovery.files if self._path(file) in sources}
+        kept = _kept(self.deployments, gone)
+        several = len({unit.environment for unit in units if unit.files}) > 1
+        for unit in units:
+            unit.deployments = [deployment for deployment in unit.deployments if id(deployment) in kept]
+            if not unit.deployments:
+                continue
+            if not several:
+                unit.environment = ""
+                unit.files = [_of_environment(file, "") for file in unit.files]
+            for file in unit.files:
+                run.add(file, unit.sources)
+            run.sources |= unit.sources
+            run.errors += [error for error in unit.errors if error not in run.errors]
+            run.skipped += unit.skipped
+            run.notes += [note for note in unit.notes if note not in run.notes]
+        found = run.finish()
+        told = self.told
+        return replace(
+            found,
+            errors=[*found.errors, *dict.fromkeys(told.errors)],
+            skipped=[*found.skipped, *map(_skipped, dict.fromkeys(told.not_followed))],
+            notes=[*found.notes, *dict.fromkeys(self._notes(kept))],
+            deployments=[self._told_of(deployment, units) for deployment in self.deployments if id(deployment) in kept],
+        )
+
+    def _notes(self, kept: set[int]) -> Iterator[str]:
+        if not kept and not self.told.not_followed:
+            kinds = sorted(kind for deployer in self.follow.deployers for _, kind in _DEPLOYING[deployer])
+            yield f"nothing to follow: there is no {' or '.join(kinds)}"
+        yield from self.told.notes
+
+    def _told_of(self, deployment: Deployment, units: Iterable[_Unit]) -> tuple[DeploymentResult, frozenset[str]]:
+        own = [unit for unit in units if any(one is deployment for one in unit.deployments)]
+        problems = [f"{error.file}:{error.line or 1}: {error.message}" for error in deployment.errors]
+        problems += [f"{no.file}:{no.line}: {no.detail}" for no in deployment.not_followed]
+        for unit in own:
+            problems += [_at(error.file, error.line, error.message) for error in unit.errors]
+            problems += [
+                _at(entry.file, entry.line, entry.detail) for entry in unit.skipped if entry.reason == NOT_FOLLOWED
+            ]
+        obj, to = deployment.obj, deployment.destination
+        result = DeploymentResult(
+            deployment.deployer,
+            obj.ref,
+            obj.locate(("metadata", "name")),
+            None if deployment.made_by is None else deployment.made_by.ref,
+            deployment.project,
+            to.server,
+            to.name,
+            to.namespace,
+            next((unit.environment for unit in own), ""),
+            tuple(dict.fromkeys(unit.source for unit in own if unit.source is not None)),
+            tuple(dict.fromkeys(problems)),
+        )
+        return result, frozenset(file.name for unit in own for file in unit.files)
+
+
+def _at(file: str, line: int | None, text: str) -> str:
+    return f"{file}: {text}" if line is None else f"{file}:{line}: {text}"
+
+
+def _skipped(no: NotFollowed) -> Skipped:
+    return Skipped(no.file, NOT_FOLLOWED, no.detail, no.line)
+
+
+def _cluster(to: Destination) -> str:
+    if IN_CLUSTER_SERVER in (to.server, to.name) or to.name == IN_CLUSTER_NAME:
+        return IN_CLUSTER_NAME
+    return to.cluster or "another cluster"
+
+
+def _directory(demand: object) -> str:
+    """The folder of a kustomization or chart; empty for what is neither."""
+    if isinstance(demand, KustomizeDemand):
+        return os.path.realpath(demand.directory)
+    return os.path.realpath(demand.chart) if isinstance(demand, HelmDemand) else ""
+
+
+def _key(deployment: Deployment, source: SourceDemand, cluster: str) -> tuple[object, ...]:
+    """The same for sources of which the same objects come, in one cluster."""
+    demand = source.demand
+    what: object = demand
+    if isinstance(demand, KustomizeDemand):
+        what = (demand.directory, repr(sorted(demand.overrides.items())))
+    elif isinstance(demand, HelmDemand):
+        what = replace(demand, asked_by="")
+    variables = None if source.substitution is None else tuple(sorted(source.substitution.variables.items()))
+    metadata = tuple(tuple(sorted(more.items())) for more in (source.labels, source.annotations))
+    return what, cluster, deployment.destination.namespace, variables, metadata, repr(source.patches)
+
+
+def _kept(deployments: Sequence[Deployment], gone: set[str]) -> set[int]:
+    """The identities of deployments that are told. One that stands in a file which is itself deployed is found twice:
+    as the file has it, and as it is deployed; where both are there, the latter counts."""
+    by_name: dict[tuple[str, str, str], list[Deployment]] = defaultdict(list)
+    for one in deployments:
+        by_name[one.deployer, one.obj.ref.kind, one.obj.ref.name].append(one)
+    kept = set[int]()
+    for several in by_name.values():
+        places = {_place(one) for one in several if one.obj.file not in gone}
+        kept |= {id(one) for one in several if one.obj.file not in gone or _place(one) not in places}
+    return kept
+
+
+def _place(deployment: Deployment) -> tuple[str, int]:
+    place = deployment.obj.locate(("kind",))
+    return place.file, place.start_line
+
+
+def _of_environment(file: SourceFile, environment: str) -> SourceFile:
+    assert file.rendering is not None
+    return replace(file, rendering=replace(file.rendering, environment=environment))
+
+
+def with_deployments(result: Result, discovery: Discovery) -> Result:
+    """A result with what each deployment comes to: the findings at its objects."""
+    if not discovery.deployments:
+        return result
+    files = {file.name: file for file in discovery.files}
+    owned: dict[object, list[int]] = defaultdict(list)
+    counts: list[int] = []
+    for number, (_, names) in enumerate(discovery.deployments):
+        refs = [obj.ref for name in names if name in files for obj in read_file(files[name]).objects]
+        counts.append(len(refs))
+        for ref in dict.fromkeys(refs):
+            owned[ref].append(number)
+    found: list[Counter[str]] = [Counter() for _ in counts]
+    for finding in result.findings if counts else ():
+        for number in owned.get(finding.object, ()) if finding.outcome == "fail" else ():
+            environment = discovery.deployments[number][0].environment
+            if not finding.environments or not environment or environment in finding.environments:
+                found[number][finding.severity] += 1
+    told = [
+        replace(
+            deployment,
+            objects=counts[number],
+            by_severity={severity: found[number][severity] for severity in SEVERITIES},
+        )
+        for number, (deployment, _) in enumerate(discovery.deployments)
+    ]
+    return replace(result, deployments=tuple(sorted(told, key=_order)))
+
+
+def _order(deployment: DeploymentResult) -> tuple[str, ...]:
+    ref = deployment.object
+    return ref.kind, ref.namespace or "", ref.name, deployment.location.file, deployment.environment
