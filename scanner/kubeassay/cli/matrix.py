@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from kubeassay.cli.judging import demand_of
-from kubeassay.cli.rendering import render_options, say_notes
+from kubeassay.cli.rendering import follow_options, render_options, say_notes
 from kubeassay.execution.demand import Demand, Demanded, demanded
 from kubeassay.execution.environments import Environment
 from kubeassay.execution.rendering import Wanted, chart_named, rendered
@@ -46,7 +46,23 @@ def _environment(
     chosen = render_options(options, by.version)
     chosen = replace(chosen, kustomize=(*chosen.kustomize, *entry.get("kustomize", ())))
     charts = [_chart(chart, chosen.chart_options) for chart in entry.get("helm", ())]
-    discovery = rendered(discovery, chosen, charts)
+    follow = follow_options(
+        {
+            **options,
+            "follow": (*options["follow"], *entry.get("follow", ())),
+            "repositories": (
+                *options["repositories"],
+                *(f"{url}={folder}" for url, folder in entry.get("repositories", {}).items()),
+            ),
+        }
+    )
+    if follow is None:
+        discovery = rendered(discovery, chosen, charts)
+    else:
+        # Imported here: few environments are followed.
+        from kubeassay.execution.following import followed
+
+        discovery = followed(discovery, chosen, follow, charts)
     say_notes(discovery, options, name)
     return Environment(name, discovery), by
 

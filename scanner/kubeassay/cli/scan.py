@@ -167,7 +167,7 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
     if discovery.deployments:
         from kubeassay.execution.following import with_deployments
 
-        result = with_deployments(result, discovery)
+        result = with_deployments(result, [("", discovery)])
     if since is not None:
         # Imported here: it has the analyses of several areas.
         from kubeassay.execution.review import inventories, with_review
@@ -307,6 +307,10 @@ def _scan_matrix(paths: Sequence[str], options: Mapping[str, Any], config: Mappi
     target = Target("manifests", display_name(options["matrix"]), context=() if around is None else around.names)
     scan = _Scan(judged.by, target, None, options, around)
     result = scan.of_several(found, pictures=shows_pictures(judged, options))
+    if any(environment.discovery.deployments for environment, _ in found):
+        from kubeassay.execution.following import with_deployments
+
+        result = with_deployments(result, [(environment.name, environment.discovery) for environment, _ in found])
 
     def inputs() -> Iterator[tuple[str, bytes]]:
         read = {name: content for environment, _ in found for name, content in _inputs(environment.discovery, None)}

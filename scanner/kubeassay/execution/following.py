@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from kubeassay.analysis.gitops.permissions import IN_CLUSTER_NAME, IN_CLUSTER_SERVER, Destination
-from kubeassay.execution.rendering import Renderings, RenderOptions, Wanted, root_of, wanted_by
+from kubeassay.execution.rendering import Renderings, RenderOptions, Wanted, root_of, wanted
 from kubeassay.model import (
     NOT_FOLLOWED,
     SEVERITIES,
@@ -74,10 +74,10 @@ def tree_of(discovery: Discovery) -> Repository:
     return found if os.path.lexists(os.path.join(found.root, ".git")) else replace(found, root=root_of(common, common))
 
 
-def followed(discovery: Discovery, options: RenderOptions, follow: Follow) -> Discovery:
-    """What was discovered, with what deployers make of it in place of what they deploy. ``options``: how the rest is
-    rendered. Raises UsageError for a folder that the user named and that is none."""
-    return _Following(discovery, options, follow).run()
+def followed(discovery: Discovery, options: RenderOptions, follow: Follow, more: Sequence[Wanted] = ()) -> Discovery:
+    """What was discovered, with what deployers make of it in place of what they deploy. ``options`` and ``more``: how
+    the rest is rendered. Raises UsageError for a folder that the user named and that is none."""
+    return _Following(discovery, options, follow, more).run()
 
 
 @dataclass(slots=True)
@@ -96,8 +96,10 @@ class _Unit:
 
 
 class _Following:
-    def __init__(self, discovery: Discovery, options: RenderOptions, follow: Follow) -> None:
-        self.discovery, self.options, self.follow = discovery, options, follow
+    def __init__(
+        self, discovery: Discovery, options: RenderOptions, follow: Follow, more: Sequence[Wanted] = ()
+    ) -> None:
+        self.discovery, self.options, self.follow, self.more = discovery, options, follow, more
         self.made = Renderings(discovery, options.limits)
         self.scopes = Scopes()
         self.units: dict[tuple[object, ...], _Unit] = {}
@@ -110,7 +112,7 @@ class _Following:
 
     def run(self) -> Discovery:
         """Follow until nothing new is deployed."""
-        automatic = list(wanted_by(self.discovery, self.options))
+        automatic = wanted(self.discovery, self.options, self.more)
         outputs = self.made.make(automatic)
         parts = {real for output in outputs if output.tracer is not None for real in output.sources}
         objects = self._objects(file for file in self.discovery.files if self._path(file) not in parts)
@@ -174,11 +176,11 @@ class _Following:
                     new.append(unit)
                 else:
                     unit.deployments.append(deployment)
-        wanted = {id(unit): self._wanted(unit) for unit in new if not isinstance(unit.demand.demand, DirectoryDemand)}
-        self.made.make(list(wanted.values()))
+        demanded = {id(unit): self._wanted(unit) for unit in new if not isinstance(unit.demand.demand, DirectoryDemand)}
+        self.made.make(list(demanded.values()))
         for unit in new:
-            if id(unit) in wanted:
-                self._render(unit, wanted[id(unit)])
+            if id(unit) in demanded:
+                self._render(unit, demanded[id(unit)])
             else:
                 self._read(unit)
             self._check(unit)
@@ -300,6 +302,7 @@ class _Following:
         sources = set[str]().union(*(unit.sources for unit in units))
         deployed = {directory for unit in units if unit.files and (directory := _directory(unit.demand.demand))}
         named = {os.path.realpath(folder) for folder in (*self.options.kustomize, *self.options.helm)}
+        named |= {_directory(one.demand) for one in self.more}
         run = self.made
         replaced = set[str]()
         for one in automatic:
@@ -424,33 +427,29 @@ def _of_environment(file: SourceFile, environment: str) -> SourceFile:
     return replace(file, rendering=replace(file.rendering, environment=environment))
 
 
-def with_deployments(result: Result, discovery: Discovery) -> Result:
-    """A result with what each deployment comes to: the findings at its objects."""
-    if not discovery.deployments:
-        return result
-    files = {file.name: file for file in discovery.files}
+def with_deployments(result: Result, read: Iterable[tuple[str, Discovery]]) -> Result:
+    """A result with what each deployment comes to: the findings at its objects. ``read``: what was discovered for each
+    environment that the user named; "" where the tree says itself which there are."""
     owned: dict[object, list[int]] = defaultdict(list)
-    counts: list[int] = []
-    for number, (_, names) in enumerate(discovery.deployments):
-        refs = [obj.ref for name in names if name in files for obj in read_file(files[name]).objects]
-        counts.append(len(refs))
-        for ref in dict.fromkeys(refs):
-            owned[ref].append(number)
-    found: list[Counter[str]] = [Counter() for _ in counts]
-    for finding in result.findings if counts else ():
+    told: list[DeploymentResult] = []
+    for name, discovery in read:
+        files = {file.name: file for file in discovery.files} if discovery.deployments else {}
+        for deployment, names in discovery.deployments:
+            refs = [obj.ref for file in names if file in files for obj in read_file(files[file]).objects]
+            for ref in dict.fromkeys(refs):
+                owned[ref].append(len(told))
+            told.append(replace(deployment, environment=name or deployment.environment, objects=len(refs)))
+    found: list[Counter[str]] = [Counter() for _ in told]
+    for finding in result.findings if told else ():
         for number in owned.get(finding.object, ()) if finding.outcome == "fail" else ():
-            environment = discovery.deployments[number][0].environment
+            environment = told[number].environment
             if not finding.environments or not environment or environment in finding.environments:
                 found[number][finding.severity] += 1
-    told = [
-        replace(
-            deployment,
-            objects=counts[number],
-            by_severity={severity: found[number][severity] for severity in SEVERITIES},
-        )
-        for number, (deployment, _) in enumerate(discovery.deployments)
-    ]
-    return replace(result, deployments=tuple(sorted(told, key=_order)))
+    counted = (
+        replace(one, by_severity={severity: found[number][severity] for severity in SEVERITIES})
+        for number, one in enumerate(told)
+    )
+    return replace(result, deployments=tuple(sorted(counted, key=_order)))
 
 
 def _order(deployment: DeploymentResult) -> tuple[str, ...]:

@@ -56,21 +56,25 @@ def rendered(discovery: Discovery, options: RenderOptions, more: Sequence[Wanted
     ``more``: what else is to be rendered. What cannot be rendered stays as it is, with an error. Raises UsageError for
     a folder that the user named and that is none.
     """
-    chosen = {one.demand.chart for one in more if isinstance(one.demand, HelmDemand)}
-    # A chart that is rendered in a way that somebody chose is not rendered by its default values as well.
-    discovery = replace(discovery, charts=[found for found in discovery.charts if found.directory not in chosen])
-    wanted = list(wanted_by(discovery, options))
-    wanted += [one for one in more if one.key not in {other.key for other in wanted}]
-    if not wanted:
+    demanded = wanted(discovery, options, more)
+    if not demanded:
         return discovery
     found = Renderings(discovery, options.limits)
-    for one, output in zip(wanted, found.make(wanted), strict=True):
+    for one, output in zip(demanded, found.make(demanded), strict=True):
         found.take(one, output)
     return found.finish()
 
 
-def wanted_by(discovery: Discovery, options: RenderOptions) -> Iterator[Wanted]:
-    """The renderings of what was discovered and of what the user named, each once. Raises UsageError."""
+def wanted(discovery: Discovery, options: RenderOptions, more: Sequence[Wanted] = ()) -> list[Wanted]:
+    """The renderings of what was discovered and of what the user named, each once, and ``more``. Raises UsageError."""
+    chosen = {one.demand.chart for one in more if isinstance(one.demand, HelmDemand)}
+    # A chart that is rendered in a way that somebody chose is not rendered by its default values as well.
+    discovery = replace(discovery, charts=[found for found in discovery.charts if found.directory not in chosen])
+    found = list(_wanted(discovery, options))
+    return [*found, *(one for one in more if one.key not in {other.key for other in found})]
+
+
+def _wanted(discovery: Discovery, options: RenderOptions) -> Iterator[Wanted]:
     seen: set[tuple[object, ...]] = set()
     named = [
         *(_kustomize(_named(folder, KUSTOMIZATION_NAMES)) for folder in options.kustomize),
