@@ -207,9 +207,9 @@ class _Following:
         document = self.documents.get(obj.file)
         return Stating(obj, document or SourceDocument(obj.file, ""))
 
-    def _steps(self, unit: _Unit) -> tuple[tuple[str, Location], ...]:
-        """What asked for it: the outermost first."""
-        deployment = unit.deployments[0]
+    def _steps(self, unit: _Unit, deployment: Deployment | None = None) -> tuple[tuple[str, Location], ...]:
+        """What asked for it: the outermost first. ``deployment``: the one that is told; None: the first."""
+        deployment = deployment or unit.deployments[0]
         obj = deployment.obj
         before = obj.made_of.steps if obj.made_of is not None else ()
         if deployment.made_by is not None:
@@ -316,9 +316,12 @@ class _Following:
         kept = _kept(self.deployments, gone)
         several = len({unit.environment for unit in units if unit.files}) > 1
         for unit in units:
+            first = unit.deployments[0]
             unit.deployments = [deployment for deployment in unit.deployments if id(deployment) in kept]
             if not unit.deployments:
                 continue
+            if unit.deployments[0] is not first:
+                unit.files = [self._asked_anew(file, unit, first) for file in unit.files]
             if not several:
                 unit.environment = ""
                 unit.files = [_of_environment(file, "") for file in unit.files]
@@ -337,6 +340,20 @@ class _Following:
             notes=[*found.notes, *dict.fromkeys(self._notes(kept))],
             deployments=[self._told_of(deployment, units) for deployment in self.deployments if id(deployment) in kept],
         )
+
+    def _asked_anew(self, file: SourceFile, unit: _Unit, first: Deployment) -> SourceFile:
+        """A file of which another deployment is told than the one that it was rendered for."""
+        rendering = file.rendering
+        assert rendering is not None
+        before = len(self._steps(unit, first))
+        steps = (*self._steps(unit), *rendering.made_of.steps[before:])
+        changed = replace(
+            rendering,
+            made_of=replace(rendering.made_of, steps=steps),
+            adjusted=self._adjustment(unit),
+            asked_by=self._asked_by(unit),
+        )
+        return replace(file, rendering=changed)
 
     def _notes(self, kept: set[int]) -> Iterator[str]:
         if not kept and not self.told.not_followed:

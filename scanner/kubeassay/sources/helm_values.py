@@ -42,10 +42,8 @@ class Values:
         self._given = [_layer(file) for file in reversed(files)]
         self._own: dict[str, _Layer | None] = {}
         self._parameters = [path for text, _ in demand.parameters for path in parameter_paths(text)]
-        self._inline: Any = None
-        if demand.inline:
-            documents = read_text(demand.inline, "").documents
-            self._inline = documents[0].root if documents else None
+        documents = read_text(demand.inline, "").documents if demand.inline else ()
+        self._inline = _root(documents[0].root) if documents else {}
 
     def entry(self, chart: Chart, path: Path) -> Entry | None:
         """What states the value at a path of a chart's values; None where nothing does, or where that is not plain."""
@@ -104,8 +102,13 @@ class Values:
 def _layer(file: ChartFile, *, packed: bool = False) -> _Layer:
     document, obj = values_object(file)
     if packed:
-        return _Layer(None if obj is None else obj.value, f"the values.yaml packed in {file.name} states it")
-    return _Layer(None if obj is None else obj.value, f"{file.name} states it", document, obj)
+        return _Layer(_root(None if obj is None else obj.value), f"the values.yaml packed in {file.name} states it")
+    return _Layer(_root(None if obj is None else obj.value), f"{file.name} states it", document, obj)
+
+
+def _root(value: Any) -> Any:
+    """Values of a file: one that has none, or but comments, states nothing."""
+    return {} if value is None else value
 
 
 def _look(layer: _Layer, path: Path) -> tuple[Entry | None, bool]:
