@@ -17,6 +17,8 @@ from kubeassay.sources.rendering import HelmDemand
 _PLACE = re.compile(
     r"(?:template: |error at \(|error in \()(?P<file>[^:()\n]+):(?P<line>\d+)(?::(?P<column>\d+))?\)?: ?"
 )
+#: Where Go's lexer comes to the end of what is not closed, it says the line at which that begins, too.
+_UNCLOSED = re.compile(r"unclosed action started at (?P<file>[^:()\n]+):(?P<line>\d+)")
 _YAML = re.compile(r"YAML parse error on (?P<file>[^:\n]+): (?P<what>.*)", re.DOTALL)
 _SCHEMA = "values don't meet the specifications of the schema(s)"
 _SCHEMA_AT = re.compile(r"^- at '(?P<path>[^'\n]*)': (?P<what>.*)$", re.MULTILINE)
@@ -66,6 +68,10 @@ def errors_of(said: str, chart: Chart, demand: HelmDemand, values: Sequence[Char
     text = text.strip().removesuffix("Use --debug flag to render out invalid YAML").strip()
     if _SCHEMA in text:
         yield from _schema_errors(text, chart, demand, values, secrets)
+        return
+    unclosed = _UNCLOSED.search(text)
+    if unclosed is not None and (found := file_of(chart, unclosed["file"])):
+        yield ReadError(found[2].name, "cannot be rendered: an action is not closed", int(unclosed["line"]))
         return
     places = [(match, found) for match in _PLACE.finditer(text) if (found := file_of(chart, match["file"]))]
     if places:
