@@ -179,7 +179,7 @@ def test_a_value_that_the_schema_refuses_is_told_where_it_is_stated() -> None:
 
 @pytest.mark.usefixtures("charts")
 def test_the_schema_s_words_on_a_secret_are_not_told() -> None:
-    secret = "a-password-that-is-longer-than-forty-characters"  # noqa: S105
+    secret = "a-password-that-is-longer-than-forty-characters"
     Path("wrong.yaml").write_text(f"database:\n  password: {secret}\n")
     done = run_command("scan", "--render", "--helm", "storefront", "--values", "wrong.yaml", "-f", "json")
     (error,) = json.loads(done.stdout)["errors"]
