@@ -418,6 +418,70 @@ def test_what_helm_does_not_render_is_not_rendered() -> None:
     assert _privileged() == {"web"}
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "templates/a.yaml",
+        "/templates/a.yaml",
+        "a.yaml",
+        "*.yaml",
+        "templates/",
+        "templates",
+        "sub/",
+        "templates/sub",
+        "templates/*/a.yaml",
+        "templates/?.yaml",
+        "[ab].yaml",
+        "[^a].yaml",
+        "[b-c].yaml",
+        "# a.yaml\n\n  b.yaml  ",
+        "!a.yaml\n",
+        "!*.yaml\nb.yaml",
+        "!templates/",
+        "\\a.yaml",
+        "templates/sub/a.yaml\ncharts/",
+        "charts/db/templates/a.yaml",
+        "db",
+        "/a.yaml",
+        "\ufeffa.yaml",
+        "charts/db/Chart.yaml",
+    ],
+)
+def test_what_helm_ignores_is_told_and_never_lost(rules: str) -> None:
+    """Each manifest is rendered, or told as none that was judged: as Helm has it, which is asked."""
+    files = ["templates/a.yaml", "templates/b.yaml", "templates/sub/a.yaml", "templates/sub/b.yaml"]
+    files += [f"charts/db/{name}" for name in files]
+    _put("chart/charts/db/Chart.yaml", CHART.replace("web", "db"))
+    for number, file in enumerate(files):
+        _put(f"chart/{file}", POD.replace("NAME", f"p{number}"))
+    _put("chart/.helmignore", rules)
+    result, _ = _scanned()
+    judged = {finding["location"]["file"].removeprefix("chart/") for finding in result["results"]}
+    told = {entry["file"].removeprefix("chart/") for entry in result["skipped"]}
+    if result["errors"]:
+        assert judged <= set(files)
+    assert (judged | told) >= set(files)
+    assert not judged & told
+
+
+@pytest.mark.parametrize("name", ["_off", ".hidden"])
+def test_a_folder_that_helm_takes_for_no_sub_chart_is_judged_as_it_stands(name: str) -> None:
+    _put(f"chart/charts/{name}/deploy/pod.yaml", POD.replace("NAME", "other"))
+    _put(f"chart/charts/{name}/templates/pod.yaml", POD.replace("NAME", "another"))
+    assert _privileged() == {"web", "other", "another"}
+
+
+@pytest.mark.parametrize("text", ["", "{{ if false }}a: b{{ end }}", "# Nothing.\n", "---\n---\n"])
+def test_a_chart_may_print_nothing(text: str) -> None:
+    _put("chart/templates/pod.yaml", text)
+    result, code = _scanned()
+    # Where nothing was judged, nothing complies.
+    assert (result["errors"], result["results"], code) == ([], [], 3)
+    _put("chart/charts/sub/Chart.yaml", CHART.replace("web", "sub"))
+    _put("chart/charts/sub/templates/pod.yaml", POD.replace("NAME", "sub"))
+    assert _privileged() == {"sub"}
+
+
 def test_custom_resource_definitions_are_taken_as_they_stand() -> None:
     _put("chart/crds/pods.yaml", POD.replace("NAME", "{{ crd }}").replace("{{ crd }}", "in-crds"))
     result, _ = _scanned()
