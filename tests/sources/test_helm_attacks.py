@@ -164,6 +164,45 @@ def test_an_archive_that_is_none_or_wants_more_is_refused(content: Callable[[], 
     assert not Path("../escaped.yaml").exists()
 
 
+def test_archives_together_unpack_to_no_more_than_one_may() -> None:
+    part = _packed([("p/Chart.yaml", CHART.replace("web", "p")), ("p/data", b"\0" * 2**24)])
+    # As many archives in one, of some kilobytes each.
+    _put("chart/charts/db.tgz", _sub("db", *((f"charts/p{n}.tgz", part) for n in range(100))))
+    file, _, message = _refused()
+    assert (file, "an archive of more than" in message) == ("chart/charts/db.tgz", True)
+
+
+def test_charts_in_charts_under_many_names_are_not_multiplied() -> None:
+    folder = "chart"
+    for level in range(6):
+        aliases = "".join(f"  - {{name: n{level}, alias: a{n}, version: 1.0.0}}\n" for n in range(40))
+        name = "web" if not level else f"n{level - 1}"
+        _put(f"{folder}/Chart.yaml", f"{CHART.replace('web', name)}dependencies:\n{aliases}")
+        folder += f"/charts/n{level}"
+    _put(f"{folder}/Chart.yaml", CHART.replace("web", "n5"))
+    started = time.monotonic()
+    file, _, message = _refused()
+    assert "more than 1000 sub-charts" in message
+    assert file.endswith("Chart.yaml")
+    assert time.monotonic() - started < 20
+
+
+def test_links_that_multiply_folders_are_not_followed_for_ever() -> None:
+    for level in range(40):
+        Path(f"chart/data/{level}").mkdir(parents=True)
+        if level:
+            for name in ("a", "b"):
+                Path(f"chart/data/{level - 1}/{name}").symlink_to(f"../{level}")
+    assert _refused() == ("chart/Chart.yaml", None, "the chart has more than 20000 folders")
+
+
+@pytest.mark.parametrize("target", [".", "..", "../templates", "../../chart"])
+def test_a_link_to_a_folder_that_it_is_in_is_refused(target: str) -> None:
+    Path("chart/templates/sub").symlink_to(target)
+    file, _, message = _refused()
+    assert (file, "a symbolic link to a folder that it is in" in message) == ("chart/templates/sub", True)
+
+
 # --- dependencies that are not there ---
 
 
@@ -562,3 +601,22 @@ def test_values_of_a_chart_that_cannot_be_read_are_told(content: str, line: int 
     assert error["line"] == line
     assert "Horse" not in error["message"]
     assert "/tmp" not in error["message"]
+
+
+@pytest.mark.parametrize("report", ["terminal", "json", "sarif", "html", "markdown", "gitlab"])
+def test_no_report_shows_a_secret_of_a_chart(report: str) -> None:
+    _put("chart/values.yaml", "broker: {dsn: Horse-71}\ndatabase:\n  password: Horse-72\nmany:\n  a: Horse-73\n")
+    _put("more.yaml", "broker: {dsn: Horse-74}\nmany: {b: Horse-75}\n")
+    _put("chart/templates/_h.tpl", '{{ define "h" }}h: {{ .Values.broker.dsn }}\nl: Horse-76{{ end }}')
+    secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData:\n  literal: Horse-77 # Horse-77 it is\n"
+    secret += "  dsn: {{ .Values.broker.dsn }}\n  both: {{ .Values.database.password }}@{{ .Values.broker.dsn }}\n"
+    secret += '  {{- toYaml .Values.many | nindent 2 }}\n  {{- include "h" . | nindent 2 }}\n'
+    secret += '  url: "amqp://user:Horse-78@{{ .Release.Name }}"\n  default: {{ .Values.none | default "Horse-79" }}\n'
+    secret += "  {{- range $k, $v := .Values.many }}\n  r{{ $k }}: {{ $v }}\n  {{- end }}\n"
+    _put("chart/templates/secret.yaml", secret)
+    job = POD.replace("NAME", "job").replace("image:", "env: [{name: DB_PASSWORD, value: Horse-80}], image:")
+    _put("chart/templates/job.yaml", job)
+    arguments = ("--helm", "chart", "--values", "more.yaml", "--set", "many.c=Horse-81", "--profile", "strict")
+    done = run_command("scan", "--render", *arguments, "-f", report)
+    assert "secret-in-manifest" in done.output
+    assert "Horse" not in done.output

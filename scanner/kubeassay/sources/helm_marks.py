@@ -97,7 +97,7 @@ def with_archives_open(files: Mapping[str, ChartFile], limits: Limits) -> dict[s
     opened: dict[str, ChartFile] = {}
     for key, file in files.items():
         if re.fullmatch(r"(?:charts/[^/]+/)*charts/[^/._][^/]*\.tgz", key):
-            inner = with_archives_open(unpacked(file, limits), limits)
+            inner = with_archives_open(unpacked(file, limits.bytes), limits)
             opened.update((f"{key}/{name}", each) for name, each in inner.items() if name != ".helmignore")
         else:
             opened[key] = file
