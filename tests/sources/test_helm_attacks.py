@@ -16,7 +16,7 @@ from typing import Any
 import go_tools
 import pytest
 
-from kit import run_command
+from kit import run_command, run_within_seconds
 
 CHART = "apiVersion: v2\nname: web\nversion: 1.0.0\n"
 #: A pod with one finding that is looked for.
@@ -390,6 +390,51 @@ def test_values_whose_aliases_multiply_do_not_fill_the_memory() -> None:
     file, _, _ = _refused("--helm", "chart", "--values", "bomb.yaml")
     assert file in ("bomb.yaml", "chart/Chart.yaml")
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{/* " + "{{ " * 100_000 + "*/}}",
+        "# x: " + " " * 200_000 + "y",
+        " " * 200_000 + "\nx: y",
+        "a: {{ " + "(" * 40 + "printf .Values.x" + ")" * 40 + " }}",
+        "a: {{ " + "(" * 3000 + ".Values.x" + ")" * 3000 + " | quote }}",
+        "".join(f"{{{{ $v{n} := .Values.x }}}}\n" for n in range(20_000)),
+        "{{ if true }}" * 3000 + "{{ end }}" * 3000,
+        "".join('x{n}:\n  {{ include "h" . }}\n'.replace("{n}", str(n)) for n in range(20_000)),
+        "a: {{ " + 'printf "%s" (' * 80 + ".Values.x" + ")" * 80 + " }}",
+        '{{ define "h" }}h{{ end }}' + '{{ include "h" . }}' * 20_000,
+    ],
+    ids=["opened", "spaces", "blank", "calls", "parentheses", "variables", "blocks", "lines", "functions", "includes"],
+)
+def test_reading_a_template_takes_no_longer_than_rendering_it(text: str) -> None:
+    """What Helm renders in a moment: places are looked for in it, in a process that would not end otherwise."""
+    _put("chart/templates/_h.tpl", '{{ define "h" }}y{{ end }}')
+    _put("chart/values.yaml", "x: word\n")
+    _put("chart/templates/long.yaml", f"{POD.replace('NAME', 'long')}---\n{text}\n")
+    code = (
+        "from kit import run_command\n"
+        "done = run_command('scan', '--render', '-f', 'json', '--fail-on', 'none', 'chart')\n"
+        "assert 'Traceback' not in done.output and 'long' in done.output, done.output[-500:]\n"
+    )
+    run_within_seconds(code, seconds=30)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "(" * 40 + "printf .Values.x" + ")" * 40,
+        "(" * 3000 + ".Values.x" + ")" * 3000,
+        "quote (" * 60 + ".Values.x" + ")" * 60,
+        "quote (" * 3000 + ".Values.x" + ")" * 3000,
+        "(" * 60 + "1 | 2" + ")" * 60,
+        "(1 | " * 60 + "1" + ")" * 60,
+    ],
+)
+def test_an_expression_is_understood_soon_or_not_at_all(code: str) -> None:
+    program = f"from kubeassay.sources.go_template import Scope, expression\nexpression({code!r}, Scope((), ()))"
+    run_within_seconds(program, seconds=10)
 
 
 # --- what is no chart ---

@@ -36,7 +36,7 @@ from kubeassay.sources.tools import Tool, ToolMissingError, find, run
 _HOOK_KEY = re.compile(r"helm\.sh/hook[\"']?[ \t]*:")
 #: Functions that give something else each time.
 _CHANGING = re.compile(
-    r"\{\{[^}]*?\b(rand(?:AlphaNum|Alpha|Ascii|Numeric|Bytes|Int)|gen(?:CA|SelfSignedCert|SignedCert|PrivateKey)\w*|"
+    r"\{\{|\}\}|\b(rand(?:AlphaNum|Alpha|Ascii|Numeric|Bytes|Int)|gen(?:CA|SelfSignedCert|SignedCert|PrivateKey)\w*|"
     r"uuidv4|now|htpasswd|bcrypt|encryptAES|shuffle)\b"
 )
 
@@ -152,10 +152,21 @@ def _changing(chart: Chart) -> Iterator[str]:
         for path, file in each.files.items():
             if path.startswith("templates/"):
                 document = file.document()
-                match = _CHANGING.search(document.text)
-                if match:
+                match = _changing_call(document.text)
+                if match is not None:
                     line = document.text.count("\n", 0, match.start(1)) + 1
                     yield f"{file.name}:{line}: {match[1]} gives something else each time that the chart is rendered"
+
+
+def _changing_call(text: str) -> re.Match[str] | None:
+    inside = False
+    # In one pass: a text may open many actions that it does not close.
+    for match in _CHANGING.finditer(text):
+        if match[1] is None:
+            inside = match[0] == "{{"
+        elif inside:
+            return match
+    return None
 
 
 def _kept(
