@@ -33,6 +33,8 @@ _RENDERED = re.compile(
     r"(?:charts/[^/._][^/]*/)*(?:templates/.+|crds/.+|charts/[^/._][^/]*\.tgz|Chart\.(?:yaml|lock)|requirements\.(?:yaml|lock)"
     r"|values\.(?:yaml|schema\.json))\Z"
 )
+#: Of these, what may hold objects.
+_MANIFEST = re.compile(r"(?:charts/[^/._][^/]*/)*(?:templates|crds)/.+\.(?:ya?ml|json)\Z")
 #: Charts in charts in charts, and how many of them in all: one may be there under many names, and so may those in it.
 _MAX_DEPTH = 10
 MAX_CHARTS = 1_000
@@ -118,13 +120,14 @@ class ChartFiles:
     def sources(self) -> frozenset[str]:
         """The real paths of what Helm renders, or takes values from. Other files of a chart's folder are none of its
         objects, whatever they hold: a repository may be a chart as a whole."""
+        return frozenset(file.real for key, file in self.files.items() if file.real and _RENDERED.match(key))
+
+    @property
+    def left_out(self) -> list[ChartFile]:
+        """What would be rendered if ``.helmignore`` did not leave it out."""
         rules = self.files.get(helm_ignore.FILE)
-        left_out = helm_ignore.ignored("" if rules is None else rules.document().text, self.files)
-        return frozenset(
-            file.real
-            for key, file in self.files.items()
-            if file.real and _RENDERED.match(key) and (key not in left_out)
-        )
+        found = helm_ignore.ignored("" if rules is None else rules.document().text, self.files)
+        return [self.files[key] for key in sorted(found) if self.files[key].real and _MANIFEST.match(key)]
 
 
 def shown(demand: HelmDemand, real: str) -> str:

@@ -78,6 +78,7 @@ def template(demand: HelmDemand, limits: Limits, tool: Tool | None = None) -> Ou
     if needed:
         return replace(made, errors=tuple(needed))
     kept, errors, skipped = _kept(printed, chart, demand)
+    skipped += (Skipped(file.name, "helm-ignored", ".helmignore leaves it out") for file in found.left_out)
     secrets = secrets_in(chart, values, demand)
     warned = (f"{demand.name}: helm says: {masked(line, secrets)}" for line in _warnings(ran.said))
     text = "".join(f"---\n# Source: {source}\n{content}" for source, content in kept)
