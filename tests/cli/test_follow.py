@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -323,7 +322,7 @@ def test_a_path_that_leaves_the_repository_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "web.yaml").write_text(_DEPLOYMENT)
     _put("app.yaml", _app("web", "path: ../secret"))
-    os.symlink(tmp_path / "secret", "linked")
+    Path("linked").symlink_to(tmp_path / "secret")
     _put("linked.yaml", _app("linked", "path: linked"))
     result = _scanned("app.yaml", "linked.yaml")
     assert [error["file"] for error in result["errors"]] == ["app.yaml", "linked.yaml"]

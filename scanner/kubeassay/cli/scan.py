@@ -164,10 +164,7 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
         previous, before = _at(since, paths, scan)
         judged = replace(judged, previous=previous)
     result = scan.of_all(found, pictures=shows_pictures(judged, options))
-    if discovery.deployments:
-        from kubeassay.execution.following import with_deployments
-
-        result = with_deployments(result, [("", discovery)])
+    result = _with_deployments(result, found)
     if since is not None:
         # Imported here: it has the analyses of several areas.
         from kubeassay.execution.review import inventories, with_review
@@ -175,6 +172,16 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
         result = with_review(result, before, inventories(found, judged.by.version), judged.by.version)
     read_too = discovery if around is None else around.beside(judged.plan, discovery)[1]
     return report(judged, result, options, inputs=partial(_inputs, read_too, stdin))
+
+
+def _with_deployments(result: Result, found: Sequence[Environment]) -> Result:
+    """A result with what deployers deploy, where they were followed."""
+    if not any(environment.discovery.deployments for environment in found):
+        return result
+    # Imported here: few trees are followed.
+    from kubeassay.execution.following import with_deployments
+
+    return with_deployments(result, [(environment.name, environment.discovery) for environment in found])
 
 
 def _surroundings(
@@ -307,10 +314,7 @@ def _scan_matrix(paths: Sequence[str], options: Mapping[str, Any], config: Mappi
     target = Target("manifests", display_name(options["matrix"]), context=() if around is None else around.names)
     scan = _Scan(judged.by, target, None, options, around)
     result = scan.of_several(found, pictures=shows_pictures(judged, options))
-    if any(environment.discovery.deployments for environment, _ in found):
-        from kubeassay.execution.following import with_deployments
-
-        result = with_deployments(result, [(environment.name, environment.discovery) for environment, _ in found])
+    result = _with_deployments(result, [environment for environment, _ in found])
 
     def inputs() -> Iterator[tuple[str, bytes]]:
         read = {name: content for environment, _ in found for name, content in _inputs(environment.discovery, None)}

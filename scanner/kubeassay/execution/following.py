@@ -380,7 +380,7 @@ class _Following:
             to.server,
             to.name,
             to.namespace,
-            next((unit.environment for unit in own), ""),
+            "",
             tuple(dict.fromkeys(unit.source for unit in own if unit.source is not None)),
             tuple(dict.fromkeys(problems)),
         )
@@ -444,18 +444,25 @@ def _of_environment(file: SourceFile, environment: str) -> SourceFile:
     return replace(file, rendering=replace(file.rendering, environment=environment))
 
 
-def with_deployments(result: Result, read: Iterable[tuple[str, Discovery]]) -> Result:
+def with_deployments(result: Result, read: Sequence[tuple[str, Discovery]]) -> Result:
     """A result with what each deployment comes to: the findings at its objects. ``read``: what was discovered for each
-    environment that the user named; "" where the tree says itself which there are."""
+    environment, by its name."""
+    homes: dict[int, list[tuple[str, Discovery]]] = defaultdict(list)
+    entries: dict[int, tuple[DeploymentResult, frozenset[str]]] = {}
+    for name, discovery in read:
+        files = {file.name for file in discovery.files} if discovery.deployments else set()
+        for entry in discovery.deployments:
+            if files & entry[1] or not entry[1]:
+                entries[id(entry)] = entry
+                homes[id(entry)].append((name, discovery))
     owned: dict[object, list[int]] = defaultdict(list)
     told: list[DeploymentResult] = []
-    for name, discovery in read:
-        files = {file.name: file for file in discovery.files} if discovery.deployments else {}
-        for deployment, names in discovery.deployments:
-            refs = [obj.ref for file in names if file in files for obj in read_file(files[file]).objects]
-            for ref in dict.fromkeys(refs):
-                owned[ref].append(len(told))
-            told.append(replace(deployment, environment=name or deployment.environment, objects=len(refs)))
+    for number, (deployment, names) in entries.items():
+        name, discovery = homes[number][0]
+        refs = [obj.ref for file in discovery.files if file.name in names for obj in read_file(file).objects]
+        for ref in dict.fromkeys(refs):
+            owned[ref].append(len(told))
+        told.append(replace(deployment, environment=name if len(homes[number]) == 1 else "", objects=len(refs)))
     found: list[Counter[str]] = [Counter() for _ in told]
     for finding in result.findings if told else ():
         for number in owned.get(finding.object, ()) if finding.outcome == "fail" else ():
