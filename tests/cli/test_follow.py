@@ -214,6 +214,60 @@ def test_a_chart_with_the_values_of_its_application() -> None:
 
 
 @pytest.mark.usefixtures("tree", "helm")
+def test_a_chart_of_applications_has_those_that_its_own_application_makes_of_it() -> None:
+    """By its own values it would deploy what is not there."""
+    for name, text in _CHART.items():
+        _put(f"charts/web/{name}", text)
+    _put("env/production.yaml", "privileged: true\n")
+    _put("root.yaml", _app("root", "path: apps\n    helm: {values: 'env: production'}", namespace="argocd"))
+    _put("apps/Chart.yaml", "apiVersion: v2\nname: apps\nversion: 1.0.0\n")
+    _put("apps/values.yaml", "env: none\nnames: [one, two]\n")
+    _put(
+        "apps/templates/apps.yaml",
+        f"""{{{{- range .Values.names }}}}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {{name: {{{{ . }}}}}}
+spec:
+  destination: {{server: {IN_CLUSTER}, namespace: {{{{ . }}}}}}
+  sources:
+    - repoURL: {URL}
+      path: charts/web
+      helm: {{valueFiles: ["$values/env/{{{{ $.Values.env }}}}.yaml"]}}
+    - {{repoURL: {URL}, ref: values}}
+{{{{- end }}}}
+""",
+    )
+    result = _scanned(".")
+    assert not _unjudged(result)
+    assert sorted(_told(result)) == ["one", "root", "two"]
+    assert _places(result) == [("env/production.yaml", 1, "one"), ("env/production.yaml", 1, "two")]
+    finding = next(one for one in result["results"] if one["rule"] == "privileged-container")
+    assert [(step["location"]["file"], step["location"]["startLine"]) for step in finding["related"]][:4] == [
+        ("root.yaml", 10),
+        ("apps/Chart.yaml", 1),
+        ("apps/templates/apps.yaml", 10),
+        ("charts/web/Chart.yaml", 1),
+    ]
+
+
+@pytest.mark.usefixtures("tree")
+def test_applications_come_by_standard_input_too() -> None:
+    """As from kubectl get applications -o yaml."""
+    _put("web/web.yaml", _DEPLOYMENT)
+    done = run_command(
+        *("scan", "--render", "--follow", "argocd", "-p", "pss-baseline", "--format", "json", "--fail-on", "none", "-"),
+        stdin=_app("web", "path: web"),
+    )
+    result = json.loads(done.stdout)
+    assert _places(result) == [("web/web.yaml", 13, "shop")]
+    assert result["target"]["name"] == "stdin"
+    asked = run_command("reach", "--render", "--follow", "argocd", "-", stdin=_app("web", "path: web"))
+    assert "shop/api[Deployment]" in asked.stdout
+
+
+@pytest.mark.usefixtures("tree", "helm")
 def test_values_that_an_application_states_make_no_place_in_a_values_file() -> None:
     for name, text in _CHART.items():
         _put(f"charts/web/{name}", text)

@@ -26,9 +26,7 @@ def declared(options: Mapping[str, Any]) -> Sources | None:
         if options["fail_on_drift"]:
             raise UsageError("--fail-on-drift needs --source: drift from what?")
         if named_renderings(options) or options["follow"]:
-            raise UsageError(
-                "--kustomize, --helm and --follow are about what --source names: a cluster is as it is"
-            )
+            raise UsageError("--kustomize, --helm and --follow are about what --source names: a cluster is as it is")
         return None
     # Imported here: few scans are compared with manifests.
     from kubeassay.execution.declared import read_sources

@@ -35,7 +35,7 @@ from kubeassay.execution.scan import scan as run_scan
 from kubeassay.model import KubernetesVersion, Result, Target
 from kubeassay.policy.errors import PolicyError
 from kubeassay.reporting.texts import printable
-from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, discover, display_name
+from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, SourceFile, UsageError, discover, display_name
 from kubeassay.sources.manifests import STDIN_NAME, regular_content
 from kubeassay.sources.snapshot import is_snapshot, read
 
@@ -151,9 +151,14 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
             raise UsageError("standard input is larger than --max-file-size")
         paths = tuple(path for path in paths if path != "-")
     discovery = discover(paths, ignore=not options["no_ignore"], max_file_size=options["max_file_size"] * 2**20)
+    given = stdin
+    if stdin is not None and options["follow"]:
+        # What it names is followed as what files name is.
+        discovery.files.append(SourceFile("", STDIN_NAME, len(stdin), content=stdin))
+        stdin = None
     discovery = render(discovery, options, judged.by.version)
     names = [display_name(path) for path in (*paths, *options["kustomize"], *options["helm"])]
-    target = Target("manifests", ", ".join([*names, STDIN_NAME] if stdin is not None else names))
+    target = Target("manifests", ", ".join([*names, STDIN_NAME] if given is not None else names))
     around = _surroundings(options, config, judged.by.version)
     if around is not None:
         target = replace(target, context=around.names)
