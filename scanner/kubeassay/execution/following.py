@@ -27,6 +27,7 @@ from kubeassay.model import (
     Skipped,
     SourceDocument,
 )
+from kubeassay.sources.cache import digest_of
 from kubeassay.sources.deployers.adjusting import Adjustment, AsWritten, Stating
 from kubeassay.sources.deployers.follow import Followed, Follower
 from kubeassay.sources.deployers.model import Deployment, DirectoryDemand, NotFollowed, SourceDemand, UnfollowableError
@@ -299,7 +300,13 @@ class _Following:
                 unit.errors.append(ReadError(name, "is no file that can be read, or too large"))
                 continue
             rendering = Rendering(
-                MadeOf(AsWritten(content, name), steps), "", adjusted, unit.environment, name, asked_by
+                MadeOf(AsWritten(content, name), steps),
+                "",
+                adjusted,
+                unit.environment,
+                name,
+                asked_by,
+                digest_of([(name, content)]),
             )
             unit.files.append(SourceFile("", self.made.named(name), len(content), content=content, rendering=rendering))
             unit.sources.add(real)

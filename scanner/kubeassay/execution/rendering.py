@@ -186,7 +186,14 @@ class Renderings:
         content = output.text.encode("utf-8", "surrogatepass")
         steps = (*wanted.steps, (f"rendered by {output.made_by or 'a tool'}", Location(name, 1, 1, 1, 1)))
         made_of = MadeOf(output.tracer, steps)
-        rendering = Rendering(made_of, output.made_by, wanted.adjusted, wanted.environment, asked_by=wanted.asked_by)
+        rendering = Rendering(
+            made_of,
+            output.made_by,
+            wanted.adjusted,
+            wanted.environment,
+            asked_by=wanted.asked_by,
+            digest=output.digest,
+        )
         return SourceFile("", self.named(name), len(content), content=content, rendering=rendering)
 
     def named(self, name: str) -> str:
