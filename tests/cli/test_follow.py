@@ -475,14 +475,7 @@ spec:
     assert _told(result)["web"]["deployer"] == "Flux"
 
 
-@pytest.mark.usefixtures("tree", "helm")
-def test_post_renderers_are_not_evaluated() -> None:
-    for name, text in _CHART.items():
-        _put(f"charts/web/{name}", text)
-    _put("flux/source.yaml", _SOURCE)
-    _put(
-        "flux/web.yaml",
-        """apiVersion: helm.toolkit.fluxcd.io/v2
+_POST_RENDERED = """apiVersion: helm.toolkit.fluxcd.io/v2
 kind: HelmRelease
 metadata: {name: web, namespace: shop}
 spec:
@@ -490,12 +483,39 @@ spec:
     spec:
       chart: charts/web
       sourceRef: {kind: GitRepository, name: deploy, namespace: flux-system}
+  values: {privileged: false}
   postRenderers:
-    - kustomize: {patches: [{target: {kind: Deployment}, patch: "- {op: remove, path: /spec/replicas}"}]}
-""",
-    )
+    - kustomize:
+        patches:
+          - target: {kind: Deployment}
+            patch: |-
+              - {op: add, path: /spec/template/spec/hostNetwork, value: true}
+              - {op: FIELD, path: /spec/template/spec/containers/0/securityContext/privileged, value: true}
+"""
+
+
+@pytest.mark.usefixtures("tree", "helm", "kustomize")
+def test_what_post_renderers_set_is_at_the_release_and_what_they_leave_in_the_chart() -> None:
+    for name, text in _CHART.items():
+        _put(f"charts/web/{name}", text)
+    _put("charts/web/templates/web.yaml", _CHART["templates/web.yaml"].replace("registry.example/api:1.0", "api"))
+    _put("flux/source.yaml", _SOURCE)
+    _put("flux/web.yaml", _POST_RENDERED.replace("FIELD", "replace"))
     result = _scanned(".", follow="flux")
-    assert [detail.partition(":")[0] for detail in _unjudged(result)] == ["flux/web.yaml"]
+    assert _places(result) == [("flux/web.yaml", 10, "shop")]
+    assert _places(result, "host-namespaces") == [("flux/web.yaml", 10, "shop")]
+    assert _places(result, "image-tag-latest") == [("charts/web/templates/web.yaml", 11, "shop")]
+
+
+@pytest.mark.usefixtures("tree", "helm", "kustomize")
+def test_post_renderers_that_fail_are_an_error_at_the_release() -> None:
+    for name, text in _CHART.items():
+        _put(f"charts/web/{name}", text)
+    _put("flux/source.yaml", _SOURCE)
+    _put("flux/web.yaml", _POST_RENDERED.replace("FIELD", "test"))
+    result = _scanned(".", follow="flux")
+    assert [(error["file"], error["line"]) for error in result["errors"]] == [("flux/web.yaml", 10)]
+    assert _told(result)["web"]["problems"]
 
 
 # --- wrong usage ---

@@ -274,6 +274,13 @@ class _Following:
 
     def _render(self, unit: _Unit, wanted: Wanted) -> None:
         (output,) = self.made.make([wanted])
+        if unit.demand.patches:
+            # Imported here: few releases have some.
+            from kubeassay.execution.post_rendering import post_rendered
+
+            deployment = unit.deployments[0]
+            by = self._stating(deployment.obj)
+            output = post_rendered(output, unit.demand.patches, by, str(deployment), self.options.limits)
         unit.source = DeployedSource(wanted.demand.name, output.made_by)
         unit.errors += output.errors
         unit.skipped += output.skipped
@@ -314,22 +321,16 @@ class _Following:
     def _check(self, unit: _Unit) -> None:
         """Whether the deployer takes what was rendered."""
         deployment, path = unit.deployments[0], unit.demand.path
-        if unit.demand.patches:
-            said = f"{deployment}: its post-renderers change what its chart makes, which is not reproduced"
-            self._untold(unit, "overrides", said, ("spec", "postRenderers"))
-            return
         if unit.demand.substitution is None:
             return
         try:
             for file in unit.files:
                 read_file(file)
         except UnfollowableError as error:
-            self._untold(unit, error.reason, f"{deployment}: {error.detail}", (*path, "postBuild"))
-
-    def _untold(self, unit: _Unit, reason: str, detail: str, path: tuple[str | int, ...]) -> None:
-        place = unit.deployments[0].obj.locate(path)
-        unit.skipped.append(Skipped(place.file, NOT_FOLLOWED, detail, place.start_line))
-        unit.files, unit.sources = [], set()
+            place = deployment.obj.locate((*path, "postBuild"))
+            said = f"{deployment}: {error.detail}"
+            unit.skipped.append(Skipped(place.file, NOT_FOLLOWED, said, place.start_line))
+            unit.files, unit.sources = [], set()
 
     # --- what is judged ---
 
