@@ -71,6 +71,19 @@ def test_the_version_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (tmp_path / "asked").read_text() == ".\n"
 
 
+@pytest.mark.parametrize(
+    ("said", "version"),
+    [("v3.19", "v3.19"), ("v3.19.5+g1f7d1a6", "v3.19.5"), ("v4.0.0-rc.1+g1", "v4.0.0-rc.1"), ("none", "")],
+)
+def test_helm_says_its_version_however_it_was_built(
+    said: str, version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Built from source without its Makefile, it knows no more than the first two numbers.
+    monkeypatch.setenv("KUBEASSAY_HELM", script(tmp_path / "helm", f"echo {said}"))
+    assert tools.find("helm").version == version
+    assert tools.find("helm").made_by == f"helm {version}".strip()
+
+
 def test_a_run_has_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KUBECONFIG", "AWS_SECRET_ACCESS_KEY", "HELM_PLUGINS", "KUSTOMIZE_PLUGIN_HOME", "SSH_AUTH_SOCK"):
         monkeypatch.setenv(name, "/of/the/user")

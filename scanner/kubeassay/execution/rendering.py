@@ -14,6 +14,9 @@ from kubeassay.sources.files import Discovery, Renderable, SourceFile, UsageErro
 from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES
 from kubeassay.sources.rendering import RENDERED, HelmDemand, KustomizeDemand, Limits, Output, Rendering
 
+#: Of what discovery, and what a chart's files say of links.
+_LINK = "symbolic link"
+
 
 @dataclass(frozen=True, slots=True)
 class RenderOptions:
@@ -225,8 +228,14 @@ class Renderings:
             found,
             files=sorted([*files, *parts, *self.made], key=lambda file: file.name),
             skipped=[*skipped, *self.skipped],
-            errors=[*found.errors, *self.errors],
+            errors=[*(error for error in found.errors if not self._told(error)), *self.errors],
             notes=notes,
+        )
+
+    def _told(self, error: ReadError) -> bool:
+        """Whether a link that is not followed is told by what was not rendered for it, too."""
+        return _LINK in error.message and any(
+            _LINK in other.message and other.file == error.file for other in self.errors
         )
 
     def _is_patch(self, entry: Skipped) -> bool:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubeassay.model import Object, ObjectRef, ReadError, SourceDocument
+from kubeassay.sources import helm_ignore
 from kubeassay.sources.files import is_within
 from kubeassay.sources.manifests import byte_order, regular_content
 from kubeassay.sources.rendering import HelmDemand, Limits
@@ -29,7 +30,7 @@ VALUES = "values.yaml"
 MAX_FILES = 20_000
 #: What makes a chart's objects, by its path in the chart; of sub-charts likewise.
 _RENDERED = re.compile(
-    r"(?:charts/[^/]+/)*(?:templates/.+|crds/.+|charts/[^/]+|Chart\.(?:yaml|lock)|requirements\.(?:yaml|lock)"
+    r"(?:charts/[^/._][^/]*/)*(?:templates/.+|crds/.+|charts/[^/._][^/]*\.tgz|Chart\.(?:yaml|lock)|requirements\.(?:yaml|lock)"
     r"|values\.(?:yaml|schema\.json))\Z"
 )
 #: Charts in charts in charts.
@@ -116,7 +117,13 @@ class ChartFiles:
     def sources(self) -> frozenset[str]:
         """The real paths of what Helm renders, or takes values from. Other files of a chart's folder are none of its
         objects, whatever they hold: a repository may be a chart as a whole."""
-        return frozenset(file.real for key, file in self.files.items() if file.real and _RENDERED.match(key))
+        rules = self.files.get(helm_ignore.FILE)
+        left_out = helm_ignore.ignored("" if rules is None else rules.document().text, self.files)
+        return frozenset(
+            file.real
+            for key, file in self.files.items()
+            if file.real and _RENDERED.match(key) and (key not in left_out)
+        )
 
 
 def shown(demand: HelmDemand, real: str) -> str:

@@ -206,7 +206,9 @@ class _Sheet:
         begin, finish = (self._offset(asked.place, last) + shift for last in (False, True))
         stated = printed.strip() == text.strip() or printed.strip() == text.partition("{{/*")[0].strip()
         prefix = len(lines.prefix(mark.line))
-        if begin >= 0 and (stated or (asked.as_key and finish <= prefix)) and finish <= len(text):
+        # A key behind which an action prints nothing: that it is empty is not stated there.
+        nothing = not asked.missing and asked.obj.get(*asked.path) is None and bool(lines.actions_in(start, end))
+        if begin >= 0 and (stated or (asked.as_key and not nothing and finish <= prefix)) and finish <= len(text):
             state: State = "parent" if asked.missing else "stated" if same else "rendering"
             said = "the template has the field that it would be in" if asked.missing else "the template states it"
             if state == "rendering":

@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from kubeassay.sources.helm_chart import Chart, ChartFile
 from kubeassay.sources.kept_runs import run_kept
@@ -73,7 +74,8 @@ def write(files: Mapping[str, ChartFile], folder: str) -> None:
 def pieces(output: bytes) -> Iterator[Piece]:
     """What Helm printed, by template. A template cannot print such a head itself: Helm splits what it prints there."""
     heads = list(_SOURCE.finditer(output))
-    for head, following in zip(heads, [*heads[1:], None], strict=True):
+    # A chart may print nothing at all.
+    for head, following in zip_longest(heads, heads[1:]):
         end = len(output) if following is None else following.start()
         yield Piece(head[1].decode("utf-8", "replace"), output[head.end() : end])
 

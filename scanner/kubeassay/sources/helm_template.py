@@ -16,7 +16,6 @@ from kubeassay.sources.files import is_within
 from kubeassay.sources.helm_chart import (
     CHART,
     STAND_IN,
-    VALUES,
     Chart,
     ChartError,
     ChartFile,
@@ -80,7 +79,7 @@ def template(demand: HelmDemand, limits: Limits, tool: Tool | None = None) -> Ou
     if needed:
         return replace(made, errors=tuple(needed))
     kept, errors, skipped = _kept(printed, chart, demand)
-    secrets = secrets_in([*values, *(each.files[VALUES] for each in chart.walk() if VALUES in each.files)], demand)
+    secrets = secrets_in(chart, values, demand)
     warned = (f"{demand.name}: helm says: {masked(line, secrets)}" for line in _warnings(ran.said))
     text = "".join(f"---\n# Source: {source}\n{content}" for source, content in kept)
     return replace(
