@@ -268,12 +268,22 @@ def test_applications_come_by_standard_input_too() -> None:
 
 
 @pytest.mark.usefixtures("tree", "helm")
-def test_values_that_an_application_states_make_no_place_in_a_values_file() -> None:
+def test_values_that_an_application_states_are_placed_in_it() -> None:
     for name, text in _CHART.items():
         _put(f"charts/web/{name}", text)
     _put("app.yaml", _app("web", "path: charts/web\n    helm: {valuesObject: {privileged: true}}"))
-    (place,) = _places(_scanned("."))
-    assert place[0] != "charts/web/values.yaml"
+    assert _places(_scanned(".")) == [("app.yaml", 11, "shop")]
+
+
+@pytest.mark.usefixtures("tree", "helm")
+@pytest.mark.parametrize(
+    "stated", ["{values: 'privileged: true'}", "{parameters: [{name: privileged, value: 'true'}]}"]
+)
+def test_values_as_text_and_parameters_have_no_place_but_the_template(stated: str) -> None:
+    for name, text in _CHART.items():
+        _put(f"charts/web/{name}", text)
+    _put("app.yaml", _app("web", f"path: charts/web\n    helm: {stated}"))
+    assert _places(_scanned(".")) == [("charts/web/templates/web.yaml", 13, "shop")]
 
 
 @pytest.mark.usefixtures("tree")
@@ -471,7 +481,7 @@ spec:
 """,
     )
     result = _scanned(".", follow="flux")
-    assert [place[2] for place in _places(result)] == ["shop"]
+    assert _places(result) == [("flux/web.yaml", 10, "shop")]
     assert _told(result)["web"]["deployer"] == "Flux"
 
 

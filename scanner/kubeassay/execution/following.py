@@ -41,7 +41,7 @@ from kubeassay.sources.files import (
     display_name,
 )
 from kubeassay.sources.manifests import ReadFile, read_file, regular_content
-from kubeassay.sources.rendering import HelmDemand, KustomizeDemand, Rendering
+from kubeassay.sources.rendering import HelmDemand, KustomizeDemand, Rendering, StatedValues
 
 #: What deploys of each deployer: (API group, kind).
 _DEPLOYING = {
@@ -261,12 +261,23 @@ class _Following:
                 hooks=own.hooks,
                 kube_version=demand.kube_version or own.kube_version,
                 api_versions=demand.api_versions or own.api_versions,
+                stated=self._stated_values(unit),
             )
         else:
             assert isinstance(demand, KustomizeDemand)
             file = os.path.basename(demand.name)
             demand = replace(demand, name=self.follow.named(os.path.join(demand.directory, file)))
         return Wanted(demand, self._steps(unit), self._adjustment(unit), unit.environment, self._asked_by(unit))
+
+    def _stated_values(self, unit: _Unit) -> StatedValues | None:
+        """Where the values of a chart stand that what deploys it states."""
+        deployment = unit.deployments[0]
+        own = ("helm", "valuesObject") if deployment.deployer == "Argo CD" else ("values",)
+        path = (*unit.demand.path, *own)
+        document = self.documents.get(deployment.obj.file)
+        if document is None or not isinstance(deployment.obj.get(*path), dict):
+            return None
+        return StatedValues(deployment.obj, path, document)
 
     def _asked_by(self, unit: _Unit) -> tuple[str, str]:
         obj = unit.deployments[0].obj

@@ -89,8 +89,15 @@ def template(demand: HelmDemand, limits: Limits, tool: Tool | None = None) -> Ou
         errors=tuple(errors),
         skipped=tuple(skipped),
         notes=(*made.notes, *warned),
-        digest=digest and digest_of((), digest, demand.name, *(file.name for file in values), demand.asked_by),
+        digest=digest and digest_of((), digest, demand.name, *(file.name for file in values), *_asked(demand)),
     )
+
+
+def _asked(demand: HelmDemand) -> Iterator[str]:
+    """What places name of what asks for a chart."""
+    yield demand.asked_by
+    if demand.stated is not None:
+        yield from (demand.stated.document.name, demand.stated.document.text, str(demand.stated.path))
 
 
 def _failed(*errors: ReadError) -> Output:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from kubeassay.model import MadeOf, Object, ReadError, Skipped, Tracer
+from kubeassay.model import MadeOf, Object, Path, ReadError, Skipped, SourceDocument, Tracer
 
 #: Behind the name of the file that asks for a rendering: the name of the text that came of it. No file ends so.
 RENDERED = " (rendered)"
@@ -45,13 +45,23 @@ class KustomizeDemand:
 
 
 @dataclass(frozen=True, slots=True)
+class StatedValues:
+    """Where values stand that are given inline: as a mapping at a path of an object, in a document."""
+
+    obj: Object
+    path: Path
+    document: SourceDocument
+
+
+@dataclass(frozen=True, slots=True)
 class HelmDemand:
     """A chart to template. ``chart``: the real path of its folder. ``name``: what reports call its ``Chart.yaml``.
     ``root``: as in :class:`KustomizeDemand`; values files have to lie in it as well, unless the user named them.
 
     ``values``: real paths of values files, in their order, the last one holds; ``inline``: values as YAML text, after
-    these (as ``helm.values`` of an Application); ``parameters``: ``--set`` (and, where the second is True,
-    ``--set-string``) in their order, after those. ``named``: of ``values``, those that the user named.
+    these (as ``helm.values`` of an Application), and ``stated`` where an object states them; ``parameters``: ``--set``
+    (and, where the second is True, ``--set-string``) in their order, after those. ``named``: of ``values``, those that
+    the user named.
     """
 
     chart: str
@@ -71,6 +81,7 @@ class HelmDemand:
     skip_crds: bool = False
     #: Of which the name is said in messages: an Application, perhaps.
     asked_by: str = ""
+    stated: StatedValues | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
