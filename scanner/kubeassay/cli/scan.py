@@ -35,7 +35,7 @@ from kubeassay.execution.scan import scan as run_scan
 from kubeassay.model import KubernetesVersion, Result, Target
 from kubeassay.policy.errors import PolicyError
 from kubeassay.reporting.texts import printable
-from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, discover, display_name
+from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, SourceFile, UsageError, discover, display_name
 from kubeassay.sources.manifests import STDIN_NAME, regular_content
 from kubeassay.sources.snapshot import is_snapshot, read
 
@@ -151,9 +151,14 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
             raise UsageError("standard input is larger than --max-file-size")
         paths = tuple(path for path in paths if path != "-")
     discovery = discover(paths, ignore=not options["no_ignore"], max_file_size=options["max_file_size"] * 2**20)
+    given = stdin
+    if stdin is not None and options["follow"]:
+        # What it names is followed as what files name is.
+        discovery.files.append(SourceFile("", STDIN_NAME, len(stdin), content=stdin))
+        stdin = None
     discovery = render(discovery, options, judged.by.version)
     names = [display_name(path) for path in (*paths, *options["kustomize"], *options["helm"])]
-    target = Target("manifests", ", ".join([*names, STDIN_NAME] if stdin is not None else names))
+    target = Target("manifests", ", ".join([*names, STDIN_NAME] if given is not None else names))
     around = _surroundings(options, config, judged.by.version)
     if around is not None:
         target = replace(target, context=around.names)
@@ -164,10 +169,7 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
         previous, before = _at(since, paths, scan)
         judged = replace(judged, previous=previous)
     result = scan.of_all(found, pictures=shows_pictures(judged, options))
-    if discovery.deployments:
-        from kubeassay.execution.following import with_deployments
-
-        result = with_deployments(result, [("", discovery)])
+    result = _with_deployments(result, found)
     if since is not None:
         # Imported here: it has the analyses of several areas.
         from kubeassay.execution.review import inventories, with_review
@@ -175,6 +177,16 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
         result = with_review(result, before, inventories(found, judged.by.version), judged.by.version)
     read_too = discovery if around is None else around.beside(judged.plan, discovery)[1]
     return report(judged, result, options, inputs=partial(_inputs, read_too, stdin))
+
+
+def _with_deployments(result: Result, found: Sequence[Environment]) -> Result:
+    """A result with what deployers deploy, where they were followed."""
+    if not any(environment.discovery.deployments for environment in found):
+        return result
+    # Imported here: few trees are followed.
+    from kubeassay.execution.following import with_deployments
+
+    return with_deployments(result, [(environment.name, environment.discovery) for environment in found])
 
 
 def _surroundings(
@@ -307,10 +319,7 @@ def _scan_matrix(paths: Sequence[str], options: Mapping[str, Any], config: Mappi
     target = Target("manifests", display_name(options["matrix"]), context=() if around is None else around.names)
     scan = _Scan(judged.by, target, None, options, around)
     result = scan.of_several(found, pictures=shows_pictures(judged, options))
-    if any(environment.discovery.deployments for environment, _ in found):
-        from kubeassay.execution.following import with_deployments
-
-        result = with_deployments(result, [(environment.name, environment.discovery) for environment, _ in found])
+    result = _with_deployments(result, [environment for environment, _ in found])
 
     def inputs() -> Iterator[tuple[str, bytes]]:
         read = {name: content for environment, _ in found for name, content in _inputs(environment.discovery, None)}

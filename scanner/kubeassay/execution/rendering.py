@@ -139,7 +139,8 @@ def _helm(found: Renderable, options: HelmDemand) -> Wanted:
 class Renderings:
     """What a tree's renderings make of what was discovered in it: made first, and taken where they are judged."""
 
-    def __init__(self, discovery: Discovery, limits: Limits) -> None:
+    def __init__(self, discovery: Discovery, limits: Limits, before: Renderings | None = None) -> None:
+        """``before``: others, of which what was made is not made again."""
         self.discovery = discovery
         self.limits = limits
         self.made: list[SourceFile] = []
@@ -150,7 +151,7 @@ class Renderings:
         self.notes: list[str] = []
         self._names: set[str] = set()
         #: What was made, by the keys of demands.
-        self._outputs: dict[tuple[object, ...], Output] = {}
+        self._outputs: dict[tuple[object, ...], Output] = {} if before is None else before._outputs
 
     def make(self, wanted: Sequence[Wanted]) -> list[Output]:
         """The outputs of demands, in their order; of equal ones the same."""
@@ -188,7 +189,14 @@ class Renderings:
         content = output.text.encode("utf-8", "surrogatepass")
         steps = (*wanted.steps, (f"rendered by {output.made_by or 'a tool'}", Location(name, 1, 1, 1, 1)))
         made_of = MadeOf(output.tracer, steps)
-        rendering = Rendering(made_of, output.made_by, wanted.adjusted, wanted.environment, asked_by=wanted.asked_by)
+        rendering = Rendering(
+            made_of,
+            output.made_by,
+            wanted.adjusted,
+            wanted.environment,
+            asked_by=wanted.asked_by,
+            digest=output.digest,
+        )
         return SourceFile("", self.named(name), len(content), content=content, rendering=rendering)
 
     def named(self, name: str) -> str:

@@ -24,8 +24,8 @@ class DeploymentResult:
 
     ``object``, at ``location``, is what deploys; ``made_by``: the ApplicationSet that makes it. ``server``, ``cluster``
     and ``namespace`` are its destination, as far as it states that; ``environment``: that of several which its objects
-    were judged in. ``problems``: why it was not followed, or not all of it, a line each. ``objects``: how many it
-    deploys; ``by_severity``: how many findings fail at these.
+    were judged in, empty for all. ``problems``: why it was not followed, or not all of it, a line each. ``objects``:
+    how many it deploys; ``by_severity``: how many findings fail at these.
     """
 
     deployer: str

@@ -182,13 +182,12 @@ def environments_told(result: Result) -> list[str]:
 def deployment_lines(result: Result) -> list[tuple[str, str]]:
     """What was followed, by its name (``Application argocd/shop``), with what becomes of it: ``2 findings: 1 high,
     1 low; 4 objects of overlays/production/kustomization.yaml for namespace shop``, ``not followed (PROBLEM)``."""
-    clusters = len({deployment.environment for deployment in result.deployments}) > 1
     lines = []
     for one in result.deployments:
         each = [f"{one.by_severity[name]:,} {name}" for name in SEVERITIES if one.by_severity.get(name)]
         found = plural(one.fail, "finding") + (f": {', '.join(each)}" if each else "") if one.fail else "no findings"
         to = [f"namespace {one.namespace}"] if one.namespace else []
-        to += [f"cluster {one.environment}"] if clusters and one.environment else []
+        to += [f"environment {one.environment}"] if one.environment else []
         where = f" for {', '.join(to)}" if to else ""
         what = ", ".join(source.file for source in one.sources)
         said = f"{found}; {plural(one.objects, 'object')} of {what}{where}" if one.objects or not one.problems else ""

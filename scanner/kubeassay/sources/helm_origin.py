@@ -8,13 +8,13 @@ which that cannot be said is placed at its line in the template all the same, as
 from __future__ import annotations
 
 import re
-import secrets
 from base64 import b64decode, b64encode
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from kubeassay.model import Location, Object, Path, SourceDocument, SpanTable, Traced
+from kubeassay.sources.cache import digest_of
 from kubeassay.sources.go_template import Each, Expression, Reference, expression
 from kubeassay.sources.helm_chart import CHART, Chart, ChartFile, chart_of, mapping_in, values_object
 from kubeassay.sources.helm_marks import (
@@ -111,11 +111,14 @@ class _Sheet:
     def _marks(self, rendered: RenderedChart, opened: dict[str, ChartFile]) -> dict[int, list[Marked]]:
         """The marks of each text. Where Helm fails with marks, those of named templates are left out, which other
         templates may do anything with."""
-        token = f"k{secrets.token_hex(6)}"
+        # The same each time, so that the answer can be kept; no file can hold a digest of itself.
+        given = [(key, file.content) for key, file in rendered.files.items()]
+        given += [(f"values {number}", file.content) for number, file in enumerate(rendered.values)]
+        token = f"k{digest_of(given, repr(replace(self.demand, chart='', root=''))):.16}"
         chosen = dict(self.templates)
         for _ in range(_MOST_RUNS):
             marked = marked_files(opened, chosen, token)
-            ran = run_helm(rendered.tool, marked, rendered.values, rendered.demand, rendered.limits)
+            ran, _ = run_helm(rendered.tool, marked, rendered.values, rendered.demand, rendered.limits)
             if ran.failure is None and ran.code == 0:
                 return read_marks(self.texts, self._judged(list(pieces(ran.output))), list(chosen), token)
             fewer = {key: each for key, each in chosen.items() if not key.rpartition("/")[2].startswith("_")}

@@ -11,6 +11,7 @@ from dataclasses import replace
 import yaml
 
 from kubeassay.model import ReadError, Skipped
+from kubeassay.sources.cache import digest_of
 from kubeassay.sources.files import is_within
 from kubeassay.sources.helm_chart import (
     CHART,
@@ -63,7 +64,7 @@ def template(demand: HelmDemand, limits: Limits, tool: Tool | None = None) -> Ou
     if chart.metadata.get("type") == "library":
         detail = "a library chart: it has named templates for others, and nothing to render"
         return replace(made, skipped=(Skipped(demand.name, "helm-library", detail),))
-    ran = run_helm(tool, found.files, values, demand, limits)
+    ran, digest = run_helm(tool, found.files, values, demand, limits)
     if ran.failure is not None:
         return replace(made, errors=(ReadError(demand.name, f"the chart is not rendered: helm {ran.failure}"),))
     if ran.code:
@@ -89,7 +90,15 @@ def template(demand: HelmDemand, limits: Limits, tool: Tool | None = None) -> Ou
         errors=tuple(errors),
         skipped=tuple(skipped),
         notes=(*made.notes, *warned),
+        digest=digest and digest_of((), digest, demand.name, *(file.name for file in values), *_asked(demand)),
     )
+
+
+def _asked(demand: HelmDemand) -> Iterator[str]:
+    """What places name of what asks for a chart."""
+    yield demand.asked_by
+    if demand.stated is not None:
+        yield from (demand.stated.document.name, demand.stated.document.text, str(demand.stated.path))
 
 
 def _failed(*errors: ReadError) -> Output:
