@@ -29,6 +29,8 @@ _WARNING = re.compile(r"^# Warning:.*\n?|^\d{4}/\d\d/\d\d .*\n?", re.MULTILINE)
 _LOGGED = re.compile(r'\A[EF]\d{4} \S+ +\d+ \S+\] "command failed" err=(".*")\s*\Z', re.DOTALL)
 #: Parts of messages that quote what a file holds: a patch, a literal, a line of an env file.
 _QUOTES_CONTENT = re.compile(r"(?i)\[patch: |literal source|invalid line|config: `|\bdata:|-----BEGIN")
+#: What every object says.
+_KIND = re.compile(r"^\s*[\"']?kind[\"']?\s*:", re.MULTILINE)
 #: Fields that count only in the outermost kustomization, so a kustomization on top has to say them as well.
 _OUTERMOST = ("buildMetadata", "sortOptions")
 
@@ -57,6 +59,10 @@ def build(demand: KustomizeDemand, limits: Limits) -> Output:
                 text = ran.output.decode("utf-8")
             except UnicodeDecodeError:
                 return Output("", None, sources, tool.made_by, (_failed(demand, "is rendered to what is no text"),))
+            if not _KIND.search(text):
+                # Another program, perhaps: that nothing is found in nothing says nothing.
+                said = f"is not rendered: {tool.made_by} printed no object"
+                return Output("", None, sources, tool.made_by, (_failed(demand, said),))
             tracer = KustomizeTracer(demand, graph)
             return Output(text, tracer, sources, tool.made_by, digest=digest and digest_of((), digest, demand.name))
         error_ = _why(demand, graph, ran, os.path.realpath(scratch))
