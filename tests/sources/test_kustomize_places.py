@@ -425,3 +425,19 @@ def test_places_hold_in_overlays_at_random(
     if claims:
         wrong = _prove(root, "top", files, [claims[number % len(claims)] for number in chosen], len(_objects(output)))
         assert not wrong, (parts, over, wrong)
+
+
+def test_a_word_that_is_a_boolean_to_kubernetes_alone_is_placed_where_it_stands(tmp_path: Path) -> None:
+    """Kustomize reads YAML 1.2, in which yes is a text; the rest of the object is placed as well."""
+    files = _tree("names") | {"base/web.yaml": WEB.replace("privileged: true", "privileged: yes")}
+    root = tmp_path / "tree"
+    _write(root, files)
+    output = _built(root, "over")
+    assert output.tracer is not None
+    obj = next(one for one in _objects(output) if one.ref.kind == "Deployment")
+    container = ("spec", "template", "spec", "containers", 0)
+    assert obj.get(*container, "securityContext", "privileged") == "yes"
+    found = output.tracer.trace(obj, (*container, "securityContext", "privileged"))
+    assert (found.state, found.location.file, found.location.start_line) == ("rendering", "base/web.yaml", 21)
+    found = output.tracer.trace(obj, (*container, "image"))
+    assert (found.state, found.location.file, found.location.start_line) == ("stated", "base/web.yaml", 17)
