@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 from kubeassay.analysis.review.changes import SIDES, review
 from kubeassay.analysis.workloads import TEMPLATE_PATHS
 from kubeassay.execution.environments import Environment
 from kubeassay.execution.inventory import ReadInventory, read_inventory
-from kubeassay.model import Inventory, KubernetesVersion, NotEvaluated, Result, Review, Unseen, format_path
+from kubeassay.execution.review_pairs import pairs
+from kubeassay.model import Cause, KubernetesVersion, NotEvaluated, Result, Review, Unseen, WorkloadChange, format_path
 from kubeassay.model.review import Side
 
 
@@ -26,20 +29,59 @@ def with_review(
 ) -> Result:
     """A result with the review of a change, wherever the two sides come from. Each environment is compared with itself;
     what changes in several alike is told once."""
-    found: list[Review] = []
-    for name in dict.fromkeys((*before, *after)):
-        one, failure = _review(before.get(name, _NOTHING), after.get(name, _NOTHING), version)
-        found.append(one)
+    compared = pairs(before, after)
+    several = Counter(pair.name for pair in compared)
+    found: list[tuple[str, Review]] = []
+    for pair in compared:
+        one, failure = _review(pair.before, pair.after, version)
+        if pair.partner is not None:
+            said = f"environment {pair.name or _TREE} is compared with {pair.partner or _TREE}, as it was called before"
+            one = replace(one, unseen=(*one.unseen, Unseen("before", said)))
+        # Of several that have become one, by what they were called.
+        name = pair.partner if several[pair.name] > 1 and pair.partner else pair.name
+        found.append((name or _TREE, one))
         if failure is not None:
             result = replace(result, not_evaluated=(*result.not_evaluated, failure))
-    together = {
-        field.name: tuple(dict.fromkeys(entry for one in found for entry in getattr(one, field.name)))
-        for field in fields(Review)
-    }
-    return replace(result, review=Review(**together))
+    return replace(result, review=_together(found))
 
 
-_NOTHING = ReadInventory(Inventory(), (), (), ())
+#: What stands for the only environment of a tree, beside others of the other side.
+_TREE = "the whole tree"
+
+
+def _together(found: Sequence[tuple[str, Review]]) -> Review:
+    """The reviews of environments as one: what several have alike once, with the names of those that have it."""
+    if len(found) == 1:
+        return found[0][1]
+    together: dict[str, Any] = {}
+    for field in fields(Review):
+        # What two overlays bind to one role of their base is one change with places in both.
+        having: dict[Any, tuple[list[str], list[Cause]]] = {}
+        for name, one in found:
+            for entry in getattr(one, field.name):
+                causes = getattr(entry, "causes", None)
+                key = entry if causes is None else replace(entry, causes=())
+                names, known = having.setdefault(key, ([], []))
+                names.append(name)
+                known += causes or ()
+        together[field.name] = tuple(
+            _told_once(entry, dict.fromkeys(names), dict.fromkeys(causes), len(found))
+            for entry, (names, causes) in having.items()
+        )
+    return Review(**together)
+
+
+#: So many causes of what several environments have alike are told.
+_MOST_CAUSES = 12
+
+
+def _told_once(entry: Any, names: Collection[str], causes: Iterable[Cause], number: int) -> Any:
+    """What some of a number of environments have alike."""
+    if isinstance(entry, Unseen):
+        return entry
+    if not isinstance(entry, WorkloadChange):
+        entry = replace(entry, causes=tuple(causes)[:_MOST_CAUSES])
+    return entry if len(names) == number else replace(entry, environments=tuple(names))
 
 
 def _review(
