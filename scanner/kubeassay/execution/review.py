@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -11,8 +10,18 @@ from kubeassay.analysis.review.changes import SIDES, review
 from kubeassay.analysis.workloads import TEMPLATE_PATHS
 from kubeassay.execution.environments import Environment
 from kubeassay.execution.inventory import ReadInventory, read_inventory
-from kubeassay.execution.review_pairs import pairs
-from kubeassay.model import Cause, KubernetesVersion, NotEvaluated, Result, Review, Unseen, WorkloadChange, format_path
+from kubeassay.execution.review_pairs import Pair, identity, pairs
+from kubeassay.model import (
+    Cause,
+    Inventory,
+    KubernetesVersion,
+    NotEvaluated,
+    Result,
+    Review,
+    Unseen,
+    WorkloadChange,
+    format_path,
+)
 from kubeassay.model.review import Side
 
 
@@ -26,27 +35,57 @@ def with_review(
     before: Mapping[str, ReadInventory],
     after: Mapping[str, ReadInventory],
     version: KubernetesVersion,
+    around: ReadInventory | None = None,
+    unread: Iterable[Unseen] = (),
 ) -> Result:
     """A result with the review of a change, wherever the two sides come from. Each environment is compared with itself;
-    what changes in several alike is told once."""
-    compared = pairs(before, after)
-    several = Counter(pair.name for pair in compared)
+    what changes in several alike is told once.
+
+    ``around``: what is the same on both sides, and decides with them (``--with``). An object that either side declares
+    is not taken from there: or what a change removes would seem to stay. ``unread``: what is known not to have been
+    read.
+    """
+    compared = [_within(pair, around, before, after) for pair in pairs(before, after)]
     found: list[tuple[str, Review]] = []
     for pair in compared:
         one, failure = _review(pair.before, pair.after, version)
         if pair.partner is not None:
-            said = f"environment {pair.name or _TREE} is compared with {pair.partner or _TREE}, as it was called before"
+            said = f"{_named(pair.name)} is compared with {_named(pair.partner)} as it was before"
             one = replace(one, unseen=(*one.unseen, Unseen("before", said)))
-        # Of several that have become one, by what they were called.
-        name = pair.partner if several[pair.name] > 1 and pair.partner else pair.name
-        found.append((name or _TREE, one))
+        # One that has no name now has the one that it had: two may have become one.
+        found.append((pair.name or pair.partner or _TREE, one))
         if failure is not None:
             result = replace(result, not_evaluated=(*result.not_evaluated, failure))
-    return replace(result, review=_together(found))
+    together = _together(found)
+    return replace(result, review=replace(together, unseen=tuple(dict.fromkeys((*unread, *together.unseen)))))
+
+
+def _within(
+    pair: Pair, around: ReadInventory | None, before: Mapping[str, ReadInventory], after: Mapping[str, ReadInventory]
+) -> Pair:
+    """Two sides with what is around them."""
+    if around is None:
+        return pair
+    declared = {identity(obj) for side in (before, after) for read in side.values() for obj in read.inventory}
+    others = [obj for obj in around.inventory if identity(obj) not in declared]
+
+    def joined(read: ReadInventory) -> ReadInventory:
+        return ReadInventory(
+            Inventory([*read.inventory, *others]),
+            (*read.errors, *around.errors),
+            (*read.skipped, *around.skipped),
+            (*read.invalid, *around.invalid),
+        )
+
+    return replace(pair, before=joined(pair.before), after=joined(pair.after))
 
 
 #: What stands for the only environment of a tree, beside others of the other side.
 _TREE = "the whole tree"
+
+
+def _named(environment: str) -> str:
+    return f"environment {environment}" if environment else _TREE
 
 
 def _together(found: Sequence[tuple[str, Review]]) -> Review:

@@ -39,7 +39,7 @@ class _Side:
 
     @cached_property
     def identities(self) -> Mapping[str, set[tuple[str, str, str | None, str]]]:
-        return {name: set(map(_identity, one.inventory)) for name, one in self.read.items()}
+        return {name: set(map(identity, one.inventory)) for name, one in self.read.items()}
 
     def without(self, name: str, elsewhere: set[str]) -> ReadInventory:
         """An environment without what these renderings made."""
@@ -53,7 +53,8 @@ def _rendered(inventory: Inventory) -> list[str]:
     return [obj.file for obj in inventory if obj.file.endswith(RENDERED)]
 
 
-def _identity(obj: Object) -> tuple[str, str, str | None, str]:
+def identity(obj: Object) -> tuple[str, str, str | None, str]:
+    """API group, kind, namespace and name."""
     return obj.ref.group, obj.ref.kind, obj.ref.namespace, obj.ref.name
 
 
