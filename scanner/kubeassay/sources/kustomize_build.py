@@ -29,6 +29,8 @@ _WARNING = re.compile(r"^# Warning:.*\n?|^\d{4}/\d\d/\d\d .*\n?", re.MULTILINE)
 _LOGGED = re.compile(r'\A[EF]\d{4} \S+ +\d+ \S+\] "command failed" err=(".*")\s*\Z', re.DOTALL)
 #: What every object says.
 _KIND = re.compile(r"^\s*[\"']?kind[\"']?\s*:", re.MULTILINE)
+#: How Go's decoder names a field of a kustomization that is of another type.
+_MISTYPED = re.compile(r"Go struct field \w+\.(\w+)")
 #: Fields that count only in the outermost kustomization, so a kustomization on top has to say them as well.
 _OUTERMOST = ("buildMetadata", "sortOptions")
 
@@ -126,7 +128,10 @@ def _why(demand: KustomizeDemand, graph: Graph, ran: tools.Ran, scratch: str) ->
         said = said.replace(folder, "")
     said = " ".join(said.removeprefix("Error: ").removeprefix("error: ").split())
     place = _place(demand, graph, said)
-    if may_quote_secret(said, demand, graph):
+    if not said:
+        # Killed, perhaps: for the memory that it took.
+        said = f"kustomize was ended by signal {-ran.code}" if ran.code < 0 else f"kustomize ended with code {ran.code}"
+    elif may_quote_secret(said, demand, graph):
         said = "kustomize cannot build it, and what it says quotes contents of files: run it to see"
     elif len(said) > _MOST_SAID:
         said = f"{said[:_MOST_SAID]}…"
@@ -148,13 +153,18 @@ def _unlogged(said: str) -> str:
 
 
 def _place(demand: KustomizeDemand, graph: Graph, said: str) -> ReadError | None:
-    """The longest entry of a kustomization that a message quotes."""
+    """The longest entry of a kustomization that a message quotes, or the only field that it names."""
     best: tuple[int, ReadError] | None = None
+    mistyped = _MISTYPED.search(said)
+    fields: list[ReadError] = []
     for kustomization in graph.folders.values():
         name = name_of(demand, kustomization.file)
         document = kustomization_document(graph.files[kustomization.file], name)
         if isinstance(document, ReadError):
             continue
+        if mistyped is not None and mistyped[1] in document.root:
+            at = document.spans.locate(document.root, (mistyped[1],), key=True)
+            fields.append(ReadError(name, "", at.start_line, at.start_column))
         for reference in kustomization.references:
             entry = document.root
             for step in reference.path:
@@ -163,4 +173,7 @@ def _place(demand: KustomizeDemand, graph: Graph, said: str) -> ReadError | None
             if quoted and (best is None or len(entry) > best[0]):
                 at = document.spans.locate(document.root, reference.path)
                 best = len(entry), ReadError(name, "", at.start_line, at.start_column)
-    return best[1] if best else None
+    if best is not None:
+        return best[1]
+    # Which kustomization it was is not said.
+    return fields[0] if len(fields) == 1 else None
