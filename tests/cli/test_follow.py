@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import go_tools
 import pytest
 
-from kit import git, run_command
+from kit import git, give_program, run_command
 from kubeassay.execution.following import DEPLOYERS, Follow, followed
 from kubeassay.execution.rendering import RenderOptions
 from kubeassay.model import Object
@@ -54,19 +53,12 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def kustomize(monkeypatch: pytest.MonkeyPatch) -> None:
-    _given("kustomize", monkeypatch)
+    give_program("kustomize", monkeypatch)
 
 
 @pytest.fixture
 def helm(monkeypatch: pytest.MonkeyPatch) -> None:
-    _given("helm", monkeypatch)
-
-
-def _given(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = go_tools.path(name)
-    if not program.is_file():
-        pytest.skip(f"{name} is not installed (make tools)")
-    monkeypatch.setenv(f"KUBEASSAY_{name.upper()}", str(program))
+    give_program("helm", monkeypatch)
 
 
 def _put(name: str, text: str) -> None:

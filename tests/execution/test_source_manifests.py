@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import go_tools
 import pytest
 
-from kit import LIBRARY, objects_in, run_command
+from kit import LIBRARY, give_program, objects_in, run_command
 from kubeassay.execution.audit import everything_wanted
 from kubeassay.model.unread import Unread
 from kubeassay.sources.snapshot import Snapshot, live_file, write
@@ -429,13 +428,6 @@ def test_a_report_of_it_is_kept(compare: Compare) -> None:
     assert done.stdout_bytes == Path("r.json").read_bytes()
 
 
-def _given(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = go_tools.path(name)
-    if not program.is_file():
-        pytest.skip(f"{name} is not installed (make tools)")
-    monkeypatch.setenv(f"KUBEASSAY_{name.upper()}", str(program))
-
-
 BASE = WEB.replace(", namespace: shop", "")
 OVERLAY = "resources: [../base]\nnamespace: shop\npatches: [{path: more.yaml}]\n"
 MORE = """\
@@ -450,7 +442,7 @@ spec:
 def test_an_overlay_as_source_puts_findings_at_the_lines_of_its_base(
     compare: Compare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _given("kustomize", monkeypatch)
+    give_program("kustomize", monkeypatch)
     files = {
         "base/kustomization.yaml": "resources: [web.yaml]\n",
         "base/web.yaml": BASE,

@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import go_tools
 import pytest
 
-from kit import run_command, run_within_seconds
+from kit import give_program, run_command, run_within_seconds
 
 CHART = "apiVersion: v2\nname: web\nversion: 1.0.0\n"
 #: A pod with one finding that is looked for.
@@ -33,10 +32,7 @@ OUTSIDE = "content-of-a-file-outside"
 
 @pytest.fixture(autouse=True)
 def _helm(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = go_tools.path("helm")
-    if not program.is_file():
-        pytest.skip("helm is not installed (make tools)")
-    monkeypatch.setenv("KUBEASSAY_HELM", str(program))
+    give_program("helm", monkeypatch)
 
 
 @pytest.fixture(autouse=True)

@@ -13,10 +13,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import go_tools
 import pytest
 
-from kit import run_command
+from kit import give_program, run_command
 from kubeassay.model import Object, Traced
 from kubeassay.model import Path as FieldPath
 from kubeassay.sources.helm_template import template
@@ -79,10 +78,7 @@ OF_HOOKS = {
 
 @pytest.fixture(autouse=True)
 def _helm(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = go_tools.path("helm")
-    if not program.is_file():
-        pytest.skip("helm is not installed (make tools)")
-    monkeypatch.setenv("KUBEASSAY_HELM", str(program))
+    give_program("helm", monkeypatch)
 
 
 @pytest.fixture

@@ -11,10 +11,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import go_tools
 import pytest
 
-from kit import run_command
+from kit import give_program, run_command
 
 POD = """\
 apiVersion: v1
@@ -30,10 +29,7 @@ OUTSIDE = "OUTSIDE-b2c1"
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what no kustomization may read beside it. What is outside of the kustomization's folder is
     judged all the same."""
-    program = go_tools.path("kustomize")
-    if not program.is_file():
-        pytest.skip("kustomize is not installed (make tools)")
-    monkeypatch.setenv("KUBEASSAY_KUSTOMIZE", str(program))
+    give_program("kustomize", monkeypatch)
     root = tmp_path / "tree"
     root.mkdir()
     monkeypatch.chdir(root)
