@@ -7,20 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import go_tools
 import pytest
 
-from kit import run_command
+from kit import give_program, run_command
 
 MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: NAME}\n"
 
 
 @pytest.fixture(autouse=True)
 def _tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = go_tools.path("kustomize")
-    if not program.is_file():
-        pytest.skip("kustomize is not installed (make tools)")
-    monkeypatch.setenv("KUBEASSAY_KUSTOMIZE", str(program))
+    give_program("kustomize", monkeypatch)
     monkeypatch.chdir(tmp_path)
 
 

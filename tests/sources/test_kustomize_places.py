@@ -12,11 +12,11 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import go_tools
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kit import give_program
 from sources.kustomize_proof import built, claims_of, objects_of, prove, write
 
 #: Set for a longer search: how many trees are made at random.
@@ -209,11 +209,8 @@ PARTS: dict[str, tuple[str, Mapping[str, str]]] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _kustomize() -> Iterator[None]:
-    program = go_tools.path("kustomize")
-    if not program.is_file():
-        pytest.skip("kustomize is not installed (make tools)")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KUBEASSAY_KUSTOMIZE", str(program))
+        give_program("kustomize", patch)
         yield
 
 

@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-import go_tools
 import pytest
 
-from kit import run_command
+from kit import give_program, run_command
 from kubeassay.sources.kustomize_graph import walk
 from kubeassay.sources.kustomize_secrets import may_quote_secret
 from kubeassay.sources.rendering import KustomizeDemand, Limits
@@ -57,10 +56,7 @@ def _write(root: Path, files: Mapping[str, str]) -> None:
 
 @pytest.mark.parametrize("case", sorted(BROKEN))
 def test_no_value_of_a_secret_is_told(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = go_tools.path("kustomize")
-    if not program.is_file():
-        pytest.skip("kustomize is not installed (make tools)")
-    monkeypatch.setenv("KUBEASSAY_KUSTOMIZE", str(program))
+    give_program("kustomize", monkeypatch)
     monkeypatch.chdir(tmp_path)
     text, files = BROKEN[case]
     _write(tmp_path, {"kustomization.yaml": text, **files})
