@@ -9,26 +9,18 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import go_tools
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from kubeassay.model import Location, Object, Traced
-from kubeassay.model import Path as FieldPath
-from kubeassay.sources.kustomize_build import build
-from kubeassay.sources.manifests import read_bytes
-from kubeassay.sources.rendering import KustomizeDemand, Limits, Output
+from kit import give_program
+from sources.kustomize_proof import built, claims_of, objects_of, prove, write
 
 #: Set for a longer search: how many trees are made at random.
 EXAMPLES = int(os.environ.get("KUBEASSAY_EXAMPLES", "12"))
-_MISSING = object()
 
 WEB = """\
 apiVersion: apps/v1
@@ -217,120 +209,9 @@ PARTS: dict[str, tuple[str, Mapping[str, str]]] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _kustomize() -> Iterator[None]:
-    program = go_tools.path("kustomize")
-    if not program.is_file():
-        pytest.skip("kustomize is not installed (make tools)")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KUBEASSAY_KUSTOMIZE", str(program))
+        give_program("kustomize", patch)
         yield
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A field of a rendered object, and where it is said to be stated."""
-
-    number: int
-    obj: Object
-    path: FieldPath
-    traced: Traced
-
-
-def _write(root: Path, files: Mapping[str, str]) -> None:
-    shutil.rmtree(root, ignore_errors=True)
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-
-def _built(root: Path, folder: str) -> Output:
-    real = os.path.realpath(root)
-    return build(KustomizeDemand(f"{real}/{folder}", f"{folder}/kustomization.yaml", real), Limits())
-
-
-def _objects(output: Output) -> list[Object]:
-    return read_bytes(output.text.encode(), "made.yaml").objects
-
-
-def _scalars(value: Any, path: FieldPath = ()) -> Iterator[FieldPath]:
-    members: Iterator[tuple[Any, Any]]
-    if isinstance(value, dict):
-        members = iter(value.items())
-    elif isinstance(value, list):
-        members = iter(enumerate(value))
-    else:
-        yield path
-        return
-    for step, member in members:
-        yield from _scalars(member, (*path, step))
-
-
-def _claims(output: Output) -> list[Claim]:
-    assert output.tracer is not None, output.errors
-    found = []
-    for number, obj in enumerate(_objects(output)):
-        for path in _scalars(obj.value):
-            traced = output.tracer.trace(obj, path)
-            assert traced.location.start_line > 0
-            if traced.state == "stated":
-                found.append(Claim(number, obj, path, traced))
-    return found
-
-
-def _offset(text: str, line: int, column: int) -> int:
-    return sum(len(one) + 1 for one in text.split("\n")[: line - 1]) + column - 1
-
-
-def _other(raw: str) -> str:
-    """Another value of the same type."""
-    plain = raw.strip("'\"")
-    if raw in ("true", "false"):
-        return "false" if raw == "true" else "true"
-    if raw.isdigit():
-        return str(int(raw) + 1)
-    return f"{raw[0]}{plain}x{raw[0]}" if raw[0] in "'\"" else f"{plain}x"
-
-
-def _mutated(text: str, at: Location) -> str:
-    start = _offset(text, at.start_line, at.start_column)
-    end = _offset(text, at.end_line, at.end_column)
-    raw = text[start:end]
-    assert raw, at
-    return text[:start] + _other(raw) + text[end:]
-
-
-def _same(objects: list[Object], claim: Claim, count: int) -> Object | None:
-    """The object of a claim among those of another build."""
-    ref = claim.obj.ref
-    found = [
-        obj for obj in objects if (obj.ref.kind, obj.ref.name, obj.ref.namespace) == (ref.kind, ref.name, ref.namespace)
-    ]
-    if len(found) == 1:
-        return found[0]
-    # It has another name now, perhaps: the one at its place, if it is of its kind.
-    if len(objects) == count and objects[claim.number].ref.kind == ref.kind:
-        return objects[claim.number]
-    return None
-
-
-def _prove(root: Path, folder: str, files: Mapping[str, str], claims: list[Claim], count: int) -> list[str]:
-    """The claims that do not hold."""
-    wrong = []
-    for claim in claims:
-        file = claim.traced.location.file
-        text = files[file]
-        (root / file).write_text(_mutated(text, claim.traced.location))
-        output = _built(root, folder)
-        (root / file).write_text(text)
-        if output.tracer is None:
-            # It cannot be built with that: what has the name of something, or selects it.
-            continue
-        again = _same(_objects(output), claim, count)
-        before = claim.obj.get(*claim.path)
-        if again is not None and again.get(*claim.path, default=_MISSING) == before:
-            at = claim.traced.location
-            wrong.append(f"{claim.obj.ref} {claim.path} = {before!r}: {at.file}:{at.start_line}:{at.start_column}")
-    return wrong
 
 
 def _tree(*parts: str, over: tuple[str, ...] = ()) -> dict[str, str]:
@@ -356,13 +237,13 @@ def _tree(*parts: str, over: tuple[str, ...] = ()) -> dict[str, str]:
 
 
 def _check(root: Path, folder: str, files: Mapping[str, str]) -> int:
-    _write(root, files)
-    output = _built(root, folder)
+    write(root, files)
+    output = built(root, folder)
     assert not output.errors, output.errors
-    claims = _claims(output)
+    claims = claims_of(output)
     # Of the base every fourth, which many trees have alike: a build takes some 40 ms.
     picked = [one for number, one in enumerate(claims) if number % 4 == 0 or one.traced.location.file not in BASE]
-    wrong = _prove(root, folder, files, picked, len(_objects(output)))
+    wrong = prove(root, folder, files, picked, objects_of(output))
     assert not wrong, "\n".join(wrong)
     return len(claims)
 
@@ -382,13 +263,13 @@ def test_every_place_holds_over_two_overlays(tmp_path: Path) -> None:
 def test_what_a_patch_says_is_placed_in_the_patch(tmp_path: Path) -> None:
     """Claims that hold could be too few: these have to be there."""
     files = _tree("merge-patch", over=("json-patch",))
-    _write(tmp_path / "tree", files)
+    write(tmp_path / "tree", files)
     found = {
         (claim.obj.ref.kind, ".".join(map(str, claim.path))): (
             claim.traced.location.file,
             claim.traced.location.start_line,
         )
-        for claim in _claims(_built(tmp_path / "tree", "top"))
+        for claim in claims_of(built(tmp_path / "tree", "top"))
     }
     containers = "spec.template.spec.containers"
     assert found["Deployment", "spec.replicas"] == ("over/0-p.yaml", 5)
@@ -415,15 +296,15 @@ def test_places_hold_in_overlays_at_random(
 ) -> None:
     files = _tree(*parts, over=tuple(over))
     root = tmp_path / "tree"
-    _write(root, files)
-    output = _built(root, "top")
+    write(root, files)
+    output = built(root, "top")
     if output.tracer is None:
         # Some do not go together (a patch of what another one removed).
         assert output.errors
         return
-    claims = _claims(output)
+    claims = claims_of(output)
     if claims:
-        wrong = _prove(root, "top", files, [claims[number % len(claims)] for number in chosen], len(_objects(output)))
+        wrong = prove(root, "top", files, [claims[number % len(claims)] for number in chosen], objects_of(output))
         assert not wrong, (parts, over, wrong)
 
 
@@ -431,10 +312,10 @@ def test_a_word_that_is_a_boolean_to_kubernetes_alone_is_placed_where_it_stands(
     """Kustomize reads YAML 1.2, in which yes is a text; the rest of the object is placed as well."""
     files = _tree("names") | {"base/web.yaml": WEB.replace("privileged: true", "privileged: yes")}
     root = tmp_path / "tree"
-    _write(root, files)
-    output = _built(root, "over")
+    write(root, files)
+    output = built(root, "over")
     assert output.tracer is not None
-    obj = next(one for one in _objects(output) if one.ref.kind == "Deployment")
+    obj = next(one for one in objects_of(output) if one.ref.kind == "Deployment")
     container = ("spec", "template", "spec", "containers", 0)
     assert obj.get(*container, "securityContext", "privileged") == "yes"
     found = output.tracer.trace(obj, (*container, "securityContext", "privileged"))

@@ -12,13 +12,13 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 
-from kubeassay.analysis.sensitive import is_secret_value, names_secret
 from kubeassay.model import ReadError
 from kubeassay.sources import tools
 from kubeassay.sources.cache import digest_of
 from kubeassay.sources.kept_runs import run_kept
 from kubeassay.sources.kustomize_graph import Graph, kustomization_document, name_of, walk
 from kubeassay.sources.kustomize_origin import KustomizeTracer
+from kubeassay.sources.kustomize_secrets import may_quote_secret
 from kubeassay.sources.rendering import KustomizeDemand, Limits, Output
 from kubeassay.sources.yaml_reader import Document
 
@@ -27,10 +27,10 @@ _MOST_SAID = 1000
 _WARNING = re.compile(r"^# Warning:.*\n?|^\d{4}/\d\d/\d\d .*\n?", re.MULTILINE)
 #: How kubectl tells a failure: behind the time and its process, and quoted, so that no two runs say the same.
 _LOGGED = re.compile(r'\A[EF]\d{4} \S+ +\d+ \S+\] "command failed" err=(".*")\s*\Z', re.DOTALL)
-#: Parts of messages that quote what a file holds: a patch, a literal, a line of an env file.
-_QUOTES_CONTENT = re.compile(r"(?i)\[patch: |literal source|invalid line|config: `|\bdata:|-----BEGIN")
 #: What every object says.
 _KIND = re.compile(r"^\s*[\"']?kind[\"']?\s*:", re.MULTILINE)
+#: How Go's decoder names a field of a kustomization that is of another type.
+_MISTYPED = re.compile(r"Go struct field \w+\.(\w+)")
 #: Fields that count only in the outermost kustomization, so a kustomization on top has to say them as well.
 _OUTERMOST = ("buildMetadata", "sortOptions")
 
@@ -128,8 +128,10 @@ def _why(demand: KustomizeDemand, graph: Graph, ran: tools.Ran, scratch: str) ->
         said = said.replace(folder, "")
     said = " ".join(said.removeprefix("Error: ").removeprefix("error: ").split())
     place = _place(demand, graph, said)
-    if _QUOTES_CONTENT.search(said) or is_secret_value(said) or any(map(names_secret, _keys(said))):
-        # It may quote a Secret.
+    if not said:
+        # Killed, perhaps: for the memory that it took.
+        said = f"kustomize was ended by signal {-ran.code}" if ran.code < 0 else f"kustomize ended with code {ran.code}"
+    elif may_quote_secret(said, demand, graph):
         said = "kustomize cannot build it, and what it says quotes contents of files: run it to see"
     elif len(said) > _MOST_SAID:
         said = f"{said[:_MOST_SAID]}…"
@@ -150,18 +152,19 @@ def _unlogged(said: str) -> str:
         return logged[1]
 
 
-def _keys(said: str) -> list[str]:
-    return re.findall(r"([\w.-]+)\s*[=:]\s*\S", said)
-
-
 def _place(demand: KustomizeDemand, graph: Graph, said: str) -> ReadError | None:
-    """The longest entry of a kustomization that a message quotes."""
+    """The longest entry of a kustomization that a message quotes, or the only field that it names."""
     best: tuple[int, ReadError] | None = None
+    mistyped = _MISTYPED.search(said)
+    fields: list[ReadError] = []
     for kustomization in graph.folders.values():
         name = name_of(demand, kustomization.file)
         document = kustomization_document(graph.files[kustomization.file], name)
         if isinstance(document, ReadError):
             continue
+        if mistyped is not None and mistyped[1] in document.root:
+            at = document.spans.locate(document.root, (mistyped[1],), key=True)
+            fields.append(ReadError(name, "", at.start_line, at.start_column))
         for reference in kustomization.references:
             entry = document.root
             for step in reference.path:
@@ -170,4 +173,7 @@ def _place(demand: KustomizeDemand, graph: Graph, said: str) -> ReadError | None
             if quoted and (best is None or len(entry) > best[0]):
                 at = document.spans.locate(document.root, reference.path)
                 best = len(entry), ReadError(name, "", at.start_line, at.start_column)
-    return best[1] if best else None
+    if best is not None:
+        return best[1]
+    # Which kustomization it was is not said.
+    return fields[0] if len(fields) == 1 else None

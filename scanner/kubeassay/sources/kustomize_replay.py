@@ -182,6 +182,10 @@ class Replay:
         for number, _ in enumerate(items(value.get("transformers"))):
             for one in built:
                 one.doubt(self._origin(of, ("transformers", number), "changes it by a transformer"))
+        for number, option in enumerate(items(value.get("buildMetadata"))):
+            origin = self._origin(of, ("buildMetadata", number), "adds it by buildMetadata")
+            for one in built:
+                one.unsure.append((("metadata", "labels" if option == "managedByLabel" else "annotations"), origin))
         for key in ("configurations", "crds", "vars"):
             for number, _ in enumerate(items(value.get(key))):
                 for one in built:

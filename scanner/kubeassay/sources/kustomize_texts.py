@@ -166,11 +166,7 @@ def _size(value: Any) -> int:
 def _hidden(obj: Object) -> list[Object]:
     """What of a kustomization or a JSON patch no report may show, as a Secret that stands at these places: they
     are secrets by what becomes of them, which a document by itself does not say."""
-    spans = [
-        span
-        for path in (*_literals(obj.value), *_operations(obj.value))
-        if (span := obj.value_offsets(path)) is not None
-    ]
+    spans = [span for path in secret_fields(obj.value) if (span := obj.value_offsets(path)) is not None]
     if not spans:
         return []
     data = {str(number): "x" for number in range(len(spans))}
@@ -180,6 +176,12 @@ def _hidden(obj: Object) -> list[Object]:
         offsets.extend((start, start, start, end))
     table = SpanTable(obj.file, offsets, obj.spans.line_starts, obj.spans.astral)
     return [Object(ObjectRef("v1", "Secret", None, ""), value, table, value)]
+
+
+def secret_fields(root: Any) -> Iterator[Path]:
+    """Where a kustomization or a JSON patch has what becomes the value of a Secret."""
+    yield from _literals(root)
+    yield from _operations(root)
 
 
 def _literals(root: Any) -> Iterable[Path]:
