@@ -20,6 +20,10 @@ TOOLS = {
 }
 
 
+#: Name → what its linker is told. Helm's own build tells it the version (its Makefile), and Helm says v3.19 without.
+_LINKED = {"helm": "-X helm.sh/helm/v3/internal/version.version={version}"}
+
+
 class InstallError(Exception):
     """Why a program is not to be had here."""
 
@@ -29,6 +33,10 @@ def path(name: str) -> Path:
     cache = os.environ.get("XDG_CACHE_HOME", "")
     base = Path(cache) if os.path.isabs(cache) else Path.home() / ".cache"  # noqa: PTH117
     return base / "kubeassay" / "tools" / f"{name}-{TOOLS[name][1]}" / name
+
+
+def _linker(name: str, version: str) -> list[str]:
+    return [f"-ldflags={_LINKED[name].format(version=version)}"] if name in _LINKED else []
 
 
 def install(name: str) -> Path:
@@ -43,7 +51,7 @@ def install(name: str) -> Path:
     at.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=at.parent) as scratch:
         done = subprocess.run(
-            ["go", "install", f"{package}@{version}"],
+            ["go", "install", *_linker(name, version), f"{package}@{version}"],
             env={**os.environ, "GOBIN": scratch},
             capture_output=True,
             text=True,
