@@ -16,11 +16,13 @@ from typing import Any, Literal
 
 from kubeassay.model import Location, Object, Path, SpanTable, Traced
 from kubeassay.sources.go_template import Each, Expression, Reference, expression
+from kubeassay.sources.helm_changes import changes_in
 from kubeassay.sources.helm_chart import CHART, Chart, ChartFile, chart_of, mapping_in, values_object
 from kubeassay.sources.helm_marks import (
     Mark,
     Marked,
     TemplateLines,
+    is_template,
     marked_files,
     read_marks,
     template_lines,
@@ -96,6 +98,11 @@ class _Sheet:
         self.values = Values(self.chart, rendered.values, self.demand)
         opened = with_archives_open(self.files, rendered.limits)
         self.templates = template_lines(opened)
+        self.changes = changes_in(
+            self.templates[key].template if key in self.templates else file.document().text
+            for key, file in opened.items()
+            if is_template(key)
+        )
         self.marks = self._marks(rendered, opened)
         self.text = "".join(f"---\n# Source: {source}\n{text}" for source, text in self.texts)
         #: The lines at which the texts begin, from 1, behind their heads.
@@ -203,6 +210,8 @@ class _Sheet:
         begin, finish = (self._offset(asked.place, last) + shift for last in (False, True))
         stated = printed.strip() == text.strip() or printed.strip() == text.partition("{{/*")[0].strip()
         prefix = len(lines.prefix(mark.line))
+        if stated and not asked.as_key and asked.place.end_line > asked.place.start_line:
+            return self._of_text(asked, mark, lines, start + begin, shift)
         if begin >= 0 and (stated or (asked.as_key and finish <= prefix)) and finish <= len(text):
             state: State = "parent" if asked.missing else "stated" if same else "rendering"
             said = "the template has the field that it would be in" if asked.missing else "the template states it"
@@ -225,6 +234,27 @@ class _Sheet:
                     return traced
         made = self._made_of(lines, printing, mark, chart)
         return self._at_template(lines, *whole, "rendering", f"the template makes it{made}")
+
+    def _of_text(self, asked: _Asked, mark: Mark, lines: TemplateLines, begin: int, shift: int) -> Traced:
+        """A text of several lines, which begins on a line of a template: the rest of them may be printed by anything."""
+        first, last = asked.place.start_line, asked.place.end_line
+        text = lines.template.text
+        for number in range(1, last - first + 1):
+            printed = self.lines[first - 1 + number]
+            if mark.line + number > len(lines.starts):
+                break
+            start, end = lines.line_span(mark.line + number)
+            if " " * max(shift, 0) + printed[max(-shift, 0) :] != text[start:end] and (printed + text[start:end]).strip():
+                break
+            if lines.actions_in(start, end):
+                break
+        else:
+            start, end = lines.line_span(mark.line + last - first)
+            finish = min(start + max(self._offset(asked.place, True) + shift, 0), end)
+            return self._at_template(lines, begin, finish, "stated", "the template states it")
+        start, end = lines.line_span(mark.line)
+        begin = start + len(text[start:end]) - len(text[start:end].lstrip())
+        return self._at_template(lines, begin, end, "rendering", "the template makes it, of this line on")
 
     def _offset(self, place: Location, last: bool) -> int:
         """How many characters of its rendered line are in front of a place."""
@@ -253,7 +283,7 @@ class _Sheet:
         value = asked.obj.get(*asked.path)
         through = f"{lines.file.name}, line {mark.line}, takes it from there"
         path = self._path(found.reference, lines, mark)
-        if path is None:
+        if path is None or self.changes.touch(path):
             return None
         entry = self._entry(chart, path)
         if entry is None or (found.default is not None and not entry.value and entry.document is not None):
@@ -319,8 +349,9 @@ class _Sheet:
         if found is not None and not found.encoded:
             path = self._path(found.reference, lines, mark)
             inner = self._inside(asked, mark)
-            if path is not None and inner is not None and path[0] == "Values" and len(path) > 1:
-                entry = self.values.entry(chart, (*path[1:], *inner))
+            whole_path = (*(path or ()), *(inner or ()))
+            if path is not None and inner is not None and path[0] == "Values" and not self.changes.touch(whole_path):
+                entry = self.values.entry(chart, whole_path[1:])
                 value = asked.obj.get(*asked.path)
                 if entry is not None and entry.obj is None:
                     said = f"{entry.said}, which the template prints here"
