@@ -75,7 +75,7 @@ class HelmTracer:
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """A field that is asked for, as far as it is there. ``path``: the field, or its nearest parent. ``line``: that of
-    the rendered text that it is placed at, from 1; ``first``: that at which its document's text begins."""
+    the rendered text that it is placed at, from 1; ``number``: that of the text that it is in."""
 
     obj: Object
     path: Path
@@ -85,6 +85,8 @@ class _Asked:
     source: str
     line: int
     number: int
+    #: The line on which it ends, where it is a text that is asked for; else ``line``.
+    last: int
 
 
 class _Sheet:
@@ -176,8 +178,12 @@ class _Sheet:
         span = mine.value_offsets(there)
         if not as_key and span is not None:
             as_key = mine.spans.position(span[0]) != (place.start_line, place.start_column)
+        last = place.start_line
+        if there == path and not key and isinstance(value, str) and span is not None:
+            # What ends a text is the end of its last line.
+            last = max(mine.spans.position(max(span[1] - 1, span[0]))[0], last)
         return _Asked(
-            mine, there, there != path, as_key, place, self.texts[number][0], place.start_line, number
+            mine, there, there != path, as_key, place, self.texts[number][0], place.start_line, number, last
         )  # fmt: skip
 
     def _known(self, asked: _Asked) -> Marked | None:
@@ -210,8 +216,10 @@ class _Sheet:
         begin, finish = (self._offset(asked.place, last) + shift for last in (False, True))
         stated = printed.strip() == text.strip() or printed.strip() == text.partition("{{/*")[0].strip()
         prefix = len(lines.prefix(mark.line))
-        if stated and not asked.as_key and asked.place.end_line > asked.place.start_line:
-            return self._of_text(asked, mark, lines, start + begin, shift)
+        if asked.last > asked.line and not self._has_lines(asked, mark, shift):
+            begin = start + len(text) - len(text.lstrip())
+            said = f"the template makes it, from {where} on"
+            return self._at_template(lines, begin, start + len(text.rstrip()), "rendering", said)
         if begin >= 0 and (stated or (asked.as_key and finish <= prefix)) and finish <= len(text):
             state: State = "parent" if asked.missing else "stated" if same else "rendering"
             said = "the template has the field that it would be in" if asked.missing else "the template states it"
@@ -235,26 +243,19 @@ class _Sheet:
         made = self._made_of(lines, printing, mark, chart)
         return self._at_template(lines, *whole, "rendering", f"the template makes it{made}")
 
-    def _of_text(self, asked: _Asked, mark: Mark, lines: TemplateLines, begin: int, shift: int) -> Traced:
-        """A text of several lines, which begins on a line of a template: the rest of them may be printed by anything."""
-        first, last = asked.place.start_line, asked.place.end_line
-        text = lines.template.text
-        for number in range(1, last - first + 1):
-            printed = self.lines[first - 1 + number]
+    def _has_lines(self, asked: _Asked, mark: Mark, shift: int) -> bool:
+        """Whether a template has the very lines of a text that begins on a marked line: behind that line they have no
+        marks, and anything may print them."""
+        lines = self.templates[mark.file]
+        for number in range(1, asked.last - asked.line + 1):
             if mark.line + number > len(lines.starts):
-                break
+                return False
             start, end = lines.line_span(mark.line + number)
-            if " " * max(shift, 0) + printed[max(-shift, 0) :] != text[start:end] and (printed + text[start:end]).strip():
-                break
-            if lines.actions_in(start, end):
-                break
-        else:
-            start, end = lines.line_span(mark.line + last - first)
-            finish = min(start + max(self._offset(asked.place, True) + shift, 0), end)
-            return self._at_template(lines, begin, finish, "stated", "the template states it")
-        start, end = lines.line_span(mark.line)
-        begin = start + len(text[start:end]) - len(text[start:end].lstrip())
-        return self._at_template(lines, begin, end, "rendering", "the template makes it, of this line on")
+            stated, printed = lines.template.text[start:end], self.lines[asked.line - 1 + number]
+            shifted = " " * max(shift, 0) + printed[max(-shift, 0) :]
+            if lines.actions_in(start, end) or shifted.rstrip() != stated.rstrip():
+                return False
+        return True
 
     def _offset(self, place: Location, last: bool) -> int:
         """How many characters of its rendered line are in front of a place."""
