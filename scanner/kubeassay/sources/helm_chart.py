@@ -172,6 +172,9 @@ class _Reader:
                 continue
             path = target = os.path.join(real, entry.name)
             name = shown(self.demand, path)
+            if not entry.name.isprintable():
+                # Helm prints names of templates in lines of their own.
+                raise self.refuse(name, "its name has characters that are not printed")
             if entry.is_symlink():
                 target = os.path.realpath(path)
                 if not is_within(target, self.demand.root):
@@ -377,6 +380,8 @@ def unpacked(archive: ChartFile, limits: Limits) -> dict[str, ChartFile]:
                 name = posixpath.normpath(member.name.replace("\\", "/"))
                 if name.startswith(("/", "../")) or name == ".." or ":" in name.split("/")[0]:
                     raise refuse("an archive with names that lead out of it")
+                if not name.isprintable():
+                    raise refuse("an archive with names that are not printed")
                 if not member.isreg():
                     raise refuse("an archive that holds links or devices")
                 left -= member.size

@@ -9,15 +9,19 @@ from typing import Any
 
 from kubeassay.analysis.sensitive import names_secret, sensitive_paths
 from kubeassay.model import Object, ReadError
-from kubeassay.sources.helm_chart import VALUES, Chart, ChartFile, values_object
+from kubeassay.sources.helm_chart import CHART, VALUES, Chart, ChartFile, values_object
 from kubeassay.sources.helm_run import file_of
 from kubeassay.sources.rendering import HelmDemand
+from kubeassay.sources.yaml_reader import read_text
 
 #: Places in what text/template and Helm's engine say (helm v3.19.5, pkg/engine/engine.go).
 _PLACE = re.compile(
     r"(?:template: |error at \(|error in \()(?P<file>[^:()\n]+):(?P<line>\d+)(?::(?P<column>\d+))?\)?: ?"
 )
 _YAML = re.compile(r"YAML parse error on (?P<file>[^:\n]+): (?P<what>.*)", re.DOTALL)
+#: What Helm says of values files that it cannot read (pkg/chart/loader/load.go, pkg/cli/values/options.go).
+_NO_VALUES = ("cannot load values.yaml", "failed to parse ")
+_METADATA = re.compile(r"chart\.metadata\.(?P<key>\w+)|chart requires kubeVersion: ")
 _SCHEMA = "values don't meet the specifications of the schema(s)"
 _SCHEMA_AT = re.compile(r"^- at '(?P<path>[^'\n]*)': (?P<what>.*)$", re.MULTILINE)
 _SCHEMA_CHART = re.compile(r"^(?P<chart>\S.*):$", re.MULTILINE)
@@ -72,17 +76,51 @@ def errors_of(said: str, chart: Chart, demand: HelmDemand, values: Sequence[Char
         # The innermost: what a named template could not do stands in there.
         match, (_, _, file) = places[-1]
         message = _plain(text[match.end() :]) or _plain(text)
-        column = _column(file, int(match["line"]), int(match["column"])) if match["column"] else None
-        yield ReadError(
-            file.name, _shortened(masked(f"cannot be rendered: {message}", secrets)), int(match["line"]), column
-        )
+        line = int(match["line"])
+        column = _column(file, line, int(match["column"])) if match["column"] else None
+        if text[: match.start()].endswith("parse "):
+            # What has no end is told where it begins; else Go may say but the character.
+            if (begun := re.fullmatch(r"(?P<what>.+) started at [^:]+:(?P<line>\d+)", message)) is not None:
+                message, line = begun["what"], int(begun["line"])
+            message = f"it is no template: {message}"
+        yield ReadError(file.name, _shortened(masked(f"cannot be rendered: {message}", secrets)), line, column)
         return
     no_yaml = _YAML.search(text)
     if no_yaml is not None and (found := file_of(chart, no_yaml["file"])):
-        message = f"renders to what is no YAML: {_plain(no_yaml['what'])}"
+        what = re.sub(r"\Ayaml: line (\d+): ", r"line \1 of that, ", _plain(no_yaml["what"]))
+        message = f"renders to what is no YAML: {what}"
         yield ReadError(found[2].name, _shortened(masked(message, secrets)))
         return
-    yield ReadError(demand.name, _shortened(masked(f"cannot be rendered: {_plain(text) or 'helm failed'}", secrets)))
+    if any(sign in text for sign in _NO_VALUES) and (broken := list(_no_values(chart, values))):
+        yield from broken
+        return
+    message = _shortened(masked(f"cannot be rendered: {_plain(text) or 'helm failed'}", secrets))
+    metadata = _METADATA.search(text)
+    if metadata is not None:
+        # Of the chart or of a sub-chart: that which has the very value.
+        for each in chart.walk():
+            key = metadata["key"] or "kubeVersion"
+            file = each.files.get(CHART)
+            if file is None or each.archive is not None or str(each.metadata.get(key)) not in text:
+                continue
+            document, obj = values_object(file)
+            if obj is not None and key in obj.value:
+                at = obj.locate((key,))
+                yield ReadError(document.name, message, at.start_line, at.start_column)
+                return
+    yield ReadError(demand.name, message)
+
+
+def _no_values(chart: Chart, values: Sequence[ChartFile]) -> Iterator[ReadError]:
+    """What is wrong with the values files that no YAML can be read from."""
+    own = (each.files[VALUES] for each in chart.walk() if VALUES in each.files)
+    for file in [*values, *own]:
+        read = read_text(file.document().text, file.name)
+        if read.errors:
+            error = read.errors[0]
+            yield ReadError(file.name, f"cannot be rendered: {error.message}", error.line, error.column)
+        elif read.documents and not isinstance(read.documents[0].root, dict | None):
+            yield ReadError(file.name, "cannot be rendered: values are no mapping", 1, 1)
 
 
 def _plain(text: str) -> str:
