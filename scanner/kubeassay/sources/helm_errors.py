@@ -11,6 +11,7 @@ from kubeassay.analysis.sensitive import names_secret, sensitive_paths
 from kubeassay.model import Object, ReadError
 from kubeassay.sources.helm_chart import CHART, VALUES, Chart, ChartFile, values_object
 from kubeassay.sources.helm_run import file_of
+from kubeassay.sources.helm_secrets import is_of_secrets, literals
 from kubeassay.sources.rendering import HelmDemand
 from kubeassay.sources.yaml_reader import read_text
 
@@ -27,6 +28,8 @@ _SCHEMA_AT = re.compile(r"^- at '(?P<path>[^'\n]*)': (?P<what>.*)$", re.MULTILIN
 _SCHEMA_CHART = re.compile(r"^(?P<chart>\S.*):$", re.MULTILINE)
 _MOST = 600
 _MASK = "…"
+#: What is as short as this is in any message.
+_SHORT = 3
 
 
 def secrets_in(files: Iterable[ChartFile], demand: HelmDemand) -> list[str]:
@@ -47,6 +50,33 @@ def secrets_in(files: Iterable[ChartFile], demand: HelmDemand) -> list[str]:
     return sorted((text for text in found | encoded if len(text) > 2), key=len, reverse=True)
 
 
+def _with_templates(
+    secrets: Sequence[str], templates: Sequence[ChartFile], values: Sequence[ChartFile], demand: HelmDemand
+) -> list[str]:
+    """What may be secret in a message on templates: their own texts, too, and any value where they have a Secret."""
+    found = set(secrets)
+    texts = [each.document().text for each in templates]
+    for text in texts:
+        found.update(part for part in literals(text) if len(part) > _SHORT)
+    if any(map(is_of_secrets, texts)):
+        inline = [ChartFile(demand.inline.encode(), "", "")] if demand.inline else []
+        for file in [*values, *inline]:
+            _, obj = values_object(file)
+            found.update(_leaves(None if obj is None else obj.value))
+        for parameter, _ in demand.parameters:
+            found.update(part.partition("=")[2] for part in parameter.split(","))
+    return sorted((each for each in found if len(each) > 2), key=len, reverse=True)
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(inner)
+    elif isinstance(value, str) and len(value) > _SHORT:
+        yield value
+        yield b64encode(value.encode()).decode()
+
+
 def _texts(obj: Object) -> Iterator[str]:
     for path in sensitive_paths(obj.value):
         value = obj.get(*path)
@@ -65,7 +95,8 @@ def masked(text: str, secrets: Sequence[str]) -> str:
 
 def errors_of(said: str, chart: Chart, demand: HelmDemand, values: Sequence[ChartFile]) -> Iterator[ReadError]:
     """The errors in what Helm said: one, but for a schema, which may refuse several values."""
-    secrets = secrets_in([*values, *(c.files[VALUES] for c in chart.walk() if VALUES in c.files)], demand)
+    files = [*values, *(c.files[VALUES] for c in chart.walk() if VALUES in c.files)]
+    secrets = secrets_in(files, demand)
     _, _, text = said.rpartition("\nError: ") if "\nError: " in said else said.rpartition("Error: ")
     text = text.strip().removesuffix("Use --debug flag to render out invalid YAML").strip()
     if _SCHEMA in text:
@@ -75,6 +106,7 @@ def errors_of(said: str, chart: Chart, demand: HelmDemand, values: Sequence[Char
     if places:
         # The innermost: what a named template could not do stands in there.
         match, (_, _, file) = places[-1]
+        secrets = _with_templates(secrets, [each for _, (_, _, each) in places], files, demand)
         message = _plain(text[match.end() :]) or _plain(text)
         line = int(match["line"])
         column = _column(file, line, int(match["column"])) if match["column"] else None
@@ -87,6 +119,7 @@ def errors_of(said: str, chart: Chart, demand: HelmDemand, values: Sequence[Char
         return
     no_yaml = _YAML.search(text)
     if no_yaml is not None and (found := file_of(chart, no_yaml["file"])):
+        secrets = _with_templates(secrets, [found[2]], files, demand)
         what = re.sub(r"\Ayaml: line (\d+): ", r"line \1 of that, ", _plain(no_yaml["what"]))
         message = f"renders to what is no YAML: {what}"
         yield ReadError(found[2].name, _shortened(masked(message, secrets)))

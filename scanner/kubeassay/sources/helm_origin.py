@@ -125,7 +125,7 @@ class _Sheet:
             marked = marked_files(opened, chosen, token)
             ran = run_helm(rendered.tool, marked, rendered.values, rendered.demand, rendered.limits)
             if ran.failure is None and ran.code == 0:
-                return read_marks(self.texts, self._judged(list(pieces(ran.output))), list(chosen), token)
+                return read_marks(self.texts, self._judged(list(pieces(ran.output, self.chart))), list(chosen), token)
             fewer = {key: each for key, each in chosen.items() if not key.rpartition("/")[2].startswith("_")}
             if len(fewer) == len(chosen):
                 failed = [key for key in chosen if key.partition("templates/")[2] in ran.said]
