@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from kubeassay.model import Path
-from kubeassay.sources.go_template import TOKEN, Scope, Template, TemplateTextError, resolve
+from kubeassay.sources.go_template import TOKEN, Scope, Template, resolve
 
 _CHANGING = re.compile(r"\b(?:set|unset|(?:must)?[mM]erge(?:Overwrite)?)\b")
 _MERGES = re.compile(r"(?:must)?[mM]erge(?:Overwrite)?\Z")

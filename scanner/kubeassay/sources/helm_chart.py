@@ -210,14 +210,6 @@ class _Reader:
 
     def vendor(self) -> None:
         chart = chart_of(self.found.files, self.limits)
-        for child in chart.walk():
-            if child is not chart:
-                for lost in _not_vendored(child):
-                    place = _place(lost)
-                    self.found.notes.append(
-                        f"{lost.declared.name}:{place.line}: {lost.name}, which a sub-chart depends on, "
-                        "is not vendored: Helm renders without it"
-                    )
         errors: list[ReadError] = []
         for dependency in _not_vendored(chart):
             if dependency.repository.startswith("file://"):
@@ -230,6 +222,13 @@ class _Reader:
                 errors.append(not_vendored(dependency))
         if errors:
             raise ChartError(*errors)
+        for child in chart_of(self.found.files, self.limits).children:
+            for each in child.walk():
+                for lost in _not_vendored(each):
+                    self.found.notes.append(
+                        f"{lost.declared.name}:{_place(lost).line}: {lost.name}, which a sub-chart depends on, "
+                        "is not vendored: Helm renders without it"
+                    )
 
     def local(self, dependency: Dependency) -> list[ReadError]:
         """Copy a sub-chart that lies elsewhere in the tree."""

@@ -12,6 +12,7 @@ from kubeassay.model import Object, ReadError
 from kubeassay.sources.helm_chart import CHART, VALUES, Chart, ChartFile, values_object
 from kubeassay.sources.helm_run import file_of
 from kubeassay.sources.helm_secrets import is_of_secrets, literals
+from kubeassay.sources.manifests import byte_order
 from kubeassay.sources.rendering import HelmDemand
 from kubeassay.sources.yaml_reader import read_text
 
@@ -133,10 +134,10 @@ def errors_of(said: str, chart: Chart, demand: HelmDemand, values: Sequence[Char
         # Of the chart or of a sub-chart: that which has the very value.
         for each in chart.walk():
             key = metadata["key"] or "kubeVersion"
-            file = each.files.get(CHART)
-            if file is None or each.archive is not None or str(each.metadata.get(key)) not in text:
+            described = each.files.get(CHART)
+            if described is None or each.archive is not None or str(each.metadata.get(key)) not in text:
                 continue
-            document, obj = values_object(file)
+            document, obj = values_object(described)
             if obj is not None and key in obj.value:
                 at = obj.locate((key,))
                 yield ReadError(document.name, message, at.start_line, at.start_column)
@@ -148,6 +149,13 @@ def _no_values(chart: Chart, values: Sequence[ChartFile]) -> Iterator[ReadError]
     """What is wrong with the values files that no YAML can be read from."""
     own = (each.files[VALUES] for each in chart.walk() if VALUES in each.files)
     for file in [*values, *own]:
+        mark, encoding = byte_order(file.content)
+        try:
+            file.content[len(mark) :].decode(encoding)
+        except UnicodeDecodeError as wrong:
+            line = file.content.count(b"\n", 0, len(mark) + wrong.start) + 1
+            yield ReadError(file.name, "cannot be rendered: the file is no UTF-8 text", line, 1)
+            continue
         read = read_text(file.document().text, file.name)
         if read.errors:
             error = read.errors[0]
