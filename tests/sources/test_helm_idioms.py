@@ -29,7 +29,8 @@ IDIOMS: Mapping[str, tuple[str, str, Mapping[str, str | None]]] = {
         {"x": None},
     ),
     "set in a helper": (
-        '  {{- include "change" . }}\n  x: {{ .Values.a }}\n{{- define "change" }}{{ $_ := set .Values "a" "one" }}{{ end }}\n',
+        '  {{- include "change" . }}\n  x: {{ .Values.a }}\n'
+        '{{- define "change" }}{{ $_ := set .Values "a" "one" }}{{ end }}\n',
         "a: one\n",
         {"x": None},
     ),
@@ -215,7 +216,8 @@ IDIOMS: Mapping[str, tuple[str, str, Mapping[str, str | None]]] = {
     "the release": ("  x: {{ .Release.Name }}\n", "", {"x": None}),
     "a value that states a key": ("  {{ .Values.k }}: {{ .Values.a }}\n", "k: x\na: one\n", {"x": None}),
     "fields of one name": (
-        "  x: {{ .Values.a }}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\ndata:\n  x: {{ .Values.b }}\n",
+        "  x: {{ .Values.a }}\n"
+        "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\ndata:\n  x: {{ .Values.b }}\n",
         "a: one\nb: one\n",
         {"x": "values.yaml:1"},
     ),
@@ -277,7 +279,7 @@ LAYERS: Mapping[str, tuple[Mapping[str, str], tuple[str, ...], Mapping[str, str 
             "charts/db/templates/x.yaml": _HEAD + '  x: {{ .Values.a | default "one" }}\n',
         },
         (),
-        {"x": None},
+        {"x": "charts/db/templates/x.yaml:6"},
     ),
     "null, and a later file": (
         {"values.yaml": "db: {a: one}\n", "more.yaml": "db: {a: null}\n", "last.yaml": "db: {a: one}\n"},
@@ -296,7 +298,7 @@ LAYERS: Mapping[str, tuple[Mapping[str, str], tuple[str, ...], Mapping[str, str 
             "charts/db/templates/x.yaml": _HEAD + "  x: {{ .Values.global.a }}\n",
         },
         (),
-        {"x": None},
+        {"x": "values.yaml:2"},
     ),
     "global below the sub-chart's key": (
         {
@@ -304,7 +306,7 @@ LAYERS: Mapping[str, tuple[Mapping[str, str], tuple[str, ...], Mapping[str, str 
             "charts/db/templates/x.yaml": _HEAD + "  x: {{ .Values.global.a }}\n",
         },
         (),
-        {"x": None},
+        {"x": "values.yaml:1"},
     ),
     "imported by the parent": (
         {

@@ -71,6 +71,16 @@ def test_the_version_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert (tmp_path / "asked").read_text() == ".\n"
 
 
+def test_a_helm_that_go_installed_says_its_whole_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As Go writes it into a program, behind what the program prints.
+    built = "exit\npath\thelm.sh/helm/v3/cmd/helm\nmod\thelm.sh/helm/v3\tv3.18.4\th1:x=\ndep\tgithub.com/x\tv3.18.9\n"
+    monkeypatch.setenv("KUBEASSAY_HELM", script(tmp_path / "helm", f"echo v3.18; {built}"))
+    assert tools.find("helm").made_by == "helm v3.18.4"
+    other = built.replace("v3.18.4", "(devel)")
+    monkeypatch.setenv("KUBEASSAY_HELM", script(tmp_path / "other", f"echo v3.18; {other}"))
+    assert tools.find("helm").made_by == "helm v3.18"
+
+
 def test_a_run_has_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("KUBECONFIG", "AWS_SECRET_ACCESS_KEY", "HELM_PLUGINS", "KUSTOMIZE_PLUGIN_HOME", "SSH_AUTH_SOCK"):
         monkeypatch.setenv(name, "/of/the/user")

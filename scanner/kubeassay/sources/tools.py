@@ -145,11 +145,13 @@ def _built_from(path: str, version: str) -> str:
     """The version of the module that a program in Go was made of, where that is a version beginning as it says; Go
     writes it into every program (debug/buildinfo)."""
     pattern = re.compile(rb"\nmod\t[^\t\n]{1,200}\t(" + re.escape(version).encode() + rb"\.[0-9A-Za-z.+-]{1,40})[\t\n]")
-    with suppress(OSError, ValueError), open(path, "rb") as stream:
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as program:
-            found = pattern.search(program)
-            if found:
-                return found[1].decode()
+    with (
+        suppress(OSError, ValueError),
+        open(path, "rb") as stream,
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as program,
+    ):
+        if found := pattern.search(program):
+            return found[1].decode()
     return ""
 
 
