@@ -204,6 +204,26 @@ IDIOMS: Mapping[str, tuple[str, str, Mapping[str, str | None]]] = {
         "",
         {"x": "templates/odd.yaml:8"},
     ),
+    "texts that go on": (
+        "  x: one\n    two\n    - three\n    four\n  z: one\n",
+        "",
+        {"z": "templates/odd.yaml:10"},
+    ),
+    "texts that go on, and a value": (
+        "  w: one\n\n     two\n  x: {{ .Values.a }}\n",
+        "a: one\n",
+        {"x": "values.yaml:1"},
+    ),
+    "a file of lines": (
+        '  {{- .Files.Get "lines.yaml" | nindent 2 }}\n',
+        "",
+        {"w": None},
+    ),
+    "a file of lines, and a value": (
+        '  x: {{ .Values.a }}\n  {{- .Files.Get "lines.yaml" | nindent 2 }}\n',
+        "a: one\n",
+        {"x": "values.yaml:1", "w": None},
+    ),
     "a folded text": ("  x: >-\n    one\n    two\n", "", {"x": "templates/odd.yaml:6"}),
     "a text with an action": ("  x: |\n    one {{ .Values.a }}\n", "a: two\n", {"x": None}),
     "a comment": ("  x: one{{/* of course */}}\n", "", {"x": "templates/odd.yaml:6"}),
@@ -232,6 +252,7 @@ def test_only_what_states_a_field_is_said_to(tree: Path, idiom: str) -> None:
         "odd/values.yaml": values,
         "odd/templates/odd.yaml": _HEAD + template,
         "odd/note.txt": "one\n",
+        "odd/lines.yaml": "w: one\n",
     }
     write(tree, files)
     traced = claims(tree / "odd")

@@ -14,7 +14,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from kubeassay.model import Location, Object, Path, SpanTable, Traced
+from kubeassay.model import Location, Object, Path, SourceDocument, SpanTable, Traced
 from kubeassay.sources.go_template import Each, Expression, Reference, expression
 from kubeassay.sources.helm_changes import changes_in
 from kubeassay.sources.helm_chart import CHART, Chart, ChartFile, chart_of, mapping_in, values_object
@@ -114,6 +114,8 @@ class _Sheet:
             self.begins.append(line + 2)
             line += 2 + text.count("\n")
         self.lines = self.text.split("\n")
+        #: The documents of templates that were asked for.
+        self._documents: dict[str, SourceDocument] = {}
         self.objects = read_bytes(self.text.encode(), f"{self.demand.name}{RENDERED}").objects
 
     def _marks(self, rendered: RenderedChart, opened: dict[str, ChartFile]) -> dict[int, list[Marked]]:
@@ -444,8 +446,10 @@ class _Sheet:
             obj = masked or obj
         return Traced(obj.locate(path, key=asked.as_key), state, said, document, obj, path)
 
-    def _document(self, file: ChartFile) -> Any:
-        return template_document(file, self.objects)
+    def _document(self, file: ChartFile) -> SourceDocument:
+        if file.real + file.name not in self._documents:
+            self._documents[file.real + file.name] = template_document(file, self.objects)
+        return self._documents[file.real + file.name]
 
     def _best(self, asked: _Asked, chart: Chart, key: str, file: ChartFile) -> Traced:
         """The line of a template that alone has the text of the rendered one, or the first line of the template."""
