@@ -6,6 +6,8 @@ text there is replaced, the chart is rendered again, and the field has to be ano
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,6 @@ from kubeassay.model import Location
 #: What values files are given, and parameters.
 VALUES: dict[str, tuple[tuple[str, ...], tuple[tuple[str, bool], ...]]] = {
     "default": ((), ()),
-    "production": (("values-production.yaml",), ()),
     "staging, production": (("values-staging.yaml", "values-production.yaml"), ()),
     "production, parameters": (
         ("values-production.yaml",),
@@ -51,6 +52,16 @@ def test_what_is_changed_at_the_place_of_a_field_changes_it(tree: Path, values: 
     prove(chart, traced, **options)
 
 
+def test_the_chart_that_helm_creates_is_as_it_is_said_to_be(tree: Path) -> None:
+    subprocess.run([os.environ["KUBEASSAY_HELM"], "create", "made"], check=True, capture_output=True, cwd=tree)
+    values = tree / "made/values.yaml"
+    values.write_text(values.read_text().replace("enabled: false", "enabled: true"))
+    traced = claims(tree / "made", hooks=True)
+    assert {ref.kind for ref, _ in traced} > {"Deployment", "Ingress", "HorizontalPodAutoscaler", "Pod"}
+    assert len([each for each in traced.values() if each.state == "stated"]) > len(traced) / 2
+    prove(tree / "made", traced, hooks=True)
+
+
 @pytest.mark.parametrize("values", ["default", "staging, production"])
 def test_what_is_renamed_at_the_nearest_parent_of_a_missing_field_is_gone(tree: Path, values: str) -> None:
     chart, options = tree / "charts/storefront", _options(tree, values)
@@ -62,10 +73,10 @@ def test_what_is_renamed_at_the_nearest_parent_of_a_missing_field_is_gone(tree: 
 def test_a_wrong_place_would_be_found(tree: Path) -> None:
     """The proof can fail: the line of the values file that does not hold changes nothing."""
     chart = tree / "charts/storefront"
-    before = fields_of(chart, **_options(tree, "production"))
+    before = fields_of(chart, **_options(tree, "staging, production"))
     lines = (chart / "values.yaml").read_text().split("\n")
     number = lines.index("  automount: false") + 1
     with replaced(Location("charts/storefront/values.yaml", number, 14, number, 19)) as old:
         assert old == "false"
-        assert fields_of(chart, **_options(tree, "production")) == before
+        assert fields_of(chart, **_options(tree, "staging, production")) == before
         assert fields_of(chart, **_options(tree, "default")) != before
