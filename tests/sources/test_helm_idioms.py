@@ -64,6 +64,21 @@ IDIOMS: Mapping[str, tuple[str, str, Mapping[str, str | None]]] = {
         "a: one\n",
         {"x": None},
     ),
+    "set, by a template among the values": (
+        "  {{- $_ := tpl .Values.b . }}\n  x: {{ .Values.a }}\n",
+        'a: one\nb: \'{{ $_ := set .Values "a" "one" }}\'\n',
+        {"x": None},
+    ),
+    "set, by a template in a file": (
+        '  {{- $_ := tpl (.Files.Get "set.tpl") . }}\n  x: {{ .Values.a }}\n',
+        "a: one\n",
+        {"x": None},
+    ),
+    "a template among the values that changes nothing": (
+        "  {{- $_ := tpl .Values.b . }}\n  x: {{ .Values.a }}\n",
+        "# To be set by whoever installs it.\na: one\nb: '{{ .Values.a }}'\n",
+        {"x": "values.yaml:2"},
+    ),
     "set by a pipe": ('  {{- $_ := "one" | set .Values "a" }}\n  x: {{ .Values.a }}\n', "a: one\n", {"x": None}),
     "set, of what a block prints": (
         '  {{- $_ := set .Values.a "x" "one" }}\n  {{- toYaml .Values.a | nindent 2 }}\n',
@@ -254,6 +269,8 @@ def test_only_what_states_a_field_is_said_to(tree: Path, idiom: str) -> None:
         "odd/note.txt": "one\n",
         "odd/lines.yaml": "w: one\n",
     }
+    if "set.tpl" in template:
+        files["odd/set.tpl"] = '{{ $_ := set .Values "a" "one" }}'
     write(tree, files)
     traced = claims(tree / "odd")
     prove(tree / "odd", traced)
@@ -273,6 +290,25 @@ _DEPENDS = METADATA + "dependencies:\n  - name: db\n    version: 1.0.0\n"
 #: Name → (files, values files given, key of the sub-chart's ConfigMap → where its value is stated, or None).
 LAYERS: Mapping[str, tuple[Mapping[str, str], tuple[str, ...], Mapping[str, str | None]]] = {
     "the sub-chart's own": ({"charts/db/values.yaml": "a: one\n"}, (), {"x": "charts/db/values.yaml:1"}),
+    "ignored, and the default": (
+        {
+            ".helmignore": "/values.yaml\n",
+            "values.yaml": "db: {a: one}\nb: one\n",
+            "charts/db/values.yaml": "a: one\n",
+            "templates/y.yaml": _HEAD.replace("odd", "top") + '  y: {{ .Values.b | default "one" }}\n',
+        },
+        (),
+        {"x": None},
+    ),
+    "the sub-chart's, ignored": (
+        {
+            ".helmignore": "charts/db/values.yaml\n",
+            "charts/db/values.yaml": "a: one\n",
+            "charts/db/templates/x.yaml": _HEAD + '  x: {{ .Values.a | default "one" }}\n',
+        },
+        (),
+        {"x": None},
+    ),
     "the parent's": (
         {"charts/db/values.yaml": "a: one\n", "values.yaml": "db:\n  a: one\n"},
         (),

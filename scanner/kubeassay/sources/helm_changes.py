@@ -15,6 +15,9 @@ from kubeassay.model import Path
 from kubeassay.sources.go_template import TOKEN, Scope, Template, resolve
 
 _CHANGING = re.compile(r"\b(?:set|unset|(?:must)?[mM]erge(?:Overwrite)?)\b")
+#: A template in a text that is none, but that ``tpl`` may be given.
+_CHANGING_TEXT = re.compile(rf"\{{\{{(?:(?!\}}\}}).)*?{_CHANGING.pattern}", re.DOTALL)
+_RUNS_TEXTS = re.compile(r"\btpl\b")
 _MERGES = re.compile(r"(?:must)?[mM]erge(?:Overwrite)?\Z")
 _COPYING = frozenset({"deepCopy", "mustDeepCopy", "fromYaml", "fromJson", "mustFromJson"})
 #: New at the top, with what was there before in them.
@@ -32,12 +35,14 @@ class Changes:
         return self.keys is None or not self.keys.isdisjoint(map(str, path))
 
 
-def changes_in(templates: Iterable[Template | str]) -> Changes:
+def changes_in(templates: Iterable[Template | str], others: Iterable[str] = ()) -> Changes:
     """What templates change; of one that cannot be read (it comes as its text) that is everything, where it has any of
-    the functions that do."""
+    the functions that do. ``others``: values and files, which ``tpl`` may run as templates."""
     keys: set[str] = set()
+    runs_texts = False
     for template in templates:
         text = template if isinstance(template, str) else template.text
+        runs_texts = runs_texts or _RUNS_TEXTS.search(text) is not None
         if not _CHANGING.search(text):
             continue
         if isinstance(template, str):
@@ -46,6 +51,8 @@ def changes_in(templates: Iterable[Template | str]) -> Changes:
             if key is None:
                 return Changes(None)
             keys.add(key)
+    if runs_texts and any(_CHANGING_TEXT.search(text) for text in others):
+        return Changes(None)
     return Changes(frozenset(keys))
 
 

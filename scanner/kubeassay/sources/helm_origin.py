@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from kubeassay.model import Location, Object, Path, SourceDocument, SpanTable, Traced
 from kubeassay.sources.go_template import Each, Expression, Reference, expression
-from kubeassay.sources.helm_changes import changes_in
+from kubeassay.sources.helm_changes import Changes, changes_in
 from kubeassay.sources.helm_chart import CHART, Chart, ChartFile, chart_of, mapping_in, values_object
 from kubeassay.sources.helm_marks import (
     Mark,
@@ -100,11 +100,21 @@ class _Sheet:
         self.values = Values(self.chart, rendered.values, self.demand)
         opened = with_archives_open(self.files, rendered.limits)
         self.templates = template_lines(opened)
+        others = [file for key, file in opened.items() if not is_template(key)]
         self.changes = changes_in(
-            self.templates[key].template if key in self.templates else file.document().text
-            for key, file in opened.items()
-            if is_template(key)
+            (
+                self.templates[key].template if key in self.templates else file.document().text
+                for key, file in opened.items()
+                if is_template(key)
+            ),
+            (
+                *(file.document().text for file in (*others, *rendered.values)),
+                self.demand.inline,
+                *(text for text, _ in self.demand.parameters),
+            ),
         )
+        if self.values.uncertain:
+            self.changes = Changes(None)
         self.marks = self._marks(rendered, opened)
         self.text = "".join(f"---\n# Source: {source}\n{text}" for source, text in self.texts)
         #: The lines at which the texts begin, from 1, behind their heads.
