@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import go_tools
 import pytest
 from click.testing import CliRunner
 from click.testing import Result as CommandResult
@@ -105,6 +106,16 @@ def go_program(module: str, package: str, folder: Path) -> Path:
     )
     if build.returncode:
         pytest.skip(f"tests/{module} cannot be built: {build.stderr.strip()[-500:]}")
+    return program
+
+
+def give_program(name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let rendering use the ``kustomize`` or ``helm`` that was built for the tests. Without it the test is skipped, and
+    says so."""
+    program = go_tools.path(name)
+    if not program.is_file():
+        pytest.skip(f"{name} is not installed (make tools)")
+    monkeypatch.setenv(f"KUBEASSAY_{name.upper()}", str(program))
     return program
 
 

@@ -335,3 +335,40 @@ def test_completion_knows_the_targets() -> None:
     assert completed(["fleet", "ops/fleet.yaml", "-t"], "m") == ["mild"]
     assert completed(["fleet", "no-such-file", "-t"], "") == []
     assert completed(["fleet", "--executor"], "d") == ["dask://"]
+
+
+_APPLICATION = """\
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: web, namespace: argocd}
+spec:
+  destination: {server: https://kubernetes.default.svc, namespace: shop}
+  source: {repoURL: https://git.example/shop, path: k8s}
+"""
+
+
+def test_a_target_is_followed(folder: Path) -> None:
+    (folder / "web" / "app.yaml").write_text(_APPLICATION)
+    (folder / "web" / "k8s" / "pod.yaml").write_text(
+        POD.format(name="web", privileged="true").replace(", namespace: shop", "")
+    )
+    target = (
+        "{name: web, directory: ../web, paths: [app.yaml], follow: [argocd],"
+        " repositories: {https://git.example/shop: .}, failOn: none}"
+    )
+    head = FLEET.partition("    - ")[0]
+    (folder / "ops" / "fleet.yaml").write_text(f"{head}    - {target}\n")
+    done = run_command("fleet", "ops/fleet.yaml", "-d", "out")
+    assert done.exit_code == 0, done.output
+    result = json.loads((folder / "out" / "web" / "result.json").read_text())
+    (finding,) = [one for one in result["results"] if one["rule"] == "privileged-container"]
+    assert (finding["location"]["file"], finding["object"]["namespace"]) == ("k8s/pod.yaml", "shop")
+    assert [one["object"]["name"] for one in result["deployments"]] == ["web"]
+
+
+def test_a_cluster_is_not_followed(folder: Path) -> None:
+    head = FLEET.partition("    - ")[0]
+    (folder / "ops" / "fleet.yaml").write_text(f"{head}    - {{name: prod, context: prod, follow: [argocd]}}\n")
+    done = run_command("fleet", "ops/fleet.yaml", "-d", "out")
+    assert done.exit_code == 2
+    assert "follow is for paths" in str(done.exception)

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import go_tools
 import pytest
 
-from kit import git, run_command
+from kit import git, give_program, run_command
 from kubeassay.execution.following import DEPLOYERS, Follow, followed
 from kubeassay.execution.rendering import RenderOptions
 from kubeassay.model import Object
@@ -54,19 +53,12 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def kustomize(monkeypatch: pytest.MonkeyPatch) -> None:
-    _given("kustomize", monkeypatch)
+    give_program("kustomize", monkeypatch)
 
 
 @pytest.fixture
 def helm(monkeypatch: pytest.MonkeyPatch) -> None:
-    _given("helm", monkeypatch)
-
-
-def _given(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = go_tools.path(name)
-    if not program.is_file():
-        pytest.skip(f"{name} is not installed (make tools)")
-    monkeypatch.setenv(f"KUBEASSAY_{name.upper()}", str(program))
+    give_program("helm", monkeypatch)
 
 
 def _put(name: str, text: str) -> None:
@@ -214,12 +206,76 @@ def test_a_chart_with_the_values_of_its_application() -> None:
 
 
 @pytest.mark.usefixtures("tree", "helm")
-def test_values_that_an_application_states_make_no_place_in_a_values_file() -> None:
+def test_a_chart_of_applications_has_those_that_its_own_application_makes_of_it() -> None:
+    """By its own values it would deploy what is not there."""
+    for name, text in _CHART.items():
+        _put(f"charts/web/{name}", text)
+    _put("env/production.yaml", "privileged: true\n")
+    _put("root.yaml", _app("root", "path: apps\n    helm: {values: 'env: production'}", namespace="argocd"))
+    _put("apps/Chart.yaml", "apiVersion: v2\nname: apps\nversion: 1.0.0\n")
+    _put("apps/values.yaml", "env: none\nnames: [one, two]\n")
+    _put(
+        "apps/templates/apps.yaml",
+        f"""{{{{- range .Values.names }}}}
+---
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {{name: {{{{ . }}}}}}
+spec:
+  destination: {{server: {IN_CLUSTER}, namespace: {{{{ . }}}}}}
+  sources:
+    - repoURL: {URL}
+      path: charts/web
+      helm: {{valueFiles: ["$values/env/{{{{ $.Values.env }}}}.yaml"]}}
+    - {{repoURL: {URL}, ref: values}}
+{{{{- end }}}}
+""",
+    )
+    result = _scanned(".")
+    assert not _unjudged(result)
+    assert sorted(_told(result)) == ["one", "root", "two"]
+    assert _places(result) == [("env/production.yaml", 1, "one"), ("env/production.yaml", 1, "two")]
+    finding = next(one for one in result["results"] if one["rule"] == "privileged-container")
+    assert [(step["location"]["file"], step["location"]["startLine"]) for step in finding["related"]][:4] == [
+        ("root.yaml", 10),
+        ("apps/Chart.yaml", 1),
+        ("apps/templates/apps.yaml", 10),
+        ("charts/web/Chart.yaml", 1),
+    ]
+
+
+@pytest.mark.usefixtures("tree")
+def test_applications_come_by_standard_input_too() -> None:
+    """As from kubectl get applications -o yaml."""
+    _put("web/web.yaml", _DEPLOYMENT)
+    done = run_command(
+        *("scan", "--render", "--follow", "argocd", "-p", "pss-baseline", "--format", "json", "--fail-on", "none", "-"),
+        stdin=_app("web", "path: web"),
+    )
+    result = json.loads(done.stdout)
+    assert _places(result) == [("web/web.yaml", 13, "shop")]
+    assert result["target"]["name"] == "stdin"
+    asked = run_command("reach", "--render", "--follow", "argocd", "-", stdin=_app("web", "path: web"))
+    assert "shop/api[Deployment]" in asked.stdout
+
+
+@pytest.mark.usefixtures("tree", "helm")
+def test_values_that_an_application_states_are_placed_in_it() -> None:
     for name, text in _CHART.items():
         _put(f"charts/web/{name}", text)
     _put("app.yaml", _app("web", "path: charts/web\n    helm: {valuesObject: {privileged: true}}"))
-    (place,) = _places(_scanned("."))
-    assert place[0] != "charts/web/values.yaml"
+    assert _places(_scanned(".")) == [("app.yaml", 11, "shop")]
+
+
+@pytest.mark.usefixtures("tree", "helm")
+@pytest.mark.parametrize(
+    "stated", ["{values: 'privileged: true'}", "{parameters: [{name: privileged, value: 'true'}]}"]
+)
+def test_values_as_text_and_parameters_have_no_place_but_the_template(stated: str) -> None:
+    for name, text in _CHART.items():
+        _put(f"charts/web/{name}", text)
+    _put("app.yaml", _app("web", f"path: charts/web\n    helm: {stated}"))
+    assert _places(_scanned(".")) == [("charts/web/templates/web.yaml", 13, "shop")]
 
 
 @pytest.mark.usefixtures("tree")
@@ -417,18 +473,11 @@ spec:
 """,
     )
     result = _scanned(".", follow="flux")
-    assert [place[2] for place in _places(result)] == ["shop"]
+    assert _places(result) == [("flux/web.yaml", 10, "shop")]
     assert _told(result)["web"]["deployer"] == "Flux"
 
 
-@pytest.mark.usefixtures("tree", "helm")
-def test_post_renderers_are_not_evaluated() -> None:
-    for name, text in _CHART.items():
-        _put(f"charts/web/{name}", text)
-    _put("flux/source.yaml", _SOURCE)
-    _put(
-        "flux/web.yaml",
-        """apiVersion: helm.toolkit.fluxcd.io/v2
+_POST_RENDERED = """apiVersion: helm.toolkit.fluxcd.io/v2
 kind: HelmRelease
 metadata: {name: web, namespace: shop}
 spec:
@@ -436,12 +485,39 @@ spec:
     spec:
       chart: charts/web
       sourceRef: {kind: GitRepository, name: deploy, namespace: flux-system}
+  values: {privileged: false}
   postRenderers:
-    - kustomize: {patches: [{target: {kind: Deployment}, patch: "- {op: remove, path: /spec/replicas}"}]}
-""",
-    )
+    - kustomize:
+        patches:
+          - target: {kind: Deployment}
+            patch: |-
+              - {op: add, path: /spec/template/spec/hostNetwork, value: true}
+              - {op: FIELD, path: /spec/template/spec/containers/0/securityContext/privileged, value: true}
+"""
+
+
+@pytest.mark.usefixtures("tree", "helm", "kustomize")
+def test_what_post_renderers_set_is_at_the_release_and_what_they_leave_in_the_chart() -> None:
+    for name, text in _CHART.items():
+        _put(f"charts/web/{name}", text)
+    _put("charts/web/templates/web.yaml", _CHART["templates/web.yaml"].replace("registry.example/api:1.0", "api"))
+    _put("flux/source.yaml", _SOURCE)
+    _put("flux/web.yaml", _POST_RENDERED.replace("FIELD", "replace"))
     result = _scanned(".", follow="flux")
-    assert [detail.partition(":")[0] for detail in _unjudged(result)] == ["flux/web.yaml"]
+    assert _places(result) == [("flux/web.yaml", 10, "shop")]
+    assert _places(result, "host-namespaces") == [("flux/web.yaml", 10, "shop")]
+    assert _places(result, "image-tag-latest") == [("charts/web/templates/web.yaml", 11, "shop")]
+
+
+@pytest.mark.usefixtures("tree", "helm", "kustomize")
+def test_post_renderers_that_fail_are_an_error_at_the_release() -> None:
+    for name, text in _CHART.items():
+        _put(f"charts/web/{name}", text)
+    _put("flux/source.yaml", _SOURCE)
+    _put("flux/web.yaml", _POST_RENDERED.replace("FIELD", "test"))
+    result = _scanned(".", follow="flux")
+    assert [(error["file"], error["line"]) for error in result["errors"]] == [("flux/web.yaml", 10)]
+    assert _told(result)["web"]["problems"]
 
 
 # --- wrong usage ---

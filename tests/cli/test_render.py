@@ -7,10 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-import go_tools
 import pytest
 
-from kit import git, run_command
+from kit import git, give_program, run_command
 from kubeassay.execution.inventory import read_inventory
 from kubeassay.execution.rendering import RenderOptions, rendered
 from kubeassay.model import NEWEST_KNOWN
@@ -51,19 +50,12 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def kustomize(monkeypatch: pytest.MonkeyPatch) -> None:
-    _given("kustomize", "KUBEASSAY_KUSTOMIZE", monkeypatch)
+    give_program("kustomize", monkeypatch)
 
 
 @pytest.fixture
 def helm(monkeypatch: pytest.MonkeyPatch) -> None:
-    _given("helm", "KUBEASSAY_HELM", monkeypatch)
-
-
-def _given(name: str, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = go_tools.path(name)
-    if not program.is_file():
-        pytest.skip(f"{name} is not installed (make tools)")
-    monkeypatch.setenv(variable, str(program))
+    give_program("helm", monkeypatch)
 
 
 def _put(name: str, text: str) -> None:

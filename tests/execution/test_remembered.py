@@ -10,20 +10,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import go_tools
 import pytest
 
 from kit import plan_of, run_command
 from kubeassay.engine.live import Live
 from kubeassay.engine.plan import Plan
 from kubeassay.execution import remembered as module
+from kubeassay.execution.following import Follow, followed
 from kubeassay.execution.remembered import remembered
+from kubeassay.execution.rendering import RenderOptions
 from kubeassay.execution.scan import scan
 from kubeassay.execution.surroundings import surroundings
-from kubeassay.model import Exception_, NotEvaluated, Result, SubjectMatch, Target
+from kubeassay.model import Exception_, MadeOf, NotEvaluated, Result, SubjectMatch, Target
 from kubeassay.model.unread import Unread
 from kubeassay.sources.cache import Cache, digest_of
-from kubeassay.sources.files import SourceFile, discover
+from kubeassay.sources.deployers.adjusting import AsWritten
+from kubeassay.sources.files import Discovery, SourceFile, discover
 from kubeassay.sources.object_store import ObjectStore
+from kubeassay.sources.rendering import Rendering
 from kubeassay.sources.snapshot import live_file
 
 POD = """\
@@ -44,6 +49,8 @@ kind: Secret
 metadata: {name: s, namespace: shop}
 stringData: {a: correct-horse-battery}
 """
+#: Before a test has a cache of its own.
+KUSTOMIZE = go_tools.path("kustomize")
 DAY = datetime.date(2026, 1, 10)
 
 
@@ -322,3 +329,75 @@ def test_the_program_itself_is_part_of_the_digest(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(module, "_program", lambda: digest_of([], "another"))
     ask(scans, tree)
     assert scans.made == 2
+
+
+# --- what is rendered ---
+
+_CHARTLESS = {
+    "app.yaml": """\
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: web, namespace: argocd}
+spec:
+  project: default
+  destination: {server: https://kubernetes.default.svc, namespace: shop}
+  source: {repoURL: https://git.example/shop, path: web}
+""",
+    "web/pod.yaml": POD.replace(", namespace: shop", ""),
+}
+
+
+def _followed(tree: Path) -> Discovery:
+    discovery = discover([str(tree)])
+    return followed(discovery, RenderOptions(), Follow(frozenset(["argocd"]), {"https://git.example/shop": str(tree)}))
+
+
+def test_a_result_of_what_is_deployed_is_kept_until_what_says_so_changes(tree: Path) -> None:
+    for file in tree.iterdir():
+        file.unlink()
+    for name, text in _CHARTLESS.items():
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).write_text(text)
+    scans = Scans()
+    plan, target = plan_of("recommended", today=DAY), Target("manifests", "tree")
+    first = remembered(scans, plan, _followed(tree), target)
+    assert remembered(scans, plan, _followed(tree), target) == first
+    assert scans.made == 1
+    steps = [step for finding in first.findings for step in finding.related if "Application web" in step.message]
+    assert steps
+    # The same objects, of which another line of the Application says so.
+    (tree / "app.yaml").write_text("# A comment.\n" + _CHARTLESS["app.yaml"])
+    second = remembered(scans, plan, _followed(tree), target)
+    assert scans.made == 2
+    moved = [step for finding in second.findings for step in finding.related if "Application web" in step.message]
+    assert {step.location.start_line for step in moved} == {step.location.start_line + 1 for step in steps}
+
+
+def test_a_rendering_of_which_the_parts_are_not_known_is_not_kept(tree: Path) -> None:
+    discovery = _followed(tree)
+    made_of = MadeOf(AsWritten(POD.encode(), "x.yaml"))
+    discovery.files.append(SourceFile("", "x", len(POD), content=POD.encode(), rendering=Rendering(made_of)))
+    scans = Scans()
+    for _ in range(2):
+        remembered(scans, plan_of("recommended", today=DAY), discovery, Target("manifests", "tree"))
+    assert scans.made == 2
+
+
+def test_a_tree_s_overlays_are_rendered_once(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not KUSTOMIZE.is_file():
+        pytest.skip("kustomize is not installed (make tools)")
+    counting = tree.parent / "kustomize"
+    counting.write_text(f'#!/bin/sh\necho "$1" >> {tree.parent / "count"}\nexec {KUSTOMIZE} "$@"\n')
+    counting.chmod(0o755)
+    monkeypatch.setenv("KUBEASSAY_KUSTOMIZE", str(counting))
+    for file in tree.iterdir():
+        file.unlink()
+    (tree / "kustomization.yaml").write_text("resources: [pod.yaml]\nnamePrefix: a-\n")
+    (tree / "pod.yaml").write_text(POD)
+    monkeypatch.chdir(tree)
+    arguments = ("scan", ".", "--render", "-f", "json", "--fail-on", "none")
+    first = run_command(*arguments).stdout
+    assert run_command(*arguments).stdout == first
+    assert (tree.parent / "count").read_text().split().count("build") == 1
+    run_command(*arguments, "--no-cache")
+    assert (tree.parent / "count").read_text().split().count("build") == 2

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kit import LIBRARY, objects_in, run_command
+from kit import LIBRARY, give_program, objects_in, run_command
 from kubeassay.execution.audit import everything_wanted
 from kubeassay.model.unread import Unread
 from kubeassay.sources.snapshot import Snapshot, live_file, write
@@ -426,3 +426,65 @@ def test_a_report_of_it_is_kept(compare: Compare) -> None:
     compare(WEB, {"web.yaml": WEB.replace("replicas: 2", "replicas: 3")})
     done = run_command("report", "r.json", "--format", "json")
     assert done.stdout_bytes == Path("r.json").read_bytes()
+
+
+BASE = WEB.replace(", namespace: shop", "")
+OVERLAY = "resources: [../base]\nnamespace: shop\npatches: [{path: more.yaml}]\n"
+MORE = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 3
+"""
+
+
+def test_an_overlay_as_source_puts_findings_at_the_lines_of_its_base(
+    compare: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_program("kustomize", monkeypatch)
+    files = {
+        "base/kustomization.yaml": "resources: [web.yaml]\n",
+        "base/web.yaml": BASE,
+        "shop/kustomization.yaml": OVERLAY,
+        "shop/more.yaml": MORE,
+    }
+    found = compare(SHOP + "---\n" + WEB, files, "--render")
+    # The line of the base, though the overlay is what is deployed.
+    assert found.places("privileged-container") == {("web", "app"): ("src/base/web.yaml", 12, 25)}
+    assert "not-rendered" not in found.reasons()
+    (changed,) = found.drift["changed"]
+    assert (changed["location"]["file"], changed["location"]["startLine"]) == ("src/shop/more.yaml", 5)
+    # Without rendering, nothing is known of it.
+    plain = compare(SHOP + "---\n" + WEB, files, "--no-render")
+    assert plain.places("privileged-container") == {("web", "app"): (PLACE, 14, 23)}
+    assert "not-rendered" in plain.reasons()
+
+
+def test_what_applications_deploy_is_a_source(compare: Compare) -> None:
+    app = """\
+apiVersion: argoproj.io/v1alpha1
+kind: Application
+metadata: {name: web, namespace: argocd}
+spec:
+  destination: {server: https://kubernetes.default.svc, namespace: shop}
+  source: {repoURL: https://git.example/shop, path: web}
+"""
+    found = compare(
+        SHOP + "---\n" + WEB,
+        {"app.yaml": app, "web/web.yaml": BASE},
+        "--render",
+        "--follow",
+        "argocd",
+        "--repo",
+        "https://git.example/shop=src",
+    )
+    assert found.places("privileged-container") == {("web", "app"): ("src/web/web.yaml", 12, 25)}
+    assert found.drift["missing"] == []
+
+
+def test_following_without_a_source_is_wrong_usage(compare: Compare) -> None:
+    compare(SHOP, {"web.yaml": WEB})
+    done = run_command("scan", "s.jsonl", "--render", "--follow", "argocd")
+    assert done.exit_code == 2
+    assert "about what --source names" in str(done.exception)

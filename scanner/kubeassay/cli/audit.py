@@ -32,6 +32,7 @@ from kubeassay.cli.judging import (
     source_options,
 )
 from kubeassay.cli.outputs import details_options, write_file
+from kubeassay.cli.rendering import rendering_options
 from kubeassay.engine.plan import make_plan
 from kubeassay.execution.audit import audit as run_audit
 from kubeassay.execution.audit import everything_wanted, wanted
@@ -96,6 +97,7 @@ def _cluster_options(command: _F) -> _F:
 @click.command(context_settings=CONTEXT)
 @_cluster_options
 @source_options
+@rendering_options
 @policy_options
 @report_options
 @_history_options

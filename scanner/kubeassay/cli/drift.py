@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kubeassay.model import Drift, Location, Result
+from kubeassay.cli.rendering import named_renderings, render
+from kubeassay.model import NEWEST_KNOWN, Drift, Location, Result
 from kubeassay.reporting.statements import stands_in_a_file
 from kubeassay.reporting.texts import plural, printable
 from kubeassay.sources.files import UsageError
@@ -24,11 +25,14 @@ def declared(options: Mapping[str, Any]) -> Sources | None:
     if not options["sources"]:
         if options["fail_on_drift"]:
             raise UsageError("--fail-on-drift needs --source: drift from what?")
+        if named_renderings(options) or options["follow"]:
+            raise UsageError("--kustomize, --helm and --follow are about what --source names: a cluster is as it is")
         return None
     # Imported here: few scans are compared with manifests.
     from kubeassay.execution.declared import read_sources
 
-    return read_sources(options["sources"])
+    version = options["kubernetes_version"] or NEWEST_KNOWN
+    return read_sources(options["sources"], lambda found: render(found, options, version))
 
 
 def say_drift(result: Result) -> None:

@@ -16,7 +16,7 @@ import click
 
 from kubeassay.cli.drift import say_drift
 from kubeassay.cli.exits import USAGE, exit_code
-from kubeassay.cli.outputs import parse_outputs, write_file, write_reports
+from kubeassay.cli.outputs import STDOUT, parse_outputs, write_file, write_reports
 from kubeassay.engine.comparison import accept, compare, only_new
 from kubeassay.engine.plan import Plan
 from kubeassay.execution.demand import (
@@ -349,14 +349,14 @@ def _accepted(file: str | None) -> Mapping[tuple[str, str], int] | None:
         raise UsageError(f"--accepted {file}: {error}") from None
 
 
-def compared(comparison: Comparison) -> Iterator[str]:
-    """What a comparison says, in lines: the counts first."""
+def compared(comparison: Comparison, *, with_new: bool = True) -> Iterator[str]:
+    """What a comparison says, in lines: the counts first. ``with_new``: what is new one by one, too."""
     counts = f"{len(comparison.new)} new, {len(comparison.fixed)} fixed, {len(comparison.unchanged)} unchanged"
     for word, findings in (("excepted", comparison.excepted), ("not judged now", comparison.unknown)):
         if findings:
             counts += f", {len(findings)} {word}"
     yield counts
-    for word, findings in (("new", comparison.new), ("fixed", comparison.fixed)):
+    for word, findings in (("new", comparison.new if with_new else ()), ("fixed", comparison.fixed)):
         for finding in findings:
             where = f" at {finding.path}" if finding.path else ""
             place = f" ({finding.location.file}:{finding.location.start_line})" if word == "new" else ""
@@ -436,7 +436,9 @@ def report(
     if judged.outputs and not options["quiet"]:
         _say_written(result, judged.outputs)
     if comparison is not None and not options["quiet"]:
-        counts, *lines = compared(comparison)
+        # With --since, a report for people has what is new, and nothing else.
+        listed = since is not None and ("terminal", STDOUT) in (judged.outputs or [(options["format_name"], STDOUT)])
+        counts, *lines = compared(comparison, with_new=not listed)
         click.echo(printable(f"compared with {since or options['compare']}: {counts}"), err=True)
         for line in lines:
             click.echo(printable(line), err=True)

@@ -152,7 +152,7 @@ def render_options(options: Mapping[str, Any], version: KubernetesVersion) -> Re
         tuple(options["kustomize"]),
         tuple(options["helm"]),
         demand,
-        Limits(options["render_timeout"], network=options["allow_network"]),
+        Limits(options["render_timeout"], network=options["allow_network"], cache=not options.get("no_cache")),
     )
 
 

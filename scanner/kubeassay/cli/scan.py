@@ -32,10 +32,10 @@ from kubeassay.execution.environments import Environment, differences, environme
 from kubeassay.execution.inventory import ReadInventory
 from kubeassay.execution.scan import WORTH_REMEMBERING
 from kubeassay.execution.scan import scan as run_scan
-from kubeassay.model import KubernetesVersion, Result, Target
+from kubeassay.model import KubernetesVersion, Result, Target, Unseen
 from kubeassay.policy.errors import PolicyError
 from kubeassay.reporting.texts import printable
-from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, discover, display_name
+from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, SourceFile, UsageError, discover, display_name
 from kubeassay.sources.manifests import STDIN_NAME, regular_content
 from kubeassay.sources.snapshot import is_snapshot, read
 
@@ -151,25 +151,27 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
             raise UsageError("standard input is larger than --max-file-size")
         paths = tuple(path for path in paths if path != "-")
     discovery = discover(paths, ignore=not options["no_ignore"], max_file_size=options["max_file_size"] * 2**20)
+    given = stdin
+    if stdin is not None and options["follow"]:
+        # What it names is followed as what files name is.
+        discovery.files.append(SourceFile("", STDIN_NAME, len(stdin), content=stdin))
+        stdin = None
     discovery = render(discovery, options, judged.by.version)
     names = [display_name(path) for path in (*paths, *options["kustomize"], *options["helm"])]
-    target = Target("manifests", ", ".join([*names, STDIN_NAME] if stdin is not None else names))
+    target = Target("manifests", ", ".join([*names, STDIN_NAME] if given is not None else names))
     around = _surroundings(options, config, judged.by.version)
     if around is not None:
         target = replace(target, context=around.names)
     scan = _Scan(judged.by, target, stdin, options, around)
     found = environments(discovery)
-    before: Mapping[str, ReadInventory] = {}
+    before = None
     if since is not None:
-        previous, before = _at(since, paths, scan)
-        judged = replace(judged, previous=previous)
+        before = _at(since, paths, scan)
+        judged = replace(judged, previous=before.result)
     result = scan.of_all(found, pictures=shows_pictures(judged, options))
     result = _with_deployments(result, found)
-    if since is not None:
-        # Imported here: it has the analyses of several areas.
-        from kubeassay.execution.review import inventories, with_review
-
-        result = with_review(result, before, inventories(found, judged.by.version), judged.by.version)
+    if before is not None:
+        result = _reviewed(result, before, found, scan, discovery)
     read_too = discovery if around is None else around.beside(judged.plan, discovery)[1]
     return report(judged, result, options, inputs=partial(_inputs, read_too, stdin))
 
@@ -276,8 +278,35 @@ def _inputs(discovery: Discovery, stdin: bytes | None) -> Iterator[tuple[str, by
             yield file.name, content
 
 
-def _at(revision: str, paths: Sequence[str], scan: _Scan) -> tuple[Result, Mapping[str, ReadInventory]]:
-    """The result of the same paths at a git revision, and what was read of them there."""
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """The result of the same paths at a git revision, what was read of them there, and what could not be."""
+
+    result: Result
+    read: Mapping[str, ReadInventory]
+    unread: tuple[str, ...]
+
+
+def _reviewed(
+    result: Result, before: _Before, found: Sequence[Environment], scan: _Scan, discovery: Discovery
+) -> Result:
+    """A result with what the change does. ``discovery``: all that is judged now."""
+    # Imported here: it has the analyses of several areas.
+    from kubeassay.execution.inventory import read_inventory
+    from kubeassay.execution.review import inventories, with_review
+
+    version = scan.by.version
+    unread = [Unseen("before", text, unread=True) for text in before.unread]
+    around = None
+    if scan.around is not None:
+        plan, context = scan.around.alone(scan.by.plan, discovery)
+        around = read_inventory(context, version)
+        missing = dict.fromkeys(f"{kind.kind or kind.group}: {kind.detail}" for kind in plan.live.unread)
+        unread += [Unseen(side, text, unread=True) for text in missing for side in ("before", "after")]
+    return with_review(result, before.read, inventories(found, version), version, around, unread)
+
+
+def _at(revision: str, paths: Sequence[str], scan: _Scan) -> _Before:
     # Imported here: few scans are compared.
     from kubeassay.execution.review import inventories
     from kubeassay.sources.git_tree import tree_at
@@ -297,7 +326,11 @@ def _at(revision: str, paths: Sequence[str], scan: _Scan) -> tuple[Result, Mappi
             said = f"warning: {submodule} is a submodule: what is found in it counts as new"
             click.echo(printable(said), err=True)
         found = environments(render(tree.discovery, {**options, "quiet": True}, version, context=True, at=tree))
-        return replace(scan, stdin=None).of_all(found, pictures=False), inventories(found, version)
+        result = replace(scan, stdin=None).of_all(found, pictures=False)
+        unread = [f"{submodule} is a submodule, whose files are of another repository" for submodule in tree.left_out]
+        if tree.too_many:
+            unread.append(f"{tree.too_many:,} files of the repository are not looked at for rendering: it is too large")
+        return _Before(result, inventories(found, version), tuple(unread))
 
 
 def _scan_matrix(paths: Sequence[str], options: Mapping[str, Any], config: Mapping[str, Any]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from kubeassay.engine.findings import SourceText
 from kubeassay.engine.manifests import Declaration, Manifests
 from kubeassay.model import NotCompared, Object, ObjectRef
 from kubeassay.model.unread import METADATA_ONLY
-from kubeassay.sources.files import discover, display_name
+from kubeassay.sources.files import Discovery, discover, display_name
 from kubeassay.sources.live_objects import without_places
 from kubeassay.sources.manifests import read_file
 from kubeassay.sources.snapshot import Snapshot, file_name, strip
@@ -30,14 +30,18 @@ class Sources:
     unclear: list[NotCompared] = field(default_factory=list)
 
 
-def read_sources(paths: Sequence[str]) -> Sources:
-    """Read the manifests of folders. Raises UsageError for one that does not exist."""
-    discovery = discover(paths)
+def read_sources(paths: Sequence[str], rendered: Callable[[Discovery], Discovery] = lambda found: found) -> Sources:
+    """Read the manifests of folders. ``rendered`` makes of what was discovered what it is deployed as. Raises
+    UsageError for a folder that does not exist."""
+    discovery = rendered(discover(paths))
     found = Sources(tuple(display_name(path) for path in paths))
     for error in discovery.errors:
         found.unclear.append(NotCompared("not-readable", f"{error.file}: {error.message}", error.file))
     skipped = list(discovery.skipped)
     for file in discovery.files:
+        if file.part:
+            # What is made of it is among the files, too.
+            continue
         read = read_file(file)
         skipped += read.skipped
         for error in read.errors:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kubeassay.execution.audit import audit, wanted
 from kubeassay.execution.demand import DEFAULT_PROFILE, Demand, Demanded, demanded, policy_notes
+from kubeassay.execution.environments import differences, environments, judge
 from kubeassay.execution.scan import scan
 from kubeassay.model import KubernetesVersion, Outcome, Result, Target
 from kubeassay.policy.errors import PolicyError
 from kubeassay.policy.fleet import FleetTarget
 from kubeassay.reporting.result_json import to_json
 from kubeassay.sources.cluster import Api, connect, read_cluster, server_version
-from kubeassay.sources.files import UsageError, discover, display_name
+from kubeassay.sources.files import Discovery, UsageError, discover, display_name
 from kubeassay.sources.snapshot import Snapshot, is_snapshot, read
 
 
@@ -97,19 +98,40 @@ def _of_snapshot(snapshot: Snapshot, by: Demanded, processes: int, pictures: boo
 
 
 def _of_paths(target: FleetTarget, by: Demanded, processes: int, pictures: bool) -> TargetAnswer:
-    discovery = discover(target.paths)
-    result = scan(
-        by.plan,
-        discovery,
-        Target("manifests", ", ".join(map(display_name, target.paths))),
-        processes=processes,
-        not_evaluated=by.not_understood,
-    )
-    if pictures:
-        from kubeassay.execution.pictures import with_pictures_of_files
+    discovery = _rendered(target, discover(target.paths), by)
+    where = Target("manifests", ", ".join(map(display_name, target.paths)))
 
-        result = with_pictures_of_files(result, discovery, by.version, None)
-    return _answer(by, result)
+    def judged(by: Demanded, discovery: Discovery) -> Result:
+        result = scan(by.plan, discovery, where, processes=processes, not_evaluated=by.not_understood)
+        if pictures:
+            from kubeassay.execution.pictures import with_pictures_of_files
+
+            result = with_pictures_of_files(result, discovery, by.version, None)
+        return result
+
+    found = environments(discovery)
+    result = judge([(environment, by) for environment in found], judged, lambda: differences(found))
+    if discovery.deployments:
+        from kubeassay.execution.following import with_deployments
+
+        result = with_deployments(result, [(environment.name, environment.discovery) for environment in found])
+    answer = _answer(by, result)
+    return replace(answer, notes=(*answer.notes, *discovery.notes))
+
+
+def _rendered(target: FleetTarget, discovery: Discovery, by: Demanded) -> Discovery:
+    """What was discovered, rendered as a scan renders it, and followed where the target says so."""
+    if os.environ.get("KUBEASSAY_RENDER", "").lower() in ("0", "false", "no", "off") and not target.follow:
+        return discovery
+    # Imported here: few trees are rendered.
+    from kubeassay.execution.following import Follow, followed
+    from kubeassay.execution.rendering import RenderOptions, rendered
+    from kubeassay.sources.rendering import HelmDemand
+
+    options = RenderOptions(chart_options=HelmDemand("", "", "", kube_version=str(by.version)))
+    if not target.follow:
+        return rendered(discovery, options)
+    return followed(discovery, options, Follow(frozenset(target.follow), dict(target.repositories)))
 
 
 def _answer(by: Demanded, result: Result) -> TargetAnswer:

@@ -27,6 +27,7 @@ from kubeassay.model import (
     Skipped,
     SourceDocument,
 )
+from kubeassay.sources.cache import digest_of
 from kubeassay.sources.deployers.adjusting import Adjustment, AsWritten, Stating
 from kubeassay.sources.deployers.follow import Followed, Follower
 from kubeassay.sources.deployers.model import Deployment, DirectoryDemand, NotFollowed, SourceDemand, UnfollowableError
@@ -40,7 +41,7 @@ from kubeassay.sources.files import (
     display_name,
 )
 from kubeassay.sources.manifests import ReadFile, read_file, regular_content
-from kubeassay.sources.rendering import HelmDemand, KustomizeDemand, Rendering
+from kubeassay.sources.rendering import HelmDemand, KustomizeDemand, Rendering, StatedValues
 
 #: What deploys of each deployer: (API group, kind).
 _DEPLOYING = {
@@ -101,34 +102,63 @@ class _Following:
     ) -> None:
         self.discovery, self.options, self.follow, self.more = discovery, options, follow, more
         self.made = Renderings(discovery, options.limits)
+        self.automatic = wanted(discovery, options, more)
+        self.tree = follow.tree or tree_of(discovery)
+        self._begin()
+        for url, folder in follow.repositories.items():
+            if not os.path.isdir(folder):
+                raise UsageError(f"--repo {url}={folder}: there is no such folder")
+
+    def _begin(self) -> None:
+        self.made = Renderings(self.discovery, self.options.limits, self.made)
         self.scopes = Scopes()
         self.units: dict[tuple[object, ...], _Unit] = {}
         self.deployments: list[Deployment] = []
         self.told = Followed()
         self.documents: dict[str, SourceDocument] = {}
-        for url, folder in follow.repositories.items():
-            if not os.path.isdir(folder):
-                raise UsageError(f"--repo {url}={folder}: there is no such folder")
+        self.follower = Follower(Repositories(self.tree, self.follow.repositories))
 
     def run(self) -> Discovery:
-        """Follow until nothing new is deployed."""
-        automatic = wanted(self.discovery, self.options, self.more)
-        outputs = self.made.make(automatic)
+        """Follow until nothing new is deployed.
+
+        What renders by itself may hold Applications, too, but not where it is deployed: then it holds those that its
+        deployment makes of it. So it begins anew with what is known by then to be deployed.
+        """
+        outputs = self.made.make(self.automatic)
         parts = {real for output in outputs if output.tracer is not None for real in output.sources}
-        objects = self._objects(file for file in self.discovery.files if self._path(file) not in parts)
-        spare = Renderings(self.discovery, self.options.limits)
-        rendered = (spare.file(one, output) for one, output in zip(automatic, outputs, strict=True))
-        objects += self._objects(file for file in rendered if file is not None)
-        tree = self.follow.tree or tree_of(self.discovery)
-        follower = Follower(Repositories(tree, self.follow.repositories))
+        files = [file for file in self.discovery.files if self._path(file) not in parts]
+        elsewhere: set[str] = set()
         while True:
-            found = follower.follow(objects)
+            self._begin()
+            self._follow(self._objects(files))
+            known = self._deployed() | elsewhere
+            alone = Renderings(self.discovery, self.options.limits)
+            by_itself = []
+            taken = set()
+            for one, output in zip(self.automatic, outputs, strict=True):
+                if _directory(one.demand) not in known:
+                    taken.add(_directory(one.demand))
+                    file = alone.file(one, output)
+                    by_itself += [] if file is None else [file]
+            self._follow(self._objects(by_itself))
+            more = self._deployed() & taken
+            if not more:
+                break
+            elsewhere |= more
+        self._take(self.follower.finish())
+        return self._finished()
+
+    def _follow(self, objects: Sequence[Object]) -> None:
+        while True:
+            found = self.follower.follow(objects)
             self._take(found)
             if not found.deployments:
-                break
+                return
             objects = self._objects(file for unit in self._units(found.deployments) for file in unit.files)
-        self._take(follower.finish())
-        return self._finished(automatic)
+
+    def _deployed(self) -> set[str]:
+        """The folders of kustomizations and charts that are deployed."""
+        return {_directory(unit.demand.demand) for unit in self.units.values() if unit.files} - {""}
 
     def _path(self, file: SourceFile) -> str:
         return self.discovery.paths.get(file.name, "")
@@ -157,9 +187,9 @@ class _Following:
 
     def _take(self, found: Followed) -> None:
         self.deployments += found.deployments
-        self.told.errors += [*found.errors, *(error for one in found.deployments for error in one.errors)]
-        self.told.not_followed += [*found.not_followed, *(no for one in found.deployments for no in one.not_followed)]
-        self.told.notes += [*found.notes, *(note for one in found.deployments for note in one.notes)]
+        self.told.errors += found.errors
+        self.told.not_followed += found.not_followed
+        self.told.notes += found.notes
 
     # --- what is deployed ---
 
@@ -231,6 +261,7 @@ class _Following:
                 hooks=own.hooks,
                 kube_version=demand.kube_version or own.kube_version,
                 api_versions=demand.api_versions or own.api_versions,
+                stated=self._stated_values(unit),
             )
         else:
             assert isinstance(demand, KustomizeDemand)
@@ -238,12 +269,29 @@ class _Following:
             demand = replace(demand, name=self.follow.named(os.path.join(demand.directory, file)))
         return Wanted(demand, self._steps(unit), self._adjustment(unit), unit.environment, self._asked_by(unit))
 
+    def _stated_values(self, unit: _Unit) -> StatedValues | None:
+        """Where the values of a chart stand that what deploys it states."""
+        deployment = unit.deployments[0]
+        own = ("helm", "valuesObject") if deployment.deployer == "Argo CD" else ("values",)
+        path = (*unit.demand.path, *own)
+        document = self.documents.get(deployment.obj.file)
+        if document is None or not isinstance(deployment.obj.get(*path), dict):
+            return None
+        return StatedValues(deployment.obj, path, document)
+
     def _asked_by(self, unit: _Unit) -> tuple[str, str]:
         obj = unit.deployments[0].obj
         return obj.locate(()).file, obj.ref.name
 
     def _render(self, unit: _Unit, wanted: Wanted) -> None:
         (output,) = self.made.make([wanted])
+        if unit.demand.patches:
+            # Imported here: few releases have some.
+            from kubeassay.execution.post_rendering import post_rendered
+
+            deployment = unit.deployments[0]
+            by = self._stating(deployment.obj)
+            output = post_rendered(output, unit.demand.patches, by, str(deployment), self.options.limits)
         unit.source = DeployedSource(wanted.demand.name, output.made_by)
         unit.errors += output.errors
         unit.skipped += output.skipped
@@ -270,7 +318,13 @@ class _Following:
                 unit.errors.append(ReadError(name, "is no file that can be read, or too large"))
                 continue
             rendering = Rendering(
-                MadeOf(AsWritten(content, name), steps), "", adjusted, unit.environment, name, asked_by
+                MadeOf(AsWritten(content, name), steps),
+                "",
+                adjusted,
+                unit.environment,
+                name,
+                asked_by,
+                digest_of([(name, content)]),
             )
             unit.files.append(SourceFile("", self.made.named(name), len(content), content=content, rendering=rendering))
             unit.sources.add(real)
@@ -278,40 +332,30 @@ class _Following:
     def _check(self, unit: _Unit) -> None:
         """Whether the deployer takes what was rendered."""
         deployment, path = unit.deployments[0], unit.demand.path
-        if unit.demand.patches:
-            said = f"{deployment}: its post-renderers change what its chart makes, which is not reproduced"
-            self._untold(unit, "overrides", said, ("spec", "postRenderers"))
-            return
         if unit.demand.substitution is None:
             return
         try:
             for file in unit.files:
                 read_file(file)
         except UnfollowableError as error:
-            self._untold(unit, error.reason, f"{deployment}: {error.detail}", (*path, "postBuild"))
-
-    def _untold(self, unit: _Unit, reason: str, detail: str, path: tuple[str | int, ...]) -> None:
-        place = unit.deployments[0].obj.locate(path)
-        unit.skipped.append(Skipped(place.file, NOT_FOLLOWED, detail, place.start_line))
-        unit.files, unit.sources = [], set()
+            place = deployment.obj.locate((*path, "postBuild"))
+            said = f"{deployment}: {error.detail}"
+            unit.skipped.append(Skipped(place.file, NOT_FOLLOWED, said, place.start_line))
+            unit.files, unit.sources = [], set()
 
     # --- what is judged ---
 
-    def _finished(self, automatic: Sequence[Wanted]) -> Discovery:
+    def _finished(self) -> Discovery:
         units = list(self.units.values())
         sources = set[str]().union(*(unit.sources for unit in units))
-        deployed = {directory for unit in units if unit.files and (directory := _directory(unit.demand.demand))}
+        deployed = self._deployed()
         named = {os.path.realpath(folder) for folder in (*self.options.kustomize, *self.options.helm)}
         named |= {_directory(one.demand) for one in self.more}
         run = self.made
-        replaced = set[str]()
-        for one in automatic:
-            (output,) = run.make([one])
+        for one, output in zip(self.automatic, run.make(self.automatic), strict=True):
             directory = _directory(one.demand)
-            if directory in deployed and directory not in named:
-                replaced.add(directory)
-                continue
-            run.take(one, output)
+            if directory not in deployed or directory in named:
+                run.take(one, output)
         gone = {file.name for file in self.discovery.files if self._path(file) in sources}
         kept = _kept(self.deployments, gone)
         several = len({unit.environment for unit in units if unit.files}) > 1
@@ -333,6 +377,11 @@ class _Following:
             run.notes += [note for note in unit.notes if note not in run.notes]
         found = run.finish()
         told = self.told
+        for deployment in self.deployments:
+            if id(deployment) in kept:
+                told.errors += deployment.errors
+                told.not_followed += deployment.not_followed
+                told.notes += deployment.notes
         return replace(
             found,
             errors=[*found.errors, *dict.fromkeys(told.errors)],
@@ -424,11 +473,11 @@ def _key(deployment: Deployment, source: SourceDemand, cluster: str) -> tuple[ob
 def _kept(deployments: Sequence[Deployment], gone: set[str]) -> set[int]:
     """The identities of deployments that are told. One that stands in a file which is itself deployed is found twice:
     as the file has it, and as it is deployed; where both are there, the latter counts."""
-    by_name: dict[tuple[str, str, str], list[Deployment]] = defaultdict(list)
+    by_kind: dict[tuple[str, str], list[Deployment]] = defaultdict(list)
     for one in deployments:
-        by_name[one.deployer, one.obj.ref.kind, one.obj.ref.name].append(one)
+        by_kind[one.deployer, one.obj.ref.kind].append(one)
     kept = set[int]()
-    for several in by_name.values():
+    for several in by_kind.values():
         places = {_place(one) for one in several if one.obj.file not in gone}
         kept |= {id(one) for one in several if one.obj.file not in gone or _place(one) not in places}
     return kept

@@ -2,9 +2,9 @@
 
 What an entry of the cache (sources/cache.py) is found by is the digest of everything that a result depends on: names
 and bytes of all files and what was seen beside them, the plan, what else is known to go unjudged, the programs that
-read and judge. What cannot be digested (a plug-in's check, a rule in CEL, a cluster, a rendering) is not kept. The
-files are read once, and judged as they were digested, so that one that changes meanwhile is not kept under a digest
-which it does not have.
+read and judge; of what was rendered, of the files that it was made of, and the tool. What cannot be digested (a
+plug-in's check, a rule in CEL, a cluster) is not kept. The files are read once, and judged as they were digested, so
+that one that changes meanwhile is not kept under a digest which it does not have.
 
 An entry holds what reports may show, so no values of Secrets. Of what comes from the plan (profile, rules, controls)
 it holds nothing. It is JSON, read back with the type of every field checked: what does not fit is no result.
@@ -18,7 +18,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from types import FunctionType, NoneType, UnionType
@@ -43,6 +43,7 @@ from kubeassay.model import (
 from kubeassay.sources.cache import Cache, cache_folder, digest_of
 from kubeassay.sources.files import Discovery, SourceFile
 from kubeassay.sources.manifests import regular_content
+from kubeassay.sources.rendering import Rendering
 
 #: Larger ones are not held in memory as a whole.
 _MOST = 128 * 2**20
@@ -135,7 +136,9 @@ def _key(
             raise _UnknownError
         files.append((file.name, content))
         # Every other field, those that come to be some day as well. Most files have none that says anything.
-        rest = replace(file, path="", content=None, live=None)
+        rest = replace(file, path="", content=None, live=None, rendering=None)
+        if file.rendering is not None:
+            others.append((file.name, *_of_rendering(file.rendering)))
         if file.live is not None or rest != SourceFile("", file.name, file.size):
             others.append((file.live is not None, rest))
     if stdin is not None:
@@ -143,6 +146,19 @@ def _key(
     seen = _plain([replace(discovery, files=[]), others])
     judged = json.dumps([_of_plan(plan), seen, _plain(not_evaluated)], ensure_ascii=True, sort_keys=True)
     return digest_of(files, judged, _program())
+
+
+def _of_rendering(rendering: Rendering) -> Iterator[Any]:
+    """All that places of a rendered file, and what is made of its objects, depend on."""
+    if not rendering.digest:
+        raise _UnknownError
+    yield from (rendering.digest, rendering.made_by, rendering.made_of.steps, rendering.environment)
+    yield from (rendering.written, rendering.asked_by)
+    if rendering.adjusted is not None:
+        digest = getattr(rendering.adjusted, "digest", None)
+        if not isinstance(digest, str):
+            raise _UnknownError
+        yield digest
 
 
 def _of_plan(plan: Plan) -> Any:

@@ -14,6 +14,9 @@ from kubeassay.sources.files import Discovery, Renderable, SourceFile, UsageErro
 from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES
 from kubeassay.sources.rendering import RENDERED, HelmDemand, KustomizeDemand, Limits, Output, Rendering
 
+#: Of what discovery, and what a chart's files say of links.
+_LINK = "symbolic link"
+
 
 @dataclass(frozen=True, slots=True)
 class RenderOptions:
@@ -136,7 +139,8 @@ def _helm(found: Renderable, options: HelmDemand) -> Wanted:
 class Renderings:
     """What a tree's renderings make of what was discovered in it: made first, and taken where they are judged."""
 
-    def __init__(self, discovery: Discovery, limits: Limits) -> None:
+    def __init__(self, discovery: Discovery, limits: Limits, before: Renderings | None = None) -> None:
+        """``before``: others, of which what was made is not made again."""
         self.discovery = discovery
         self.limits = limits
         self.made: list[SourceFile] = []
@@ -147,7 +151,7 @@ class Renderings:
         self.notes: list[str] = []
         self._names: set[str] = set()
         #: What was made, by the keys of demands.
-        self._outputs: dict[tuple[object, ...], Output] = {}
+        self._outputs: dict[tuple[object, ...], Output] = {} if before is None else before._outputs
 
     def make(self, wanted: Sequence[Wanted]) -> list[Output]:
         """The outputs of demands, in their order; of equal ones the same."""
@@ -185,7 +189,14 @@ class Renderings:
         content = output.text.encode("utf-8", "surrogatepass")
         steps = (*wanted.steps, (f"rendered by {output.made_by or 'a tool'}", Location(name, 1, 1, 1, 1)))
         made_of = MadeOf(output.tracer, steps)
-        rendering = Rendering(made_of, output.made_by, wanted.adjusted, wanted.environment, asked_by=wanted.asked_by)
+        rendering = Rendering(
+            made_of,
+            output.made_by,
+            wanted.adjusted,
+            wanted.environment,
+            asked_by=wanted.asked_by,
+            digest=output.digest,
+        )
         return SourceFile("", self.named(name), len(content), content=content, rendering=rendering)
 
     def named(self, name: str) -> str:
@@ -217,8 +228,14 @@ class Renderings:
             found,
             files=sorted([*files, *parts, *self.made], key=lambda file: file.name),
             skipped=[*skipped, *self.skipped],
-            errors=[*found.errors, *self.errors],
+            errors=[*(error for error in found.errors if not self._told(error)), *self.errors],
             notes=notes,
+        )
+
+    def _told(self, error: ReadError) -> bool:
+        """Whether a link that is not followed is told by what was not rendered for it, too."""
+        return _LINK in error.message and any(
+            _LINK in other.message and other.file == error.file for other in self.errors
         )
 
     def _is_patch(self, entry: Skipped) -> bool:

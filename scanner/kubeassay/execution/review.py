@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from typing import Any
 
 from kubeassay.analysis.review.changes import SIDES, review
 from kubeassay.analysis.workloads import TEMPLATE_PATHS
 from kubeassay.execution.environments import Environment
 from kubeassay.execution.inventory import ReadInventory, read_inventory
-from kubeassay.model import Inventory, KubernetesVersion, NotEvaluated, Result, Review, Unseen, format_path
+from kubeassay.execution.review_pairs import Pair, identity, pairs
+from kubeassay.model import (
+    Cause,
+    Inventory,
+    KubernetesVersion,
+    NotEvaluated,
+    Result,
+    Review,
+    Unseen,
+    WorkloadChange,
+    format_path,
+)
 from kubeassay.model.review import Side
 
 
@@ -23,23 +35,92 @@ def with_review(
     before: Mapping[str, ReadInventory],
     after: Mapping[str, ReadInventory],
     version: KubernetesVersion,
+    around: ReadInventory | None = None,
+    unread: Iterable[Unseen] = (),
 ) -> Result:
     """A result with the review of a change, wherever the two sides come from. Each environment is compared with itself;
-    what changes in several alike is told once."""
-    found: list[Review] = []
-    for name in dict.fromkeys((*before, *after)):
-        one, failure = _review(before.get(name, _NOTHING), after.get(name, _NOTHING), version)
-        found.append(one)
+    what changes in several alike is told once.
+
+    ``around``: what is the same on both sides, and decides with them (``--with``). An object that either side declares
+    is not taken from there: or what a change removes would seem to stay. ``unread``: what is known not to have been
+    read.
+    """
+    compared = [_within(pair, around, before, after) for pair in pairs(before, after)]
+    found: list[tuple[str, Review]] = []
+    for pair in compared:
+        one, failure = _review(pair.before, pair.after, version)
+        if pair.partner is not None:
+            said = f"{_named(pair.name)} is compared with {_named(pair.partner)} as it was before"
+            one = replace(one, unseen=(*one.unseen, Unseen("before", said)))
+        # One that has no name now has the one that it had: two may have become one.
+        found.append((pair.name or pair.partner or _TREE, one))
         if failure is not None:
             result = replace(result, not_evaluated=(*result.not_evaluated, failure))
-    together = {
-        field.name: tuple(dict.fromkeys(entry for one in found for entry in getattr(one, field.name)))
-        for field in fields(Review)
-    }
-    return replace(result, review=Review(**together))
+    together = _together(found)
+    return replace(result, review=replace(together, unseen=tuple(dict.fromkeys((*unread, *together.unseen)))))
 
 
-_NOTHING = ReadInventory(Inventory(), (), (), ())
+def _within(
+    pair: Pair, around: ReadInventory | None, before: Mapping[str, ReadInventory], after: Mapping[str, ReadInventory]
+) -> Pair:
+    """Two sides with what is around them."""
+    if around is None:
+        return pair
+    declared = {identity(obj) for side in (before, after) for read in side.values() for obj in read.inventory}
+    others = [obj for obj in around.inventory if identity(obj) not in declared]
+
+    def joined(read: ReadInventory) -> ReadInventory:
+        return ReadInventory(
+            Inventory([*read.inventory, *others]),
+            (*read.errors, *around.errors),
+            (*read.skipped, *around.skipped),
+            (*read.invalid, *around.invalid),
+        )
+
+    return replace(pair, before=joined(pair.before), after=joined(pair.after))
+
+
+#: What stands for the only environment of a tree, beside others of the other side.
+_TREE = "the whole tree"
+
+
+def _named(environment: str) -> str:
+    return f"environment {environment}" if environment else _TREE
+
+
+def _together(found: Sequence[tuple[str, Review]]) -> Review:
+    """The reviews of environments as one: what several have alike once, with the names of those that have it."""
+    if len(found) == 1:
+        return found[0][1]
+    together: dict[str, Any] = {}
+    for field in fields(Review):
+        # What two overlays bind to one role of their base is one change with places in both.
+        having: dict[Any, tuple[list[str], list[Cause]]] = {}
+        for name, one in found:
+            for entry in getattr(one, field.name):
+                causes = getattr(entry, "causes", None)
+                key = entry if causes is None else replace(entry, causes=())
+                names, known = having.setdefault(key, ([], []))
+                names.append(name)
+                known += causes or ()
+        together[field.name] = tuple(
+            _told_once(entry, dict.fromkeys(names), dict.fromkeys(causes), len(found))
+            for entry, (names, causes) in having.items()
+        )
+    return Review(**together)
+
+
+#: So many causes of what several environments have alike are told.
+_MOST_CAUSES = 12
+
+
+def _told_once(entry: Any, names: Collection[str], causes: Iterable[Cause], number: int) -> Any:
+    """What some of a number of environments have alike."""
+    if isinstance(entry, Unseen):
+        return entry
+    if not isinstance(entry, WorkloadChange):
+        entry = replace(entry, causes=tuple(causes)[:_MOST_CAUSES])
+    return entry if len(names) == number else replace(entry, environments=tuple(names))
 
 
 def _review(

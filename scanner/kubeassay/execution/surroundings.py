@@ -61,6 +61,13 @@ class Surroundings:
         )
         return replace(plan, live=live), together
 
+    def alone(self, plan: Plan, discovery: Discovery) -> tuple[Plan, Discovery]:
+        """What the files of ``discovery`` are judged by, without them, and the plan that says what of it is missing."""
+        plan, together = self.beside(plan, discovery)
+        around = [file for file in together.files if file.name in plan.live.elsewhere]
+        seen = self.files if self.files is not None else Discovery()
+        return plan, Discovery(files=around, errors=list(seen.errors), skipped=list(seen.skipped))
+
 
 def surroundings(paths: Sequence[str], *, ignore: bool = True, max_file_size: int) -> Surroundings:
     """What there is at some paths: files, directories and patterns, and snapshots. Raises UsageError for a path that

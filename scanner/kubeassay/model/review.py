@@ -1,7 +1,7 @@
 """What a change does to security: the differences of two inventories, before and after, as plain texts with places.
 
 Everything is said of ``before`` and ``after``; with the two exchanged, what was opened is closed and what was gained is
-lost.
+lost. ``environments`` of a change: those of several that have it; empty where all have, or where there is but one.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class PathChange:
     #: As ``TCP 80,8080-8090`` or ``All Connections``.
     connections: str
     causes: tuple[Cause, ...] = ()
+    environments: tuple[str, ...] = ()
 
     @property
     def change(self) -> PathKind:
@@ -69,6 +70,7 @@ class WorkloadChange:
     ingress: str
     egress: str
     location: Location
+    environments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class PermissionChange:
     permissions: tuple[str, ...]
     causes: tuple[Cause, ...] = ()
     uncertain: str = ""
+    environments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ class EscalationChange:
     now: str
     steps: tuple[str, ...] = ()
     causes: tuple[Cause, ...] = ()
+    environments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,7 @@ class ExposureChange:
     ports: str
     public: bool | None
     causes: tuple[Cause, ...] = ()
+    environments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,10 @@ class SettingChange:
     was: str
     now: str
     causes: tuple[Cause, ...] = ()
+    environments: tuple[str, ...] = ()
+
+
+Change = PathChange | WorkloadChange | PermissionChange | EscalationChange | ExposureChange | SettingChange
 
 
 @dataclass(frozen=True, slots=True)

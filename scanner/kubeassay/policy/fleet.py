@@ -15,6 +15,8 @@ from kubeassay.policy.library import Library, load_valid
 
 #: What only clusters are asked for.
 _OF_CLUSTERS = ("context", "kubeconfig", "namespaces", "selector")
+#: Keys of targets that are files.
+_OF_FILES = ("directory", "follow", "repositories")
 #: Ends of files among names of profiles and baselines.
 _YAML, _MARKDOWN = (".yaml", ".yml"), (".md", ".markdown")
 
@@ -28,6 +30,9 @@ class FleetTarget:
     folder: str
     #: Files of a repository, or a snapshot; empty for a cluster.
     paths: tuple[str, ...] = ()
+    #: Of a repository: the deployers to follow, and (address, folder) of other repositories.
+    follow: tuple[str, ...] = ()
+    repositories: tuple[tuple[str, str], ...] = ()
     context: str | None = None
     kubeconfig: str | None = None
     #: None: all.
@@ -78,8 +83,10 @@ def fleet_from(path: Path) -> Fleet:
             for key in _OF_CLUSTERS:
                 if key in entry:
                     raise _mistake(path, (*where, key), f"{key} is for clusters, and this target has paths")
-        elif "directory" in entry:
-            raise _mistake(path, (*where, "directory"), "directory is for paths, and this target is a cluster")
+        else:
+            for key in _OF_FILES:
+                if key in entry:
+                    raise _mistake(path, (*where, key), f"{key} is for paths, and this target is a cluster")
         if "selector" in entry:
             _check_selector(path, (*where, "selector"), entry["selector"])
         targets.append(_target({**defaults, **entry}, folder, bundled))
@@ -127,6 +134,8 @@ def _target(entry: Mapping[str, Any], fleet_folder: str, bundled: frozenset[str]
         name=entry["name"],
         folder=folder,
         paths=tuple(entry.get("paths", ())),
+        follow=tuple(entry.get("follow", ())),
+        repositories=tuple(sorted(entry.get("repositories", {}).items())),
         context=entry.get("context") if cluster else None,
         kubeconfig=None if kubeconfig is None else moved(kubeconfig),
         namespaces=tuple(entry["namespaces"]) if cluster and "namespaces" in entry else None,

@@ -16,7 +16,7 @@ from kubeassay.model import (
     Unseen,
     WorkloadChange,
 )
-from kubeassay.model.review import Direction, SettingKind, Side, State
+from kubeassay.model.review import Change, Direction, SettingKind, Side, State
 from kubeassay.reporting.json_nodes import Node, read_location, read_object
 from kubeassay.reporting.result_json import location_as_json, object_as_json
 
@@ -39,6 +39,7 @@ def review_as_json(review: Review) -> dict[str, Any]:
                 "destinations": path.destinations,
                 "connections": path.connections,
                 "causes": _causes(path.causes),
+                **_environments(path),
             }
             for path in review.paths
         ],
@@ -49,6 +50,7 @@ def review_as_json(review: Review) -> dict[str, Any]:
                 "ingress": one.ingress,
                 "egress": one.egress,
                 "location": location_as_json(one.location),
+                **_environments(one),
             }
             for one in review.workloads
         ],
@@ -60,6 +62,7 @@ def review_as_json(review: Review) -> dict[str, Any]:
                 "permissions": one.permissions,
                 "uncertain": one.uncertain,
                 "causes": _causes(one.causes),
+                **_environments(one),
             }
             for one in review.permissions
         ],
@@ -71,6 +74,7 @@ def review_as_json(review: Review) -> dict[str, Any]:
                 "now": one.now,
                 "steps": one.steps,
                 "causes": _causes(one.causes),
+                **_environments(one),
             }
             for one in review.escalations
         ],
@@ -83,6 +87,7 @@ def review_as_json(review: Review) -> dict[str, Any]:
                 "ports": one.ports,
                 "public": one.public,
                 "causes": _causes(one.causes),
+                **_environments(one),
             }
             for one in review.exposures
         ],
@@ -94,11 +99,17 @@ def review_as_json(review: Review) -> dict[str, Any]:
                 "was": one.was,
                 "now": one.now,
                 "causes": _causes(one.causes),
+                **_environments(one),
             }
             for one in review.settings
         ],
         "unseen": [{"side": one.side, "text": one.text, "unread": one.unread} for one in review.unseen],
     }
+
+
+def _environments(one: Change) -> dict[str, Any]:
+    # What all environments have does not say so.
+    return {"environments": one.environments} if one.environments else {}
 
 
 def _causes(causes: Sequence[Cause]) -> list[dict[str, Any]]:
@@ -137,6 +148,7 @@ def _read_path(node: Node) -> PathChange:
         node["destinations"].texts(),
         node["connections"].text(),
         _read_causes(node),
+        environments=_read_environments(node),
     )
 
 
@@ -147,6 +159,7 @@ def _read_workload(node: Node) -> WorkloadChange:
         node["ingress"].text(),
         node["egress"].text(),
         read_location(node["location"]),
+        environments=_read_environments(node),
     )
 
 
@@ -158,6 +171,7 @@ def _read_permission(node: Node) -> PermissionChange:
         node["permissions"].texts(),
         _read_causes(node),
         node["uncertain"].text(),
+        environments=_read_environments(node),
     )
 
 
@@ -169,6 +183,7 @@ def _read_escalation(node: Node) -> EscalationChange:
         node["now"].text(),
         node["steps"].texts(),
         _read_causes(node),
+        environments=_read_environments(node),
     )
 
 
@@ -181,6 +196,7 @@ def _read_exposure(node: Node) -> ExposureChange:
         node["ports"].text(),
         node["public"].optional(Node.boolean),
         _read_causes(node),
+        environments=_read_environments(node),
     )
 
 
@@ -192,7 +208,12 @@ def _read_setting(node: Node) -> SettingChange:
         node["was"].text(),
         node["now"].text(),
         _read_causes(node),
+        environments=_read_environments(node),
     )
+
+
+def _read_environments(node: Node) -> tuple[str, ...]:
+    return node.tuple_where_given("environments", Node.text)
 
 
 def _read_causes(node: Node) -> tuple[Cause, ...]:

@@ -10,13 +10,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from kubeassay.model import Cause, Finding, Location, PathChange, Result, Review
-from kubeassay.model.review import Side
+from kubeassay.model.review import Change, Side
 from kubeassay.reporting.markdown_page import Page, details, link, plain, prose
 from kubeassay.reporting.options import RenderOptions, Report
 from kubeassay.reporting.review_texts import (
     cause_words,
     counted_changes,
     ends,
+    only_there,
     scope,
     silence,
     states,
@@ -142,7 +143,9 @@ class _Writer:
                 ("workload", "open to it", "open from it"),
                 (
                     [
-                        f"{plain(one.workload)}<br>{self._place(one.location, side)}",
+                        "<br>".join(
+                            [plain(one.workload), self._place(one.location, side), *filter(None, [self._by(one, ())])]
+                        ),
                         plain(one.ingress),
                         plain(one.egress),
                     ]
@@ -153,7 +156,7 @@ class _Writer:
             )
 
     def _path(self, path: PathChange) -> list[str]:
-        return [_ends(path.sources), _ends(path.destinations), plain(path.connections), self._causes(path.causes)]
+        return [_ends(path.sources), _ends(path.destinations), plain(path.connections), self._by(path, path.causes)]
 
     def permissions(self) -> None:
         review = self.review
@@ -165,7 +168,7 @@ class _Writer:
                     plain(scope(one.namespace)),
                     "<br>".join(map(plain, ends(one.permissions)))
                     + (f"<br>perhaps not new: {plain(one.uncertain)}" if one.uncertain else ""),
-                    self._causes(one.causes),
+                    self._by(one, one.causes),
                 ]
                 for one in review.permissions
                 if one.change == word
@@ -178,7 +181,7 @@ class _Writer:
                     plain(one.subject),
                     plain(f"{one.was} → {one.now}"),
                     "<br>".join(plain(step) for step in one.steps),
-                    self._causes(one.causes),
+                    self._by(one, one.causes),
                 ]
                 for one in review.escalations
                 if one.change == word
@@ -195,7 +198,7 @@ class _Writer:
                     _ends(one.workloads) or "what is not among the inputs",
                     plain(one.ports),
                     {True: "yes", False: "no", None: "not known"}[one.public],
-                    self._causes(one.causes),
+                    self._by(one, one.causes),
                 ]
                 for one in self.review.exposures
                 if one.change == word
@@ -209,7 +212,7 @@ class _Writer:
         titles = {"weaker": "Weaker", "other": "Changed", "stronger": "Stronger"}
         for direction, title in titles.items():
             rows = (
-                [_ends(one.subjects), names[one.kind], plain(one.was), plain(one.now), self._causes(one.causes)]
+                [_ends(one.subjects), names[one.kind], plain(one.was), plain(one.now), self._by(one, one.causes)]
                 for one in self.review.settings
                 if one.direction == direction
             )
@@ -254,8 +257,10 @@ class _Writer:
         compared = ([side, "not read" if unread else "not evaluated", plain(text)] for side, text, unread in unseen)
         self.table("In the comparison", "limits of the comparison", ("side", "", "what"), compared, folded=True)
 
-    def _causes(self, causes: Iterable[Cause]) -> str:
-        return "<br>".join(self._cause(cause) for cause in causes)
+    def _by(self, one: Change, causes: Iterable[Cause]) -> str:
+        """What does it, and in which environments, where not all have it."""
+        where = [plain(only_there(one))] if one.environments else []
+        return "<br>".join([*map(self._cause, causes), *where])
 
     def _cause(self, cause: Cause) -> str:
         words = plain(cause_words(cause))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from kubeassay.model import Cause, PathChange, Review, Unseen
+from kubeassay.model.review import Change
 from kubeassay.reporting.texts import plural
 
 #: So many ends of ways are named.
@@ -57,6 +58,11 @@ def cause_words(cause: Cause) -> str:
 
 def scope(namespace: str | None) -> str:
     return "whole cluster" if namespace is None else f"namespace {namespace}"
+
+
+def only_there(one: Change) -> str:
+    """``only in production, staging``; empty for what all environments have, or where there is but one."""
+    return f"only in {', '.join(one.environments)}" if one.environments else ""
 
 
 def unseen_by_text(unseen: Iterable[Unseen]) -> Iterator[tuple[str, str, bool]]:

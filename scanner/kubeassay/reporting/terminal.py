@@ -98,6 +98,7 @@ class _Page:
                 yield from self._finding(finding)
             yield ""
         yield from self._remedies(findings)
+        yield from self._review()
         if not live:
             yield from self._incomplete()
         yield from self._skipped()
@@ -171,6 +172,18 @@ class _Page:
             yield from self._wrap(f"{printable(rule_id)}: {printable(remedy)}", "  ", "    ")
         yield ""
 
+    def _review(self) -> Iterator[str]:
+        if self.result.review is not None:
+            # Imported here: few results have one.
+            from kubeassay.reporting.review_terminal import lines
+
+            told = list(lines(self.result.review))
+            if told:
+                yield self.paint("What the change does", "object")
+                for line in told:
+                    yield from self._wrap(line, "  ", "    ")
+                yield ""
+
     # What is missing from the report
 
     def _incomplete(self) -> Iterator[str]:
@@ -229,6 +242,11 @@ class _Page:
             yield from self._wrap(rendered_by(self.result), "")
         for name, said in (*deployment_lines(self.result), *environment_lines(self.result)):
             yield from self._wrap(f"{name}: {said}", "", "  ")
+        if self.result.review is not None:
+            from kubeassay.reporting.review_terminal import summary as summary_of_review
+
+            for line in summary_of_review(self.result.review):
+                yield from self._wrap(line.lstrip(), "  " if line.startswith(" ") else "", "    ")
         about = scanned(self.result)
         yield from self._wrap(about, "", "  ") if self.result.environments else [about]
         if summary.fail:

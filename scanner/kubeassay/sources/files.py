@@ -387,15 +387,30 @@ class _Walk:
             os.path.realpath(os.path.dirname(path)) for path, uses in self.kustomizations.items() if uses.component
         }
         listings = {real for real in self.to_build if self.only_lists(real)}
-        self.found.kustomizations = [
-            found
-            for real, found in sorted(self.to_build.items())
-            if real not in used and real not in components and real not in listings
-        ]
+        chosen = {real for real in self.to_build if real not in used and real not in components | listings}
+        chosen |= set(self.only_in_cycles(chosen | components | listings))
+        self.found.kustomizations = [found for real, found in sorted(self.to_build.items()) if real in chosen]
         self.found.charts = [found for _, found in sorted(self.to_template.items())]
         self.found.changed_by = dict(self.changed_files())
         self.found.listings = {display_name(path) for path, used in self.kustomizations.items() if not used.changes}
         return self.found
+
+    def only_in_cycles(self, others: Iterable[str]) -> Iterator[str]:
+        """Of kustomizations that use each other in a circle, and that no other one uses, one of each circle: the tool
+        says of it what is wrong."""
+        reached, waiting = set[str](), list(others)
+        for left in (None, *sorted(self.to_build)):
+            if left is not None:
+                if left in reached:
+                    continue
+                yield left
+                waiting.append(left)
+            while waiting:
+                folder = waiting.pop()
+                if folder not in reached:
+                    reached.add(folder)
+                    uses = self.used_in(folder)
+                    waiting += uses.resources if uses is not None else ()
 
     def only_lists(self, real: str) -> bool:
         """Whether the kustomization of a folder makes nothing but what stands in files of the tree, and what others

@@ -31,7 +31,8 @@ _OF_HOOKS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_COMMON_DIR", "GIT_INDEX_FILE", "GI
 class TreeAt:
     """``commit``: its hash. ``left_out``: submodules, whose files are in other repositories. ``root``: the real path of
     the folder that has the commit's files, and ``repository`` that of the working tree which they are of. ``named``:
-    what reports call a file by its path below ``root``."""
+    what reports call a file by its path below ``root``. ``too_many``: of the files that a rendering may need, so many
+    were left out, since all together are too large."""
 
     commit: str
     discovery: Discovery
@@ -39,6 +40,7 @@ class TreeAt:
     root: str
     repository: str
     named: Callable[[str], str]
+    too_many: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +74,11 @@ def tree_at(
     entries = list(_entries(root, commit, names))
     named = {os.path.relpath(os.path.realpath(path), root) for path in paths}
     chosen = [entry for entry in entries if _is_wanted(entry, named)]
+    too_many = 0
     if follow or (render and any(os.path.basename(entry.name) in _RENDERABLE for entry in chosen)):
         known = {entry.name for entry in chosen}
-        chosen += [entry for entry in _small(root, _entries(root, commit, ["."])) if entry.name not in known]
+        small, too_many = _small(root, _entries(root, commit, ["."]))
+        chosen += [entry for entry in small if entry.name not in known]
     real_folder = os.path.realpath(folder)
     # The root of a repository, or ignore files around the folder would be about it.
     os.mkdir(os.path.join(real_folder, ".git"))
@@ -94,7 +98,13 @@ def tree_at(
     found.skipped = [replace(entry, file=renamed.get(entry.file, entry.file)) for entry in found.skipped]
     submodules = tuple(entry.name for entry in entries if entry.mode == _SUBMODULE)
     return TreeAt(
-        commit, found, submodules, real_folder, root, partial(_name, folders=_and_root(folders, real_folder, root))
+        commit,
+        found,
+        submodules,
+        real_folder,
+        root,
+        partial(_name, folders=_and_root(folders, real_folder, root)),
+        too_many,
     )
 
 
@@ -182,18 +192,24 @@ _MOST_OF_ALL, _MOST_OF_ONE = 256 * 2**20, 4 * 2**20
 _RENDERABLE = frozenset({*KUSTOMIZATION_NAMES, "Chart.yaml"})
 
 
-def _small(root: str, entries: Iterator[_Entry]) -> list[_Entry]:
-    """The files of a commit that a rendering may need, and links: those that are not too large."""
+def _small(root: str, entries: Iterator[_Entry]) -> tuple[list[_Entry], int]:
+    """The files of a commit that a rendering may need, and links: those that are not too large; and how many of them
+    are left out for what all have together."""
     files = [entry for entry in entries if entry.mode in (_REGULAR, _EXECUTABLE, _LINK)]
     questions = b"".join(entry.object + b"\n" for entry in files)
     answers = _git(root, "cat-file", "--batch-check=%(objectsize)", questions=questions).split(b"\n")
-    chosen, total = [], 0
+    chosen: list[_Entry] = []
+    total = left_out = 0
     for entry, answer in zip(files, answers, strict=False):
         size = int(answer) if answer.isdigit() else _MOST_OF_ONE + 1
-        if size <= _MOST_OF_ONE and total + size <= _MOST_OF_ALL:
-            total += size
-            chosen.append(entry)
-    return chosen
+        if size > _MOST_OF_ONE:
+            continue
+        if total + size > _MOST_OF_ALL:
+            left_out += 1
+            continue
+        total += size
+        chosen.append(entry)
+    return chosen, left_out
 
 
 def _around(names: Sequence[str]) -> set[str]:

@@ -35,7 +35,14 @@ class Action:
 
 
 class TemplateTextError(ValueError):
-    """A text is no template that Go would take."""
+    """A text is no template that Go would take, or one with more in it than this follows."""
+
+
+#: Of templates that people write; of more, what names mean at each place would fill the memory.
+_MOST_VARIABLES = 250
+_MOST_BLOCKS = 100
+#: Of an expression. One with more is not understood, which is said of the place.
+_MOST_TOKENS = 200
 
 
 _DELIMITED = re.compile(r'"(?:[^"\\\n]|\\.)*"|`[^`]*`|\'(?:[^\'\\\n]|\\.)*\'|\}\}|.', re.DOTALL)
@@ -138,6 +145,8 @@ class Template:
             self._call(code, scope)
             if keyword in ("if", "with", "range", "define", "block"):
                 open_blocks.append((scope, keyword))
+                if len(open_blocks) > _MOST_BLOCKS:
+                    raise TemplateTextError("too many blocks in blocks")
                 scope = self._opened(action, keyword, scope, given)
             elif keyword == "else" and open_blocks:
                 around, opened = open_blocks[-1]
@@ -211,6 +220,8 @@ def _rest(scope: Scope) -> tuple[Reference | None, Mapping[str, Reference | None
 
 
 def _with_variable(scope: Scope, name: str, value: Reference | None) -> Scope:
+    if len(scope.variables) > _MOST_VARIABLES:
+        raise TemplateTextError("too many variables")
     return Scope(scope.dot, scope.root, {**scope.variables, name: value}, scope.ranges, scope.define)
 
 
@@ -242,7 +253,8 @@ def given_to(templates: Iterable[str]) -> dict[str, Reference | None]:
             try:
                 template = Template(text, given)
             except TemplateTextError:
-                continue
+                # What it calls is not known.
+                return dict.fromkeys(given)
             for call in template.calls:
                 if call.name in found:
                     found[call.name].add(call.given)
@@ -281,7 +293,10 @@ def expression(code: str, scope: Scope) -> Expression | None:
     """What the code of an action prints; None where it is more than this understands."""
     stages: list[list[str]] = [[]]
     depth = 0
-    for token in TOKEN.findall(code):
+    tokens = TOKEN.findall(code)
+    if len(tokens) > _MOST_TOKENS:
+        return None
+    for token in tokens:
         depth += (token == "(") - (token == ")")
         if token == "|" and depth == 0:
             stages.append([])
@@ -296,11 +311,11 @@ def expression(code: str, scope: Scope) -> Expression | None:
 
 
 def _operand(tokens: list[str], scope: Scope) -> Expression | None:
+    enclosed = False
     while len(tokens) > 2 and tokens[0] == "(" and tokens[-1] == ")" and _closes(tokens) == len(tokens) - 1:
-        inner = expression(" ".join(tokens[1:-1]), scope)
-        if inner is not None:
-            return inner
-        tokens = tokens[1:-1]
+        tokens, enclosed = tokens[1:-1], True
+    if enclosed and "|" in tokens:
+        return expression(" ".join(tokens), scope)
     if len(tokens) == 1:
         reference = resolve(tokens[0], scope)
         return None if reference is None else Expression(reference)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubeassay.model import Object, ObjectRef, ReadError, SourceDocument
+from kubeassay.sources import helm_ignore
 from kubeassay.sources.files import is_within
 from kubeassay.sources.manifests import byte_order, regular_content
 from kubeassay.sources.rendering import HelmDemand, Limits
@@ -29,11 +30,14 @@ VALUES = "values.yaml"
 MAX_FILES = 20_000
 #: What makes a chart's objects, by its path in the chart; of sub-charts likewise.
 _RENDERED = re.compile(
-    r"(?:charts/[^/]+/)*(?:templates/.+|crds/.+|charts/[^/]+|Chart\.(?:yaml|lock)|requirements\.(?:yaml|lock)"
+    r"(?:charts/[^/._][^/]*/)*(?:templates/.+|crds/.+|charts/[^/._][^/]*\.tgz|Chart\.(?:yaml|lock)|requirements\.(?:yaml|lock)"
     r"|values\.(?:yaml|schema\.json))\Z"
 )
-#: Charts in charts in charts.
+#: Of these, what may hold objects.
+_MANIFEST = re.compile(r"(?:charts/[^/._][^/]*/)*(?:templates|crds)/.+\.(?:ya?ml|json)\Z")
+#: Charts in charts in charts, and how many of them in all: one may be there under many names, and so may those in it.
 _MAX_DEPTH = 10
+MAX_CHARTS = 1_000
 #: The template of a chart that stands in for one that is missing: where it is rendered, that one was needed.
 STAND_IN = "templates/kubeassay-missing.yaml"
 _STAND_IN_TEXT = b"apiVersion: kubeassay.dev/v1\nkind: Missing\nmetadata:\n  name: missing\n"
@@ -118,6 +122,13 @@ class ChartFiles:
         objects, whatever they hold: a repository may be a chart as a whole."""
         return frozenset(file.real for key, file in self.files.items() if file.real and _RENDERED.match(key))
 
+    @property
+    def left_out(self) -> list[ChartFile]:
+        """What would be rendered if ``.helmignore`` did not leave it out."""
+        rules = self.files.get(helm_ignore.FILE)
+        found = helm_ignore.ignored("" if rules is None else rules.document().text, self.files)
+        return [self.files[key] for key in sorted(found) if self.files[key].real and _MANIFEST.match(key)]
+
 
 def shown(demand: HelmDemand, real: str) -> str:
     """What reports call a file by its real path."""
@@ -155,12 +166,17 @@ class _Reader:
         self.limits = limits
         self.found = found
         self.size = 0
+        self.folders = 0
 
     def refuse(self, name: str, message: str) -> ChartError:
         return ChartError(ReadError(name, f"{message}: the chart is not rendered"))
 
     def folder(self, real: str, prefix: str, above: tuple[str, ...]) -> None:
         """Add the files of a folder. ``above``: real paths of the folders that it is in, as far as links led."""
+        self.folders += 1
+        if self.folders > MAX_FILES:
+            # Links may lead to the same few folders again and again.
+            raise ChartError(ReadError(self.demand.name, f"the chart has more than {MAX_FILES} folders"))
         try:
             with os.scandir(real) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
@@ -291,7 +307,15 @@ def _not_vendored(chart: Chart) -> list[Dependency]:
 def chart_of(files: Mapping[str, ChartFile], limits: Limits) -> Chart:
     """The chart that files are, with its sub-charts, as Helm's loader takes them (helm v3.19.5,
     pkg/chart/loader/load.go, LoadFiles). Raises ChartError for archives that are refused."""
-    return _chart(files, "", (), None, limits, 0)
+    return _chart(files, "", (), None, _Left(limits.bytes, MAX_CHARTS), 0)
+
+
+@dataclass(slots=True)
+class _Left:
+    """What all archives of a chart, and those in them, may still be unpacked to; how many sub-charts it may have."""
+
+    bytes: int
+    charts: int
 
 
 def mapping_in(file: ChartFile | None) -> tuple[dict[str, Any], Document | None]:
@@ -309,7 +333,7 @@ def _chart(
     folder: str,
     keys: tuple[str, ...],
     archive: ChartFile | None,
-    limits: Limits,
+    left: _Left,
     depth: int,
 ) -> Chart:
     metadata, _ = mapping_in(files.get(CHART))
@@ -326,7 +350,8 @@ def _chart(
         packed = archive
         if first.endswith(".tgz") and "" in inner:
             packed = packed or inner[""]
-            inner = unpacked(inner[""], limits)
+            inner = unpacked(inner[""], left.bytes)
+            left.bytes -= sum(len(file.content) for file in inner.values())
         elif CHART not in inner:
             continue
         called, _ = mapping_in(inner.get(CHART))
@@ -335,7 +360,11 @@ def _chart(
             dependency.alias or dependency.name for dependency in dependencies if dependency.name == called.get("name")
         ] or [str(called.get("name"))]
         for alias in dict.fromkeys(names):
-            child = _chart(inner, f"{folder}charts/{first}/", (*keys, alias), packed, limits, depth + 1)
+            left.charts -= 1
+            if left.charts < 0:
+                message = f"more than {MAX_CHARTS} sub-charts, counted by their names: the chart is not rendered"
+                raise ChartError(ReadError((archive or files[CHART]).name, message))
+            child = _chart(inner, f"{folder}charts/{first}/", (*keys, alias), packed, left, depth + 1)
             children.append(replace(child, name=alias))
     own = {key: file for key, file in files.items() if not key.startswith("charts/")}
     return Chart(
@@ -360,17 +389,17 @@ def _dependencies(files: Mapping[str, ChartFile]) -> Iterator[Dependency]:
             )  # fmt: skip
 
 
-def unpacked(archive: ChartFile, limits: Limits) -> dict[str, ChartFile]:
+def unpacked(archive: ChartFile, most: int) -> dict[str, ChartFile]:
     """The files of a packed chart, without its folder. Raises ChartError for one that is no such archive, that holds
-    more than may be read, or whose names lead out of it."""
+    more than ``most`` bytes, or whose names lead out of it."""
 
     def refuse(message: str) -> ChartError:
         return ChartError(ReadError(archive.name, f"{message}: the chart is not rendered"))
 
     files: dict[str, ChartFile] = {}
-    left = limits.bytes
+    left = most
     try:
-        with tarfile.open(fileobj=io.BytesIO(_inflated(archive.content, limits.bytes)), mode="r:") as packed:
+        with tarfile.open(fileobj=io.BytesIO(_inflated(archive.content, most)), mode="r:") as packed:
             for number, member in enumerate(packed):
                 if number > MAX_FILES:
                     raise refuse(f"an archive of more than {MAX_FILES} files")
@@ -385,13 +414,13 @@ def unpacked(archive: ChartFile, limits: Limits) -> dict[str, ChartFile]:
                     raise refuse("an archive that holds links or devices")
                 left -= member.size
                 if left < 0:
-                    raise refuse(f"an archive of more than {limits.bytes} bytes")
+                    raise refuse(f"an archive of more than {most} bytes")
                 stream = packed.extractfile(member)
                 _, _, inside = name.partition("/")
                 if stream is not None and inside:
                     files[inside] = ChartFile(stream.read(), archive.real, archive.name)
     except OverflowError:
-        raise refuse(f"an archive of more than {limits.bytes} bytes") from None
+        raise refuse(f"an archive of more than {most} bytes") from None
     except (tarfile.TarError, OSError, EOFError, ValueError, zlib.error) as error:
         raise refuse(f"no archive that can be read ({error})") from None
     if CHART not in files:

@@ -8,11 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from kubeassay.analysis.sensitive import names_secret, sensitive_paths
-from kubeassay.model import Object, ReadError
-from kubeassay.sources.helm_chart import CHART, VALUES, Chart, ChartFile, values_object
+from kubeassay.model import Object, Path, ReadError
+from kubeassay.sources.helm_chart import CHART, VALUES, Chart, ChartFile, mapping_in, values_object
 from kubeassay.sources.helm_run import file_of
-from kubeassay.sources.helm_secrets import is_of_secrets, literals
-from kubeassay.sources.manifests import byte_order
+from kubeassay.sources.helm_secrets import literals
 from kubeassay.sources.rendering import HelmDemand
 from kubeassay.sources.yaml_reader import read_text
 
@@ -20,66 +19,67 @@ from kubeassay.sources.yaml_reader import read_text
 _PLACE = re.compile(
     r"(?:template: |error at \(|error in \()(?P<file>[^:()\n]+):(?P<line>\d+)(?::(?P<column>\d+))?\)?: ?"
 )
+#: Where Go's lexer comes to the end of what is not closed, it says the line at which that begins, too.
+_UNCLOSED = re.compile(r"unclosed action started at (?P<file>[^:()\n]+):(?P<line>\d+)")
 _YAML = re.compile(r"YAML parse error on (?P<file>[^:\n]+): (?P<what>.*)", re.DOTALL)
-#: What Helm says of values files that it cannot read (pkg/chart/loader/load.go, pkg/cli/values/options.go).
-_NO_VALUES = ("cannot load values.yaml", "failed to parse ")
-_METADATA = re.compile(r"chart\.metadata\.(?P<key>\w+)|chart requires kubeVersion: ")
 _SCHEMA = "values don't meet the specifications of the schema(s)"
 _SCHEMA_AT = re.compile(r"^- at '(?P<path>[^'\n]*)': (?P<what>.*)$", re.MULTILINE)
 _SCHEMA_CHART = re.compile(r"^(?P<chart>\S.*):$", re.MULTILINE)
+#: What Helm says of values that it cannot read (pkg/cli/values/options.go, pkg/chart/loader/load.go): of a file by the
+#: name that sources/helm_run.py gave it, or of a chart's own.
+_OF_VALUES = re.compile(
+    r"(?:failed to parse \S*/values-(?P<number>\d+)\.yaml|cannot load values\.yaml): (?P<what>.*)", re.DOTALL
+)
+_SUB_CHART = re.compile(r"error unpacking subchart (?P<name>\S+) in ")
+_YAML_LINE = re.compile(r"\bline (\d+): ")
+#: What Helm says of Chart.yaml: the field of it, and what is wrong.
+_METADATA = re.compile(r"chart requires (?P<first>kubeVersion)\b|validation: chart\.metadata\.(?P<second>\w+) ")
+_VALUE_PATH = re.compile(r"\.Values((?:\.\w+)+)")
+_KIND_SECRET = re.compile(r"^kind:[ \t]*[\"']?Secret\b", re.MULTILINE)
 _MOST = 600
 _MASK = "…"
-#: What is as short as this is in any message.
-_SHORT = 3
 
 
-def secrets_in(files: Iterable[ChartFile], demand: HelmDemand) -> list[str]:
-    """Texts of values that may be secret: messages are not to have them, the longest first."""
+def secrets_in(chart: Chart, files: Iterable[ChartFile], demand: HelmDemand) -> list[str]:
+    """Texts of values that may be secret, by the names of their keys or because a template of a Secret mentions them:
+    messages are not to have them, the longest first. ``files``: the values files that are given."""
     found: set[str] = set()
+    of_secrets = set(_paths_in_secrets(chart))
+    for each in chart.walk():
+        for key, template in each.files.items():
+            if key.startswith("templates/"):
+                # What is as short as three characters is in any message.
+                found.update(text for text in literals(template.document().text) if len(text) > 3)
+    files = [*files, *(each.files[VALUES] for each in chart.walk() if VALUES in each.files)]
     inline = [ChartFile(demand.inline.encode(), "", "")] if demand.inline else []
     for file in [*files, *inline]:
         _, obj = values_object(file)
         if obj is not None:
-            found.update(_texts(obj))
+            found.update(_texts(obj, sensitive_paths(obj.value)))
+            found.update(_texts(obj, of_secrets))
     for parameter, _ in demand.parameters:
         for part in parameter.split(","):
             key, _, value = part.partition("=")
-            if names_secret(key.rpartition(".")[2]):
+            if names_secret(key.rpartition(".")[2]) or tuple(key.split(".")) in of_secrets:
                 found.add(value)
     found.discard("")
     encoded = {b64encode(text.encode()).decode() for text in found}
     return sorted((text for text in found | encoded if len(text) > 2), key=len, reverse=True)
 
 
-def _with_templates(
-    secrets: Sequence[str], templates: Sequence[ChartFile], values: Sequence[ChartFile], demand: HelmDemand
-) -> list[str]:
-    """What may be secret in a message on templates: their own texts, too, and any value where they have a Secret."""
-    found = set(secrets)
-    texts = [each.document().text for each in templates]
-    for text in texts:
-        found.update(part for part in literals(text) if len(part) > _SHORT)
-    if any(map(is_of_secrets, texts)):
-        inline = [ChartFile(demand.inline.encode(), "", "")] if demand.inline else []
-        for file in [*values, *inline]:
-            _, obj = values_object(file)
-            found.update(_leaves(None if obj is None else obj.value))
-        for parameter, _ in demand.parameters:
-            found.update(part.partition("=")[2] for part in parameter.split(","))
-    return sorted((each for each in found if len(each) > 2), key=len, reverse=True)
+def _paths_in_secrets(chart: Chart) -> Iterator[tuple[str, ...]]:
+    """The paths of values that templates of Secrets mention: in a chart's own values, and in those of the outermost."""
+    for each in chart.walk():
+        for key, file in each.files.items():
+            if key.startswith("templates/") and _KIND_SECRET.search(text := file.document().text):
+                for match in _VALUE_PATH.finditer(text):
+                    path = tuple(match[1].split(".")[1:])
+                    yield path
+                    yield (*each.keys, *path)
 
 
-def _leaves(value: Any) -> Iterator[str]:
-    if isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _leaves(inner)
-    elif isinstance(value, str) and len(value) > _SHORT:
-        yield value
-        yield b64encode(value.encode()).decode()
-
-
-def _texts(obj: Object) -> Iterator[str]:
-    for path in sensitive_paths(obj.value):
+def _texts(obj: Object, paths: Iterable[Path]) -> Iterator[str]:
+    for path in paths:
         value = obj.get(*path)
         if isinstance(value, str):
             yield value
@@ -89,79 +89,97 @@ def _texts(obj: Object) -> Iterator[str]:
 
 
 def masked(text: str, secrets: Sequence[str]) -> str:
+    """A text without the secrets, however templates changed their case."""
     for secret in secrets:
-        text = text.replace(secret, _MASK)
+        text = re.sub(re.escape(secret), _MASK, text, flags=re.IGNORECASE)
     return text
 
 
 def errors_of(said: str, chart: Chart, demand: HelmDemand, values: Sequence[ChartFile]) -> Iterator[ReadError]:
     """The errors in what Helm said: one, but for a schema, which may refuse several values."""
-    files = [*values, *(c.files[VALUES] for c in chart.walk() if VALUES in c.files)]
-    secrets = secrets_in(files, demand)
+    secrets = secrets_in(chart, values, demand)
     _, _, text = said.rpartition("\nError: ") if "\nError: " in said else said.rpartition("Error: ")
     text = text.strip().removesuffix("Use --debug flag to render out invalid YAML").strip()
     if _SCHEMA in text:
         yield from _schema_errors(text, chart, demand, values, secrets)
         return
+    of_values = _OF_VALUES.search(text)
+    if of_values is not None:
+        yield _values_error(of_values, text, chart, demand, values, secrets)
+        return
+    unclosed = _UNCLOSED.search(text)
+    if unclosed is not None and (found := file_of(chart, unclosed["file"])):
+        yield ReadError(found[2].name, "cannot be rendered: an action is not closed", int(unclosed["line"]))
+        return
     places = [(match, found) for match in _PLACE.finditer(text) if (found := file_of(chart, match["file"]))]
     if places:
         # The innermost: what a named template could not do stands in there.
         match, (_, _, file) = places[-1]
-        secrets = _with_templates(secrets, [each for _, (_, _, each) in places], files, demand)
         message = _plain(text[match.end() :]) or _plain(text)
-        line = int(match["line"])
-        column = _column(file, line, int(match["column"])) if match["column"] else None
-        if text[: match.start()].endswith("parse "):
-            # What has no end is told where it begins; else Go may say but the character.
-            if (begun := re.fullmatch(r"(?P<what>.+) started at [^:]+:(?P<line>\d+)", message)) is not None:
-                message, line = begun["what"], int(begun["line"])
-            message = f"it is no template: {message}"
-        yield ReadError(file.name, _shortened(masked(f"cannot be rendered: {message}", secrets)), line, column)
+        column = _column(file, int(match["line"]), int(match["column"])) if match["column"] else None
+        yield ReadError(
+            file.name, _shortened(masked(f"cannot be rendered: {message}", secrets)), int(match["line"]), column
+        )
         return
     no_yaml = _YAML.search(text)
     if no_yaml is not None and (found := file_of(chart, no_yaml["file"])):
-        secrets = _with_templates(secrets, [found[2]], files, demand)
-        what = re.sub(r"\Ayaml: line (\d+): ", r"line \1 of that, ", _plain(no_yaml["what"]))
-        message = f"renders to what is no YAML: {what}"
+        message = f"renders to what is no YAML: {_plain(no_yaml['what'])}"
         yield ReadError(found[2].name, _shortened(masked(message, secrets)))
         return
-    if any(sign in text for sign in _NO_VALUES) and (broken := list(_no_values(chart, values))):
-        yield from broken
-        return
     message = _shortened(masked(f"cannot be rendered: {_plain(text) or 'helm failed'}", secrets))
-    metadata = _METADATA.search(text)
-    if metadata is not None:
-        # Of the chart or of a sub-chart: that which has the very value.
-        for each in chart.walk():
-            key = metadata["key"] or "kubeVersion"
-            described = each.files.get(CHART)
-            if described is None or each.archive is not None or str(each.metadata.get(key)) not in text:
-                continue
-            document, obj = values_object(described)
-            if obj is not None and key in obj.value:
-                at = obj.locate((key,))
-                yield ReadError(document.name, message, at.start_line, at.start_column)
-                return
+    of_metadata = _METADATA.match(text)
+    if of_metadata is not None:
+        yield _metadata_error(of_metadata["first"] or of_metadata["second"], text, chart, demand, message)
+        return
     yield ReadError(demand.name, message)
 
 
-def _no_values(chart: Chart, values: Sequence[ChartFile]) -> Iterator[ReadError]:
-    """What is wrong with the values files that no YAML can be read from."""
-    own = (each.files[VALUES] for each in chart.walk() if VALUES in each.files)
-    for file in [*values, *own]:
-        mark, encoding = byte_order(file.content)
-        try:
-            file.content[len(mark) :].decode(encoding)
-        except UnicodeDecodeError as wrong:
-            line = file.content.count(b"\n", 0, len(mark) + wrong.start) + 1
-            yield ReadError(file.name, "cannot be rendered: the file is no UTF-8 text", line, 1)
-            continue
-        read = read_text(file.document().text, file.name)
-        if read.errors:
-            error = read.errors[0]
-            yield ReadError(file.name, f"cannot be rendered: {error.message}", error.line, error.column)
-        elif read.documents and not isinstance(read.documents[0].root, dict | None):
-            yield ReadError(file.name, "cannot be rendered: values are no mapping", 1, 1)
+def _values_error(
+    match: re.Match[str],
+    text: str,
+    chart: Chart,
+    demand: HelmDemand,
+    values: Sequence[ChartFile],
+    secrets: Sequence[str],
+) -> ReadError:
+    """An error of values that Helm cannot read, in the file that has them. Of what they hold nothing is told: it has no
+    keys by which secrets could be known."""
+    what = match["what"]
+    if "cannot unmarshal" in what:
+        what = "they are no mapping"
+    what = _plain(re.sub(r"\bmap\[.*", _MASK, what, flags=re.DOTALL))
+    if match["number"] is not None:
+        number = int(match["number"])
+        if number >= len(values):
+            return ReadError(
+                demand.name, _shortened(masked(f"the values given inline cannot be read: {what}", secrets))
+            )
+        file: ChartFile | None = values[number]
+    else:
+        of = chart
+        for name in _SUB_CHART.findall(text):
+            of = next((child for child in of.children if child.metadata.get("name") == name), of)
+        file = of.files.get(VALUES)
+    message = _shortened(masked(f"the values cannot be read: {what}: the chart is not rendered", secrets))
+    if file is None:
+        return ReadError(demand.name, message)
+    # Helm's line is often the next one, or none.
+    errors = read_text(file.document().text, file.name).errors
+    if errors:
+        return ReadError(file.name, message, errors[0].line, errors[0].column)
+    line = _YAML_LINE.search(match["what"])
+    return ReadError(file.name, message, int(line[1]) if line is not None else None)
+
+
+def _metadata_error(key: str, text: str, chart: Chart, demand: HelmDemand, message: str) -> ReadError:
+    """An error at the field of Chart.yaml that Helm does not take; that may be another chart's."""
+    file = chart.files.get(CHART)
+    if file is not None:
+        metadata, document = mapping_in(file)
+        if document is not None and key in metadata and (str(metadata[key]) in text or not chart.children):
+            at = document.spans.locate(document.root, (key,))
+            return ReadError(file.name, message, at.start_line, at.start_column)
+    return ReadError(demand.name, message)
 
 
 def _plain(text: str) -> str:

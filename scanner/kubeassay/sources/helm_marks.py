@@ -12,7 +12,7 @@ ranges around it are at, in base64.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -100,7 +100,7 @@ def with_archives_open(files: Mapping[str, ChartFile], limits: Limits) -> dict[s
     opened: dict[str, ChartFile] = {}
     for key, file in files.items():
         if re.fullmatch(r"(?:charts/[^/]+/)*charts/[^/._][^/]*\.tgz", key):
-            inner = with_archives_open(unpacked(file, limits), limits)
+            inner = with_archives_open(unpacked(file, limits.bytes), limits)
             opened.update((f"{key}/{name}", each) for name, each in inner.items() if name != ".helmignore")
         else:
             opened[key] = file
@@ -173,7 +173,7 @@ def _marked_text(lines: TemplateLines, number: int, token: str) -> str:
                 mark("b", line, start + len(prefix.rstrip()), actions[0].start)
         elif len(prints) == 1 and len(actions) == 1 and _PRINTS_LINES.search(prints[0].code):
             before = len(text[: prints[0].start].rstrip())
-            index = template.actions.index(prints[0])
+            index = bisect_left(template.actions, prints[0].start, key=lambda action: action.start)
             previous = template.actions[index - 1] if index else None
             if previous is not None and previous.end >= before and previous.trims_right:
                 continue

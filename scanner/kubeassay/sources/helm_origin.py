@@ -8,13 +8,13 @@ which that cannot be said is placed at its line in the template all the same, as
 from __future__ import annotations
 
 import re
-import secrets
 from base64 import b64decode, b64encode
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from kubeassay.model import Location, Object, Path, SourceDocument, SpanTable, Traced
+from kubeassay.sources.cache import digest_of
 from kubeassay.sources.go_template import Each, Expression, Reference, expression
 from kubeassay.sources.helm_changes import Changes, changes_in
 from kubeassay.sources.helm_chart import CHART, Chart, ChartFile, chart_of, mapping_in, values_object
@@ -124,18 +124,20 @@ class _Sheet:
             self.begins.append(line + 2)
             line += 2 + text.count("\n")
         self.lines = self.text.split("\n")
-        #: The documents of templates that were asked for.
         self._documents: dict[str, SourceDocument] = {}
         self.objects = read_bytes(self.text.encode(), f"{self.demand.name}{RENDERED}").objects
 
     def _marks(self, rendered: RenderedChart, opened: dict[str, ChartFile]) -> dict[int, list[Marked]]:
         """The marks of each text. Where Helm fails with marks, those of named templates are left out, which other
         templates may do anything with."""
-        token = f"k{secrets.token_hex(6)}"
+        # The same each time, so that the answer can be kept; no file can hold a digest of itself.
+        given = [(key, file.content) for key, file in rendered.files.items()]
+        given += [(f"values {number}", file.content) for number, file in enumerate(rendered.values)]
+        token = f"k{digest_of(given, repr(replace(self.demand, chart='', root=''))):.16}"
         chosen = dict(self.templates)
         for _ in range(_MOST_RUNS):
             marked = marked_files(opened, chosen, token)
-            ran = run_helm(rendered.tool, marked, rendered.values, rendered.demand, rendered.limits)
+            ran, _ = run_helm(rendered.tool, marked, rendered.values, rendered.demand, rendered.limits)
             if ran.failure is None and ran.code == 0:
                 return read_marks(self.texts, self._judged(list(pieces(ran.output, self.chart))), list(chosen), token)
             fewer = {key: each for key, each in chosen.items() if not key.rpartition("/")[2].startswith("_")}
@@ -232,7 +234,9 @@ class _Sheet:
             begin = start + len(text) - len(text.lstrip())
             said = f"the template makes it, from {where} on"
             return self._at_template(lines, begin, start + len(text.rstrip()), "rendering", said)
-        if begin >= 0 and (stated or (asked.as_key and finish <= prefix)) and finish <= len(text):
+        # A key behind which an action prints nothing: that it is empty is not stated there.
+        nothing = not asked.missing and asked.obj.get(*asked.path) is None and bool(lines.actions_in(start, end))
+        if begin >= 0 and (stated or (asked.as_key and not nothing and finish <= prefix)) and finish <= len(text):
             state: State = "parent" if asked.missing else "stated" if same else "rendering"
             said = "the template has the field that it would be in" if asked.missing else "the template states it"
             if state == "rendering":
@@ -457,9 +461,9 @@ class _Sheet:
         return Traced(obj.locate(path, key=asked.as_key), state, said, document, obj, path)
 
     def _document(self, file: ChartFile) -> SourceDocument:
-        if file.real + file.name not in self._documents:
-            self._documents[file.real + file.name] = template_document(file, self.objects)
-        return self._documents[file.real + file.name]
+        if file.name not in self._documents:
+            self._documents[file.name] = template_document(file, self.objects)
+        return self._documents[file.name]
 
     def _best(self, asked: _Asked, chart: Chart, key: str, file: ChartFile) -> Traced:
         """The line of a template that alone has the text of the rendered one, or the first line of the template."""

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kubeassay.sources.helm_chart import Chart, ChartFile
+from kubeassay.sources.kept_runs import run_kept
 from kubeassay.sources.manifests import read_bytes
 from kubeassay.sources.rendering import HelmDemand, Limits
-from kubeassay.sources.tools import Ran, Tool, run
+from kubeassay.sources.tools import Ran, Tool
 from kubeassay.sources.yaml_reader import read_text
 
 #: The annotation that makes a hook of an object.
@@ -31,9 +32,10 @@ class Piece:
 
 def run_helm(
     tool: Tool, files: Mapping[str, ChartFile], values: Sequence[ChartFile], demand: HelmDemand, limits: Limits
-) -> Ran:
-    """Run ``helm template`` on a chart's files. Its answer depends on no cluster, and it runs no program: plug-ins,
-    post-renderers and the user's settings are not there (sources/tools.py)."""
+) -> tuple[Ran, str]:
+    """Run ``helm template`` on a chart's files; with the digest of what the answer depends on (kept_runs.py). It
+    depends on no cluster, and no other program is run: plug-ins, post-renderers and the user's settings are not there
+    (sources/tools.py)."""
     with tempfile.TemporaryDirectory(prefix="kubeassay-helm-", ignore_cleanup_errors=True) as folder:
         chart = os.path.join(folder, "chart")
         write(files, chart)
@@ -52,7 +54,7 @@ def run_helm(
             command.append(f"--values={path}")
         # Helm puts all of --set-string behind all of --set (pkg/cli/values/options.go).
         command += (f"--set{'-string' if text else ''}={parameter}" for parameter, text in demand.parameters)
-        return run([*command, "--", demand.release, chart], limits, folder=folder)
+        return run_kept([*command, "--", demand.release, chart], limits, folder=folder)
 
 
 def write(files: Mapping[str, ChartFile], folder: str) -> None:

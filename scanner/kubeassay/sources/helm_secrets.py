@@ -13,9 +13,9 @@ from kubeassay.model import Object, ObjectRef, SourceDocument, SpanTable
 from kubeassay.sources.helm_chart import ChartFile
 from kubeassay.sources.yaml_reader import astral_of, lines_of
 
-_KEY_AND_TEXT = re.compile(r"""^[ \t]*(?:-[ \t]+)*["']?([\w./-]+)["']?[ \t]*:[ \t]+(\S.*?)[ \t\r]*$""", re.MULTILINE)
+_KEY_AND_TEXT = re.compile(r"""^[ \t]*(?:-[ \t]+)*["']?([\w./-]+)["']?[ \t]*:[ \t]+(\S.*)$""", re.MULTILINE)
 _NAMED = re.compile(
-    r"""^[ \t]*-?[ \t]*name:[ \t]*["']?([\w.-]+)["']?[ \t\r]*\n[ \t]*value:[ \t]+(\S.*?)[ \t\r]*$""", re.MULTILINE
+    r"""^[ \t]*(?:-[ \t]*)?name:[ \t]*["']?([\w.-]+)["']?[ \t\r]*\n[ \t]*value:[ \t]+(\S.*)$""", re.MULTILINE
 )
 _IS_SECRET = re.compile(r"^kind:[ \t]*[\"']?Secret\b", re.MULTILINE)
 #: An action without a text in it has no secret in it.
@@ -54,11 +54,13 @@ def literals(text: str) -> Iterator[str]:
 def _by_names(text: str) -> Iterator[tuple[int, int]]:
     secret = is_of_secrets(text)
     for match in _KEY_AND_TEXT.finditer(text):
-        if (names_secret(match[1]) or (secret and match[1] not in _SECRET_FREE)) and not _PLAIN_ACTION.match(match[2]):
-            yield match.span(2)
+        stated = match[2].rstrip(" \t\r")
+        if (names_secret(match[1]) or (secret and match[1] not in _SECRET_FREE)) and not _PLAIN_ACTION.match(stated):
+            yield match.start(2), match.start(2) + len(stated)
     for match in _NAMED.finditer(text):
-        if names_secret(match[1]) and not _PLAIN_ACTION.match(match[2]):
-            yield match.span(2)
+        stated = match[2].rstrip(" \t\r")
+        if names_secret(match[1]) and not _PLAIN_ACTION.match(stated):
+            yield match.start(2), match.start(2) + len(stated)
 
 
 def _printed(text: str, rendered: Iterable[Object]) -> Iterator[tuple[int, int]]:

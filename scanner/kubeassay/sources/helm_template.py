@@ -11,11 +11,11 @@ from dataclasses import replace
 import yaml
 
 from kubeassay.model import ReadError, Skipped
+from kubeassay.sources.cache import digest_of
 from kubeassay.sources.files import is_within
 from kubeassay.sources.helm_chart import (
     CHART,
     STAND_IN,
-    VALUES,
     Chart,
     ChartError,
     ChartFile,
@@ -37,7 +37,7 @@ from kubeassay.sources.tools import Tool, ToolMissingError, find, run
 _HOOK_KEY = re.compile(r"helm\.sh/hook[\"']?[ \t]*:")
 #: Functions that give something else each time.
 _CHANGING = re.compile(
-    r"\{\{[^}]*?\b(rand(?:AlphaNum|Alpha|Ascii|Numeric|Bytes|Int)|gen(?:CA|SelfSignedCert|SignedCert|PrivateKey)\w*|"
+    r"\{\{|\}\}|\b(rand(?:AlphaNum|Alpha|Ascii|Numeric|Bytes|Int)|gen(?:CA|SelfSignedCert|SignedCert|PrivateKey)\w*|"
     r"uuidv4|now|htpasswd|bcrypt|encryptAES|shuffle)\b"
 )
 
@@ -64,7 +64,7 @@ def template(demand: HelmDemand, limits: Limits, tool: Tool | None = None) -> Ou
     if chart.metadata.get("type") == "library":
         detail = "a library chart: it has named templates for others, and nothing to render"
         return replace(made, skipped=(Skipped(demand.name, "helm-library", detail),))
-    ran = run_helm(tool, found.files, values, demand, limits)
+    ran, digest = run_helm(tool, found.files, values, demand, limits)
     if ran.failure is not None:
         return replace(made, errors=(ReadError(demand.name, f"the chart is not rendered: helm {ran.failure}"),))
     if ran.code:
@@ -79,7 +79,8 @@ def template(demand: HelmDemand, limits: Limits, tool: Tool | None = None) -> Ou
     if needed:
         return replace(made, errors=tuple(needed))
     kept, errors, skipped = _kept(printed, chart, demand)
-    secrets = secrets_in([*values, *(each.files[VALUES] for each in chart.walk() if VALUES in each.files)], demand)
+    skipped += (Skipped(file.name, "helm-ignored", ".helmignore leaves it out") for file in found.left_out)
+    secrets = secrets_in(chart, values, demand)
     warned = (f"{demand.name}: helm says: {masked(line, secrets)}" for line in _warnings(ran.said))
     text = "".join(f"---\n# Source: {source}\n{content}" for source, content in kept)
     return replace(
@@ -89,7 +90,15 @@ def template(demand: HelmDemand, limits: Limits, tool: Tool | None = None) -> Ou
         errors=tuple(errors),
         skipped=tuple(skipped),
         notes=(*made.notes, *warned),
+        digest=digest and digest_of((), digest, demand.name, *(file.name for file in values), *_asked(demand)),
     )
+
+
+def _asked(demand: HelmDemand) -> Iterator[str]:
+    """What places name of what asks for a chart."""
+    yield demand.asked_by
+    if demand.stated is not None:
+        yield from (demand.stated.document.name, demand.stated.document.text, str(demand.stated.path))
 
 
 def _failed(*errors: ReadError) -> Output:
@@ -153,10 +162,21 @@ def _changing(chart: Chart) -> Iterator[str]:
         for path, file in each.files.items():
             if path.startswith("templates/"):
                 document = file.document()
-                match = _CHANGING.search(document.text)
-                if match:
+                match = _changing_call(document.text)
+                if match is not None:
                     line = document.text.count("\n", 0, match.start(1)) + 1
                     yield f"{file.name}:{line}: {match[1]} gives something else each time that the chart is rendered"
+
+
+def _changing_call(text: str) -> re.Match[str] | None:
+    inside = False
+    # In one pass: a text may open many actions that it does not close.
+    for match in _CHANGING.finditer(text):
+        if match[1] is None:
+            inside = match[0] == "{{"
+        elif inside:
+            return match
+    return None
 
 
 def _kept(

@@ -66,8 +66,7 @@ class Values:
                 yield Entry(None, (), f"a parameter sets {_dotted(route)}")
             found = _in(self._inline, route)
             if found is not None:
-                by = f" of {self._demand.asked_by}" if self._demand.asked_by else ""
-                yield Entry(found[0], (), f"the values given inline{by} set {_dotted(route)}")
+                yield self._inline_entry(found[0], route)
                 if not (found[1] and isinstance(found[0], dict)):
                     return
             for layer in self._given:
@@ -85,6 +84,17 @@ class Values:
                         yield entry
                     if hides:
                         return
+
+    def _inline_entry(self, value: Any, route: Path) -> Entry:
+        by = f" of {self._demand.asked_by}" if self._demand.asked_by else ""
+        said = f"the values given inline{by} set {_dotted(route)}"
+        at = self._demand.stated
+        if at is not None and at.obj.made_of is None:
+            # What it states may be changed on the way (build variables), or be one of several that are merged.
+            stated = at.obj.get(*at.path, *route)
+            if type(stated) is type(value) and stated == value:
+                return Entry(value, (*at.path, *route), said, at.document, at.obj)
+        return Entry(value, (), said)
 
     def _lineage(self, chart: Chart) -> Iterator[Chart]:
         """The charts that a chart is in, outermost first, and the chart."""

@@ -52,19 +52,24 @@ def used_files(kustomization: str) -> UsedFiles:
         if os.path.getsize(kustomization) > _MAX_SIZE:
             return UsedFiles()
         with open(kustomization, encoding="utf-8-sig") as stream:
-            documents = read_text(stream.read(), kustomization).documents
+            read = read_text(stream.read(), kustomization)
     except (OSError, UnicodeDecodeError):
         # The file itself is read later as every other file is, and its error reported there.
         return UsedFiles()
     directory = os.path.dirname(os.path.abspath(kustomization))
     patches: set[str] = set()
     resources: set[str] = set()
-    changes = component = False
-    for document in documents:
+    component = False
+    # What is none, and what says a thing twice, is for the tool to refuse.
+    changes = bool(read.errors) or len(read.documents) > 1
+    for document in read.documents:
         root = document.root
         if not isinstance(root, dict):
+            changes = changes or root is not None
             continue
-        changes = changes or not root.keys() <= _LISTING
+        lists = (root.get(key) for key in ("resources", "bases"))
+        listed = all(one is None or (isinstance(one, list) and all(isinstance(e, str) for e in one)) for one in lists)
+        changes = changes or not listed or bool(document.duplicate_keys) or not root.keys() <= _LISTING
         component = component or root.get("kind") == "Component"
         for path, entry, use in entries(root):
             if use in ("resource", "component"):

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from kubeassay.analysis.sensitive import is_secret_value, names_secret
 from kubeassay.model import ReadError
 from kubeassay.sources import tools
+from kubeassay.sources.cache import digest_of
+from kubeassay.sources.kept_runs import run_kept
 from kubeassay.sources.kustomize_graph import Graph, kustomization_document, name_of, walk
 from kubeassay.sources.kustomize_origin import KustomizeTracer
 from kubeassay.sources.rendering import KustomizeDemand, Limits, Output
@@ -27,6 +29,8 @@ _WARNING = re.compile(r"^# Warning:.*\n?|^\d{4}/\d\d/\d\d .*\n?", re.MULTILINE)
 _LOGGED = re.compile(r'\A[EF]\d{4} \S+ +\d+ \S+\] "command failed" err=(".*")\s*\Z', re.DOTALL)
 #: Parts of messages that quote what a file holds: a patch, a literal, a line of an env file.
 _QUOTES_CONTENT = re.compile(r"(?i)\[patch: |literal source|invalid line|config: `|\bdata:|-----BEGIN")
+#: What every object says.
+_KIND = re.compile(r"^\s*[\"']?kind[\"']?\s*:", re.MULTILINE)
 #: Fields that count only in the outermost kustomization, so a kustomization on top has to say them as well.
 _OUTERMOST = ("buildMetadata", "sortOptions")
 
@@ -48,13 +52,19 @@ def build(demand: KustomizeDemand, limits: Limits) -> Output:
         except (OSError, ValueError) as error:
             said = f"is not rendered: its files cannot be copied: {getattr(error, 'strerror', None) or error}"
             return Output("", None, sources, errors=(_failed(demand, said),))
-        ran = tools.run((*tool.command, start, *more), limits, folder=os.path.dirname(start))
+        # All that it reads is in the scratch folder.
+        ran, digest = run_kept((*tool.command, start, *more), limits, folder=os.path.realpath(scratch))
         if ran.failure is None and ran.code == 0:
             try:
                 text = ran.output.decode("utf-8")
             except UnicodeDecodeError:
                 return Output("", None, sources, tool.made_by, (_failed(demand, "is rendered to what is no text"),))
-            return Output(text, KustomizeTracer(demand, graph), sources, tool.made_by)
+            if not _KIND.search(text):
+                # Another program, perhaps: that nothing is found in nothing says nothing.
+                said = f"is not rendered: {tool.made_by} printed no object"
+                return Output("", None, sources, tool.made_by, (_failed(demand, said),))
+            tracer = KustomizeTracer(demand, graph)
+            return Output(text, tracer, sources, tool.made_by, digest=digest and digest_of((), digest, demand.name))
         error_ = _why(demand, graph, ran, os.path.realpath(scratch))
         return Output("", None, sources, tool.made_by, errors=(error_,))
 

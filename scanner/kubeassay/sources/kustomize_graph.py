@@ -328,7 +328,7 @@ class _Walk:
             for number, chart in enumerate(items(document.root.get(key))):
                 place = _Place(name, document, (key, number))
                 if not self.limits.network:
-                    place_error = "is a Helm chart: it is rendered only where the network may be used"
+                    place_error = "is a Helm chart: it is rendered only where the network may be used (--allow-network)"
                     self.fail(place, place_error)
                     continue
                 self.graph.charts = True

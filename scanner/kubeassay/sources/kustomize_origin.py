@@ -193,6 +193,8 @@ def _pairs(node: Node, rendered: list[Any]) -> list[Node] | None:
     return list(node.value)
 
 
+#: What is true, and what is false, in YAML 1.1 alone.
+_WORDS = {True: frozenset({"yes", "on", "y"}), False: frozenset({"no", "off", "n"})}
 _KEYS = (("name",), ("containerPort", "protocol"), ("port", "protocol"), ("mountPath",), ("topologyKey",))
 
 
@@ -213,6 +215,10 @@ def _agrees(node: Node, rendered: Any, path: Path, unsure: list[Path]) -> bool:
                 for number, (member, value) in enumerate(zip(pairs, rendered, strict=True))
             )
     elif type(node.value) is type(rendered) and node.value == rendered:
+        return True
+    elif isinstance(node.value, bool) and isinstance(rendered, str) and rendered.lower() in _WORDS[node.value]:
+        # To Kustomize, which reads YAML 1.2, such a word is a text.
+        node.doubt = node.doubt or node.origin
         return True
     elif isinstance(node.value, str) and isinstance(rendered, str) and node.value and node.value in rendered:
         # The name of another object, which got a prefix, a suffix or a hash.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from kubeassay.model import MadeOf, Object, ReadError, Skipped, Tracer
+from kubeassay.model import MadeOf, Object, Path, ReadError, Skipped, SourceDocument, Tracer
 
 #: Behind the name of the file that asks for a rendering: the name of the text that came of it. No file ends so.
 RENDERED = " (rendered)"
@@ -19,11 +19,13 @@ RENDERED = " (rendered)"
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What rendering may use. ``seconds``: of the clock, for one run of a tool. ``bytes``: of its output, and of the
-    files that it is given. ``network``: whether it may load what is not in the tree."""
+    files that it is given. ``network``: whether it may load what is not in the tree. ``cache``: whether what a tool
+    printed for the same files before may be taken for what it would print."""
 
     seconds: float = 60
     bytes: int = 64 * 2**20
     network: bool = False
+    cache: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +45,23 @@ class KustomizeDemand:
 
 
 @dataclass(frozen=True, slots=True)
+class StatedValues:
+    """Where values stand that are given inline: as a mapping at a path of an object, in a document."""
+
+    obj: Object
+    path: Path
+    document: SourceDocument
+
+
+@dataclass(frozen=True, slots=True)
 class HelmDemand:
     """A chart to template. ``chart``: the real path of its folder. ``name``: what reports call its ``Chart.yaml``.
     ``root``: as in :class:`KustomizeDemand`; values files have to lie in it as well, unless the user named them.
 
     ``values``: real paths of values files, in their order, the last one holds; ``inline``: values as YAML text, after
-    these (as ``helm.values`` of an Application); ``parameters``: ``--set`` (and, where the second is True,
-    ``--set-string``) in their order, after those. ``named``: of ``values``, those that the user named.
+    these (as ``helm.values`` of an Application), and ``stated`` where an object states them; ``parameters``: ``--set``
+    (and, where the second is True, ``--set-string``) in their order, after those. ``named``: of ``values``, those that
+    the user named.
     """
 
     chart: str
@@ -69,6 +81,7 @@ class HelmDemand:
     skip_crds: bool = False
     #: Of which the name is said in messages: an Application, perhaps.
     asked_by: str = ""
+    stated: StatedValues | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +91,8 @@ class Rendering:
     ``adjusted`` makes of each object what a deployer makes of it (its namespace); ``environment``: that of several
     environments that it is for, where what asks for it says so, else empty. ``written``: the name of the file that has
     this very text, where there is one: what is wrong with it is told there. ``asked_by``: the file and the name of what
-    deploys it, by which environments are told apart, too.
+    deploys it, by which environments are told apart, too. ``digest``: of all that its places depend on, but what the
+    other fields say; empty where that is not known.
     """
 
     made_of: MadeOf
@@ -87,6 +101,7 @@ class Rendering:
     environment: str = ""
     written: str = ""
     asked_by: tuple[str, str] = ("", "")
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +113,7 @@ class Output:
     own.
     ``made_by``: tool and version ("kustomize v5.8.1"). ``errors``: why it failed, at the file and line that say so
     where that is known. ``skipped``: what was left out and why (hooks). ``notes``: what the user should know.
+    ``digest``: of all that the text and its places depend on; empty where that is not known.
     """
 
     text: str
@@ -107,3 +123,4 @@ class Output:
     errors: tuple[ReadError, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+    digest: str = ""

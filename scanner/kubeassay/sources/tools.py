@@ -42,7 +42,7 @@ _VERSION: Mapping[str, tuple[str, ...]] = {
     "helm": ("version", "--short"),
 }
 _VERSION_LIMITS = Limits(seconds=20, bytes=2**16)
-#: Helm that was built by `go install` says but v3.19: its own build is told the version.
+#: Helm that is built from source without more says but v3.19.
 _VERSION_NUMBER = re.compile(r"\bv\d+\.\d+(?:\.\d+(?:-[0-9A-Za-z.]+)?)?")
 #: Of what a tool says on stderr, this much is kept: its end.
 _MOST_SAID = 2**16

@@ -29,6 +29,9 @@ _CONTROLLERS = ("{ingress-controller}", "{gateway}")
 #: Pairs of more kinds of ends than this are not compared: it would take minutes.
 _MOST_KINDS = 2_500
 
+#: Of the others that a new workload has a way to or from, so many are named.
+_NAMED = 6
+
 _CLOSED = Answer(NONE)
 #: Which reasons speak for a state.
 _EFFECTS: Mapping[State, tuple[str, ...]] = {
@@ -360,8 +363,10 @@ def _openness(net: Connectivity, name: str, ends: Sequence[int], direction: Dire
     others = {other.name: answer(net.end(other)) for members in net.classes for other in members if other.name != name}
     if all(said.open == ALL for said in (anyone, *outside, *others.values())):
         return "every pod and address, on every port"
-    opened = sum(1 for said in others.values() if said.open)
-    parts = [f"{opened} of {len(others)} other workload{'' if len(others) == 1 else 's'}"]
+    opened = sorted(name for name, said in others.items() if said.open)
+    more = f" and {len(opened) - _NAMED} more" if len(opened) > _NAMED else ""
+    named = f" ({', '.join(opened[:_NAMED])}{more})" if opened else ""
+    parts = [f"{len(opened)} of {len(others)} other workload{'' if len(others) == 1 else 's'}{named}"]
     unknown = sum(1 for said in others.values() if said.unknown and not said.open)
     if unknown:
         parts.append(f"not evaluated for {unknown} more")

@@ -12,6 +12,7 @@ import yaml
 
 from kubeassay.analysis.reading import mapping
 from kubeassay.model import MadeOf, Object, Path, SourceDocument, Traced
+from kubeassay.sources.cache import digest_of
 from kubeassay.sources.deployers.envsubst import is_disabled, substituted
 from kubeassay.sources.deployers.model import Substitution, UnfollowableError
 from kubeassay.sources.deployers.namespaces import Scopes, destined
@@ -72,6 +73,22 @@ class Adjustment:
     annotations: Mapping[str, str] = field(default_factory=dict)
     metadata_path: Path = ()
     substitution: Substitution | None = None
+
+    @property
+    def digest(self) -> str:
+        """Of all that it makes of objects, and of where it says that that is stated; but for the scopes, which follow
+        from all objects."""
+        filled_in = self.substitution or Substitution({})
+        origins = [
+            (name, str(obj.ref), obj.file, list(path)) for name, (obj, path) in sorted(filled_in.origins.items())
+        ]
+        stated = [
+            *(self.who, self.namespace, self.namespace_path, self.metadata_path),
+            *(sorted(self.labels.items()), sorted(self.annotations.items())),
+            *(sorted(filled_in.variables.items()), origins, filled_in.strict, self.substitution is None),
+            *(self.by.obj.file, self.by.obj.number, self.by.document.name),
+        ]
+        return digest_of([("by", self.by.document.text.encode("utf-8", "surrogatepass"))], repr(stated))
 
     def __call__(self, obj: Object) -> Object:
         """The object as it is deployed. Raises UnfollowableError for one that the deployer refuses."""
