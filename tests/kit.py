@@ -181,7 +181,8 @@ def git(folder: Path, *arguments: str) -> None:
 def run_within_seconds(code: str, stdin: str = "", seconds: float = 20, folder: Path | None = None) -> None:
     """Run Python code in a process of its own; the test fails when it takes longer: for what must not be quadratic.
     ``folder``: where modules of tests are that it imports besides."""
-    folders = [str(Path(__file__).parent), *([str(folder)] if folder is not None else [])]
+    tests = Path(__file__).parent
+    folders = [str(tests), str(tests.parent / ".ci"), *([str(folder)] if folder is not None else [])]
     command = [sys.executable, "-c", f"import sys; sys.path[:1] = {folders!r}\n{code}"]
     subprocess.run(command, input=stdin.encode(), timeout=seconds, check=True)
 

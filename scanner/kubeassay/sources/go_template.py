@@ -286,14 +286,14 @@ class Expression:
 _KEEPING = frozenset(
     {"quote", "squote", "toString", "int", "int64", "float64", "trim", "toJson", "html", "nindent", "indent", "toYaml"}
 )
-_TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|`[^`]*`|[()|]|[^\s()|]+')
+TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|`[^`]*`|[()|]|[^\s()|]+')
 
 
 def expression(code: str, scope: Scope) -> Expression | None:
     """What the code of an action prints; None where it is more than this understands."""
     stages: list[list[str]] = [[]]
     depth = 0
-    tokens = _TOKEN.findall(code)
+    tokens = TOKEN.findall(code)
     if len(tokens) > _MOST_TOKENS:
         return None
     for token in tokens:

@@ -188,6 +188,9 @@ class _Reader:
                 continue
             path = target = os.path.join(real, entry.name)
             name = shown(self.demand, path)
+            if not entry.name.isprintable():
+                # Helm prints names of templates in lines of their own.
+                raise self.refuse(name, "its name has characters that are not printed")
             if entry.is_symlink():
                 target = os.path.realpath(path)
                 if not is_within(target, self.demand.root):
@@ -223,14 +226,6 @@ class _Reader:
 
     def vendor(self) -> None:
         chart = chart_of(self.found.files, self.limits)
-        for child in chart.walk():
-            if child is not chart:
-                for lost in _not_vendored(child):
-                    place = _place(lost)
-                    self.found.notes.append(
-                        f"{lost.declared.name}:{place.line}: {lost.name}, which a sub-chart depends on, "
-                        "is not vendored: Helm renders without it"
-                    )
         errors: list[ReadError] = []
         for dependency in _not_vendored(chart):
             if dependency.repository.startswith("file://"):
@@ -243,6 +238,13 @@ class _Reader:
                 errors.append(not_vendored(dependency))
         if errors:
             raise ChartError(*errors)
+        for child in chart_of(self.found.files, self.limits).children:
+            for each in child.walk():
+                for lost in _not_vendored(each):
+                    self.found.notes.append(
+                        f"{lost.declared.name}:{_place(lost).line}: {lost.name}, which a sub-chart depends on, "
+                        "is not vendored: Helm renders without it"
+                    )
 
     def local(self, dependency: Dependency) -> list[ReadError]:
         """Copy a sub-chart that lies elsewhere in the tree."""
@@ -406,6 +408,8 @@ def unpacked(archive: ChartFile, most: int) -> dict[str, ChartFile]:
                 name = posixpath.normpath(member.name.replace("\\", "/"))
                 if name.startswith(("/", "../")) or name == ".." or ":" in name.split("/")[0]:
                     raise refuse("an archive with names that lead out of it")
+                if not name.isprintable():
+                    raise refuse("an archive with names that are not printed")
                 if not member.isreg():
                     raise refuse("an archive that holds links or devices")
                 left -= member.size

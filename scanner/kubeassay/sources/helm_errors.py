@@ -11,6 +11,7 @@ from kubeassay.analysis.sensitive import names_secret, sensitive_paths
 from kubeassay.model import Object, Path, ReadError
 from kubeassay.sources.helm_chart import CHART, VALUES, Chart, ChartFile, mapping_in, values_object
 from kubeassay.sources.helm_run import file_of
+from kubeassay.sources.helm_secrets import literals
 from kubeassay.sources.rendering import HelmDemand
 from kubeassay.sources.yaml_reader import read_text
 
@@ -44,6 +45,11 @@ def secrets_in(chart: Chart, files: Iterable[ChartFile], demand: HelmDemand) -> 
     messages are not to have them, the longest first. ``files``: the values files that are given."""
     found: set[str] = set()
     of_secrets = set(_paths_in_secrets(chart))
+    for each in chart.walk():
+        for key, template in each.files.items():
+            if key.startswith("templates/"):
+                # What is as short as three characters is in any message.
+                found.update(text for text in literals(template.document().text) if len(text) > 3)
     files = [*files, *(each.files[VALUES] for each in chart.walk() if VALUES in each.files)]
     inline = [ChartFile(demand.inline.encode(), "", "")] if demand.inline else []
     for file in [*files, *inline]:

@@ -27,6 +27,9 @@ _LINE = re.compile(
     r"[ \t]*(?:-[ \t]+)*(?:(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s#{}\[\]&*!|>'\"%@`,?:-][^#\n]*?|-[^\s#][^#\n]*?):(?:[ \t]|\Z)"
     r"|[^\s#{}\[\]&*!|>%@`,?:])|[ \t]*-(?:[ \t]|\Z)"
 )
+#: The dashes in front of an item, and the key of an entry.
+_DASHES = re.compile(r"[ \t]*(?:-[ \t]+)*")
+_KEY = re.compile(r"(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s#{}\[\]&*!|>'\"%@`,][^#\n]*?):(?=[ \t]|\Z)[ \t]*")
 _PRINTS_LINES = re.compile(r"\b(?:nindent|indent|toYaml|tpl|include|template)\b")
 _NINDENT = re.compile(r"\bnindent\b")
 _OPENS = re.compile(r"(?:if|with|range|define|block)\b")
@@ -145,7 +148,10 @@ def _marked_text(lines: TemplateLines, number: int, token: str) -> str:
         order = 1 if kind == "e" else 2
         inserts.append((at, order, f" #{token}{kind}{number}.{line}{keys};"))
 
+    continued = _continued(lines)
     for line in range(1, len(lines.starts) + 1):
+        if line in continued:
+            continue
         start, end = lines.line_span(line)
         end = start + len(text[start:end].rstrip())
         actions = lines.actions_in(start, end)
@@ -183,6 +189,43 @@ def _marked_text(lines: TemplateLines, number: int, token: str) -> str:
     return "".join((*parts, text[position:]))
 
 
+def _continued(lines: TemplateLines) -> set[int]:
+    """The lines of a text that goes on on the next line without ``|`` or ``>``: a comment there would end it."""
+    found: set[int] = set()
+    # The line that a text may begin on, behind which column its next lines stand, and whether it is one of lines.
+    first, depth, of_lines = 0, -1, False
+    for line in range(1, len(lines.starts) + 1):
+        start, end = lines.line_span(line)
+        text = lines.template.text[start:end]
+        words = text.strip()
+        if not words:
+            continue
+        if first and len(text) - len(text.lstrip()) > depth and not words.startswith("{{"):
+            if not of_lines:
+                found.update((first, line))
+            continue
+        if first and of_lines and words.startswith("{{"):
+            # An action in a text of lines, wherever it stands.
+            continue
+        first = 0
+        if (begins := _begins_text(text)) is not None:
+            first, (depth, of_lines) = line, begins
+    return found
+
+
+def _begins_text(line: str) -> tuple[int, bool] | None:
+    """Whether a text that is not in quotes begins on a line: behind which column its next lines stand, and whether it
+    has lines of its own (``|``, ``>``)."""
+    dashes = _DASHES.match(line)
+    inner = dashes.end() if dashes is not None else 0
+    key = _KEY.match(line, inner)
+    value = line[inner if key is None else key.end() :].strip()
+    dash = line.rfind("-", 0, inner)
+    if not value or value[0] in "{[&#\"'" or (key is None and dash == -1):
+        return None
+    return (inner if key is not None else dash), value[0] in "|>"
+
+
 # --- reading them again ---
 
 
@@ -207,7 +250,12 @@ def read_marks(
         if len(marked) != len(unmarked):
             continue
         for (number, text), lines in zip(unmarked, marked, strict=True):
-            plain = text.rstrip("\n").split("\n")
+            plain = text.split("\n")
+            # Helm cuts what is blank at the end, but not where a mark stands in it.
+            while plain and not plain[-1].strip():
+                plain.pop()
+            while lines and not lines[-1].text.strip():
+                lines.pop()
             if len(plain) != len(lines):
                 continue
             for line, expected in zip(lines, plain, strict=True):

@@ -16,11 +16,13 @@ from typing import Any, Literal
 from kubeassay.model import Location, Object, Path, SourceDocument, SpanTable, Traced
 from kubeassay.sources.cache import digest_of
 from kubeassay.sources.go_template import Each, Expression, Reference, expression
+from kubeassay.sources.helm_changes import Changes, changes_in
 from kubeassay.sources.helm_chart import CHART, Chart, ChartFile, chart_of, mapping_in, values_object
 from kubeassay.sources.helm_marks import (
     Mark,
     Marked,
     TemplateLines,
+    is_template,
     marked_files,
     read_marks,
     template_lines,
@@ -73,7 +75,7 @@ class HelmTracer:
 @dataclass(frozen=True, slots=True)
 class _Asked:
     """A field that is asked for, as far as it is there. ``path``: the field, or its nearest parent. ``line``: that of
-    the rendered text that it is placed at, from 1; ``first``: that at which its document's text begins."""
+    the rendered text that it is placed at, from 1; ``number``: that of the text that it is in."""
 
     obj: Object
     path: Path
@@ -83,6 +85,8 @@ class _Asked:
     source: str
     line: int
     number: int
+    #: The line on which it ends, where it is a text that is asked for; else ``line``.
+    last: int
 
 
 class _Sheet:
@@ -96,6 +100,21 @@ class _Sheet:
         self.values = Values(self.chart, rendered.values, self.demand)
         opened = with_archives_open(self.files, rendered.limits)
         self.templates = template_lines(opened)
+        others = [file for key, file in opened.items() if not is_template(key)]
+        self.changes = changes_in(
+            (
+                self.templates[key].template if key in self.templates else file.document().text
+                for key, file in opened.items()
+                if is_template(key)
+            ),
+            (
+                *(file.document().text for file in (*others, *rendered.values)),
+                self.demand.inline,
+                *(text for text, _ in self.demand.parameters),
+            ),
+        )
+        if self.values.uncertain:
+            self.changes = Changes(None)
         self.marks = self._marks(rendered, opened)
         self.text = "".join(f"---\n# Source: {source}\n{text}" for source, text in self.texts)
         #: The lines at which the texts begin, from 1, behind their heads.
@@ -120,7 +139,7 @@ class _Sheet:
             marked = marked_files(opened, chosen, token)
             ran, _ = run_helm(rendered.tool, marked, rendered.values, rendered.demand, rendered.limits)
             if ran.failure is None and ran.code == 0:
-                return read_marks(self.texts, self._judged(list(pieces(ran.output))), list(chosen), token)
+                return read_marks(self.texts, self._judged(list(pieces(ran.output, self.chart))), list(chosen), token)
             fewer = {key: each for key, each in chosen.items() if not key.rpartition("/")[2].startswith("_")}
             if len(fewer) == len(chosen):
                 failed = [key for key in chosen if key.partition("templates/")[2] in ran.said]
@@ -173,8 +192,12 @@ class _Sheet:
         span = mine.value_offsets(there)
         if not as_key and span is not None:
             as_key = mine.spans.position(span[0]) != (place.start_line, place.start_column)
+        last = place.start_line
+        if there == path and not key and isinstance(value, str) and span is not None:
+            # What ends a text is the end of its last line.
+            last = max(mine.spans.position(max(span[1] - 1, span[0]))[0], last)
         return _Asked(
-            mine, there, there != path, as_key, place, self.texts[number][0], place.start_line, number
+            mine, there, there != path, as_key, place, self.texts[number][0], place.start_line, number, last
         )  # fmt: skip
 
     def _known(self, asked: _Asked) -> Marked | None:
@@ -207,6 +230,10 @@ class _Sheet:
         begin, finish = (self._offset(asked.place, last) + shift for last in (False, True))
         stated = printed.strip() == text.strip() or printed.strip() == text.partition("{{/*")[0].strip()
         prefix = len(lines.prefix(mark.line))
+        if asked.last > asked.line and not self._has_lines(asked, mark, shift):
+            begin = start + len(text) - len(text.lstrip())
+            said = f"the template makes it, from {where} on"
+            return self._at_template(lines, begin, start + len(text.rstrip()), "rendering", said)
         # A key behind which an action prints nothing: that it is empty is not stated there.
         nothing = not asked.missing and asked.obj.get(*asked.path) is None and bool(lines.actions_in(start, end))
         if begin >= 0 and (stated or (asked.as_key and not nothing and finish <= prefix)) and finish <= len(text):
@@ -231,6 +258,20 @@ class _Sheet:
                     return traced
         made = self._made_of(lines, printing, mark, chart)
         return self._at_template(lines, *whole, "rendering", f"the template makes it{made}")
+
+    def _has_lines(self, asked: _Asked, mark: Mark, shift: int) -> bool:
+        """Whether a template has the very lines of a text that begins on a marked line: behind that line they have no
+        marks, and anything may print them."""
+        lines = self.templates[mark.file]
+        for number in range(1, asked.last - asked.line + 1):
+            if mark.line + number > len(lines.starts):
+                return False
+            start, end = lines.line_span(mark.line + number)
+            stated, printed = lines.template.text[start:end], self.lines[asked.line - 1 + number]
+            shifted = " " * max(shift, 0) + printed[max(-shift, 0) :]
+            if lines.actions_in(start, end) or shifted.rstrip() != stated.rstrip():
+                return False
+        return True
 
     def _offset(self, place: Location, last: bool) -> int:
         """How many characters of its rendered line are in front of a place."""
@@ -259,7 +300,7 @@ class _Sheet:
         value = asked.obj.get(*asked.path)
         through = f"{lines.file.name}, line {mark.line}, takes it from there"
         path = self._path(found.reference, lines, mark)
-        if path is None:
+        if path is None or self.changes.touch(path):
             return None
         entry = self._entry(chart, path)
         if entry is None or (found.default is not None and not entry.value and entry.document is not None):
@@ -325,8 +366,9 @@ class _Sheet:
         if found is not None and not found.encoded:
             path = self._path(found.reference, lines, mark)
             inner = self._inside(asked, mark)
-            if path is not None and inner is not None and path[0] == "Values" and len(path) > 1:
-                entry = self.values.entry(chart, (*path[1:], *inner))
+            whole_path = (*(path or ()), *(inner or ()))
+            if path is not None and inner is not None and path[0] == "Values" and not self.changes.touch(whole_path):
+                entry = self.values.entry(chart, whole_path[1:])
                 value = asked.obj.get(*asked.path)
                 if entry is not None and entry.obj is None:
                     said = f"{entry.said}, which the template prints here"

@@ -7,13 +7,13 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 
 from kubeassay.sources.helm_chart import Chart, ChartFile
 from kubeassay.sources.kept_runs import run_kept
 from kubeassay.sources.manifests import read_bytes
 from kubeassay.sources.rendering import HelmDemand, Limits
 from kubeassay.sources.tools import Ran, Tool
+from kubeassay.sources.yaml_reader import read_text
 
 #: The annotation that makes a hook of an object.
 HOOK = "helm.sh/hook"
@@ -71,25 +71,40 @@ def write(files: Mapping[str, ChartFile], folder: str) -> None:
             stream.write(file.content)
 
 
-def pieces(output: bytes) -> Iterator[Piece]:
-    """What Helm printed, by template. A template cannot print such a head itself: Helm splits what it prints there."""
-    heads = list(_SOURCE.finditer(output))
-    # A chart may print nothing at all.
-    for head, following in zip_longest(heads, heads[1:]):
-        end = len(output) if following is None else following.start()
-        yield Piece(head[1].decode("utf-8", "replace"), output[head.end() : end])
+def pieces(output: bytes, chart: Chart) -> Iterator[Piece]:
+    """What Helm printed, by template. A template cannot print such a head itself: Helm splits what it prints there.
+
+    A file of ``crds/`` can, and Helm prints it as it is: it ends where its bytes do, not at the next head.
+    """
+    at = _SOURCE.search(output)
+    while at is not None:
+        source = at[1].decode("utf-8", "replace")
+        whole = b""
+        if _OF_CRDS.match(source) and (found := file_of(chart, source)) is not None:
+            whole = found[2].content.removeprefix(b"\xef\xbb\xbf")
+        begin = at.end()
+        following = _SOURCE.search(output, begin + len(whole) if output.startswith(whole, begin) else begin)
+        yield Piece(source, output[begin : len(output) if following is None else following.start()])
+        at = following
 
 
 def hooks_in(piece: Piece) -> list[tuple[str, str]]:
-    """(object, events) of each object in a piece that Helm runs as a hook. What stands in ``crds/`` is none."""
+    """(object, events) of a piece that Helm runs as a hook: for what its document is, not for what is in a List (helm
+    v3.19.5, pkg/releaseutil/manifest_sorter.go). What stands in ``crds/`` is none."""
     if HOOK.encode() not in piece.content or _OF_CRDS.match(piece.source):
         return []
-    found = []
-    for obj in read_bytes(piece.content, "").objects:
-        events = obj.get("metadata", "annotations", HOOK)
-        if isinstance(events, str):
-            found.append((str(obj.ref), events))
-    return found
+    read = read_text(piece.content.decode("utf-8", "replace"), "")
+    # Of the documents that it is split into nothing is left but one; where there are more, none is left out.
+    if read.errors or len(read.documents) != 1:
+        return []
+    root = read.documents[0].root
+    metadata = root.get("metadata") if isinstance(root, dict) else None
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    events = annotations.get(HOOK) if isinstance(annotations, dict) else None
+    if not isinstance(events, str):
+        return []
+    names = [str(obj.ref) for obj in read_bytes(piece.content, "").objects]
+    return [(name, events) for name in names or ["what the template prints"]]
 
 
 def file_of(chart: Chart, source: str) -> tuple[Chart, str, ChartFile] | None:

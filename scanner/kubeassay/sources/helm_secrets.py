@@ -39,8 +39,20 @@ def template_document(file: ChartFile, rendered: Iterable[Object]) -> SourceDocu
     return replace(document, objects=(Object(ObjectRef("v1", "Secret", None, ""), root, table, root),))
 
 
+def is_of_secrets(text: str) -> bool:
+    """Whether a template seems to have a Secret."""
+    return _IS_SECRET.search(text) is not None
+
+
+def literals(text: str) -> Iterator[str]:
+    """Texts that stand in a template where what may be secret is stated."""
+    for start, end in _by_names(text):
+        yield text[start:end].strip("\"'")
+        yield from re.findall(r"[\"`]([^\"`\n]+)[\"`]", text[start:end])
+
+
 def _by_names(text: str) -> Iterator[tuple[int, int]]:
-    secret = _IS_SECRET.search(text) is not None
+    secret = is_of_secrets(text)
     for match in _KEY_AND_TEXT.finditer(text):
         stated = match[2].rstrip(" \t\r")
         if (names_secret(match[1]) or (secret and match[1] not in _SECRET_FREE)) and not _PLAIN_ACTION.match(stated):

@@ -70,7 +70,7 @@ def template(demand: HelmDemand, limits: Limits, tool: Tool | None = None) -> Ou
     if ran.code:
         needed = [not_vendored(dependency) for dependency in found.missing]
         return replace(made, errors=(*errors_of(ran.said, chart, demand, values), *needed))
-    printed = list(pieces(ran.output))
+    printed = list(pieces(ran.output, chart))
     needed = [
         not_vendored(dependency)
         for dependency in found.missing
@@ -211,5 +211,6 @@ def _hook_line(file: ChartFile) -> int | None:
 
 def _warnings(said: str) -> Iterator[str]:
     for line in said.splitlines():
-        if "warning" in line.lower() and line.strip():
+        # What Helm leaves out is not judged either, and it says so here.
+        if re.search("warning|skipping unknown hook", line, re.IGNORECASE):
             yield re.sub(r"\A[\d/]* ?[\d:]* ?\w+\.go:\d+: ", "", line.strip())

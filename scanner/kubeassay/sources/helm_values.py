@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from kubeassay.model import Object, Path, SourceDocument
@@ -40,6 +41,8 @@ class Values:
         self._chart = chart
         self._demand = demand
         self._given = [_layer(file) for file in reversed(files)]
+        #: Whether a chart's own values may not be what Helm reads.
+        self.uncertain = _may_ignore_values(chart)
         self._own: dict[str, _Layer | None] = {}
         self._parameters = [path for text, _ in demand.parameters for path in parameter_paths(text)]
         documents = read_text(demand.inline, "").documents if demand.inline else ()
@@ -107,6 +110,22 @@ class Values:
             file = chart.files.get(VALUES)
             self._own[key] = None if file is None else _layer(file, packed=chart.archive is not None)
         return self._own[key]
+
+
+def _may_ignore_values(chart: Chart) -> bool:
+    """Whether ``.helmignore`` may name a values file of a chart or of its sub-charts: taken wider than Helm does, for
+    where it does, others hold."""
+    ignore = chart.files.get(".helmignore")
+    if ignore is None:
+        return False
+    patterns = [line.strip().strip("!/") for line in ignore.document().text.splitlines()]
+    patterns = [pattern for pattern in patterns if pattern and not pattern.startswith("#")]
+    for each in chart.walk():
+        parts = f"{each.folder}{VALUES}".split("/")
+        names = [*parts, *("/".join(parts[:end]) for end in range(1, len(parts) + 1))]
+        if each.archive is None and any(fnmatchcase(name, pattern) for name in names for pattern in patterns):
+            return True
+    return False
 
 
 def _layer(file: ChartFile, *, packed: bool = False) -> _Layer:

@@ -8,6 +8,7 @@ who gives it a folder with copies of what it may read (nothing here keeps it fro
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import re
 import selectors
@@ -134,7 +135,24 @@ def _tool(name: str, path: str, more: tuple[str, ...]) -> Tool:
             built_in = str(answer.get("kustomizeVersion") or "")
             printed = str(answer["clientVersion"]["gitVersion"])
     number = _VERSION_NUMBER.search(printed)
-    return Tool(name, (path, *more), number[0] if number else "", built_in)
+    version = number[0] if number else ""
+    if name == "helm" and version.count(".") < 2:
+        version = _built_from(path, version) or version
+    return Tool(name, (path, *more), version, built_in)
+
+
+def _built_from(path: str, version: str) -> str:
+    """The version of the module that a program in Go was made of, where that is a version beginning as it says; Go
+    writes it into every program (debug/buildinfo)."""
+    pattern = re.compile(rb"\nmod\t[^\t\n]{1,200}\t(" + re.escape(version).encode() + rb"\.[0-9A-Za-z.+-]{1,40})[\t\n]")
+    with (
+        suppress(OSError, ValueError),
+        open(path, "rb") as stream,
+        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as program,
+    ):
+        if found := pattern.search(program):
+            return found[1].decode()
+    return ""
 
 
 def run(command: Sequence[str], limits: Limits, *, folder: str | None = None) -> Ran:
