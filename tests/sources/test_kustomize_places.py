@@ -129,6 +129,28 @@ PARTS: dict[str, tuple[str, Mapping[str, str]]] = {
         "patches: [{path: p.yaml, target: {kind: Deployment}}]\n",
         {"p.yaml": "- {op: replace, path: /spec/replicas, value: 4}\n- {op: add, path: /spec/paused, value: true}\n"},
     ),
+    "target-merge": (
+        "patches: [{path: p.yaml, target: {labelSelector: app=web}}]\n",
+        {"p.yaml": _patch("  replicas: 3\n").replace("name: web", "name: any")},
+    ),
+    "target-merge-of-another-version": (
+        "patches: [{path: p.yaml, target: {kind: Deployment}}]\n",
+        {"p.yaml": _patch("  replicas: 3\n").replace("apps/v1", "extensions/v1beta1")},
+    ),
+    "two-inline": (
+        "patches:\n  - patch: |-\n"
+        + "".join(
+            f"      {line}\n"
+            for text in (_patch("  replicas: 3\n"), "---", ACCOUNT.replace("true", "false"))
+            for line in text.splitlines()
+        ),
+        {},
+    ),
+    "folded": (
+        "patches:\n  - target: {kind: Deployment}\n    patch: >-\n"
+        "      - {op: replace,\n      path: /spec/replicas, value: 3}\n",
+        {},
+    ),
     "json-patch": (
         "patches:\n  - target: {kind: Deployment, name: web}\n    patch: |-\n"
         "      - {op: test, path: /spec/template/spec/hostNetwork, value: true}\n"
@@ -276,6 +298,17 @@ def test_what_a_patch_says_is_placed_in_the_patch(tmp_path: Path) -> None:
     assert found["Deployment", f"{containers}.0.image"] == ("top/kustomization.yaml", 6)
     assert found["Deployment", f"{containers}.0.securityContext.privileged"] == ("base/web.yaml", 21)
     assert found["ServiceAccount", "automountServiceAccountToken"] == ("base/account.yaml", 4)
+
+
+def test_a_patch_of_another_version_leaves_the_object_its_own(tmp_path: Path) -> None:
+    files = _tree("target-merge-of-another-version")
+    _write(tmp_path / "tree", files)
+    found = {
+        (claim.obj.ref.kind, claim.path): (claim.traced.location.file, claim.traced.location.start_line)
+        for claim in _claims(_built(tmp_path / "tree", "over"))
+    }
+    assert found["Deployment", ("apiVersion",)] == ("base/web.yaml", 1)
+    assert found["Deployment", ("spec", "replicas")] == ("over/0-p.yaml", 5)
 
 
 _PART = st.sampled_from(sorted(PARTS))

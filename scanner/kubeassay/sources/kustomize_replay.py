@@ -255,16 +255,16 @@ class Replay:
 
     @staticmethod
     def _merged(one: Built, value: dict[str, Any], origin: Origin) -> bool:
-        kept = {key: at(one.node, path) for key, path in (("kind", ("kind",)), ("name", ("metadata", "name")))}
-        namespace = at(one.node, ("metadata", "namespace"))
+        kept = {key: at(one.node, (key,)) for key in ("apiVersion", "kind")}
+        name, namespace = at(one.node, ("metadata", "name")), at(one.node, ("metadata", "namespace"))
         if not merge(one.node, value, origin, by_key=one.group in BUILT_IN_GROUPS):
             return False
-        # What names the object, a patch does not change (resource.go, ApplySmPatch).
-        if kept["kind"] is not None:
-            one.node.value["kind"] = kept["kind"]
+        # What names the object, a patch does not change (resmap/reswrangler.go and resource.go, ApplySmPatch): one with
+        # a target may even say another apiVersion.
+        one.node.value.update({key: node for key, node in kept.items() if node is not None})
         metadata = one.node.value.get("metadata")
         if metadata is not None and isinstance(metadata.value, dict):
-            for key, node in (("name", kept["name"]), ("namespace", namespace)):
+            for key, node in (("name", name), ("namespace", namespace)):
                 if node is not None:
                     metadata.value[key] = node
                 else:
