@@ -312,8 +312,8 @@ JSON = st.recursive(
     max_leaves=8,
 )
 KEYWORDS = [
-    "type", "properties", "items", "additionalProperties", "required", "enum", "pattern", "format", "minimum", "maxItems",
-    "multipleOf", "maxLength", "minProperties", "allOf", "anyOf", "oneOf", "not", "default", "nullable",
+    "type", "properties", "items", "additionalProperties", "required", "enum", "pattern", "format", "minimum",
+    "maxItems", "multipleOf", "maxLength", "minProperties", "allOf", "anyOf", "oneOf", "not", "default", "nullable",
     "x-kubernetes-preserve-unknown-fields", "x-kubernetes-int-or-string", "x-kubernetes-embedded-resource",
     "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-validations",
 ]  # fmt: skip
