@@ -35,7 +35,7 @@ def mapping(**properties: Any) -> dict[str, Any]:
 
 
 UNKNOWN, INVALID = "unknown", "invalid"
-EMBEDDED = {"type": "object", "x-kubernetes-embedded-resource": True}
+EMBEDDED = mapping(a=STRING) | {"x-kubernetes-embedded-resource": True}
 EITHER = {"x-kubernetes-int-or-string": True, "anyOf": [INTEGER, STRING], "pattern": "^[0-9]+%$"}
 ONE_OF = mapping(a=STRING, b=STRING) | {"oneOf": [{"required": ["a"]}, {"required": ["b"]}]}
 BY_NAME = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["n"]}
@@ -51,11 +51,11 @@ CASES: list[tuple[dict[str, Any], Any, set[tuple[str, str]]]] = [
     ({"type": "object", "additionalProperties": mapping(a=STRING)}, {"k": {"b": 1}}, {(UNKNOWN, "k.b")}),
     ({"type": "object"}, {"a": 1}, {(UNKNOWN, "a")}),
     (
-        {"type": "object", "x-kubernetes-embedded-resource": True},
+        EMBEDDED,
         {"apiVersion": "v1", "kind": "A", "b": 1},
         {(UNKNOWN, "b")},
     ),
-    ({"type": "object", "x-kubernetes-embedded-resource": True}, {"kind": "A"}, {(INVALID, "apiVersion")}),
+    (EMBEDDED, {"kind": "A"}, {(INVALID, "apiVersion")}),
     # What is dropped is not validated.
     (mapping(a=STRING) | {"maxProperties": 1}, {"a": "x", "b": 1}, {(UNKNOWN, "b")}),
     # Types
