@@ -156,6 +156,40 @@ def test_what_an_application_changes_takes_the_place_of_the_overlay_as_it_stands
     assert names == ["Application argocd/web", "Deployment own/api-blue"]
 
 
+@pytest.mark.usefixtures("tree", "kustomize")
+def test_what_an_application_patches_is_placed_in_it() -> None:
+    patch = "          - {op: add, path: /spec/template/spec/hostPID, value: true}\n"
+    kustomize = f"      patches:\n      - target: {{kind: Deployment}}\n        patch: |-\n{patch}"
+    _put("app.yaml", _app("web", f"path: web\n    kustomize:\n{kustomize}"))
+    _put("web/kustomization.yaml", "resources: [web.yaml]\n")
+    _put("web/web.yaml", _DEPLOYMENT)
+    result = _scanned(".")
+    assert _places(result) == [("web/web.yaml", 13, "shop")]
+    # The key that has all that it changes of the kustomization.
+    (place,) = _places(result, "host-namespaces")
+    assert place in (("app.yaml", 11, "shop"), ("app.yaml", 12, "shop"))
+
+
+@pytest.mark.usefixtures("tree", "kustomize")
+def test_environments_of_overlays_hold_what_their_releases_deploy() -> None:
+    """A release of a base, in the overlays of two clusters: its chart is judged with its own cluster."""
+    for name, text in _CHART.items():
+        _put(f"charts/web/{name}", text)
+    _put("base/kustomization.yaml", "resources: [app.yaml]\n")
+    _put("base/app.yaml", _app("web", "path: web"))
+    _put("web/web.yaml", _DEPLOYMENT)
+    deny = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: deny, namespace: shop}\n"
+    for name, policy in (("production", "spec: {podSelector: {}, policyTypes: [Ingress]}\n"), ("staging", None)):
+        more = "" if policy is None else ", deny.yaml"
+        _put(f"clusters/{name}/kustomization.yaml", f"resources: [../../base{more}]\ncommonLabels: {{e: {name}}}\n")
+        if policy is not None:
+            _put(f"clusters/{name}/deny.yaml", deny + policy)
+    result = _scanned(".")
+    assert [environment["name"] for environment in result["environments"]] == ["production", "staging"]
+    found = [one for one in result["results"] if one["rule"] == "default-deny-ingress-missing"]
+    assert [one["environments"] for one in found] == [["staging"]]
+
+
 @pytest.mark.usefixtures("tree")
 def test_applications_that_applications_deploy_are_followed_once() -> None:
     _put("argocd/root.yaml", _app("root", "path: argocd", namespace="argocd"))

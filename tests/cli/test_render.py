@@ -290,3 +290,81 @@ def test_what_kubectl_says_of_a_failure_is_told_without_its_time(tree: Path, mon
     _put("app/api.yaml", _BARE)
     (error,) = _scanned("app")["errors"]
     assert error["message"] == 'is not rendered: no matches for Id "api"'
+
+
+# --- what one environment has and another gets ---
+
+
+def _privileged_in(*names: str) -> None:
+    _put("base/kustomization.yaml", "resources: [api.yaml]\n")
+    _put("base/api.yaml", _CONTAINER.replace("PRIVILEGED", "false"))
+    for name in ("production", "staging"):
+        patch = "patches: [{path: p.yaml}]\n" if name in names else ""
+        _put(f"overlays/{name}/kustomization.yaml", f"namespace: shop\nresources: [../../base]\n{patch}")
+        if patch:
+            _put(
+                f"overlays/{name}/p.yaml",
+                "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: api}\nspec: {template: {spec: {containers: "
+                "[{name: api, securityContext: {privileged: true}}]}}}\n",
+            )
+        else:
+            Path(f"overlays/{name}/p.yaml").unlink(missing_ok=True)
+
+
+@pytest.mark.usefixtures("kustomize")
+def test_what_comes_to_another_environment_is_new_there(tree: Path) -> None:
+    git(tree, "init", "-q")
+    _privileged_in("staging")
+    git(tree, "add", ".")
+    git(tree, "commit", "-q", "-m", "one")
+    scan = ("scan", ".", "--render", "-p", "pss-baseline", "--fail-on", "high", "--quiet")
+    run_command(*scan, "-o", "accepted=a.json", "-o", "json=r.json")
+    assert run_command(*scan, "--accepted", "a.json").exit_code == 0
+    assert run_command(*scan, "--since", "HEAD").exit_code == 0
+    for names in (("production",), ("production", "staging")):
+        _privileged_in(*names)
+        assert run_command(*scan, "--since", "HEAD").exit_code == 1, names
+        assert run_command(*scan, "--accepted", "a.json").exit_code == 1, names
+        assert run_command(*scan, "--compare", "r.json", "--fail-on-new").exit_code == 1, names
+    # What is gone from one of them is not new in the other.
+    _privileged_in("production", "staging")
+    git(tree, "add", ".")
+    git(tree, "commit", "-q", "-m", "two")
+    run_command(*scan, "-o", "accepted=a.json", "-o", "json=r.json")
+    _privileged_in("production")
+    assert run_command(*scan, "--since", "HEAD").exit_code == 0
+    assert run_command(*scan, "--accepted", "a.json").exit_code == 0
+
+
+@pytest.mark.usefixtures("kustomize")
+def test_overlays_that_list_the_same_are_environments(tree: Path) -> None:
+    """Neither changes a thing, and what one lists besides is in its own cluster alone."""
+    _put("base/kustomization.yaml", "resources: [api.yaml]\n")
+    _put("base/api.yaml", _CONTAINER.replace("PRIVILEGED", "false"))
+    _put("overlays/production/kustomization.yaml", "resources: [../../base]\n")
+    _put("overlays/staging/kustomization.yaml", "resources: [../../base, deny.yaml]\n")
+    _put(
+        "overlays/staging/deny.yaml",
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: deny}\nspec: {podSelector: {}}\n",
+    )
+    result = _scanned(".", "-p", "strict")
+    assert [environment["name"] for environment in result["environments"]] == ["production", "staging"]
+    found = [one for one in result["results"] if one["rule"] == "default-deny-ingress-missing"]
+    assert [one["environments"] for one in found] == [["production"]]
+    # A question is about one cluster, and says so.
+    asked = run_command("reach", ".", "--render")
+    assert asked.exit_code == 3
+    assert "several environments (production, staging)" in asked.stderr
+
+
+@pytest.mark.usefixtures("helm")
+def test_a_chart_is_installed_into_the_namespace_of_its_release(tree: Path) -> None:
+    _chart()
+    _put(
+        "quota.yaml",
+        "apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: q, namespace: shop}\nspec: {hard: {pods: 1}}\n",
+    )
+    result = _scanned("quota.yaml", "--helm", "chart", "--release-namespace", "shop", "--set", "privileged=true")
+    namespaces = {one["object"]["namespace"] for one in result["results"] if one["object"]["kind"] == "Deployment"}
+    assert namespaces == {"shop"}
+    assert _places(result, "privileged-container")

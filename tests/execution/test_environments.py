@@ -339,7 +339,7 @@ def test_counts_are_of_each_environment_and_of_all_together() -> None:
     ]
     # What was recorded to be accepted is so in each of them.
     (finding,) = failing(result)
-    now, _ = accept(result, {(finding.rule, finding.fingerprint): 1}, "accepted.json")
+    now, _ = accept(result, {(finding.rule, finding.fingerprint): [()]}, "accepted.json")
     assert [(one.summary.fail, one.summary.excepted) for one in now.environments] == [(0, 1), (0, 1)]
 
 

@@ -302,10 +302,10 @@ def test_what_a_patch_says_is_placed_in_the_patch(tmp_path: Path) -> None:
 
 def test_a_patch_of_another_version_leaves_the_object_its_own(tmp_path: Path) -> None:
     files = _tree("target-merge-of-another-version")
-    _write(tmp_path / "tree", files)
+    write(tmp_path / "tree", files)
     found = {
         (claim.obj.ref.kind, claim.path): (claim.traced.location.file, claim.traced.location.start_line)
-        for claim in _claims(_built(tmp_path / "tree", "over"))
+        for claim in claims_of(built(tmp_path / "tree", "over"))
     }
     assert found["Deployment", ("apiVersion",)] == ("base/web.yaml", 1)
     assert found["Deployment", ("spec", "replicas")] == ("over/0-p.yaml", 5)

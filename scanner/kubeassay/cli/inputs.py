@@ -68,6 +68,11 @@ def read_inputs(
     # What was read stays to the end: the collector is to walk only what comes of it.
     gc.freeze()
     read = replace(read, invalid=tuple(invalid for invalid in read.invalid if concerns(invalid.obj)))
+    if any(file.rendering is not None for file in discovery.files):
+        # Imported here: few trees are rendered.
+        from kubeassay.execution.environments import environments
+
+        read = replace(read, environments=tuple(found.name for found in environments(discovery) if found.name))
     if not options["quiet"]:
         for message in problems(read):
             click.echo(printable(message), err=True)
@@ -98,6 +103,11 @@ def problems(read: ReadInventory) -> list[str]:
                     f"{at.file}:{at.start_line}:{at.start_column}: kind stands twice in one document; only the last"
                     " object is read (is a --- missing?)"
                 )
+    if len(read.environments) > 1:
+        lines.append(
+            f"what was rendered is of several environments ({', '.join(read.environments)}): everything is taken for"
+            " one cluster; ask about one at a time"
+        )
     several = [pair for pair in read.inventory.in_several_files() if pair[0].ref.kind in _JUDGED_TOGETHER]
     if several:
         first, other = several[0]

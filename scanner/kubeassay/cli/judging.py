@@ -17,7 +17,7 @@ import click
 from kubeassay.cli.drift import say_drift
 from kubeassay.cli.exits import USAGE, exit_code
 from kubeassay.cli.outputs import STDOUT, parse_outputs, write_file, write_reports
-from kubeassay.engine.comparison import accept, compare, only_new
+from kubeassay.engine.comparison import Accepted, accept, compare, only_new
 from kubeassay.engine.plan import Plan
 from kubeassay.execution.demand import (
     DEFAULT_PROFILE,
@@ -262,8 +262,8 @@ class Judging:
     outputs: Sequence[tuple[str, str]]
     #: The earlier result to compare with.
     previous: Result | None = None
-    #: (rule, identity) of findings → how many are accepted.
-    accepted: Mapping[tuple[str, str], int] | None = None
+    #: The findings that are accepted.
+    accepted: Accepted | None = None
 
     @property
     def plan(self) -> Plan:
@@ -336,7 +336,7 @@ def read_result(file: str, named: str) -> Result:
         raise UsageError(f"{named}: is not a result of kubeassay: {error}") from None
 
 
-def _accepted(file: str | None) -> Mapping[tuple[str, str], int] | None:
+def _accepted(file: str | None) -> Accepted | None:
     if file is None:
         return None
     from kubeassay.reporting.accepted import read

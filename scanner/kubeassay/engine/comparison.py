@@ -3,7 +3,7 @@ name, their files."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
@@ -11,10 +11,14 @@ from itertools import zip_longest
 from kubeassay.engine.live import namespace_about
 from kubeassay.model import Comparison, Finding, Result, counted, identity
 
+#: (rule, identity) of findings → for each that is accepted, the environments that it was recorded for; empty for all.
+Accepted = Mapping[tuple[str, str], Sequence[tuple[str, ...]]]
+
 
 def compare(previous: Result, now: Result) -> Comparison:
     """Compare a result with an earlier one of the same target."""
     before = _by_identity(finding for finding in previous.findings if finding.outcome == "fail")
+    environments = {environment.name for environment in previous.environments}
     after = _by_identity(finding for finding in now.findings if finding.outcome in ("fail", "excepted"))
     new: list[Finding] = []
     unchanged: list[Finding] = []
@@ -28,8 +32,10 @@ def compare(previous: Result, now: Result) -> Comparison:
         for finding, earlier in pairs:
             if finding.outcome == "excepted":
                 excepted += () if earlier is None else (earlier,)
+            elif earlier is None or _reaches_further(finding, before[key], now, environments):
+                new.append(finding)
             else:
-                (new if earlier is None else unchanged).append(finding)
+                unchanged.append(finding)
         for finding in gone:
             (fixed if _was_judged(finding, now) else unknown).append(finding)
     order = {id(finding): number for number, finding in enumerate((*now.findings, *previous.findings))}
@@ -45,6 +51,17 @@ def compare(previous: Result, now: Result) -> Comparison:
         ordered(unknown),
         {finding.fingerprint: finding.outcome for finding in previous.findings},
     )
+
+
+def _reaches_further(finding: Finding, earlier: Sequence[Finding], now: Result, before: set[str]) -> bool:
+    """Whether a finding is now in an environment that was there before, and in which none of the earlier ones of its
+    identity was: what only staging had, and production has now, is new there. An environment that is new, or called
+    otherwise, says nothing of that."""
+    if any(not one.environments for one in earlier):
+        return False
+    had = {name for one in earlier for name in one.environments}
+    names = finding.environments or tuple(environment.name for environment in now.environments)
+    return any(name in before and name not in had for name in names)
 
 
 def _by_identity(findings: Iterable[Finding]) -> dict[str, list[Finding]]:
@@ -83,18 +100,21 @@ def only_new(result: Result, comparison: Comparison) -> Result:
     return _with_findings(result, [f for f in result.findings if f.outcome != "fail" or id(f) in new])
 
 
-def accept(result: Result, accepted: Mapping[tuple[str, str], int], file: str) -> tuple[Result, int]:
-    """A result with the failing findings that are recorded, by (rule, identity) and number, as excepted; and how many
-    of those recorded are no more, of the rules that ran."""
-    left = Counter(dict(accepted))
+def accept(result: Result, accepted: Accepted, file: str) -> tuple[Result, int]:
+    """A result with the failing findings that are recorded, as excepted; and how many of those recorded are no more, of
+    the rules that ran. One that is recorded for some environments is not accepted where another has it, too."""
+    left = {key: list(several) for key, several in accepted.items()}
     findings = []
     for finding in result.findings:
-        key = (finding.rule, identity(finding))
-        if finding.outcome == "fail" and left[key] > 0:
-            left[key] -= 1
+        recorded = left.get((finding.rule, identity(finding)), [])
+        names = finding.environments or tuple(environment.name for environment in result.environments)
+        of_all = any(not one for one in accepted.get((finding.rule, identity(finding)), ()))
+        had = {name for one in accepted.get((finding.rule, identity(finding)), ()) for name in one}
+        if finding.outcome == "fail" and recorded and (of_all or set(names) <= had):
+            recorded.pop()
             finding = replace(finding, outcome="excepted", exception="accepted", reason=f"recorded in {file}")
         findings.append(finding)
-    gone = sum(count for (rule, _), count in left.items() if rule in result.rules)
+    gone = sum(len(several) for (rule, _), several in left.items() if rule in result.rules)
     return _with_findings(result, findings), gone
 
 

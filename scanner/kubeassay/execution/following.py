@@ -41,7 +41,7 @@ from kubeassay.sources.files import (
     display_name,
 )
 from kubeassay.sources.manifests import ReadFile, read_file, regular_content
-from kubeassay.sources.rendering import HelmDemand, KustomizeDemand, Rendering, StatedValues
+from kubeassay.sources.rendering import RENDERED, HelmDemand, KustomizeDemand, Rendering, StatedValues
 
 #: What deploys of each deployer: (API group, kind).
 _DEPLOYING = {
@@ -219,6 +219,8 @@ class _Following:
     def _adjustment(self, unit: _Unit) -> Adjustment:
         deployment = unit.deployments[0]
         argo = deployment.deployer == "Argo CD"
+        demand = unit.demand.demand
+        overridden = isinstance(demand, KustomizeDemand) and bool(demand.overrides)
         own = deployment.obj.get("spec", "targetNamespace") is not None
         path = ("spec", "destination", "namespace") if argo else ("spec", "targetNamespace") if own else ("metadata",)
         return Adjustment(
@@ -231,6 +233,7 @@ class _Following:
             unit.demand.annotations,
             ("spec", "commonMetadata"),
             unit.demand.substitution,
+            (*unit.demand.path, "kustomize") if argo and overridden else unit.demand.path if overridden else (),
         )
 
     def _stating(self, obj: Object) -> Stating:
@@ -281,7 +284,8 @@ class _Following:
 
     def _asked_by(self, unit: _Unit) -> tuple[str, str]:
         obj = unit.deployments[0].obj
-        return obj.locate(()).file, obj.ref.name
+        # Of one that is rendered, what renders it: its own file may be a base that environments have in common.
+        return obj.file.removesuffix(RENDERED), obj.ref.name
 
     def _render(self, unit: _Unit, wanted: Wanted) -> None:
         (output,) = self.made.make([wanted])
@@ -467,7 +471,9 @@ def _key(deployment: Deployment, source: SourceDemand, cluster: str) -> tuple[ob
         what = replace(demand, asked_by="")
     variables = None if source.substitution is None else tuple(sorted(source.substitution.variables.items()))
     metadata = tuple(tuple(sorted(more.items())) for more in (source.labels, source.annotations))
-    return what, cluster, deployment.destination.namespace, variables, metadata, repr(source.patches)
+    # What deploys the same from other folders does so for another environment, perhaps; rivals are told apart by these.
+    folder = os.path.dirname(deployment.obj.file)
+    return what, cluster, folder, deployment.destination.namespace, variables, metadata, repr(source.patches)
 
 
 def _kept(deployments: Sequence[Deployment], gone: set[str]) -> set[int]:

@@ -25,12 +25,13 @@ class Invalid:
 @dataclass(frozen=True, slots=True)
 class ReadInventory:
     """The objects of a target, and what of it could not be read. Of ``invalid`` workloads, what is mistyped is left
-    out of the inventory."""
+    out of the inventory. ``environments``: the names of those that it has objects of, where they are several."""
 
     inventory: Inventory
     errors: tuple[ReadError, ...]
     skipped: tuple[Skipped, ...]
     invalid: tuple[Invalid, ...]
+    environments: tuple[str, ...] = ()
 
 
 @idle_collector()

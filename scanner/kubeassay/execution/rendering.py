@@ -12,7 +12,15 @@ from kubeassay.model import Location, MadeOf, Object, ReadError, Skipped
 from kubeassay.reporting.texts import plural
 from kubeassay.sources.files import Discovery, Renderable, SourceFile, UsageError, display_name, is_within
 from kubeassay.sources.kustomize import KUSTOMIZATION_NAMES
-from kubeassay.sources.rendering import RENDERED, HelmDemand, KustomizeDemand, Limits, Output, Rendering
+from kubeassay.sources.rendering import (
+    DEFAULT_NAMESPACE,
+    RENDERED,
+    HelmDemand,
+    KustomizeDemand,
+    Limits,
+    Output,
+    Rendering,
+)
 
 #: Of what discovery, and what a chart's files say of links.
 _LINK = "symbolic link"
@@ -133,7 +141,13 @@ def _kustomize(found: Renderable) -> Wanted:
 
 def _helm(found: Renderable, options: HelmDemand) -> Wanted:
     root = root_of(found.directory, found.tree)
-    return Wanted(replace(options, chart=found.directory, name=found.file, root=root))
+    adjusted = None
+    if options.namespace != DEFAULT_NAMESPACE:
+        # Imported here: few charts are rendered for a namespace.
+        from kubeassay.sources.deployers.adjusting import Released
+
+        adjusted = Released(options.namespace)
+    return Wanted(replace(options, chart=found.directory, name=found.file, root=root), adjusted=adjusted)
 
 
 class Renderings:

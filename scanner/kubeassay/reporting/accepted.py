@@ -7,7 +7,7 @@ FILE`` reads it.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 
 from kubeassay.model import Result, identity
@@ -28,6 +28,8 @@ def write(result: Result, options: RenderOptions) -> Report:
                 "object": str(finding.object),
                 "path": finding.path,
                 "fingerprint": identity(finding),
+                # Of several environments those that have it, where not all do.
+                **({"environments": finding.environments} if finding.environments else {}),
             },
             ensure_ascii=True,
         )
@@ -38,8 +40,9 @@ def write(result: Result, options: RenderOptions) -> Report:
     return Report((inert_json((f"{_HEAD}\n{text}\n]}}\n" if lines else f"{_HEAD}]}}\n").encode("ascii")),))
 
 
-def read(content: bytes) -> Mapping[tuple[str, str], int]:
-    """(rule, identity) → how many findings of it are accepted. Raises ValueError for what is no such file."""
+def read(content: bytes) -> Mapping[tuple[str, str], list[tuple[str, ...]]]:
+    """(rule, identity) → for each finding of it that is accepted, the environments that it was recorded for; empty for
+    all. Raises ValueError for what is no such file."""
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -51,9 +54,12 @@ def read(content: bytes) -> Mapping[tuple[str, str], int]:
         or not isinstance(document.get("findings"), list)
     ):
         raise ValueError("it is no list of accepted findings (kubeassay scan -o accepted=FILE writes one)")
-    found: Counter[tuple[str, str]] = Counter()
+    found: dict[tuple[str, str], list[tuple[str, ...]]] = defaultdict(list)
     for number, entry in enumerate(document["findings"], 1):
         if not isinstance(entry, dict) or not all(isinstance(entry.get(k), str) for k in ("rule", "fingerprint")):
             raise ValueError(f"finding {number} has no rule and fingerprint")
-        found[entry["rule"], entry["fingerprint"]] += 1
+        names = entry.get("environments", [])
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"finding {number} has environments that are no names")
+        found[entry["rule"], entry["fingerprint"]].append(tuple(names))
     return found

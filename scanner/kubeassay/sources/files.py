@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -368,8 +369,9 @@ class _Walk:
     def finish(self) -> Discovery:
         for path, real_directory in self.links:
             self.link(path, real_directory)
+        listings = self.mere_listings()
         for real, file in self.files.items():
-            if file.role is not None and file.role[0] == "kustomization" and self.only_lists(os.path.dirname(real)):
+            if file.role is not None and file.role[0] == "kustomization" and os.path.dirname(real) in listings:
                 file = replace(
                     file, role=("not-kubernetes", "a kustomization that only lists files, which are scanned")
                 )
@@ -382,11 +384,7 @@ class _Walk:
             else:
                 self.found.files.append(file)
         self.found.files.sort(key=lambda file: file.name)
-        used = {real for kustomization in self.kustomizations.values() for real in kustomization.resources}
-        components = {
-            os.path.realpath(os.path.dirname(path)) for path, uses in self.kustomizations.items() if uses.component
-        }
-        listings = {real for real in self.to_build if self.only_lists(real)}
+        used, components = self.used(), self.components()
         chosen = {real for real in self.to_build if real not in used and real not in components | listings}
         chosen |= set(self.only_in_cycles(chosen | components | listings))
         self.found.kustomizations = [found for real, found in sorted(self.to_build.items()) if real in chosen]
@@ -394,6 +392,36 @@ class _Walk:
         self.found.changed_by = dict(self.changed_files())
         self.found.listings = {display_name(path) for path, used in self.kustomizations.items() if not used.changes}
         return self.found
+
+    def used(self) -> set[str]:
+        """The real paths of all that kustomizations have as resources."""
+        return {real for kustomization in self.kustomizations.values() for real in kustomization.resources}
+
+    def components(self) -> set[str]:
+        """The real paths of the folders of Components."""
+        return {os.path.realpath(os.path.dirname(path)) for path, uses in self.kustomizations.items() if uses.component}
+
+    def mere_listings(self) -> set[str]:
+        """The folders of kustomizations of which all that they make stands in files that are scanned. Where two list
+        the same file, each makes an object of it, in another cluster perhaps."""
+        outermost = set(self.to_build) - self.used() - self.components()
+        reached = {folder: self.reached(folder) for folder in outermost}
+        shared = Counter(real for several in reached.values() for real in several)
+        return {
+            folder
+            for folder in self.to_build
+            if self.only_lists(folder) and all(shared[real] < 2 for real in reached.get(folder, ()))
+        }
+
+    def reached(self, folder: str) -> set[str]:
+        """The real paths of what a kustomization has as resources, and of what these have."""
+        found, waiting = set[str](), [folder]
+        while waiting:
+            uses = self.used_in(waiting.pop())
+            more = uses.resources - found if uses is not None else ()
+            found.update(more)
+            waiting += more
+        return found
 
     def only_in_cycles(self, others: Iterable[str]) -> Iterator[str]:
         """Of kustomizations that use each other in a circle, and that no other one uses, one of each circle: the tool

@@ -23,6 +23,10 @@ from kubeassay.sources.rendering import KustomizeDemand
 _HASH = re.compile(r"-[a-z0-9]{10}\Z")
 
 
+#: Said of a field that what deploys the kustomization sets, which stands in no file of the build.
+SET_BY_DEPLOYER = "what deploys it sets it"
+
+
 class KustomizeTracer:
     """Finds places of the objects of one build. It has the texts of the build's files, and runs nothing."""
 
@@ -141,7 +145,7 @@ class KustomizeTracer:
         obj = origin.obj
         if not obj.spans.offsets:
             # What a deployer puts on top stands in no file of the build.
-            return self._nowhere("what deploys it sets it")
+            return self._nowhere(SET_BY_DEPLOYER)
         document = self._document(texts, obj.file)
         location = origin.locate(more, key=key)
         if state == "rendering":

@@ -73,7 +73,8 @@ class SourceTexts:
 
     def inline(self, of: Object, path: Path) -> list[Object] | None:
         """The patches that an entry of a kustomization has as text, with their places in the kustomization."""
-        key = (of.file, path)
+        # What a deployer puts on top is called as the kustomization is, and stands in no file.
+        key = (of.file if of.spans.offsets else "", path)
         if key not in self._inline:
             self._inline[key] = self._read_inline(of, path)
         return self._inline[key]
@@ -86,6 +87,8 @@ class SourceTexts:
         roots = [document.root for document in read.documents if document.root is not None]
         if read.errors or not roots or not all(isinstance(root, dict | list) for root in roots):
             return None
+        if not of.spans.offsets:
+            return [Object.without_document(of.ref, root, of.file, (), number) for number, root in enumerate(roots)]
         span = of.value_offsets(path)
         real = self._real.get(of.file)
         if span is None or real is None:

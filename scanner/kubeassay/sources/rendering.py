@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 from kubeassay.model import MadeOf, Object, Path, ReadError, Skipped, SourceDocument, Tracer
 
+#: The namespace of a release of which nobody says another.
+DEFAULT_NAMESPACE = "default"
 #: Behind the name of the file that asks for a rendering: the name of the text that came of it. No file ends so.
 RENDERED = " (rendered)"
 
@@ -68,7 +70,7 @@ class HelmDemand:
     name: str
     root: str
     release: str = "release-name"
-    namespace: str = "default"
+    namespace: str = DEFAULT_NAMESPACE
     values: tuple[str, ...] = ()
     inline: str = ""
     parameters: tuple[tuple[str, bool], ...] = ()

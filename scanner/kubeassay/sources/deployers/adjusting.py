@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import yaml
@@ -16,6 +17,7 @@ from kubeassay.sources.cache import digest_of
 from kubeassay.sources.deployers.envsubst import is_disabled, substituted
 from kubeassay.sources.deployers.model import Substitution, UnfollowableError
 from kubeassay.sources.deployers.namespaces import Scopes, destined
+from kubeassay.sources.kustomize_origin import SET_BY_DEPLOYER
 from kubeassay.sources.manifests import read_bytes
 from kubeassay.sources.yaml_reader import read_text
 
@@ -73,6 +75,8 @@ class Adjustment:
     annotations: Mapping[str, str] = field(default_factory=dict)
     metadata_path: Path = ()
     substitution: Substitution | None = None
+    #: Where it says what it changes of a kustomization; empty where that is nothing.
+    overrides_path: Path = ()
 
     @property
     def digest(self) -> str:
@@ -83,7 +87,7 @@ class Adjustment:
             (name, str(obj.ref), obj.file, list(path)) for name, (obj, path) in sorted(filled_in.origins.items())
         ]
         stated = [
-            *(self.who, self.namespace, self.namespace_path, self.metadata_path),
+            *(self.who, self.namespace, self.namespace_path, self.metadata_path, self.overrides_path),
             *(sorted(self.labels.items()), sorted(self.annotations.items())),
             *(sorted(filled_in.variables.items()), origins, filled_in.strict, self.substitution is None),
             *(self.by.obj.file, self.by.obj.number, self.by.document.name),
@@ -99,9 +103,49 @@ class Adjustment:
                 stated = {**mapping(metadata.get(key)), **more}
                 made = made.as_deployed(made.ref, {**made.value, "metadata": {**metadata, key: stated}})
         made, _ = destined(made, self.namespace, self.scopes)
-        if made is not obj and obj.made_of is not None:
+        if (made is not obj or self.overrides_path) and obj.made_of is not None:
+            made = made if made is not obj else obj.with_value(obj.value)
             made.made_of = MadeOf(_Adjusted(self, obj), obj.made_of.steps)
         return made
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What Helm makes of each object that it installs: one that states no namespace gets that of the release. Of a
+    custom resource it is not known here whether it has one."""
+
+    namespace: str
+
+    @property
+    def digest(self) -> str:
+        """Of all that it makes of objects."""
+        return self.namespace
+
+    def __call__(self, obj: Object) -> Object:
+        """The object as it is installed."""
+        if obj.ref.namespace or _built_in().of(obj.ref) != "namespaced":
+            return obj
+        made, _ = destined(obj, self.namespace, _built_in())
+        if obj.made_of is not None:
+            made.made_of = MadeOf(_Original(obj), obj.made_of.steps)
+        return made
+
+
+@cache
+def _built_in() -> Scopes:
+    return Scopes()
+
+
+class _Original:
+    """The tracer of an object whose fields are stated where those of another are."""
+
+    def __init__(self, original: Object) -> None:
+        self._original = original
+
+    def trace(self, obj: Object, path: Path, *, key: bool = False) -> Traced:
+        """Where a field is stated."""
+        assert self._original.made_of is not None
+        return self._original.made_of.trace(self._original, path, key=key)
 
 
 class _Adjusted:
@@ -123,18 +167,23 @@ class _Adjusted:
         missing = object()
         before, after = original.get(*path, default=missing), obj.get(*path, default=missing)
         traced = original.made_of.trace(original, path, key=key)
+        if by.overrides_path and traced.state == "rendering" and traced.said == SET_BY_DEPLOYER:
+            return replace(by.by.at(by.overrides_path, f"{by.who} sets it"), state="rendering")
         if by.substitution is None or before == after or isinstance(after, dict | list):
             return traced
         return replace(traced, state="rendering", said=_filled_in_by(before, by.substitution, by.who))
 
 
 def _filled_in_by(before: Any, substitution: Substitution, who: str) -> str:
-    """What says a variable that a text has."""
-    for name in _VARIABLE.findall(before) if isinstance(before, str) else ():
+    """What says the variables that a text has."""
+    said = []
+    for name in dict.fromkeys(_VARIABLE.findall(before) if isinstance(before, str) else ()):
         origin = substitution.origins.get(name)
         if origin is not None:
             place = origin[0].locate(origin[1])
-            return f"{who} fills in {name} of {place.file}:{place.start_line}"
+            said.append(f"{name} of {place.file}:{place.start_line}")
+    if said:
+        return f"{who} fills in {', '.join(said)}"
     return f"{who} fills it in"
 
 
