@@ -236,6 +236,12 @@ class _Scan:
 
     def _scanned(self, by: Demanded, discovery: Discovery) -> Result:
         plan = by.plan
+        if discovery.deployments:
+            # Imported here: few trees are followed.
+            from kubeassay.execution.following import DEPLOYERS, kinds_followed
+
+            followed = kinds_followed(self.options["follow"] or DEPLOYERS)
+            plan = replace(plan, live=replace(plan.live, followed=followed))
         if self.around is not None:
             plan, discovery = self.around.beside(plan, discovery)
         run = run_scan

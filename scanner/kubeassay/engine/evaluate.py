@@ -300,7 +300,7 @@ class Evaluation:
                 templates = pod_templates(judged, self.plan.pod_template_paths)
         if problems and templates:
             self._say_invalid(obj, problems)
-        if self._on_pods:
+        if self._on_pods and (obj.ref.group, obj.ref.kind) not in self.plan.live.followed:
             sign = operator_pods(judged, templates)
             if sign is not None:
                 self._say_unsupported(obj, sign)

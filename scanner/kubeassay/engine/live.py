@@ -46,6 +46,8 @@ class Live:
     as_run: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     #: Files whose objects others are judged by, and which are not judged themselves.
     elsewhere: frozenset[str] = frozenset()
+    #: (API group, kind) of deployers' objects that were followed: what they deploy is judged, or told not to be.
+    followed: frozenset[tuple[str, str]] = frozenset()
 
     def judges(self, obj: Object) -> bool:
         """Whether an object is judged, and not only what others are judged by."""

@@ -51,6 +51,11 @@ _DEPLOYING = {
 DEPLOYERS = tuple(_DEPLOYING)
 
 
+def kinds_followed(deployers: Iterable[str]) -> frozenset[tuple[str, str]]:
+    """(API group, kind) of what is followed of deployers."""
+    return frozenset().union(*(_DEPLOYING[deployer] for deployer in deployers))
+
+
 @dataclass(frozen=True, slots=True)
 class Follow:
     """What to follow. ``deployers``: of :data:`DEPLOYERS`. ``repositories``: address → folder, as the user says.
@@ -165,7 +170,7 @@ class _Following:
 
     def _objects(self, files: Iterable[SourceFile]) -> list[Object]:
         """The objects of files that are to be followed, or that say something of what is."""
-        ours = set().union(*(_DEPLOYING[deployer] for deployer in self.follow.deployers))
+        ours = kinds_followed(self.follow.deployers)
         theirs = set().union(*_DEPLOYING.values()) - ours
         objects = []
         for file in files:
