@@ -206,6 +206,37 @@ def test_a_submodule_makes_it_incomplete() -> None:
 
 
 @pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("folder", ["", "rights/"])
+@pytest.mark.parametrize("side", ["after", "before"])
+def test_what_a_change_hides_or_shows_is_not_gone_or_new(side: str, folder: str) -> None:
+    """A change may bring the ignore file that hides what it grants."""
+    if folder:
+        Path(folder).mkdir()
+        git(Path(), "mv", "access.yaml", "rights/access.yaml")
+    ignore = Path(".kubeassayignore")
+    if side == "before":
+        ignore.write_text(folder or "access.yaml\n")
+    if folder or side == "before":
+        commit()
+    if side == "before":
+        ignore.unlink()
+    else:
+        ignore.write_text(folder or "access.yaml\n")
+        edit(folder + "access.yaml", "verbs: [get]", 'verbs: ["*"]')
+    found = review(render=False)
+    assert found["complete"] is False
+    ((said, where),) = [(one["text"], one["side"]) for one in found["unseen"] if one["unread"]]
+    assert where == side
+    assert said.startswith(folder.rstrip("/") or "access.yaml")
+    assert "an ignore file names it" in said
+    # Asked for, it is told.
+    if side == "after":
+        found = review("--no-ignore", render=False)
+        assert [one["change"] for one in found["permissions"]] == ["gained"]
+        assert found["complete"] is True
+
+
+@pytest.mark.usefixtures("plain")
 @pytest.mark.parametrize(
     "revision", ["--help", "-x", "", "HEAD..HEAD", "--output=evil", ":/x", "HEAD:.", "...", "HEAD\n"]
 )

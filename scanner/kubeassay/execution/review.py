@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 from kubeassay.analysis.review.changes import SIDES, review
@@ -23,6 +24,7 @@ from kubeassay.model import (
     format_path,
 )
 from kubeassay.model.review import Side
+from kubeassay.sources.rendering import RENDERED
 
 
 def inventories(found: Sequence[Environment], version: KubernetesVersion) -> dict[str, ReadInventory]:
@@ -57,7 +59,26 @@ def with_review(
         if failure is not None:
             result = replace(result, not_evaluated=(*result.not_evaluated, failure))
     together = _together(found)
-    return replace(result, review=replace(together, unseen=tuple(dict.fromkeys((*unread, *together.unseen)))))
+    unseen = (
+        *unread,
+        *_newly_ignored(before, after, "after"),
+        *_newly_ignored(after, before, "before"),
+        *together.unseen,
+    )
+    return replace(result, review=replace(together, unseen=tuple(dict.fromkeys(unseen))))
+
+
+def _newly_ignored(
+    reading: Mapping[str, ReadInventory], ignoring: Mapping[str, ReadInventory], side: Side
+) -> Iterator[Unseen]:
+    """What ignore files hide on one side, of which the other has objects: they are not gone, but nobody looks at them,
+    and a change may write itself what hides it."""
+    files = {obj.file.removesuffix(RENDERED) for read in reading.values() for obj in read.inventory}
+    folders = {str(folder) for file in files for folder in PurePosixPath(file).parents}
+    hidden = {entry.file for read in ignoring.values() for entry in read.skipped if entry.reason == "ignored"}
+    for name in sorted(hidden):
+        if name in files or name.rstrip("/") in folders:
+            yield Unseen(side, f"{name}: an ignore file names it, and the other side has objects of it", unread=True)
 
 
 def _within(

@@ -95,7 +95,9 @@ def tree_at(
             replace(one, file=_name(os.path.join(one.directory, os.path.basename(one.file)), folders))
             for one in renderable
         ]
-    found.skipped = [replace(entry, file=renamed.get(entry.file, entry.file)) for entry in found.skipped]
+    found.skipped = [
+        replace(entry, file=renamed.get(entry.file) or _name_of_skipped(entry.file, folders)) for entry in found.skipped
+    ]
     submodules = tuple(entry.name for entry in entries if entry.mode == _SUBMODULE)
     return TreeAt(
         commit,
@@ -128,6 +130,12 @@ def _name(path: str, folders: Mapping[str, str]) -> str:
     around = (pair for pair in folders.items() if is_within(path, os.path.normpath(pair[0])))
     there, here = max(around, key=lambda pair: len(pair[0]))
     return display_name(os.path.join(here, os.path.relpath(path, there)))
+
+
+def _name_of_skipped(file: str, folders: Mapping[str, str]) -> str:
+    """What the working tree calls what was not read in the copy, as files that an ignore file names."""
+    path = os.path.abspath(file)
+    return _name(path, folders) if any(is_within(path, os.path.normpath(folder)) for folder in folders) else file
 
 
 def _and_root(folders: Mapping[str, str], there: str, here: str) -> Mapping[str, str]:
