@@ -490,6 +490,44 @@ spec:
     assert (place.file, place.start_line) == ("flux/web.yaml", 9)
 
 
+@pytest.mark.usefixtures("tree")
+def test_clusters_of_flux_are_environments_by_what_names_them() -> None:
+    _put("flux/source.yaml", _SOURCE)
+    _put("web/web.yaml", _DEPLOYMENT.replace("name: api}", "name: api, namespace: shop}", 1))
+    deny = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: deny, namespace: shop}\n"
+    _put("deny/deny.yaml", f"{deny}spec: {{podSelector: {{}}, policyTypes: [Ingress]}}\n")
+    for name, path, cluster in (("web", "web", "east"), ("other", "web", "west"), ("deny", "deny", "west")):
+        _put(
+            f"flux/{name}.yaml",
+            f"""apiVersion: kustomize.toolkit.fluxcd.io/v1
+kind: Kustomization
+metadata: {{name: {name}, namespace: flux-system}}
+spec:
+  path: {path}
+  sourceRef: {{kind: GitRepository, name: deploy}}
+  kubeConfig: {{secretRef: {{name: {cluster}}}}}
+""",
+        )
+    result = _scanned(".", follow="flux")
+    assert [one["name"] for one in result["environments"]] == ["cluster of east", "cluster of west"]
+    found = [one for one in result["results"] if one["rule"] == "default-deny-ingress-missing"]
+    assert [one["environments"] for one in found] == [["cluster of east"]]
+
+
+def test_a_tree_without_a_remote_is_the_one_repository_that_it_speaks_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _put("web/web.yaml", _DEPLOYMENT)
+    _put("app.yaml", _app("web", "path: web"))
+    assert _places(_scanned(".")) == [("web/web.yaml", 13, "shop")]
+    # Of two, nothing says which it is.
+    _put("other.yaml", _app("other", "path: web", url="https://git.example/other/deploy", namespace="other"))
+    result = _scanned(".")
+    assert sorted(detail.partition(":")[0] for detail in _unjudged(result)) == ["app.yaml", "other.yaml"]
+    assert _places(_scanned(".", "--repo", f"{URL}=.")) == [("web/web.yaml", 13, "shop")]
+
+
 @pytest.mark.usefixtures("tree", "helm")
 def test_a_release_of_flux() -> None:
     for name, text in _CHART.items():

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from kubeassay.analysis.gitops.permissions import IN_CLUSTER_NAME, IN_CLUSTER_SERVER, Destination
+from kubeassay.analysis.gitops.permissions import IN_CLUSTER_NAME, IN_CLUSTER_SERVER
 from kubeassay.execution.rendering import Renderings, RenderOptions, Wanted, root_of, wanted
 from kubeassay.model import (
     NOT_FOLLOWED,
@@ -202,7 +202,7 @@ class _Following:
         """The new units of deployments, rendered."""
         new = []
         for deployment in deployments:
-            cluster = _cluster(deployment.destination)
+            cluster = _cluster(deployment)
             for demand in deployment.sources:
                 key = _key(deployment, demand, cluster)
                 unit = self.units.get(key)
@@ -453,10 +453,17 @@ def _skipped(no: NotFollowed) -> Skipped:
     return Skipped(no.file, NOT_FOLLOWED, no.detail, no.line)
 
 
-def _cluster(to: Destination) -> str:
+def _cluster(deployment: Deployment) -> str:
+    """What the cluster of a deployment is called: the same for one, as far as its destination says that."""
+    to = deployment.destination
     if IN_CLUSTER_SERVER in (to.server, to.name) or to.name == IN_CLUSTER_NAME:
         return IN_CLUSTER_NAME
-    return to.cluster or "another cluster"
+    if to.cluster:
+        return to.cluster
+    # Of Flux: what a Secret or ConfigMap of that name says, which is not read.
+    references = (deployment.obj.get("spec", "kubeConfig", field, "name") for field in ("secretRef", "configMapRef"))
+    name = next((name for name in references if isinstance(name, str)), "")
+    return f"cluster of {name}" if name else "another cluster"
 
 
 def _directory(demand: object) -> str:

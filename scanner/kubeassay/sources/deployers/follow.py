@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from kubeassay.analysis.gitops.applications import application, is_filled_in
+from kubeassay.analysis.gitops.flux import SOURCES
+from kubeassay.analysis.reading import string
 from kubeassay.model import Inventory, Object, ReadError
 from kubeassay.sources.deployers.applicationsets import generated_applications
 from kubeassay.sources.deployers.argocd import application_deployment
@@ -56,6 +59,7 @@ class Follower:
         self._rounds += 1
         new = [obj for obj in objects if self._is_new(obj)]
         self._objects += new
+        self._repositories.speak_of(url for obj in new for url in _repositories_of(obj))
         if self._rounds > MAX_ROUNDS:
             for obj in new:
                 if is_followed(obj) or obj.ref.kind in ("Application", "ApplicationSet"):
@@ -123,6 +127,17 @@ class Follower:
             where = f" in {obj.ref.namespace}" if obj.ref.namespace else ""
             made.notes.append(f"several {obj.ref.kind}s are called {obj.ref.name}{where}; each is followed")
         made.deployments.append(deployment)
+
+
+def _repositories_of(obj: Object) -> Iterator[str]:
+    """The addresses of git repositories that an object names, as it states them."""
+    app = application(obj)
+    if app is not None:
+        yield from (
+            source.repo_url for source in app.sources if source.kind == "git" and not is_filled_in(source.repo_url)
+        )
+    elif obj.ref.kind == "GitRepository" and obj.ref.group == SOURCES:
+        yield string(obj.get("spec", "url"))
 
 
 def _limit(obj: Object, detail: str) -> NotFollowed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from kubeassay.analysis.gitops.revisions import git_revision
@@ -129,6 +129,7 @@ class Repositories:
     def __init__(self, tree: Repository, named: Mapping[str, str] | None = None) -> None:
         """``named``: address → folder, as the user says (it comes before the tree's remotes)."""
         self.tree = tree
+        self._spoken_of: set[str] = set()
         self._named: dict[str, str] = {}
         self._folders: dict[str, Repository] = {}
         for url, folder in (named or {}).items():
@@ -136,10 +137,15 @@ class Repositories:
             self._named[repository_key(url)] = real
             self._folders[real] = local_repository(real) if os.path.isdir(real) else Repository(real)
 
+    def speak_of(self, urls: Iterable[str]) -> None:
+        """Learn which addresses of git repositories the objects of the tree name."""
+        self._spoken_of.update(filter(None, map(repository_key, urls)))
+
     def find(self, url: str) -> Found | None:
         """The folder of a repository; None where nothing says it.
 
-        A tree that has no remote is taken for whatever repository its objects speak of: a copy of one, often.
+        A tree that has no remote is taken for the one repository that its objects speak of: a copy of one, often. Where
+        they speak of several, nothing says which of them it is.
         """
         key = repository_key(url)
         if key in self._named:
@@ -147,7 +153,7 @@ class Repositories:
             return Found(root, self._folders[root])
         if key and key in self.tree.keys:
             return Found(self.tree.root, self.tree)
-        if not self.tree.keys and not self._named and key:
+        if not self.tree.keys and not self._named and key and len(self._spoken_of) < 2:
             return Found(self.tree.root, self.tree, assumed=True)
         return None
 
