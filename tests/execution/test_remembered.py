@@ -393,7 +393,7 @@ def test_a_tree_s_overlays_are_rendered_once(tree: Path, monkeypatch: pytest.Mon
     for file in tree.iterdir():
         file.unlink()
     (tree / "kustomization.yaml").write_text("resources: [pod.yaml]\nnamePrefix: a-\n")
-    (tree / "pod.yaml").write_text(POD)
+    (tree / "pod.yaml").write_text(POD.replace("DB_PASSWORD", "NAME"))
     monkeypatch.chdir(tree)
     arguments = ("scan", ".", "--render", "-f", "json", "--fail-on", "none")
     first = run_command(*arguments).stdout

@@ -75,8 +75,30 @@ def test_what_an_answer_depends_on_is_asked_anew(program: Path, change: str) -> 
     assert _runs(program) == 2
 
 
+_POD = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: a}
+spec: {containers: [{name: a, image: "a:1", env: [{name: NAME, value: hunter2-hunter2}]}]}
+"""
+
+
+def test_what_holds_no_secret_is_kept(program: Path) -> None:
+    for _ in range(2):
+        _ask(program, _POD)
+    assert _runs(program) == 1
+
+
 @pytest.mark.parametrize(
-    "text", ["kind: Secret\n", "a: 1\n---\n  kind:  'Secret'\n", '{"kind":"Secret"}\n', "kind: SecretList\n"]
+    "text",
+    [
+        _POD.replace("NAME", "DB_PASSWORD"),
+        "a: [\n",
+        "kind: Secret\n",
+        "a: 1\n---\n  kind:  'Secret'\n",
+        '{"kind":"Secret"}\n',
+        "kind: SecretList\n",
+    ],
 )
 def test_no_secret_is_kept(program: Path, text: str) -> None:
     _ask(program, text)

@@ -2,7 +2,7 @@
 
 What a run's answer depends on is the program (its path, size and date), its arguments, and the files of the folder that
 it is given, which are copies of what it may read. A run that may reach the network, one that failed, and one whose
-answer holds a Secret, is not kept.
+answer holds a Secret, or something else that may be secret, is not kept.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import re
 from collections.abc import Iterator, Sequence
 
 from kubeassay import __version__
+from kubeassay.analysis.sensitive import sensitive_paths
 from kubeassay.sources.cache import Cache, cache_folder, digest_of
+from kubeassay.sources.manifests import read_bytes
 from kubeassay.sources.rendering import Limits
 from kubeassay.sources.tools import Ran, run
 
@@ -37,11 +39,19 @@ def run_kept(command: Sequence[str], limits: Limits, *, folder: str) -> tuple[Ra
         if found is not None:
             return found, key
         ran = run(command, limits, folder=folder)
-        if ran.failure is None and ran.code == 0 and not _SECRET.search(ran.output):
+        if ran.failure is None and ran.code == 0 and not _may_hold_secret(ran.output):
             store.put(_KIND, key, _written(ran, folder))
         return ran, key
     finally:
         store.close()
+
+
+def _may_hold_secret(output: bytes) -> bool:
+    """Whether an answer holds a Secret, or something else that no report would show: a password in a variable."""
+    if _SECRET.search(output):
+        return True
+    read = read_bytes(output, "")
+    return bool(read.errors) or any(True for obj in read.objects for _ in sensitive_paths(obj.value))
 
 
 def _key(command: Sequence[str], limits: Limits, folder: str) -> str:
