@@ -49,6 +49,8 @@ def compared(upstream: Ask, schema: dict[str, Any], value: Any) -> bool:
 def _place(problem: str) -> str:
     """The path of an error of upstream, as a path of ours."""
     place = re.split(r": (?:Invalid|Required|Unsupported|Too|Duplicate|Forbidden)", problem)[0]
+    # It writes keys of maps in brackets where it speaks of embedded resources.
+    place = re.sub(r"\[([a-z]\w*)\]", r".\1", place)
     return re.sub(r"\.([0-9]+)(?=\.|\[|$)", r"[\1]", place)
 
 
