@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from analysis.test_custom_resources import CASES, mapping
@@ -133,6 +133,16 @@ SCHEMAS = st.recursive(
 )
 
 
+_RESOURCE = {"type": "object", "properties": {"a": {"type": "string"}}, "x-kubernetes-embedded-resource": True}
+
+
+@example(
+    schema={
+        "type": "array",
+        "items": {"type": "object", "additionalProperties": {"type": "array", "items": _RESOURCE}},
+    },
+    value=[{"a": [{}]}],
+)
 @settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
 @given(schema=_with_nullable(_nested(SCHEMAS)), value=VALUES)
 def test_any_schema_and_value(upstream: Ask, schema: dict[str, Any], value: Any) -> None:
