@@ -10,10 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import go_tools
 import pytest
 
-from kit import run_command
+from kit import give_program, run_command
 from kubeassay.sources.helm_template import template
 from kubeassay.sources.rendering import HelmDemand, Limits, Output
 
@@ -39,11 +38,7 @@ METADATA = "apiVersion: v2\nname: web\nversion: 1.0.0\n"
 
 def use_helm(monkeypatch: pytest.MonkeyPatch) -> str:
     """Let charts be rendered by the Helm that `make tools` builds; without it the test is skipped, and says so."""
-    program = go_tools.path("helm")
-    if not program.is_file():
-        pytest.skip("helm is not installed (make tools)")
-    monkeypatch.setenv("KUBEASSAY_HELM", str(program))
-    return str(program)
+    return str(give_program("helm", monkeypatch))
 
 
 def write(folder: Path, files: Mapping[str, str | bytes]) -> None:

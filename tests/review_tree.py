@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import go_tools
 import pytest
 
-from kit import git, run_command
+from kit import git, give_program, run_command
 
 WORKLOADS = """\
 apiVersion: apps/v1
@@ -107,10 +106,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def kustomize(monkeypatch: pytest.MonkeyPatch) -> None:
-    program = go_tools.path("kustomize")
-    if not program.is_file():
-        pytest.skip("kustomize is not installed (make tools)")
-    monkeypatch.setenv("KUBEASSAY_KUSTOMIZE", str(program))
+    give_program("kustomize", monkeypatch)
 
 
 def put(name: str, text: str) -> None:
