@@ -655,3 +655,23 @@ def test_an_environment_of_a_matrix_is_followed() -> None:
     result = json.loads(done.stdout)
     assert _places(result) == [("web/web.yaml", 13, "shop")]
     assert _told(result)["web"]["environment"] == "production"
+
+
+@pytest.mark.usefixtures("tree")
+def test_what_an_environment_does_not_follow_is_still_told() -> None:
+    """Another deployer's object, of which pods are made."""
+    _put("argocd/web.yaml", _app("web", "path: web"))
+    _put("web/web.yaml", _DEPLOYMENT)
+    _put(
+        "argocd/release.yaml",
+        "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: db, namespace: shop}\n"
+        "spec: {chart: {spec: {chart: db}}, values: {image: 'registry.example/db:1'}}\n",
+    )
+    _put(
+        "kubeassay.yaml",
+        "apiVersion: kubeassay.dev/v1\nkind: Configuration\nspec:\n  environments:\n"
+        "    - {name: production, paths: [argocd], follow: [argocd], profile: pss-baseline}\n",
+    )
+    done = run_command("scan", "--render", "--matrix", "kubeassay.yaml", "--format", "json", "--fail-on", "none")
+    told = [one["detail"] for one in json.loads(done.stdout)["notEvaluated"] if one["reason"] == "unsupported"]
+    assert [detail.partition(":")[0] for detail in told] == ["HelmRelease shop/db"]

@@ -12,11 +12,11 @@ import click
 
 from kubeassay.analysis.workloads import TEMPLATE_PATHS
 from kubeassay.cli.exits import COMPLIES, INCOMPLETE
-from kubeassay.cli.rendering import named_renderings, render, rendering_options
+from kubeassay.cli.rendering import among_files, named_renderings, render, rendering_options
 from kubeassay.execution.inventory import ReadInventory, read_inventory
 from kubeassay.model import NEWEST_KNOWN, Object, format_path
 from kubeassay.reporting.texts import printable
-from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, SourceFile, UsageError, discover
+from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, UsageError, discover
 from kubeassay.sources.manifests import STDIN_NAME
 
 #: Kinds that answers join: two of one name are two clusters, or a mistake.
@@ -59,10 +59,7 @@ def read_inputs(
         )
     except UsageError as error:
         raise click.UsageError(str(error), click.get_current_context(silent=True)) from None
-    if stdin is not None and options["follow"]:
-        # What it names is followed as what files name is.
-        discovery.files.append(SourceFile("", STDIN_NAME, len(stdin), content=stdin))
-        stdin = None
+    stdin = among_files(stdin, discovery, options)
     discovery = render(discovery, options, NEWEST_KNOWN)
     read = read_inventory(discovery, NEWEST_KNOWN, stdin=stdin, stdin_name=STDIN_NAME)
     # What was read stays to the end: the collector is to walk only what comes of it.

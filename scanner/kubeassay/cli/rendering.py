@@ -12,7 +12,8 @@ import click
 
 from kubeassay.model import KubernetesVersion
 from kubeassay.reporting.texts import printable
-from kubeassay.sources.files import Discovery, UsageError
+from kubeassay.sources.files import Discovery, SourceFile, UsageError
+from kubeassay.sources.manifests import STDIN_NAME
 
 if TYPE_CHECKING:
     from kubeassay.execution.following import Follow
@@ -154,6 +155,15 @@ def render_options(options: Mapping[str, Any], version: KubernetesVersion) -> Re
         demand,
         Limits(options["render_timeout"], network=options["allow_network"], cache=not options.get("no_cache")),
     )
+
+
+def among_files(stdin: bytes | None, discovery: Discovery, options: Mapping[str, Any]) -> bytes | None:
+    """What is left of standard input: where deployers are followed it is put among the files, since what it names is
+    followed as what files name is."""
+    if stdin is None or not options["follow"]:
+        return stdin
+    discovery.files.append(SourceFile("", STDIN_NAME, len(stdin), content=stdin))
+    return None
 
 
 def render(

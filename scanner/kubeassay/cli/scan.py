@@ -26,7 +26,7 @@ from kubeassay.cli.judging import (
     source_options,
 )
 from kubeassay.cli.outputs import details_options
-from kubeassay.cli.rendering import named_renderings, render, rendering_options
+from kubeassay.cli.rendering import among_files, named_renderings, render, rendering_options
 from kubeassay.execution.demand import Demanded
 from kubeassay.execution.environments import Environment, differences, environments, judge
 from kubeassay.execution.inventory import ReadInventory
@@ -35,7 +35,7 @@ from kubeassay.execution.scan import scan as run_scan
 from kubeassay.model import KubernetesVersion, Result, Target, Unseen
 from kubeassay.policy.errors import PolicyError
 from kubeassay.reporting.texts import printable
-from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, SourceFile, UsageError, discover, display_name
+from kubeassay.sources.files import DEFAULT_MAX_FILE_SIZE, Discovery, UsageError, discover, display_name
 from kubeassay.sources.manifests import STDIN_NAME, regular_content
 from kubeassay.sources.snapshot import is_snapshot, read
 
@@ -151,11 +151,7 @@ def _scan(paths: tuple[str, ...], options: Mapping[str, Any]) -> int:
             raise UsageError("standard input is larger than --max-file-size")
         paths = tuple(path for path in paths if path != "-")
     discovery = discover(paths, ignore=not options["no_ignore"], max_file_size=options["max_file_size"] * 2**20)
-    given = stdin
-    if stdin is not None and options["follow"]:
-        # What it names is followed as what files name is.
-        discovery.files.append(SourceFile("", STDIN_NAME, len(stdin), content=stdin))
-        stdin = None
+    given, stdin = stdin, among_files(stdin, discovery, options)
     discovery = render(discovery, options, judged.by.version)
     names = [display_name(path) for path in (*paths, *options["kustomize"], *options["helm"])]
     target = Target("manifests", ", ".join([*names, STDIN_NAME] if given is not None else names))
@@ -236,12 +232,6 @@ class _Scan:
 
     def _scanned(self, by: Demanded, discovery: Discovery) -> Result:
         plan = by.plan
-        if discovery.deployments:
-            # Imported here: few trees are followed.
-            from kubeassay.execution.following import DEPLOYERS, kinds_followed
-
-            followed = kinds_followed(self.options["follow"] or DEPLOYERS)
-            plan = replace(plan, live=replace(plan.live, followed=followed))
         if self.around is not None:
             plan, discovery = self.around.beside(plan, discovery)
         run = run_scan

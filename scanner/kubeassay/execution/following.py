@@ -109,7 +109,6 @@ class _Following:
         self.made = Renderings(discovery, options.limits)
         self.automatic = wanted(discovery, options, more)
         self.tree = follow.tree or tree_of(discovery)
-        self._begin()
         for url, folder in follow.repositories.items():
             if not os.path.isdir(folder):
                 raise UsageError(f"--repo {url}={folder}: there is no such folder")
@@ -396,6 +395,7 @@ class _Following:
             errors=[*found.errors, *dict.fromkeys(told.errors)],
             skipped=[*found.skipped, *map(_skipped, dict.fromkeys(told.not_followed))],
             notes=[*found.notes, *dict.fromkeys(self._notes(kept))],
+            followed=kinds_followed(self.follow.deployers),
             deployments=[self._told_of(deployment, units) for deployment in self.deployments if id(deployment) in kept],
         )
 

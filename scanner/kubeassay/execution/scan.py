@@ -66,6 +66,8 @@ def scan(
     """
     if target.kind == "cluster":
         plan = replace(plan, exceptions=plan.exceptions.at(target.name, accepting_rules(plan.rules)))
+    if discovery.followed:
+        plan = replace(plan, live=replace(plan.live, followed=discovery.followed))
     files = discovery.files
     total = sum(file.size for file in files)
     wanted = min(processes or available_processes(), _MAX_PROCESSES, max(1, total // (_WORTH_A_PROCESS // 2)))

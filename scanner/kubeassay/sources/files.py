@@ -84,6 +84,8 @@ class Discovery:
     notes: list[str] = field(default_factory=list)
     #: What deployers that were followed deploy, each with the names of the files that hold its objects.
     deployments: list[tuple[DeploymentResult, frozenset[str]]] = field(default_factory=list)
+    #: (API group, kind) of deployers' objects that were followed: what they deploy is among the files, or is told.
+    followed: frozenset[tuple[str, str]] = frozenset()
 
 
 class UsageError(ValueError):
